@@ -1,0 +1,95 @@
+"""Scalar kernels: closed expressions over positional slots, interned so that each distinct one is handled once.
+
+A kernel's `tree` is a nested tuple:
+
+- `("x", k)` is slot k;
+- `("num", v)` a number: int, float or `fractions.Fraction`;
+- `(op, child, ...)` an operation of `compiler/language/operators.py`; `add` and `mul` take two or more children,
+  `("pow", base, exponent)`, `("where", condition, yes, no)`, comparisons and `and or not` give booleans,
+  `("real", c)` turns a boolean or integer into a real.
+
+The scalar calculus on kernels (SymPy) lives in `compiler/calculus/scalar.py`; this module knows only their shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+Tree = tuple[Any, ...]
+
+X0: Tree = ("x", 0)
+X1: Tree = ("x", 1)
+
+
+def num(value: Any) -> Tree:
+    """The tree of a number."""
+    return ("num", value)
+
+
+def slot(k: int) -> Tree:
+    """The tree of slot k."""
+    return ("x", k)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kernel:
+    """An interned kernel: equal trees are the same object, so identity is equality."""
+
+    tree: Tree
+    arity: int
+    ops: int
+
+    def __repr__(self) -> str:
+        return f"Kernel({self.tree!r})"
+
+
+_TABLE: dict[Tree, Kernel] = {}
+
+
+def kernel(tree: Tree) -> Kernel:
+    """The one kernel with this tree; its arity is one more than its largest slot."""
+    found = _TABLE.get(_key(tree))
+    if found is None:
+        largest, ops = -1, 0
+        for node in walk(tree):
+            if node[0] == "x":
+                largest = max(largest, node[1])
+            elif node[0] != "num":
+                ops += 1
+        found = _TABLE[_key(tree)] = Kernel(tree, largest + 1, ops)
+    return found
+
+
+def _key(tree: Tree) -> Tree:
+    # 1, 1.0 and True are equal in Python but not the same number to a kernel.
+    if tree[0] == "num":
+        return ("num", type(tree[1]).__name__, repr(tree[1]))
+    if tree[0] == "x":
+        return tree
+    return (tree[0], *(_key(c) for c in tree[1:]))
+
+
+def walk(tree: Tree) -> Iterator[Tree]:
+    """Every subtree, the tree itself first."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        yield node
+        if node[0] not in ("x", "num"):
+            stack.extend(reversed(node[1:]))
+
+
+def slots(tree: Tree) -> frozenset[int]:
+    """The slots that a tree reads."""
+    return frozenset(node[1] for node in walk(tree) if node[0] == "x")
+
+
+def substitute(tree: Tree, values: dict[int, Tree]) -> Tree:
+    """The tree with each slot k in `values` replaced."""
+    if tree[0] == "x":
+        return values.get(tree[1], tree)
+    if tree[0] == "num":
+        return tree
+    return cast(Tree, (tree[0], *(substitute(c, values) for c in tree[1:])))

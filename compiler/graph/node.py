@@ -1,0 +1,152 @@
+"""The nodes of the dataflow graph: pure operations on arrays whose axes have names.
+
+A node's `axes` name its dimensions in order; operands meet by axis name, so that a map over `[n, i]` and `[i]` needs no
+broadcasting rule. Two axes of one node never share a name. An axis belongs to a dim; the sizes of dims are in `Graph.dims`.
+
+| kind     | op                          | inputs        | attrs                                       | value |
+|----------|-----------------------------|---------------|---------------------------------------------|-------|
+| INPUT    | param data constant prepared| -             | (name,)                                     | an argument of the program |
+| CONST    | number, array               | -             | (value,) number or nested tuples            | a build-time constant |
+| CONST    | size                        | -             | (dim,)                                      | the size of a dim, a scalar integer |
+| INDEX    | value                       | -             | ()                                          | 0, 1, 2, ... along its one axis |
+| INDEX    | delta                       | -             | ()                                          | 1 where its two axes agree, else 0 (boolean promoted to real) |
+| MAP      | ""                          | slot operands | (kernel,)                                   | the kernel at each point of `axes`, the union of the operands' axes |
+| REDUCE   | sum prod max min logsumexp argmax argmin any all | one | (over,) tuple of axis names      | removes the axes `over` |
+| CONTRACT | sum                         | two or more   | ()                                          | sum of the product of the inputs over all axes not in `axes` |
+| REINDEX  | ""                          | one           | (targets,) one axis name per input axis     | out[axes] = in[targets]: renames, transposes, takes diagonals (a name twice), broadcasts (an axis of `axes` not among targets) |
+| WINDOW   | affine                      | one           | (axis, new axis name, scale, offset)        | out[.., s, ..] = in[.., scale*s + offset, ..] |
+| WINDOW   | at                          | one           | (axis, position)                            | out = in[.., position, ..]; the axis goes; a negative position counts from the end |
+| GATHER   | ""                          | array, index  | (axis,)                                     | out[rest, index axes] = in[.., index, ..]; shared axes are aligned |
+| SCATTER  | affine                      | one           | (axis, new Axis, scale, offset)             | the adjoint of WINDOW affine: zeros but for the window |
+| SCATTER  | at                          | one           | (new Axis, position)                        | the adjoint of WINDOW at |
+| SCATTER  | gather                      | values, index | (new Axis,)                                 | out[new, axes] = sum of values over index axes not in `axes`, where index == new |
+| LINALG   | see `linalg.py`             | operands      | (core axis names per operand, core of result) | batched over the other axes |
+| REGION   | scan, vjp, jvp              | operands      | (Region,)                                   | a tuple, read by ITEM |
+| ITEM     | ""                          | region        | (position,)                                 | one result of a region |
+| STOP     | ""                          | one           | ()                                          | its input, through which no derivative flows |
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+
+class Axis(NamedTuple):
+    """A named axis and the dim it ranges over."""
+
+    name: str
+    dim: str
+
+
+class Kind(StrEnum):
+    """The closed set of node kinds."""
+
+    INPUT = "input"
+    CONST = "const"
+    INDEX = "index"
+    MAP = "map"
+    REDUCE = "reduce"
+    CONTRACT = "contract"
+    REINDEX = "reindex"
+    WINDOW = "window"
+    GATHER = "gather"
+    SCATTER = "scatter"
+    LINALG = "linalg"
+    RANDOM = "random"
+    CALL = "call"
+    REGION = "region"
+    ITEM = "item"
+    STOP = "stop"
+
+
+class Origin(NamedTuple):
+    """Where a node comes from: the definition it computes ('' for a helper), the spec's line and column, a word on how.
+
+    `role` is 'value', 'gradient', 'tangent' or 'adjoint'.
+    """
+
+    name: str = ""
+    line: int = 0
+    column: int = 0
+    role: str = "value"
+
+
+_uids = itertools.count()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One operation. Identity is equality; the intern pass merges equal ones. `uid` grows in order of creation,
+    and an input is always created before its reader."""
+
+    kind: Kind
+    op: str
+    inputs: tuple[Node, ...]
+    axes: tuple[Axis, ...]
+    dtype: str
+    attrs: tuple[Any, ...] = ()
+    origin: Origin = Origin()
+    uid: int = field(default_factory=_uids.__next__)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the axes."""
+        return tuple(a.name for a in self.axes)
+
+    def axis(self, name: str) -> Axis:
+        """The axis of that name; KeyError if there is none."""
+        for a in self.axes:
+            if a.name == name:
+                return a
+        raise KeyError(name)
+
+    def __repr__(self) -> str:
+        label = f"{self.kind}.{self.op}" if self.op else str(self.kind)
+        return f"<{self.uid} {label} {self.origin.name}[{', '.join(self.names)}]>"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """The loop of a `scan`: a sub-graph with arguments of its own.
+
+    The REGION node's inputs are `len(carry)` initial states followed by one operand per `captured` argument.
+    For each step t = 0 .. length - 1 the body maps (carry, captured, index t) to the next carry.
+
+    Results (one ITEM each): per state k, the final value (`("final", k)`) or the trajectory with the initial state
+    in front (`("path", k)`), whose first axis is `axis` and has length + 1 slices. `results` lists which are made.
+    """
+
+    name: str
+    axis: Axis
+    length: Node
+    index: Node
+    carry: tuple[Node, ...]
+    captured: tuple[Node, ...]
+    body: tuple[Node, ...]
+    results: tuple[tuple[str, int], ...]
+
+
+def topological(roots: Iterable[Node]) -> list[Node]:
+    """All nodes that the roots need, each after its inputs, in order of creation among equals. Iterative."""
+    seen: set[int] = set()
+    found: list[Node] = []
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node.uid in seen:
+            continue
+        seen.add(node.uid)
+        found.append(node)
+        stack.extend(node.inputs)
+    # An input is always older than its reader, so creation order is a topological order.
+    found.sort(key=lambda n: n.uid)
+    return found
+
+
+def region_nodes(region: Region) -> Iterator[Node]:
+    """The nodes of a region's body in topological order."""
+    yield from topological(region.body)

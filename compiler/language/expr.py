@@ -1,0 +1,156 @@
+"""Checked expressions: immutable trees in index notation, every node typed and located.
+
+After the language stage a tree is closed: functions are inlined, slices have letters of their own (`_1`, `_2`, ...),
+every letter is known to the spec, and `axes` is the tuple of free letters in order of first appearance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vspec.compiler.diagnostics.spans import Span
+
+Dtype = Literal["real", "integer", "boolean", "complex"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expr:
+    """What all expressions share. `axes`: free index letters. `dtype`: of each element."""
+
+    span: Span
+    axes: tuple[str, ...] = ()
+    dtype: Dtype = "real"
+
+
+@dataclass(frozen=True, slots=True)
+class Number(Expr):
+    """A literal, `pi` or `inf` included."""
+
+    value: int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """A subscript `scale*letter + offset`, letter's size as declared; scale is positive."""
+
+    letter: str
+    scale: int = 1
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """A fixed subscript; negative ones count from the end."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """An integer expression as subscript."""
+
+    index: Expr
+
+
+Subscript = Affine | At | Gather
+
+
+@dataclass(frozen=True, slots=True)
+class Element(Expr):
+    """An element of a constant, data, param, definition or objective: `W[i, j + 1]`. A scalar has no subscripts."""
+
+    name: str
+    subscripts: tuple[Subscript, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pointwise(Expr):
+    """An elementwise operation of `POINTWISE` over its arguments, aligned by letter.
+
+    Operators are `add sub mul div pow neg lt le gt ge eq ne and or not`; `a if c else b` is `where(c, a, b)`;
+    `real(c)` makes a boolean or integer a real and is inserted where arithmetic needs it.
+    """
+
+    op: str
+    args: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction(Expr):
+    """`op[letters](body)` for an op of `REDUCTIONS`."""
+
+    op: str
+    letters: tuple[str, ...]
+    body: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Along(Expr):
+    """`op[letter](body)` for an op of `ALONG` (softmax, cumsum, ...): the letter stays free."""
+
+    op: str
+    letter: str
+    body: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Derivative(Expr):
+    """`d(body, wrt[0], wrt[1], ...)`, taken from left to right. Letters that a `wrt` shares with the body are the
+    diagonal of the Jacobian, never a sum. A `wrt` is an element of a param, data, constant or definition."""
+
+    body: Expr
+    wrt: tuple[Element, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """An operand of a function that consumes whole axes: `body` with its consumed letters, in the order of the slices."""
+
+    body: Expr
+    core: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Linalg(Expr):
+    """`op(blocks...)[subscripts]` for an op of `LINALG`. The other letters of the blocks are batch letters."""
+
+    op: str
+    blocks: tuple[Block, ...]
+    subscripts: tuple[Subscript, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delta(Expr):
+    """`delta[a, b]`: 1 where the two integer expressions agree, else 0."""
+
+    left: Expr
+    right: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class IndexValue(Expr):
+    """`index(i)`: the value of the letter, from 0."""
+
+    letter: str
+
+
+@dataclass(frozen=True, slots=True)
+class SizeOf(Expr):
+    """`size(i)`: the size of the letter's dim."""
+
+    letter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coord(Expr):
+    """`coord(x)`: the coordinate of the letter on its dim."""
+
+    letter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop(Expr):
+    """`stop(e)`: the value of e, through which no derivative flows."""
+
+    body: Expr

@@ -1,0 +1,198 @@
+"""The checked spec: what the language stage hands to the calculus. Immutable; every name resolved, every axis known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.language.expr import Dtype, Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Dim:
+    """A dimension: the letters that range over it and its size.
+
+    `size` is an int, None for `auto` (bound by the data at run time), or an integer expression of other dims' sizes
+    (`SizeOf`, `Number`, `Pointwise` of add, sub, mul, floordiv).
+    """
+
+    name: str
+    letters: tuple[str, ...]
+    size: int | None | Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A named number or array that `--set` may override; `letters` are its axes."""
+
+    name: str
+    letters: tuple[str, ...]
+    dtype: Dtype
+    value: Any
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where data comes from when the caller binds none: `uri` is a path (relative to the spec) or `sklearn:NAME`."""
+
+    uri: str
+    column: str | None = None
+    rows: tuple[int, int] | None = None
+    shuffle: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Data drawn by NumPy's PCG64: law name, numeric arguments, seed (None: the run's seed)."""
+
+    law: str
+    arguments: tuple[float, ...]
+    seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Bound at run time. `default` is a `Source`, a `Draw`, a literal (nested tuples) or None; `values` the allowed set."""
+
+    name: str
+    letters: tuple[str, ...]
+    dtype: Dtype
+    default: Source | Draw | Any | None
+    values: tuple[float, ...] | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """An unknown. `init` has (a subset of) the letters as free axes; `domain` is 'real' or 'positive' for now."""
+
+    name: str
+    letters: tuple[str, ...]
+    dtype: Dtype
+    init: Expr
+    domain: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """`name[letters]: body`; letters that the body lacks broadcast. `hidden` ones were made by the checker."""
+
+    name: str
+    letters: tuple[str, ...]
+    body: Expr
+    dtype: Dtype
+    span: Span
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One state of a recurrence: `letters` include the recurrence letter at position `time`.
+
+    `init` is the right side of `s[0, ...]`, `step` of `s[t + 1, ...]`; both have letters other than `t` free.
+    """
+
+    name: str
+    letters: tuple[str, ...]
+    time: int
+    init: Expr
+    step: Expr
+    dtype: Dtype
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrence:
+    """Coupled states that advance together over `letter`, with the definitions that are part of the step (in order).
+
+    Inside `step` and `inner`, a state or inner definition is read at `[t]` only; steps run t = 0 .. size(t) - 2.
+    """
+
+    letter: str
+    states: tuple[State, ...]
+    inner: tuple[Definition, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A named scalar."""
+
+    name: str
+    body: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class MethodCall:
+    """A method of the registry with its bound keyword arguments."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of the plan. `kind`: minimize, maximize or evaluate. `names`: the objective, or what to evaluate."""
+
+    kind: str
+    names: tuple[str, ...]
+    over: tuple[str, ...]
+    method: MethodCall | None
+    steps: int | None
+    starts: int
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A named result. `plot` is None, 'line', 'bar' or ('images', rows, columns), ..."""
+
+    name: str
+    letters: tuple[str, ...]
+    body: Expr
+    plot: Any
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`that`: a boolean scalar; `left`/`right` with `tolerance`: an identity over their free letters."""
+
+    name: str
+    text: str
+    that: Expr | None
+    left: Expr | None
+    right: Expr | None
+    tolerance: float | None
+    reported: str | None
+    smoke: Mapping[str, Any]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A whole checked spec. `equations` are definitions and recurrences in an order in which each reads only earlier ones."""
+
+    name: str
+    doc: str
+    precision: str
+    dims: Mapping[str, Dim]
+    letters: Mapping[str, str]
+    constants: Mapping[str, Constant]
+    data: Mapping[str, Data]
+    params: Mapping[str, Param]
+    equations: tuple[Definition | Recurrence, ...]
+    objectives: Mapping[str, Objective]
+    plan: tuple[Stage, ...]
+    outputs: Mapping[str, Output]
+    claims: Mapping[str, Claim]
+    path: str = ""
+    sha256: str = ""
+    text: str = field(default="", repr=False)

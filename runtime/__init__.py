@@ -1,0 +1,1 @@
+"""Checked at run time, never imports the compiler."""

@@ -1,0 +1,1 @@
+"""The library of specs that ships with vspec."""

@@ -1,0 +1,1 @@
+"""vspec: a compiler for variational problems."""
