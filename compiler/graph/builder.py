@@ -1,0 +1,314 @@
+"""Builds nodes with their type rules, and keeps them small as it goes: constants sink into kernels, renames compose.
+
+The builder does not merge equal nodes (the intern pass does); it only refuses to make nodes that say nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from vspec.compiler.graph.kernel import Tree, kernel, num, slot, slots, substitute
+from vspec.compiler.graph.node import Axis, Kind, Node, Origin, Region
+
+Rule = Callable[["Builder", Node], Node | None]
+
+BOOLEAN_OPS = frozenset({"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"})
+INTEGER_OPS = frozenset(
+    {"add", "sub", "mul", "neg", "mod", "floordiv", "maximum", "minimum", "abs", "sign", "square", "clip"}
+)
+
+
+class Builder:
+    """Makes nodes. `dims` are the sizes known at build time; `rules` are local rewrites tried on every new node."""
+
+    def __init__(self, dims: Mapping[str, int | Node | None] | None = None, rules: Iterable[Rule] = ()) -> None:
+        self.dims: dict[str, int | Node | None] = dict(dims or {})
+        self.rules = tuple(rules)
+        self.origin = Origin()
+        self._fresh = 0
+
+    @contextmanager
+    def at(self, origin: Origin) -> Any:
+        """Nodes made inside carry this origin."""
+        before, self.origin = self.origin, origin
+        try:
+            yield
+        finally:
+            self.origin = before
+
+    def fresh(self, base: str, taken: Iterable[str] = ()) -> str:
+        """A new axis name like `i_1` that nothing else uses."""
+        self._fresh += 1
+        return f"{base.split('~')[0]}~{self._fresh}"
+
+    def make(
+        self, kind: Kind, op: str, inputs: Sequence[Node], axes: Sequence[Axis], dtype: str, attrs: tuple[Any, ...] = ()
+    ) -> Node:
+        """A node as told, after the rules have had their say."""
+        names = [a.name for a in axes]
+        if len(set(names)) != len(names):
+            raise ValueError(f"axes of a node must differ: {names}")
+        node = Node(kind, op, tuple(inputs), tuple(axes), dtype, attrs, self.origin)
+        for rule in self.rules:
+            better = rule(self, node)
+            if better is not None:
+                return better
+        return node
+
+    # --- leaves -------------------------------------------------------------------------------------------------
+
+    def input(self, name: str, role: str, axes: Sequence[Axis], dtype: str) -> Node:
+        """An argument of the program."""
+        return self.make(Kind.INPUT, role, (), axes, dtype, (name,))
+
+    def number(self, value: int | float | bool, dtype: str | None = None) -> Node:
+        """A scalar constant."""
+        if dtype is None:
+            dtype = "boolean" if isinstance(value, bool) else "integer" if isinstance(value, int) else "real"
+        return self.make(Kind.CONST, "number", (), (), dtype, (value,))
+
+    def array(self, value: Any, axes: Sequence[Axis], dtype: str) -> Node:
+        """A constant array, given as nested tuples."""
+        return self.make(Kind.CONST, "array", (), axes, dtype, (value,))
+
+    def size(self, dim: str) -> Node:
+        """The size of a dim: a number where it is known, else a symbol."""
+        known = self.dims.get(dim)
+        if isinstance(known, int):
+            return self.number(known)
+        if isinstance(known, Node):
+            return known
+        return self.make(Kind.CONST, "size", (), (), "integer", (dim,))
+
+    def index(self, axis: Axis) -> Node:
+        """0, 1, 2, ... along an axis."""
+        return self.make(Kind.INDEX, "value", (), (axis,), "integer")
+
+    def delta(self, a: Axis, b: Axis) -> Node:
+        """1 where two axes agree, else 0."""
+        if a.name == b.name:
+            return self.number(1)
+        return self.make(Kind.INDEX, "delta", (), (a, b), "real")
+
+    # --- pointwise ----------------------------------------------------------------------------------------------
+
+    def map(self, tree: Tree, inputs: Sequence[Node], dtype: str | None = None) -> Node:
+        """The scalar kernel `tree` at each point of the union of the operands' axes.
+
+        Operands that occur twice share a slot, scalar constants sink into the kernel, unused operands are dropped;
+        a kernel that is one slot is its operand, a kernel without slots is a number.
+        """
+        replace: dict[int, Tree] = {}
+        kept: list[Node] = []
+        where: dict[int, int] = {}
+        used = slots(tree)
+        for k, node in enumerate(inputs):
+            if k not in used:
+                continue
+            if node.kind is Kind.CONST and node.op == "number":
+                replace[k] = num(node.attrs[0])
+                continue
+            if node.uid not in where:
+                where[node.uid] = len(kept)
+                kept.append(node)
+            replace[k] = slot(where[node.uid])
+        tree = substitute(tree, replace)
+        if tree[0] == "x":
+            return kept[tree[1]]
+        if tree[0] == "num":
+            return self.number(tree[1], dtype)
+        if dtype is None:
+            dtype = tree_dtype(tree, [n.dtype for n in kept])
+        return self.make(Kind.MAP, "", kept, union_axes(kept), dtype, (kernel(tree),))
+
+    def add(self, terms: Sequence[Node]) -> Node:
+        """The sum of several nodes."""
+        if len(terms) == 1:
+            return terms[0]
+        return self.map(("add", *(slot(k) for k in range(len(terms)))), terms)
+
+    def mul(self, factors: Sequence[Node]) -> Node:
+        """The product of several nodes; numbers equal to one vanish."""
+        left = [f for f in factors if not is_number(f, 1)]
+        if not left:
+            return self.number(1)
+        if len(left) == 1:
+            return left[0]
+        return self.map(("mul", *(slot(k) for k in range(len(left)))), left)
+
+    def neg(self, x: Node) -> Node:
+        """Minus x."""
+        return self.map(("neg", slot(0)), [x])
+
+    # --- axes ---------------------------------------------------------------------------------------------------
+
+    def reduce(self, op: str, x: Node, over: Iterable[str], dims: Mapping[str, str] | None = None) -> Node:
+        """Reduces the axes `over`. An axis that x lacks is one along which it is constant; `dims` names its dim."""
+        wanted = tuple(dict.fromkeys(over))
+        present = tuple(n for n in wanted if n in x.names)
+        absent = tuple(n for n in wanted if n not in x.names)
+        dtype = {"argmax": "integer", "argmin": "integer", "any": "boolean", "all": "boolean"}.get(op, x.dtype)
+        if op in ("argmax", "argmin") and not present:
+            return self.number(0)
+        if present:
+            axes = tuple(a for a in x.axes if a.name not in present)
+            x = self.make(Kind.REDUCE, op, (x,), axes, dtype, (present,))
+        for name in absent:
+            count = self.size((dims or {})[name])
+            if op == "sum":
+                x = self.map(("mul", slot(0), slot(1)), [count, x], "integer" if x.dtype == "integer" else "real")
+            elif op == "prod":
+                x = self.map(("pow", slot(0), slot(1)), [x, count])
+            elif op == "logsumexp":
+                x = self.map(("add", slot(0), ("log", ("real", slot(1)))), [x, count], "real")
+        return x
+
+    def reindex(self, x: Node, targets: Sequence[str], axes: Sequence[Axis] | None = None) -> Node:
+        """out[axes] = x[targets]. Without `axes` the result has the targets in order, each once."""
+        if axes is None:
+            seen: dict[str, Axis] = {}
+            for name, old in zip(targets, x.axes, strict=True):
+                seen.setdefault(name, Axis(name, old.dim))
+            axes = tuple(seen.values())
+        axes = tuple(axes)
+        if tuple(targets) == x.names and axes == x.axes:
+            return x
+        if x.kind is Kind.INDEX and x.op == "value" and len(axes) == 1:
+            return self.index(axes[0])
+        if x.kind is Kind.REINDEX:
+            # x[..] = y[t]: a rename of a rename is one rename, as long as x adds no axis of its own.
+            inner_targets: tuple[str, ...] = x.attrs[0]
+            to = dict(zip(x.names, targets, strict=True))
+            if set(inner_targets) == set(x.names):
+                return self.reindex(x.inputs[0], tuple(to[n] for n in inner_targets), axes)
+        return self.make(Kind.REINDEX, "", (x,), axes, x.dtype, (tuple(targets),))
+
+    def rename(self, x: Node, names: Mapping[str, str]) -> Node:
+        """x with some axes renamed; two that get one name become the diagonal."""
+        if not any(n in names for n in x.names):
+            return x
+        return self.reindex(x, tuple(names.get(n, n) for n in x.names))
+
+    def order(self, x: Node, axes: Sequence[Axis]) -> Node:
+        """x with exactly these axes in this order, broadcast along those it lacks."""
+        return self.reindex(x, x.names, axes)
+
+    def window(self, x: Node, axis: str, new: Axis, scale: int, offset: int) -> Node:
+        """out[.., s, ..] = x[.., scale*s + offset, ..] with `axis` replaced by `new`."""
+        axes = tuple(new if a.name == axis else a for a in x.axes)
+        return self.make(Kind.WINDOW, "affine", (x,), axes, x.dtype, (axis, new.name, scale, offset))
+
+    def at_position(self, x: Node, axis: str, position: int) -> Node:
+        """out = x[.., position, ..]."""
+        if axis not in x.names:
+            return x
+        if x.kind is Kind.INDEX and x.op == "value" and position >= 0:
+            return self.number(position)
+        axes = tuple(a for a in x.axes if a.name != axis)
+        return self.make(Kind.WINDOW, "at", (x,), axes, x.dtype, (axis, position))
+
+    def gather(self, x: Node, index: Node, axis: str) -> Node:
+        """out[rest, index axes] = x[.., index, ..]; axes that both have are aligned."""
+        if axis not in x.names:
+            return x
+        rest = tuple(a for a in x.axes if a.name != axis)
+        names = {a.name for a in rest}
+        axes = rest + tuple(a for a in index.axes if a.name not in names)
+        return self.make(Kind.GATHER, "", (x, index), axes, x.dtype, (axis,))
+
+    def scatter_affine(self, x: Node, axis: str, new: Axis, scale: int, offset: int) -> Node:
+        """The adjoint of `window`: x along `axis` placed at scale*s + offset of `new`, zeros elsewhere."""
+        axes = tuple(new if a.name == axis else a for a in x.axes)
+        return self.make(Kind.SCATTER, "affine", (x,), axes, x.dtype, (axis, new, scale, offset))
+
+    def scatter_at(self, x: Node, new: Axis, position: int) -> Node:
+        """The adjoint of `at_position`."""
+        return self.make(Kind.SCATTER, "at", (x,), (new, *x.axes), x.dtype, (new, position))
+
+    def scatter_gather(self, values: Node, index: Node, new: Axis, keep: Sequence[Axis]) -> Node:
+        """out[new, keep] = sum of values[.., index axes] where index == new, over the index axes that are not kept."""
+        return self.make(Kind.SCATTER, "gather", (values, index), (new, *keep), values.dtype, (new,))
+
+    # --- the rest -----------------------------------------------------------------------------------------------
+
+    def contract(self, factors: Sequence[Node], axes: Sequence[Axis]) -> Node:
+        """The sum of the product of the factors over every axis that is not in `axes`."""
+        return self.make(Kind.CONTRACT, "sum", factors, axes, "real")
+
+    def linalg(
+        self, op: str, operands: Sequence[Node], cores: Sequence[tuple[str, ...]], result: Sequence[Axis]
+    ) -> Node:
+        """A LINALG node; operands that lack a core axis are broadcast along it."""
+        full: list[Node] = []
+        dims = {a.name: a for x in operands for a in x.axes} | {a.name: a for a in result}
+        for x, core in zip(operands, cores, strict=True):
+            missing = [dims[n] for n in core if n not in x.names]
+            full.append(self.order(x, (*x.axes, *missing)) if missing else x)
+        consumed = {n for core in cores for n in core}
+        batch = [a for a in union_axes(full) if a.name not in consumed]
+        attrs = (tuple(tuple(c) for c in cores), tuple(a.name for a in result))
+        return self.make(Kind.LINALG, op, full, (*batch, *result), "real", attrs)
+
+    def stop(self, x: Node) -> Node:
+        """x, through which no derivative flows."""
+        return self.make(Kind.STOP, "", (x,), x.axes, x.dtype)
+
+    def region(self, op: str, region: Any, inputs: Sequence[Node]) -> Node:
+        """A REGION node: a tuple, read by `item`."""
+        return self.make(Kind.REGION, op, inputs, (), "tuple", (region,))
+
+    def item(self, region: Node, position: int, axes: Sequence[Axis], dtype: str) -> Node:
+        """One result of a region."""
+        return self.make(Kind.ITEM, "", (region,), axes, dtype, (position,))
+
+
+def union_axes(nodes: Sequence[Node]) -> tuple[Axis, ...]:
+    """The union of the axes, those of the operand with most axes first, so that it needs no transpose."""
+    if not nodes:
+        return ()
+    widest = max(nodes, key=lambda n: len(n.axes))
+    seen = {a.name: a for a in widest.axes}
+    for n in nodes:
+        for a in n.axes:
+            seen.setdefault(a.name, a)
+    return tuple(seen.values())
+
+
+def tree_dtype(tree: Tree, inputs: Sequence[str]) -> str:
+    """The dtype of a kernel's value from those of its slots."""
+    op = tree[0]
+    if op == "x":
+        return inputs[tree[1]]
+    if op == "num":
+        v = tree[1]
+        return "boolean" if isinstance(v, bool) else "integer" if isinstance(v, int) else "real"
+    if op in BOOLEAN_OPS:
+        return "boolean"
+    if op in ("floor", "ceil", "round", "real"):
+        return "real"
+    children = [tree_dtype(c, inputs) for c in (tree[2:] if op == "where" else tree[1:])]
+    if op in INTEGER_OPS or op == "where":
+        if "real" in children:
+            return "real"
+        return "boolean" if children and all(c == "boolean" for c in children) else "integer"
+    if (
+        op == "pow"
+        and children[0] == "integer"
+        and tree[2][0] == "num"
+        and isinstance(tree[2][1], int)
+        and tree[2][1] >= 0
+    ):
+        return "integer"
+    return "real"
+
+
+def is_number(node: Node, value: float | None = None) -> bool:
+    """Whether a node is a scalar constant (equal to `value`)."""
+    if node.kind is not Kind.CONST or node.op != "number":
+        return False
+    return value is None or node.attrs[0] == value
+
+
+__all__ = ["Builder", "Region", "Rule", "is_number", "tree_dtype", "union_axes"]

@@ -1,0 +1,39 @@
+"""The operations of LINALG nodes and how their axes are named.
+
+A LINALG node's attrs are `(cores, result)`: for each operand the names of the axes it consumes, and the names of the
+axes of the result. Every other axis of an operand is a batch axis, aligned by name; a right side may have columns (axes that the
+matrix lacks), which are batch axes too.
+
+Names carry the meaning, so that a transpose costs nothing: `solve` with cores `((r, c), (r,))` and result `(c,)` solves
+`sum_c A[r, c] x[c] = b[r]`; with cores `((c, r), (c,))` and result `(r,)` it solves the transposed system with the same node A.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LinalgOp:
+    """One operation: core ranks of its operands and of its result."""
+
+    name: str
+    ranks: tuple[int, ...]
+    result: int
+    doc: str
+
+
+OPS: dict[str, LinalgOp] = {
+    op.name: op
+    for op in (
+        LinalgOp("solve", (2, 1), 1, "cores ((r, c), (r,)) -> (c,): x with sum_c A[r, c] x[c] = b[r]"),
+        LinalgOp("triangular_solve", (2, 1), 1, "cores ((r, c), (r,)) -> (c,): the same for lower-triangular A[r, c]"),
+        LinalgOp(
+            "triangular_solve_t", (2, 1), 1, "cores ((r, c), (c,)) -> (r,): x with sum_r L[r, c] x[r] = b[c], L lower"
+        ),
+        LinalgOp("cholesky", (2,), 2, "cores ((r, c),) -> (r, c): lower L with L L' = (A + A')/2"),
+        LinalgOp("inv", (2,), 2, "cores ((r, c),) -> (c, r): V with sum_c A[r, c] V[c, s] = 1 where r is s"),
+        LinalgOp("logdet", (2,), 0, "cores ((r, c),) -> (): log |det A|"),
+        LinalgOp("det", (2,), 0, "cores ((r, c),) -> (): det A"),
+    )
+}
