@@ -21,7 +21,7 @@ broadcasting rule. Two axes of one node never share a name. An axis belongs to a
 | SCATTER  | at                          | one           | (new Axis, position)                        | the adjoint of WINDOW at |
 | SCATTER  | gather                      | values, index | (new Axis,)                                 | out[new, axes] = sum of values over index axes not in `axes`, where index == new |
 | LINALG   | see `linalg.py`             | operands      | (core axis names per operand, core of result) | batched over the other axes |
-| REGION   | scan, vjp, jvp              | operands      | (Region,)                                   | a tuple, read by ITEM |
+| REGION   | scan, vjp                   | operands      | (Region or Pull,)                           | a tuple, read by ITEM |
 | ITEM     | ""                          | region        | (position,)                                 | one result of a region |
 | STOP     | ""                          | one           | ()                                          | its input, through which no derivative flows |
 """
@@ -128,6 +128,22 @@ class Region:
     captured: tuple[Node, ...]
     body: tuple[Node, ...]
     results: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pull:
+    """The vector-Jacobian product of a region's function, taken by JAX (`jax.vjp`).
+
+    The REGION node with op `vjp` has the inputs of `inner` followed by one cotangent per position of `given` (the results of
+    `inner` that have one; the others are zero). Its results are the cotangents of the operands in `wanted`, with the axes
+    `batch` in front: each given cotangent has them in front too, and the product is mapped over them (`jax.vmap`).
+    """
+
+    inner: Region | Pull
+    arity: int
+    given: tuple[int, ...]
+    wanted: tuple[int, ...]
+    batch: tuple[Axis, ...]
 
 
 def topological(roots: Iterable[Node]) -> list[Node]:

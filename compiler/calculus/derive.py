@@ -1,0 +1,226 @@
+"""Derivatives of nodes by nodes: gradients, Jacobians, their diagonals; to any order by applying them again.
+
+Reverse mode carries adjoints from the value to the variables, forward mode tangents the other way; both keep Kronecker deltas
+symbolic (`terms.py`). A letter that value and variable share asks for the diagonal of the Jacobian: where the graph proves
+that slice n of the value reads slice n of the variable alone, one sweep without deltas gives it; otherwise the Jacobian is
+formed along a second letter and its diagonal taken. It is never summed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vspec.compiler.calculus import jvp, vjp
+from vspec.compiler.calculus.terms import NO_PAIRS, Algebra, Term, Terms, pair
+from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.node import Axis, Kind, Node, Pull, topological
+
+# Sizes that are bound at run time count as this many elements when a mode is chosen.
+NOMINAL = 1000
+
+
+def gradients(b: Builder, e: Node, xs: Sequence[Node]) -> list[Node]:
+    """The gradients of a scalar node: one node per x, with the axes of x. One reverse sweep.
+
+    Raises ValueError if `e` has axes.
+    """
+    if e.axes:
+        raise ValueError("gradients need a scalar; use derivative()")
+    algebra, nodes = _prepare(b, e, xs)
+    adjoints = _reverse(algebra, e, xs, nodes, [Term(b.number(1.0))])
+    return [b.order(_total(algebra, adjoints.get(x.uid, Terms()), {}), x.axes) for x in xs]
+
+
+def derivative(b: Builder, e: Node, x: Node, letters: Sequence[Axis]) -> Node:
+    """d(e, x[letters]): the axes of `e`, then those of `letters` that `e` lacks. `letters` has one axis per axis of `x`.
+
+    A letter that occurs twice takes the diagonal, as does one that `e` has.
+    """
+    names = [letter.name for letter in letters]
+    algebra, nodes = _prepare(b, e, [x])
+    algebra.see(letters)
+    axes = (*e.axes, *(Axis(n, algebra.dims[n]) for n in dict.fromkeys(names) if n not in e.names))
+    if not any(n.uid == e.uid for n in nodes):
+        return b.order(b.number(0.0), axes)
+    aligned = {
+        k for k, n in enumerate(names) if n in e.names and names.count(n) == 1 and _tracked(e, x, k, n, nodes)
+    }
+    shared = {names[k] for k in aligned}
+    outer = [a for a in e.axes if a.name not in shared]
+    inner = [a for k, a in enumerate(x.axes) if k not in aligned]
+    target = dict(zip(x.names, names, strict=True))
+    if (not _has_region(nodes) and _elements(b, inner) < _elements(b, outer)) or (
+        outer and not _has_region(nodes) and _elements(b, inner) == _elements(b, outer)
+    ):
+        result = _by_tangents(algebra, e, x, nodes, inner, target)
+    else:
+        result = _by_adjoints(algebra, e, x, nodes, outer, target)
+    return b.order(result, axes)
+
+
+def depends(e: Node, xs: Sequence[Node]) -> list[Node]:
+    """The nodes below `e` through which a derivative by `xs` flows, inputs first; `xs` themselves included."""
+    wanted = {x.uid for x in xs}
+    hit: set[int] = set()
+    found: list[Node] = []
+    for node in topological([e]):
+        if node.uid in wanted:
+            flows = True
+        elif node.kind is Kind.STOP or node.dtype in ("boolean", "integer"):
+            flows = False
+        elif node.kind in (Kind.GATHER, Kind.SCATTER) and len(node.inputs) == 2:
+            flows = node.inputs[0].uid in hit
+        else:
+            flows = any(i.uid in hit for i in node.inputs)
+        if flows:
+            hit.add(node.uid)
+            found.append(node)
+    return found
+
+
+def _prepare(b: Builder, e: Node, xs: Sequence[Node]) -> tuple[Algebra, list[Node]]:
+    algebra = Algebra(b)
+    nodes = depends(e, xs)
+    for node in nodes:
+        algebra.see(node.axes)
+        for i in node.inputs:
+            algebra.see(i.axes)
+        if node.kind is Kind.LINALG:
+            for core, operand in zip(node.attrs[0], node.inputs, strict=True):
+                algebra.see(operand.axis(n) for n in core)
+    for x in xs:
+        algebra.see(x.axes)
+    return algebra, nodes
+
+
+def _elements(b: Builder, axes: Sequence[Axis]) -> int:
+    count = 1
+    for a in axes:
+        known = b.dims.get(a.dim)
+        count *= known if isinstance(known, int) else NOMINAL
+    return count
+
+
+def _has_region(nodes: Sequence[Node]) -> bool:
+    return any(n.kind is Kind.REGION for n in nodes)
+
+
+def _tracked(e: Node, x: Node, position: int, letter: str, nodes: Sequence[Node]) -> bool:
+    """Whether slice v of `e` along `letter` reads only slice v of `x` along its axis at `position`.
+
+    Follows the name of that axis through every node between; any node that mixes slices refutes it.
+    """
+    names: dict[int, str] = {}
+    for node in nodes:
+        if node.uid == x.uid:
+            names[node.uid] = x.names[position]
+            continue
+        below = [i for i in node.inputs if i.uid in names]
+        carried = {names[i.uid] for i in below}
+        if len(carried) != 1:
+            return False
+        (name,) = carried
+        if node.kind is Kind.REINDEX:
+            name = node.attrs[0][node.inputs[0].names.index(name)]
+        elif node.kind is Kind.WINDOW or (node.kind is Kind.GATHER):
+            if name == node.attrs[0]:
+                return False
+        elif node.kind is Kind.LINALG:
+            if any(name in core for core in node.attrs[0]):
+                return False
+        elif node.kind is Kind.SCATTER or node.kind not in (Kind.MAP, Kind.REDUCE, Kind.CONTRACT):
+            return False
+        if name not in node.names:
+            return False
+        names[node.uid] = name
+    return names.get(e.uid) == letter
+
+
+def _by_adjoints(
+    a: Algebra, e: Node, x: Node, nodes: Sequence[Node], outer: Sequence[Axis], target: dict[str, str]
+) -> Node:
+    seeds = {axis.name: a.fresh(axis) for axis in outer}
+    seed = Term(a.b.number(1.0), frozenset(pair(n, s.name) for n, s in seeds.items()))
+    adjoints = _reverse(a, e, [x], nodes, [seed])
+    back = {s.name: n for n, s in seeds.items()}
+    return _total(a, adjoints.get(x.uid, Terms()), target | back)
+
+
+def _by_tangents(
+    a: Algebra, e: Node, x: Node, nodes: Sequence[Node], inner: Sequence[Axis], target: dict[str, str]
+) -> Node:
+    seeds = {axis.name: a.fresh(axis) for axis in inner}
+    tangents: dict[int, list[Term]] = {
+        x.uid: [Term(a.b.number(1.0), frozenset(pair(n, s.name) for n, s in seeds.items()))]
+    }
+    for node in nodes:
+        if node.uid == x.uid:
+            continue
+        terms = Terms()
+        with a.b.at(node.origin._replace(role="tangent")):
+            for k, operand in enumerate(node.inputs):
+                for term in tangents.get(operand.uid, ()):
+                    moved = jvp.RULES[node.kind](a, node, term, k)
+                    if moved is not None:
+                        terms.add(moved)
+            tangents[node.uid] = terms.collect(a.b)
+    result = Terms()
+    for term in tangents[e.uid]:
+        result.add(term)
+    return _total(a, result, {s.name: target[n] for n, s in seeds.items()})
+
+
+def _total(a: Algebra, terms: Terms, names: dict[str, str]) -> Node:
+    done = [a.settle(a.rename(t, names)).node for t in terms.collect(a.b)]
+    return a.b.add(done) if done else a.b.number(0.0)
+
+
+def _reverse(a: Algebra, e: Node, xs: Sequence[Node], nodes: Sequence[Node], seeds: Sequence[Term]) -> dict[int, Terms]:
+    adjoints: dict[int, Terms] = {e.uid: Terms()}
+    for s in seeds:
+        adjoints[e.uid].add(s)
+    flows = {n.uid for n in nodes}
+    final = {x.uid for x in xs}
+    for node in reversed(nodes):
+        if node.uid in final or node.kind is Kind.ITEM:
+            continue
+        if node.kind is Kind.REGION:
+            with a.b.at(node.origin._replace(role="adjoint")):
+                _pull_region(a, node, nodes, adjoints, flows)
+            continue
+        if node.uid not in adjoints:
+            continue
+        with a.b.at(node.origin._replace(role="adjoint")):
+            terms = adjoints[node.uid].collect(a.b)
+            for k, operand in enumerate(node.inputs):
+                if operand.uid not in flows:
+                    continue
+                into = adjoints.setdefault(operand.uid, Terms())
+                for term in terms:
+                    moved = vjp.RULES[node.kind](a, node, term, k)
+                    if moved is not None:
+                        into.add(moved)
+    return adjoints
+
+
+def _pull_region(a: Algebra, node: Node, nodes: Sequence[Node], adjoints: dict[int, Terms], flows: set[int]) -> None:
+    """The adjoint of a loop is taken by JAX: one REGION `vjp` node, its cotangents full arrays."""
+    b = a.b
+    items = [n for n in nodes if n.kind is Kind.ITEM and n.inputs[0] is node and n.uid in adjoints]
+    if not items:
+        return
+    settled: list[tuple[Node, Node]] = []
+    for item in items:
+        terms = [a.settle(t).node for t in adjoints[item.uid].collect(b)]
+        if terms:
+            settled.append((item, a.spread(b.add(terms), item.names)))
+    extra = {x.name: x for item, g in settled for x in g.axes if x.name not in item.names}
+    batch = tuple(extra[n] for n in sorted(extra))
+    given = [b.order(g, (*batch, *item.axes)) for item, g in settled]
+    wanted = tuple(k for k, x in enumerate(node.inputs) if x.uid in flows)
+    pull = Pull(node.attrs[0], len(node.inputs), tuple(item.attrs[0] for item, _ in settled), wanted, batch)
+    pulled = b.region("vjp", pull, [*node.inputs, *given])
+    for position, k in enumerate(wanted):
+        operand = node.inputs[k]
+        into = adjoints.setdefault(operand.uid, Terms())
+        into.add(Term(b.item(pulled, position, (*batch, *operand.axes), "real"), NO_PAIRS))

@@ -1,0 +1,197 @@
+"""The pointwise functions that SymPy lacks or evaluates in a way that does not suit programs, as SymPy functions.
+
+Each states its own derivative. Comparisons and logic are functions with derivative zero: SymPy's relational objects
+would pull in its assumption system, which is slow and decides things that a program must decide at run time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+
+
+class Opaque(sp.Function):  # type: ignore[misc]
+    """A function whose derivative is zero almost everywhere (steps, comparisons, logic)."""
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        return sp.Integer(0)
+
+    def _eval_derivative(self, s: Any) -> Any:
+        return sp.Integer(0)
+
+
+def _opaque(name: str) -> type[Any]:
+    return type(name, (Opaque,), {"__doc__": f"`{name}` of a kernel tree."})
+
+
+OPAQUE: dict[str, type[Any]] = {
+    name: _opaque(f"v_{name}")
+    for name in ("lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "sign", "floor", "ceil", "round", "floordiv")
+}
+
+
+class v_real(sp.Function):  # type: ignore[misc]  # noqa: N801
+    """A boolean or integer as a real; transparent to derivatives."""
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        return sp.Integer(1)
+
+
+class v_where(sp.Function):  # type: ignore[misc]  # noqa: N801
+    """`where(c, a, b)`: differentiates its branches and keeps them apart, so that the branch not taken adds nothing."""
+
+    @classmethod
+    def eval(cls, c: Any, a: Any, b: Any) -> Any:
+        if a == b:
+            return a
+        return None
+
+    def _eval_derivative(self, s: Any) -> Any:
+        c, a, b = self.args
+        return v_where(c, a.diff(s), b.diff(s))
+
+
+class v_log1p(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        return 1 / (1 + self.args[0])
+
+
+class v_expm1(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        return sp.exp(self.args[0])
+
+
+class v_sigmoid(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        x = self.args[0]
+        return v_sigmoid(x) * v_sigmoid(-x)
+
+
+class v_log_sigmoid(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        return v_sigmoid(-self.args[0])
+
+
+class v_softplus(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        return v_sigmoid(self.args[0])
+
+
+class v_relu(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        return v_where(OPAQUE["gt"](self.args[0], 0), sp.Integer(1), sp.Integer(0))
+
+
+class v_abs(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        return OPAQUE["sign"](self.args[0])
+
+
+class v_tanh(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        return 1 - v_tanh(self.args[0]) ** 2
+
+
+def _chosen(op: str, own: Any, other: Any) -> Any:
+    # Half of the derivative goes to each side of a tie, as in JAX.
+    tie = v_where(OPAQUE["eq"](own, other), sp.Rational(1, 2), sp.Integer(0))
+    return v_where(OPAQUE[op](own, other), sp.Integer(1), tie)
+
+
+class v_maximum(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        a, b = self.args
+        return _chosen("gt", a, b) if argindex == 1 else _chosen("gt", b, a)
+
+
+class v_minimum(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        a, b = self.args
+        return _chosen("lt", a, b) if argindex == 1 else _chosen("lt", b, a)
+
+
+class v_atan2(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        a, b = self.args
+        return b / (a**2 + b**2) if argindex == 1 else -a / (a**2 + b**2)
+
+
+class v_mod(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        a, b = self.args
+        return sp.Integer(1) if argindex == 1 else -OPAQUE["floordiv"](a, b)
+
+
+class v_xlogy(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        a, b = self.args
+        return sp.log(b) if argindex == 1 else a / b
+
+
+class v_polygamma(sp.Function):  # type: ignore[misc]  # noqa: N801
+    """The n-th derivative of digamma; n is a literal."""
+
+    def fdiff(self, argindex: int = 2) -> Any:
+        return v_polygamma(self.args[0] + 1, self.args[1])
+
+
+class v_digamma(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        return v_polygamma(sp.Integer(1), self.args[0])
+
+
+class v_lgamma(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        return v_digamma(self.args[0])
+
+
+class v_erf(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        return 2 / sp.sqrt(sp.pi) * sp.exp(-(self.args[0] ** 2))
+
+
+class v_erfc(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        return -2 / sp.sqrt(sp.pi) * sp.exp(-(self.args[0] ** 2))
+
+
+FUNCTIONS: dict[str, type[Any]] = {
+    **OPAQUE,
+    "real": v_real,
+    "where": v_where,
+    "log1p": v_log1p,
+    "expm1": v_expm1,
+    "sigmoid": v_sigmoid,
+    "log_sigmoid": v_log_sigmoid,
+    "softplus": v_softplus,
+    "relu": v_relu,
+    "abs": v_abs,
+    "tanh": v_tanh,
+    "maximum": v_maximum,
+    "minimum": v_minimum,
+    "atan2": v_atan2,
+    "mod": v_mod,
+    "xlogy": v_xlogy,
+    "polygamma": v_polygamma,
+    "digamma": v_digamma,
+    "lgamma": v_lgamma,
+    "erf": v_erf,
+    "erfc": v_erfc,
+    "exp": sp.exp,
+    "log": sp.log,
+    "sin": sp.sin,
+    "cos": sp.cos,
+    "tan": sp.tan,
+    "asin": sp.asin,
+    "acos": sp.acos,
+    "atan": sp.atan,
+    "sinh": sp.sinh,
+    "cosh": sp.cosh,
+}
+
+NAMES: dict[str, str] = {cls.__name__: op for op, cls in FUNCTIONS.items()} | {
+    # What SymPy's own evaluation may leave behind: sqrt(x**2) becomes Abs(x).
+    "Abs": "abs",
+    "sign": "sign",
+}

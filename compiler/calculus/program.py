@@ -1,0 +1,239 @@
+"""Checked spec → graph of the whole program: every entry that the plan, the outputs and the claims need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from typing import Any
+
+from vspec.compiler.calculus.derive import derivative, gradients
+from vspec.compiler.calculus.loops import lower_recurrence, reads_of
+from vspec.compiler.calculus.lower import Lowering
+from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.graph.builder import Builder, Rule
+from vspec.compiler.graph.graph import Entry, Graph, Result
+from vspec.compiler.graph.kernel import slot
+from vspec.compiler.graph.node import Axis, Node, Origin
+from vspec.compiler.language.expr import Element, Expr, Pointwise
+from vspec.compiler.language.spec import Claim, Definition, Recurrence, Spec, Stage
+from vspec.runtime.registry import METHODS
+
+RELATIONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
+
+
+def lower_spec(spec: Spec, rules: Iterable[Rule] = ()) -> Graph:
+    """The graph of a spec before any pass. `rules` are local rewrites that apply before differentiation."""
+    b = Builder({name: d.size if isinstance(d.size, int) else None for name, d in spec.dims.items()}, rules)
+    low = Lowering(b, spec.letters)
+    for name, d in spec.dims.items():
+        if isinstance(d.size, Expr):
+            b.dims[name] = low.value(d.size)
+    inputs = _inputs(spec, low)
+    states = {s.name: s for r in spec.equations if isinstance(r, Recurrence) for s in r.states}
+    outside = [e for x in expressions(spec) for e in elements(x)]
+    reads, named = reads_of(outside, states), {e.name for e in outside}
+    for equation in spec.equations:
+        if isinstance(equation, Recurrence):
+            lower_recurrence(low, equation, reads)
+            for inner in equation.inner:
+                if inner.name not in low.values and inner.name in named:
+                    low.values[inner.name] = low.value(inner.body, inner.name, inner.letters)
+        else:
+            low.values[equation.name] = low.value(equation.body, equation.name, equation.letters)
+    for name, objective in spec.objectives.items():
+        low.values[name] = low.value(objective.body, name, ())
+    entries: dict[str, Entry] = {}
+    if spec.params:
+        entries["initial"] = _initial(spec, low)
+    for stage in spec.plan:
+        if stage.kind in ("minimize", "maximize"):
+            _objective_entries(spec, low, stage, entries)
+    _outputs(spec, low, entries)
+    records = _claims(spec, low, entries)
+    notes = {"claims": records, "derivatives": low.derivatives}
+    return Graph(tuple(entries.values()), dict(b.dims), inputs, spec.precision, notes)
+
+
+def _inputs(spec: Spec, low: Lowering) -> dict[str, Node]:
+    inputs: dict[str, Node] = {}
+    for role, group in (("param", spec.params), ("data", spec.data), ("constant", spec.constants)):
+        for name, item in group.items():
+            axes = [low.axis(x) for x in item.letters]
+            with low.b.at(Origin(name, item.span.line, item.span.column)):
+                inputs[name] = low.values[name] = low.b.input(name, role, axes, item.dtype)
+    return inputs
+
+
+def _initial(spec: Spec, low: Lowering) -> Entry:
+    results = []
+    for name, p in spec.params.items():
+        node = low.value(p.init, "", p.letters)
+        if node.dtype != "real" and p.dtype == "real":
+            node = low.b.map(("real", slot(0)), [node], "real")
+        results.append(Result((name,), node))
+    return Entry("initial", "initial", tuple(results), doc="The params' initial values.")
+
+
+def _objective_entries(spec: Spec, low: Lowering, stage: Stage, entries: dict[str, Entry]) -> None:
+    """Objective, gradient, value with gradient, and what else the stage's method asks for."""
+    (name,) = stage.names
+    if f"{name}_gradient" in entries:
+        return
+    b, value = low.b, low.values[name]
+    params = [spec.params[p] for p in stage.over]
+    with b.at(Origin("", stage.span.line, stage.span.column, "gradient")):
+        slopes = gradients(b, value, [low.values[p.name] for p in params])
+
+    def path(*keys: str | int) -> tuple[str | int, ...]:
+        # One param: the array itself; several: a dict by name.
+        return tuple(k for k in keys if isinstance(k, int) or len(params) > 1)
+
+    gradient = [Result(path(p.name), g) for p, g in zip(params, slopes, strict=True)]
+    wrt = ", ".join(f"{p.name}[{', '.join(p.letters)}]" if p.letters else p.name for p in params)
+    entries[name] = Entry(name, "objective", (Result((), value),), name)
+    entries[f"{name}_gradient"] = Entry(
+        f"{name}_gradient", "gradient", tuple(gradient), name, f"The gradient of {name} by {wrt}."
+    )
+    both = (Result((0,), value), *(Result((1, *r.path), r.node) for r in gradient))
+    entries[f"{name}_value_and_gradient"] = Entry(
+        f"{name}_value_and_gradient", "value_and_gradient", both, name, f"{name} and its gradient by {wrt}."
+    )
+    if stage.method is None or "hessian" not in METHODS[stage.method.name].needs:
+        return
+    blocks: dict[tuple[str, str], Node] = {}
+    for k, (p, slope) in enumerate(zip(params, slopes, strict=True)):
+        for q in params[k:]:
+            with b.at(Origin("", stage.span.line, stage.span.column, "hessian")):
+                block = _block(low, slope, low.values[q.name])
+                blocks[p.name, q.name] = block
+                if q is not p:
+                    axes = (*block.axes[len(slope.axes) :], *block.axes[: len(slope.axes)])
+                    blocks[q.name, p.name] = b.order(block, axes)
+    hessian = [Result(path(p.name, q.name), blocks[p.name, q.name]) for p in params for q in params]
+    entries[f"{name}_hessian"] = Entry(
+        f"{name}_hessian", "hessian", tuple(hessian), name, f"The Hessian of {name} by {wrt}."
+    )
+    three = (*both, *(Result((2, *r.path), r.node) for r in hessian))
+    entries[f"{name}_newton"] = Entry(
+        f"{name}_newton", "newton", three, name, f"{name}, its gradient and its Hessian by {wrt}."
+    )
+
+
+def _block(low: Lowering, slope: Node, x: Node) -> Node:
+    """d(slope, x) with the axes of the slope and then those of x, under letters of their own."""
+    taken = set(slope.names)
+    letters = []
+    for a in x.axes:
+        free = [n for n, dim in low.letters.items() if dim == a.dim and n not in taken and not n.startswith("_")]
+        preferred = a.name if a.name not in taken else free[0] if free else low.b.fresh(a.name)
+        taken.add(preferred)
+        letters.append(Axis(preferred, a.dim))
+    return derivative(low.b, slope, x, letters)
+
+
+def _outputs(spec: Spec, low: Lowering, entries: dict[str, Entry]) -> None:
+    results = []
+    for name, out in spec.outputs.items():
+        known = low.values.get(name)
+        node = low.value(out.body, name, out.letters)
+        # An output may carry the name of what it shows: the definition keeps the name.
+        low.values[name] = known if known is not None and name not in spec.outputs else node
+        results.append(Result((name,), node))
+    if results:
+        entries["outputs"] = Entry("outputs", "outputs", tuple(results), doc="What the spec asks to see.")
+
+
+def _claims(spec: Spec, low: Lowering, entries: dict[str, Entry]) -> dict[str, Any]:
+    results: list[Result] = []
+    records: dict[str, Any] = {}
+    for name, claim in spec.claims.items():
+        record: dict[str, Any] = {"text": claim.text, "reported": claim.reported, "line": claim.span.line}
+        if claim.that is not None:
+            record |= {"kind": "that", "holds": name, "measures": []}
+            results.append(Result((name,), low.value(claim.that)))
+            for k, part in enumerate(_conjuncts(claim.that)):
+                if isinstance(part, Pointwise) and part.op in RELATIONS and not part.axes:
+                    left, right = part.args
+                    keys = (f"{name}.left{k}", f"{name}.right{k}")
+                    results += [Result((keys[0],), low.value(left)), Result((keys[1],), low.value(right))]
+                    record["measures"].append(
+                        {
+                            "text": excerpt(spec, left.span),
+                            "relation": RELATIONS[part.op],
+                            "bound": excerpt(spec, right.span),
+                            "left": keys[0],
+                            "right": keys[1],
+                        }
+                    )
+        else:
+            record |= {"kind": "identity", "error": f"{name}.error", "tolerance": claim.tolerance}
+            results.append(Result((f"{name}.error",), _discrepancy(low, claim)))
+        records[name] = record
+    if results:
+        entries["claims"] = Entry("claims", "claims", tuple(results), doc="What the claims compare.")
+    return records
+
+
+def _discrepancy(low: Lowering, claim: Claim) -> Node:
+    """The largest absolute difference of the two sides of an identity."""
+    assert claim.left is not None and claim.right is not None
+    left, right = low.value(claim.left), low.value(claim.right)
+    gap = low.b.map(("abs", ("sub", slot(0), slot(1))), [left, right], "real")
+    if gap.kind == "const":
+        return low.b.number(float(gap.attrs[0]))
+    return low.b.reduce("max", gap, gap.names) if gap.names else gap
+
+
+def _conjuncts(e: Expr) -> Iterator[Expr]:
+    if isinstance(e, Pointwise) and e.op == "and":
+        for arg in e.args:
+            yield from _conjuncts(arg)
+    else:
+        yield e
+
+
+def excerpt(spec: Spec, span: Span) -> str:
+    """The spec's text under a span, on one line."""
+    lines = spec.text.splitlines()[span.line - 1 : span.end_line]
+    if not lines:
+        return ""
+    lines[-1] = lines[-1][: span.end_column - 1]
+    lines[0] = lines[0][span.column - 1 :]
+    return " ".join(line.strip() for line in lines)
+
+
+def expressions(spec: Spec) -> Iterator[Expr]:
+    """Every expression of a spec that reads definitions from outside a recurrence's step."""
+    for equation in spec.equations:
+        if isinstance(equation, Definition):
+            yield equation.body
+        else:
+            # Inner definitions may be read from outside, too: then they are recomputed along the whole path.
+            yield from (s.init for s in equation.states)
+    outside = [o.body for o in spec.objectives.values()] + [o.body for o in spec.outputs.values()]
+    for claim in spec.claims.values():
+        outside += [e for e in (claim.that, claim.left, claim.right) if e is not None]
+    yield from outside
+    inner = {d.name: d for r in spec.equations if isinstance(r, Recurrence) for d in r.inner}
+    seen: set[str] = set()
+    queue = [e.name for x in outside for e in elements(x)]
+    while queue:
+        name = queue.pop()
+        if name in inner and name not in seen:
+            seen.add(name)
+            yield inner[name].body
+            queue += [e.name for e in elements(inner[name].body)]
+
+
+def elements(e: Any) -> Iterator[Element]:
+    """Every element that an expression refers to."""
+    stack: list[Any] = [e]
+    while stack:
+        x = stack.pop()
+        if isinstance(x, Element):
+            yield x
+        if isinstance(x, tuple):
+            stack.extend(x)
+        elif hasattr(x, "__dataclass_fields__") and not isinstance(x, Span):
+            stack.extend(getattr(x, f.name) for f in fields(x) if f.name not in ("span", "axes", "dtype"))
+

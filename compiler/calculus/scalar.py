@@ -1,0 +1,202 @@
+"""Scalar calculus on kernels, by SymPy, once per distinct kernel.
+
+A kernel tree becomes a SymPy expression over real symbols x0, x1, ...; SymPy differentiates and normalises it; the result
+becomes a tree again. SymPy costs milliseconds per call, so everything here is cached by the interned kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+import sympy as sp
+
+from vspec.compiler.calculus.functions import FUNCTIONS, NAMES
+from vspec.compiler.graph.kernel import Kernel, Tree, kernel, num, slot, slots
+
+
+@cache
+def _symbol(k: int) -> Any:
+    return sp.Symbol(f"x{k}", real=True)
+
+
+def to_sympy(tree: Tree) -> Any:
+    """The SymPy expression of a kernel tree."""
+    op = tree[0]
+    if op == "x":
+        return _symbol(tree[1])
+    if op == "num":
+        return _number(tree[1])
+    args = [to_sympy(c) for c in tree[1:]]
+    if op == "add":
+        return sp.Add(*args)
+    if op == "mul":
+        return sp.Mul(*args)
+    if op == "sub":
+        return args[0] - args[1]
+    if op == "div":
+        return args[0] / args[1]
+    if op == "neg":
+        return -args[0]
+    if op == "pow":
+        return args[0] ** args[1]
+    if op == "sqrt":
+        return sp.sqrt(args[0])
+    if op == "square":
+        return args[0] ** 2
+    if op == "clip":
+        return FUNCTIONS["minimum"](FUNCTIONS["maximum"](args[0], args[1]), args[2])
+    return FUNCTIONS[op](*args)
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        return sp.Integer(int(value))
+    if isinstance(value, int):
+        return sp.Integer(value)
+    if isinstance(value, Fraction):
+        return sp.Rational(value.numerator, value.denominator)
+    if math.isinf(value):
+        return sp.oo if value > 0 else -sp.oo
+    if math.isnan(value):
+        return sp.nan
+    if float(value).is_integer() and abs(value) < 2**53:
+        return sp.Integer(int(value))
+    # A float such as 0.1 stays the double it is.
+    return sp.Float(value, 17)
+
+
+def to_tree(expr: Any) -> Tree:
+    """The kernel tree of a SymPy expression over the symbols of `to_sympy`."""
+    if expr.is_Symbol:
+        return slot(int(expr.name[1:]))
+    if expr.is_Integer:
+        return num(int(expr))
+    if expr.is_Rational:
+        return num(Fraction(int(expr.p), int(expr.q)))
+    if expr.is_Float:
+        return num(float(expr))
+    if expr is sp.oo or expr is sp.zoo:
+        return num(math.inf)
+    if expr is -sp.oo:
+        return num(-math.inf)
+    if expr is sp.nan:
+        return num(math.nan)
+    if expr.is_NumberSymbol:
+        return num(float(expr))
+    if expr is sp.E or expr == sp.pi:
+        return num(float(expr))
+    if expr.is_Add:
+        return _add(expr)
+    if expr.is_Mul:
+        return _mul(expr)
+    if expr.is_Pow:
+        return _pow(expr.base, expr.exp)
+    if isinstance(expr, sp.exp):
+        return ("exp", to_tree(expr.args[0]))
+    name = type(expr).__name__
+    op = NAMES.get(name)
+    if op is None:
+        raise ValueError(f"no kernel operation for SymPy's {name}")
+    return (op, *(to_tree(a) for a in expr.args))
+
+
+def _add(expr: Any) -> Tree:
+    # Positive terms lead, constants come last: `1 - x` rather than `-x + 1`.
+    positive = [a for a in expr.args if not a.could_extract_minus_sign() and not a.is_Number]
+    negative = [a for a in expr.args if a.could_extract_minus_sign() and not a.is_Number]
+    numbers = [a for a in expr.args if a.is_Number]
+    if positive:
+        terms = [to_tree(a) for a in positive] + [to_tree(a) for a in numbers]
+    else:
+        terms = [to_tree(a) for a in numbers]
+    if not terms:
+        return ("neg", to_tree(sp.Add(*[-a for a in negative])))
+    head: Tree = terms[0] if len(terms) == 1 else ("add", *terms)
+    for a in negative:
+        head = ("sub", head, to_tree(-a))
+    return head
+
+
+def _mul(expr: Any) -> Tree:
+    coefficient, rest = expr.as_coeff_Mul()
+    if coefficient.is_negative:
+        return ("neg", to_tree(sp.Mul(-coefficient, rest)))
+    above: list[Tree] = []
+    below: list[Tree] = []
+    if coefficient.is_Rational and not coefficient.is_Integer:
+        if coefficient.p != 1:
+            above.append(num(int(coefficient.p)))
+        below.append(num(int(coefficient.q)))
+    elif coefficient != 1:
+        above.append(to_tree(coefficient))
+    for factor in sp.Mul.make_args(rest):
+        if factor.is_Pow and factor.exp.is_Rational and factor.exp.is_negative:
+            below.append(_pow(factor.base, -factor.exp))
+        elif factor != 1:
+            above.append(to_tree(factor))
+    top: Tree = num(1) if not above else above[0] if len(above) == 1 else ("mul", *above)
+    if not below:
+        return top
+    return ("div", top, below[0] if len(below) == 1 else ("mul", *below))
+
+
+def _pow(base: Any, exponent: Any) -> Tree:
+    if exponent == 1:
+        return to_tree(base)
+    if exponent == sp.Rational(1, 2):
+        return ("sqrt", to_tree(base))
+    if exponent.is_Rational and exponent.is_negative:
+        return ("div", num(1), _pow(base, -exponent))
+    return ("pow", to_tree(base), to_tree(exponent))
+
+
+@cache
+def _sympy(k: Kernel) -> Any:
+    return to_sympy(k.tree)
+
+
+@cache
+def _partial(k: Kernel, position: int) -> Tree:
+    return to_tree(sp.diff(_sympy(k), _symbol(position)))
+
+
+def partial(k: Kernel, position: int) -> Tree:
+    """The derivative of a kernel with respect to one slot, as a tree over the same slots."""
+    if position not in slots(k.tree):
+        return num(0)
+    simple = _simple_partial(k.tree, position)
+    return simple if simple is not None else _partial(k, position)
+
+
+def _simple_partial(tree: Tree, position: int) -> Tree | None:
+    # Sums and products of plain slots need no SymPy; they are most of the kernels of large specs.
+    op = tree[0]
+    if op == "x":
+        return num(1 if tree[1] == position else 0)
+    if op in ("add", "sub", "neg") and all(c[0] in ("x", "num") for c in tree[1:]):
+        hits = [k for k, c in enumerate(tree[1:]) if c == ("x", position)]
+        if len(hits) == 1:
+            return num(-1 if op == "neg" or (op == "sub" and hits[0] == 1) else 1)
+    if op == "mul" and all(c[0] in ("x", "num") for c in tree[1:]):
+        rest = [c for c in tree[1:] if c != ("x", position)]
+        if len(rest) == len(tree) - 2 and rest:
+            return rest[0] if len(rest) == 1 else ("mul", *rest)
+    return None
+
+
+@cache
+def _simplified(k: Kernel) -> Tree:
+    return to_tree(_sympy(k))
+
+
+def simplify(tree: Tree) -> Tree:
+    """SymPy's normal form of a tree (like terms collected, constants folded), where that makes it no longer."""
+    k = kernel(tree)
+    try:
+        simpler = _simplified(k)
+    except ValueError:
+        return tree
+    return simpler if kernel(simpler).ops < k.ops else tree

@@ -1,0 +1,146 @@
+"""The stages in order: source → language → calculus → graph → passes → emit.
+
+Each is a function from an immutable value to an immutable value. `check` stops after the language and imports neither
+JAX nor SymPy; `compile_spec` goes on to an optimised graph and its program text; `build` writes the program directory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vspec.compiler.diagnostics.diagnostic import Diagnostic, Sink, SpecError
+from vspec.compiler.source.document import Document
+
+if TYPE_CHECKING:
+    from vspec.compiler.emit.python import Emitted
+    from vspec.compiler.graph.graph import Graph
+    from vspec.compiler.language.spec import Spec
+    from vspec.compiler.passes import PassRecord
+
+NOTHING: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A spec on its way to disk: the graph before and after the passes, the program text, what each pass did."""
+
+    spec: Spec
+    before: Graph
+    graph: Graph
+    emitted: Emitted
+    passes: tuple[PassRecord, ...]
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A program directory. `cached`: it was up to date and nothing was done."""
+
+    directory: Path
+    cached: bool
+    seconds: float
+    warnings: tuple[Diagnostic, ...]
+
+
+def check_text(
+    text: str, path: str, overrides: Mapping[str, Any] = NOTHING
+) -> tuple[Spec | None, tuple[Diagnostic, ...]]:
+    """Checks a spec given as text. The spec is None if an error is among the diagnostics; nothing is raised."""
+    from vspec.compiler.source.load import parse_document
+
+    try:
+        return _check(parse_document(text, path), overrides)
+    except SpecError as e:
+        return None, e.diagnostics
+
+
+def check(path: str | Path, overrides: Mapping[str, Any] = NOTHING) -> tuple[Spec, tuple[Diagnostic, ...]]:
+    """Checks a spec file: the checked spec and the warnings. Raises SpecError with every error found."""
+    from vspec.compiler.source.load import load_document
+
+    spec, diagnostics = _check(load_document(path), overrides)
+    if spec is None:
+        raise SpecError(diagnostics)
+    return spec, diagnostics
+
+
+def _check(document: Document, overrides: Mapping[str, Any]) -> tuple[Spec | None, tuple[Diagnostic, ...]]:
+    from vspec.compiler.language.check import check_document
+    from vspec.compiler.source.structure import validate
+
+    sink = Sink()
+    validate(document, sink)
+    if sink.errors:
+        return None, tuple(sink.diagnostics)
+    spec, diagnostics = check_document(document, overrides)
+    return spec, (*sink.diagnostics, *diagnostics)
+
+
+def compile_spec(spec: Spec, *, level: int = 2, disable: Collection[str] = ()) -> Compiled:
+    """Calculus, passes and emission of a checked spec, in memory.
+
+    Raises ValueError if `disable` names no pass.
+    """
+    from vspec.compiler.calculus.program import lower_spec
+    from vspec.compiler.emit.python import emit_program
+    from vspec.compiler.passes import STABILISE_RULES, run_passes
+
+    start = time.perf_counter()
+    # Formulas are stabilised before they are differentiated, so that the derivatives are stable, too.
+    rules = STABILISE_RULES if level > 0 and "stabilise" not in disable else ()
+    before = lower_spec(spec, rules)
+    lowered = time.perf_counter()
+    graph, records = run_passes(before, level, disable)
+    optimised = time.perf_counter()
+    emitted = emit_program(graph, spec)
+    done = time.perf_counter()
+    seconds = {"calculus": lowered - start, "passes": optimised - lowered, "emit": done - optimised}
+    return Compiled(spec, before, graph, emitted, tuple(records), seconds)
+
+
+def build(
+    path: str | Path,
+    out: str | Path | None = None,
+    *,
+    level: int = 2,
+    disable: Collection[str] = (),
+    overrides: Mapping[str, Any] = NOTHING,
+    stablehlo: bool = True,
+    force: bool = False,
+) -> Built:
+    """Builds the program directory of a spec file (default `build/<name>` beside the current directory).
+
+    An unchanged spec with unchanged options is a cache hit. Raises SpecError for a wrong spec, OSError where it cannot write.
+    """
+    from vspec.compiler.emit.manifest import Options
+    from vspec.compiler.emit.write import build_key, cached, write_program
+
+    start = time.perf_counter()
+    spec, warnings = check(path, overrides)
+    directory = Path(out) if out is not None else Path("build") / spec.name
+    options = Options(level, tuple(sorted(disable)))
+    key = build_key(spec, options, overrides, stablehlo)
+    if not force and cached(directory, key):
+        return Built(directory, True, time.perf_counter() - start, warnings)
+    compiled = compile_spec(spec, level=level, disable=disable)
+    write_program(directory, compiled.spec, compiled.graph, compiled.emitted, options, key, report(compiled), stablehlo)
+    return Built(directory, False, time.perf_counter() - start, warnings)
+
+
+def report(compiled: Compiled) -> dict[str, Any]:
+    """What a build did, for `report.json`: the passes table and the nodes before and after."""
+    from vspec.compiler.report.table import passes_table
+
+    return {
+        "nodes": {"before": len(compiled.before.nodes), "after": len(compiled.graph.nodes)},
+        "derivatives": compiled.graph.notes.get("derivatives", 0),
+        "passes": passes_table(compiled.passes),
+        "seconds": dict(compiled.seconds),
+    }
+
+
+__all__: Sequence[str] = ["Built", "Compiled", "build", "check", "check_text", "compile_spec", "report"]
