@@ -1,0 +1,35 @@
+"""Every code a user can meet, with its title and explanation, assembled from one module per range.
+
+    VS01xx  the file: YAML, structure             VS05xx  data that does not fit (exit 3)
+    VS02xx  names, indices, axes, types           VS06xx  numerics (exit 4)
+    VS03xx  functions, methods, solve             VS07xx  limits and safety
+    VS04xx  reserved, not implemented yet         VS08xx  command line, usage, artifacts
+
+The stages only name codes; this module is imported by what explains them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from vspec.compiler.diagnostics.code import Code
+from vspec.compiler.diagnostics.codes_language import LANGUAGE
+from vspec.compiler.diagnostics.codes_limits import LIMITS
+from vspec.compiler.diagnostics.codes_run import RUN
+from vspec.compiler.diagnostics.codes_source import SOURCE
+from vspec.compiler.diagnostics.codes_usage import USAGE
+
+
+def registry(*groups: Iterable[Code]) -> Mapping[str, Code]:
+    """The codes by name; a code that is registered twice is a mistake of ours and raises ValueError."""
+    found: dict[str, Code] = {}
+    for group in groups:
+        for code in group:
+            if code.code in found:
+                raise ValueError(f"{code.code} is registered twice: '{found[code.code].title}' and '{code.title}'")
+            found[code.code] = code
+    return MappingProxyType(dict(sorted(found.items())))
+
+
+CODES: Mapping[str, Code] = registry(SOURCE, LANGUAGE, RUN, LIMITS, USAGE)
