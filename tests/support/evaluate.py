@@ -1,0 +1,376 @@
+"""A reference interpreter of graphs: every node becomes a NumPy array whose axes are `node.axes`, in that order.
+
+It is slow and plain on purpose: passes, derivatives and emission are compared with it. Reals are computed in the
+precision asked for, so that overflow in float32 shows here as it would on a device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from scipy import special  # type: ignore[import-untyped]
+
+from vspec.compiler.graph.graph import Graph
+from vspec.compiler.graph.kernel import Tree
+from vspec.compiler.graph.node import Axis, Kind, Node, topological
+
+Array = np.ndarray[Any, Any]
+Sizes = Mapping[str, int]
+
+
+def evaluate(
+    roots: Sequence[Node],
+    arguments: Mapping[str, Any],
+    dims: Mapping[str, int | Node | None] | None = None,
+    precision: str = "float64",
+) -> list[Array]:
+    """The arrays of `roots`. `arguments` are the inputs by name; sizes that `dims` leaves open are read off them."""
+    run = Interpreter(arguments, dims or {}, precision)
+    with np.errstate(all="ignore"):
+        return run.values(roots)
+
+
+def evaluate_graph(
+    graph: Graph, arguments: Mapping[str, Any], precision: str | None = None
+) -> dict[str, dict[tuple[str | int, ...], Array]]:
+    """Every result of every entry: entry → path → array. An entry of kind `prepare` runs first and feeds the others."""
+    known = dict(arguments)
+    found: dict[str, dict[tuple[str | int, ...], Array]] = {}
+    for entry in sorted(graph.entries, key=lambda e: e.kind != "prepare"):
+        arrays = evaluate([r.node for r in entry.results], known, graph.dims, precision or graph.precision)
+        found[entry.name] = {r.path: a for r, a in zip(entry.results, arrays, strict=True)}
+        if entry.kind == "prepare":
+            known.update({str(path[0]): a for path, a in found[entry.name].items()})
+    return found
+
+
+class Interpreter:
+    """The values of nodes under one set of arguments."""
+
+    def __init__(self, arguments: Mapping[str, Any], dims: Mapping[str, int | Node | None], precision: str) -> None:
+        self.arguments = dict(arguments)
+        self.dims = dict(dims)
+        self.real = np.dtype(precision)
+        self.found: dict[int, Array] = {}
+
+    def size(self, dim: str) -> int:
+        """The size of a dim; KeyError where nothing tells it."""
+        known = self.dims.get(dim)
+        if isinstance(known, Node):
+            known = self.dims[dim] = int(self.values([known])[0])
+        if known is None:
+            raise KeyError(f"the size of {dim} is not known")
+        return known
+
+    def shape(self, axes: Sequence[Axis]) -> tuple[int, ...]:
+        """The sizes of axes."""
+        return tuple(self.size(a.dim) for a in axes)
+
+    def values(self, roots: Sequence[Node]) -> list[Array]:
+        """The arrays of `roots`, everything they need computed once."""
+        order = topological(roots)
+        for node in order:
+            if node.kind is Kind.INPUT and node.uid not in self.found and node.attrs[0] in self.arguments:
+                for axis, size in zip(node.axes, np.shape(self.arguments[node.attrs[0]]), strict=True):
+                    if self.dims.get(axis.dim) is None:
+                        self.dims[axis.dim] = size
+        for node in order:
+            if node.uid not in self.found:
+                self.found[node.uid] = self.cast(node, self.compute(node))
+        return [self.found[r.uid] for r in roots]
+
+    def cast(self, node: Node, value: Any) -> Any:
+        """The value with the dtype and the shape that the node promises."""
+        if node.dtype == "tuple":
+            return value
+        dtype = {"boolean": np.dtype(bool), "integer": np.dtype(np.int64)}.get(node.dtype, self.real)
+        array = np.asarray(value).astype(dtype)
+        if array.shape != self.shape(node.axes):
+            raise ValueError(f"{node} has shape {array.shape}, expected {self.shape(node.axes)}")
+        return array
+
+    def align(self, x: Array, names: Sequence[str], axes: Sequence[Axis], full: bool = False) -> Array:
+        """x, whose axes are `names`, with `axes` in order: size one where it lacks one, or broadcast if `full`."""
+        wanted = [a.name for a in axes]
+        if any(n not in wanted for n in names):
+            raise ValueError(f"axes {names} do not fit into {wanted}")
+        x = np.transpose(x, [names.index(n) for n in wanted if n in names])
+        x = x[tuple(slice(None) if n in names else None for n in wanted)]
+        return np.broadcast_to(x, self.shape(axes)) if full else x
+
+    def operand(self, node: Node, axes: Sequence[Axis], full: bool = False) -> Array:
+        """An operand's value aligned with `axes`."""
+        return self.align(self.found[node.uid], node.names, axes, full)
+
+    def along(self, name: str, axes: Sequence[Axis], values: Array | None = None) -> Array:
+        """0, 1, 2, ... (or `values`) along one of `axes`, size one along the others."""
+        k = [a.name for a in axes].index(name)
+        values = np.arange(self.size(axes[k].dim)) if values is None else values
+        return values.reshape([-1 if j == k else 1 for j in range(len(axes))])
+
+    def compute(self, node: Node) -> Any:
+        """The value of one node whose inputs are known."""
+        return getattr(self, f"on_{node.kind.value}")(node)
+
+    def on_input(self, node: Node) -> Any:
+        return np.asarray(self.arguments[node.attrs[0]])
+
+    def on_const(self, node: Node) -> Any:
+        if node.op == "size":
+            return self.size(node.attrs[0])
+        value = node.attrs[0]
+        return np.asarray(float(value) if isinstance(value, Fraction) else value)
+
+    def on_index(self, node: Node) -> Any:
+        if node.op == "value":
+            return np.arange(self.size(node.axes[0].dim))
+        a, b = node.axes
+        return np.eye(self.size(a.dim), self.size(b.dim))
+
+    def on_map(self, node: Node) -> Any:
+        args = [self.operand(x, node.axes) for x in node.inputs]
+        return np.broadcast_to(apply_kernel(node.attrs[0].tree, args), self.shape(node.axes))
+
+    def on_reduce(self, node: Node) -> Any:
+        (x,), (over,) = node.inputs, node.attrs
+        value = self.operand(x, [*node.axes, *(x.axis(n) for n in over)])
+        flat = value.reshape((*value.shape[: len(node.axes)], -1))
+        return REDUCTIONS[node.op](flat)
+
+    def on_contract(self, node: Node) -> Any:
+        axes = list({a.name: a for x in (node, *node.inputs) for a in x.axes}.values())
+        letters = {a.name: k for k, a in enumerate(axes)}
+        args: list[Any] = []
+        covered = {n for x in node.inputs for n in x.names}
+        for x in node.inputs:
+            args += [self.found[x.uid], [letters[n] for n in x.names]]
+        kept = [a for a in node.axes if a.name in covered]
+        value = np.einsum(*args, [letters[a.name] for a in kept])
+        return self.align(value, [a.name for a in kept], node.axes, True)
+
+    def on_reindex(self, node: Node) -> Any:
+        (x,), (targets,) = node.inputs, node.attrs
+        value = self.found[x.uid][tuple(self.along(n, node.axes) for n in targets)]
+        return np.broadcast_to(value, self.shape(node.axes))
+
+    def on_window(self, node: Node) -> Any:
+        x = node.inputs[0]
+        position = x.names.index(node.attrs[0])
+        if node.op == "at":
+            return self.transposed(node, x, np.take(self.found[x.uid], node.attrs[1], axis=position), position, None)
+        _, new, scale, offset = node.attrs
+        rows = scale * np.arange(self.size(node.axis(new).dim)) + offset
+        return self.transposed(node, x, np.take(self.found[x.uid], rows, axis=position), position, new)
+
+    def transposed(self, node: Node, x: Node, value: Array, position: int, new: str | None) -> Array:
+        """The value in the order of `node.axes`, when x's axis at `position` became `new` (or went away)."""
+        names = [new if k == position else n for k, n in enumerate(x.names) if k != position or new is not None]
+        return self.align(value, [n for n in names if n is not None], node.axes)
+
+    def on_gather(self, node: Node) -> Any:
+        x, index = node.inputs
+        rows = self.operand(index, node.axes)
+        return self.found[x.uid][tuple(rows if n == node.attrs[0] else self.along(n, node.axes) for n in x.names)]
+
+    def on_scatter(self, node: Node) -> Any:
+        x = node.inputs[0]
+        if node.op == "gather":
+            (new,) = node.attrs
+            keep = [a for a in node.axes if a.name != new.name]
+            rest = {a.name: a for y in node.inputs for a in y.axes if a.name not in {b.name for b in keep}}
+            axes = [*keep, *rest.values()]
+            values, rows = (self.operand(y, axes, True) for y in node.inputs)
+            out = np.zeros(self.shape([new, *keep]), values.dtype)
+            np.add.at(out, (rows, *(self.along(a.name, axes) for a in keep)), values)
+            return self.align(out, [new.name, *(a.name for a in keep)], node.axes)
+        if node.op == "at":
+            new, at = node.attrs
+            out = np.zeros(self.shape([new, *x.axes]), self.found[x.uid].dtype)
+            out[at] = self.found[x.uid]
+            return self.align(out, [new.name, *x.names], node.axes)
+        axis, new, scale, offset = node.attrs
+        position = x.names.index(axis)
+        axes = [new if a.name == axis else a for a in x.axes]
+        out = np.zeros(self.shape(axes), self.found[x.uid].dtype)
+        rows = scale * np.arange(self.size(x.axis(axis).dim)) + offset
+        out[(slice(None),) * position + (rows,)] = self.found[x.uid]
+        return self.align(out, [a.name for a in axes], node.axes)
+
+    def on_linalg(self, node: Node) -> Any:
+        cores, result = node.attrs
+        batch = [a for a in node.axes if a.name not in result]
+        args = [
+            self.operand(x, [*batch, *(x.axis(n) for n in core)], True)
+            for x, core in zip(node.inputs, cores, strict=True)
+        ]
+        value = LINALG[node.op](*args)
+        return self.align(value, [*(a.name for a in batch), *result], node.axes)
+
+    def on_stop(self, node: Node) -> Any:
+        return self.found[node.inputs[0].uid]
+
+    def on_region(self, node: Node) -> Any:
+        if node.op != "scan":
+            raise NotImplementedError(f"the reference interpreter does not run {node.op}")
+        (region,) = node.attrs
+        states = [self.operand(x, c.axes, True) for x, c in zip(node.inputs, region.carry, strict=False)]
+        captured = {
+            c.uid: self.operand(x, c.axes, True)
+            for x, c in zip(node.inputs[len(region.carry) :], region.captured, strict=True)
+        }
+        paths = [[s] for s in states]
+        for t in range(int(self.values([region.length])[0])):
+            body = Interpreter(self.arguments, self.dims, self.real.name)
+            body.found.update(captured)
+            body.found[region.index.uid] = np.asarray(t)
+            body.found.update({c.uid: body.cast(c, s) for c, s in zip(region.carry, states, strict=True)})
+            body.values(region.body)
+            states = [body.operand(b, c.axes, True) for b, c in zip(region.body, region.carry, strict=True)]
+            for path, s in zip(paths, states, strict=True):
+                path.append(s)
+        return [states[k] if what == "final" else np.stack(paths[k]) for what, k in region.results]
+
+    def on_item(self, node: Node) -> Any:
+        source = node.inputs[0]
+        (region,) = source.attrs
+        what, k = region.results[node.attrs[0]]
+        names = [a.name for a in region.carry[k].axes]
+        if what == "path":
+            names = [region.axis.name, *names]
+        return self.align(self.found[source.uid][node.attrs[0]], names, node.axes)
+
+
+def _logsumexp(x: Array) -> Array:
+    top = np.max(x, axis=-1)
+    shift = np.where(np.isfinite(top), top, 0).astype(x.dtype)
+    return np.asarray(np.log(np.sum(np.exp(x - shift[..., None]), axis=-1)) + shift)
+
+
+REDUCTIONS: dict[str, Callable[[Array], Any]] = {
+    "sum": lambda x: np.sum(x, axis=-1),
+    "prod": lambda x: np.prod(x, axis=-1),
+    "max": lambda x: np.max(x, axis=-1),
+    "min": lambda x: np.min(x, axis=-1),
+    "argmax": lambda x: np.argmax(x, axis=-1),
+    "argmin": lambda x: np.argmin(x, axis=-1),
+    "any": lambda x: np.any(x, axis=-1),
+    "all": lambda x: np.all(x, axis=-1),
+    "logsumexp": _logsumexp,
+}
+
+
+def _solve(a: Array, b: Array) -> Array:
+    return np.asarray(np.linalg.solve(a, b[..., None])[..., 0])
+
+
+def _cholesky(a: Array) -> Array:
+    return np.asarray(np.linalg.cholesky((a + np.swapaxes(a, -1, -2)) / 2))
+
+
+LINALG: dict[str, Callable[..., Any]] = {
+    "solve": _solve,
+    "triangular_solve": lambda a, b: _solve(np.tril(a), b),
+    "triangular_solve_t": lambda a, b: _solve(np.swapaxes(np.tril(a), -1, -2), b),
+    "cholesky": _cholesky,
+    "inv": np.linalg.inv,
+    "logdet": lambda a: np.linalg.slogdet(a)[1],
+    "det": np.linalg.det,
+}
+
+
+def apply_kernel(tree: Tree, args: Sequence[Array]) -> Any:
+    """The kernel's value at arrays that broadcast against each other."""
+    op = tree[0]
+    if op == "x":
+        return args[tree[1]]
+    if op == "num":
+        return float(tree[1]) if isinstance(tree[1], Fraction) else tree[1]
+    children = [apply_kernel(c, args) for c in tree[1:]]
+    if op in ("add", "mul", "and", "or"):
+        total = children[0]
+        for c in children[1:]:
+            total = BINARY[op](total, c)
+        return total
+    real = next((np.dtype(a.dtype) for a in args if np.asarray(a).dtype.kind == "f"), np.dtype(np.float64))
+    if op == "real":
+        return np.asarray(children[0]).astype(real)
+    if op == "div":
+        return np.true_divide(*(_inexact(c, real) for c in children))
+    if op in BINARY:
+        return BINARY[op](*children)
+    # SciPy's functions are double precision when given Python numbers or integers.
+    return FUNCTIONS[op](*(_inexact(c, real) if op not in EXACT else c for c in children))
+
+
+def _inexact(x: Any, real: np.dtype[Any]) -> Any:
+    return np.asarray(x).astype(real) if np.asarray(x).dtype.kind != "f" or np.ndim(x) == 0 else x
+
+
+def _pow(x: Any, y: Any) -> Any:
+    if np.asarray(x).dtype.kind in "iub" and (np.asarray(y).dtype.kind == "f" or np.any(np.asarray(y) < 0)):
+        x = np.asarray(x).astype(float)
+    return np.power(x, y)
+
+
+BINARY: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "pow": _pow,
+    "mod": np.mod,
+    "floordiv": np.floor_divide,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "and": np.logical_and,
+    "or": np.logical_or,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+}
+
+EXACT = frozenset({"neg", "not", "where", "abs", "sign", "clip", "square"})
+"""Functions that keep integers (and booleans) what they are."""
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "neg": lambda x: 0 - x if np.asarray(x).dtype.kind == "b" else np.negative(x),
+    "not": np.logical_not,
+    "where": np.where,
+    "exp": np.exp,
+    "log": np.log,
+    "log1p": np.log1p,
+    "expm1": np.expm1,
+    "sqrt": np.sqrt,
+    "abs": np.abs,
+    "sign": np.sign,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "atan2": np.arctan2,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "tanh": np.tanh,
+    "sigmoid": special.expit,
+    "log_sigmoid": special.log_expit,
+    "softplus": lambda x: np.logaddexp(x, np.zeros_like(x)),
+    "relu": lambda x: np.maximum(x, 0),
+    "erf": special.erf,
+    "erfc": special.erfc,
+    "lgamma": special.gammaln,
+    "digamma": special.digamma,
+    "polygamma": special.polygamma,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "round": np.round,
+    "clip": lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi),
+    "square": np.square,
+    "xlogy": special.xlogy,
+}
