@@ -1,0 +1,207 @@
+"""Graphs evaluated by JAX, one operation at a time: JAX's own differentiation of this is what the calculus is tested against."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.scipy.linalg as jsl
+import jax.scipy.special as jss
+
+from vspec.compiler.graph.kernel import Tree
+from vspec.compiler.graph.node import Kind, Node, topological
+
+UNARY = {
+    "exp": jnp.exp,
+    "log": jnp.log,
+    "log1p": jnp.log1p,
+    "expm1": jnp.expm1,
+    "sqrt": jnp.sqrt,
+    "abs": jnp.abs,
+    "sign": jnp.sign,
+    "sin": jnp.sin,
+    "cos": jnp.cos,
+    "tan": jnp.tan,
+    "asin": jnp.arcsin,
+    "acos": jnp.arccos,
+    "atan": jnp.arctan,
+    "sinh": jnp.sinh,
+    "cosh": jnp.cosh,
+    "tanh": jnp.tanh,
+    "sigmoid": jax.nn.sigmoid,
+    "log_sigmoid": jax.nn.log_sigmoid,
+    "softplus": jax.nn.softplus,
+    "relu": jax.nn.relu,
+    "erf": jss.erf,
+    "erfc": jss.erfc,
+    "lgamma": jss.gammaln,
+    "digamma": jss.digamma,
+    "floor": jnp.floor,
+    "ceil": jnp.ceil,
+    "round": jnp.round,
+    "square": jnp.square,
+    "neg": jnp.negative,
+    "not": jnp.logical_not,
+    "real": lambda x: jnp.asarray(x, jnp.float64),
+}
+BINARY = {
+    "sub": jnp.subtract,
+    "div": jnp.divide,
+    "mod": jnp.mod,
+    "floordiv": jnp.floor_divide,
+    "lt": jnp.less,
+    "le": jnp.less_equal,
+    "gt": jnp.greater,
+    "ge": jnp.greater_equal,
+    "eq": jnp.equal,
+    "ne": jnp.not_equal,
+    "and": jnp.logical_and,
+    "or": jnp.logical_or,
+    "maximum": jnp.maximum,
+    "minimum": jnp.minimum,
+    "atan2": jnp.arctan2,
+    "xlogy": jss.xlogy,
+    "polygamma": jss.polygamma,
+}
+
+
+def kernel_value(tree: Tree, slots: list[Any]) -> Any:
+    op = tree[0]
+    if op == "x":
+        return slots[tree[1]]
+    if op == "num":
+        return float(tree[1]) if not isinstance(tree[1], (bool, int)) else tree[1]
+    args = [kernel_value(c, slots) for c in tree[1:]]
+    if op == "add":
+        total = args[0]
+        for x in args[1:]:
+            total = total + x
+        return total
+    if op == "mul":
+        total = args[0]
+        for x in args[1:]:
+            total = total * x
+        return total
+    if op == "pow":
+        return args[0] ** args[1]
+    if op == "where":
+        return jnp.where(*args)
+    if op == "clip":
+        return jnp.minimum(jnp.maximum(args[0], args[1]), args[2])
+    return UNARY[op](*args) if op in UNARY else BINARY[op](*args)
+
+
+def aligned(x: Any, node: Node, names: tuple[str, ...]) -> Any:
+    """The array of a node laid out along `names`, with size-one axes where it lacks one."""
+    x = jnp.asarray(x)
+    order = [node.names.index(n) for n in names if n in node.names]
+    x = jnp.transpose(x, order)
+    shape, k = [], 0
+    for n in names:
+        shape.append(x.shape[k] if n in node.names else 1)
+        k += n in node.names
+    return x.reshape(shape)
+
+
+def evaluate(root: Node, inputs: dict[int, Any], sizes: dict[str, int]) -> Any:
+    """The array of `root`, given arrays for input nodes by uid and the sizes of dims."""
+    values: dict[int, Any] = dict(inputs)
+    for node in topological([root]):
+        if node.uid not in values:
+            values[node.uid] = _value(node, values, sizes)
+    return values[root.uid]
+
+
+def _value(node: Node, values: dict[int, Any], sizes: dict[str, int]) -> Any:
+    args = [values[i.uid] for i in node.inputs]
+    shape = tuple(sizes[a.dim] for a in node.axes)
+    if node.kind is Kind.CONST:
+        return jnp.asarray(sizes[node.attrs[0]] if node.op == "size" else node.attrs[0])
+    if node.kind is Kind.INDEX:
+        return jnp.arange(shape[0]) if node.op == "value" else jnp.eye(*shape)
+    if node.kind is Kind.STOP:
+        return jax.lax.stop_gradient(args[0])
+    if node.kind is Kind.MAP:
+        slots = [aligned(x, i, node.names) for x, i in zip(args, node.inputs, strict=True)]
+        return jnp.broadcast_to(kernel_value(node.attrs[0].tree, slots), shape)
+    if node.kind is Kind.REDUCE:
+        axes = tuple(node.inputs[0].names.index(n) for n in node.attrs[0])
+        if node.op == "logsumexp":
+            return jss.logsumexp(args[0], axis=axes)
+        if node.op in ("argmax", "argmin"):
+            return getattr(jnp, node.op)(args[0], axis=axes[0])
+        return getattr(jnp, node.op)(args[0], axis=axes)
+    if node.kind is Kind.REINDEX:
+        return _reindex(node, args[0], sizes)
+    if node.kind is Kind.CONTRACT:
+        letters = {n: chr(97 + k) for k, n in enumerate(dict.fromkeys(n for i in node.inputs for n in i.names))}
+        text = ",".join("".join(letters[n] for n in i.names) for i in node.inputs)
+        return jnp.einsum(f"{text}->{''.join(letters[n] for n in node.names)}", *args)
+    if node.kind is Kind.LINALG:
+        return _linalg(node, args)
+    if node.kind is Kind.WINDOW:
+        return _window(node, args[0], sizes)
+    if node.kind is Kind.SCATTER:
+        return _scatter(node, args, sizes)
+    raise NotImplementedError(node.kind)
+
+
+def _window(node: Node, x: Any, sizes: dict[str, int]) -> Any:
+    where = node.inputs[0].names.index(node.attrs[0])
+    if node.op == "at":
+        return jnp.take(x, node.attrs[1] % x.shape[where], axis=where)
+    _, new, scale, offset = node.attrs
+    return jnp.take(x, scale * jnp.arange(sizes[node.axis(new).dim]) + offset, axis=where)
+
+
+def _scatter(node: Node, args: list[Any], sizes: dict[str, int]) -> Any:
+    zeros = jnp.zeros([sizes[a.dim] for a in node.axes])
+    if node.op == "at":
+        return zeros.at[node.attrs[1]].add(args[0])
+    if node.op == "affine":
+        axis, new, scale, offset = node.attrs
+        where = node.names.index(new.name)
+        steps = scale * jnp.arange(args[0].shape[node.inputs[0].names.index(axis)]) + offset
+        return jnp.moveaxis(jnp.moveaxis(zeros, where, 0).at[steps].add(jnp.moveaxis(args[0], where, 0)), 0, where)
+    raise NotImplementedError(node.op)
+
+
+def _reindex(node: Node, x: Any, sizes: dict[str, int]) -> Any:
+    targets = node.attrs[0]
+    letters = {n: chr(97 + k) for k, n in enumerate(dict.fromkeys([*targets, *node.names]))}
+    kept = [n for n in node.names if n in targets]
+    x = jnp.einsum(f"{''.join(letters[n] for n in targets)}->{''.join(letters[n] for n in kept)}", x)
+    x = x.reshape([sizes[a.dim] if a.name in targets else 1 for a in node.axes])
+    return jnp.broadcast_to(x, tuple(sizes[a.dim] for a in node.axes))
+
+
+def _linalg(node: Node, args: list[Any]) -> Any:
+    cores, result = node.attrs
+    batch = [a.name for a in node.axes if a.name not in result]
+
+    def laid(k: int) -> Any:
+        return aligned(args[k], node.inputs[k], (*batch, *cores[k]))
+
+    a = laid(0)
+    if node.op == "logdet":
+        return jnp.linalg.slogdet(a)[1]
+    if node.op == "det":
+        return jnp.linalg.det(a)
+    if node.op == "inv":
+        out = jnp.linalg.inv(a)
+    elif node.op == "cholesky":
+        out = jnp.linalg.cholesky(a)
+    else:
+        rhs = laid(1)[..., None]
+        shape = jnp.broadcast_shapes(a.shape[:-2], rhs.shape[:-2])
+        a = jnp.broadcast_to(a, (*shape, *a.shape[-2:]))
+        rhs = jnp.broadcast_to(rhs, (*shape, *rhs.shape[-2:]))
+        if node.op == "solve":
+            out = jnp.linalg.solve(a, rhs)[..., 0]
+        elif node.op == "triangular_solve":
+            out = jsl.solve_triangular(a, rhs, lower=True)[..., 0]
+        else:
+            out = jsl.solve_triangular(a, rhs, lower=True, trans=1)[..., 0]
+    order = [[*batch, *result].index(n) for n in node.names]
+    return jnp.transpose(out, order)
