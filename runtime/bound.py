@@ -1,0 +1,40 @@
+"""Data, constants and prepared definitions of one run, as one pytree whose sizes are static."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import jax
+from jax import Array
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["data", "constants", "prepared"],
+    meta_fields=["dims", "seed"],
+)
+@dataclass(frozen=True)
+class Bound:
+    """Everything an entry needs besides the params.
+
+    A pytree: it passes through `jit`, `vmap` and `grad`. `dims` are static, so that arrays of other sizes compile anew.
+    """
+
+    data: Mapping[str, Array]
+    constants: Mapping[str, Array]
+    prepared: Mapping[str, Array] = field(default_factory=dict)
+    dims: tuple[tuple[str, int], ...] = ()
+    seed: int = 0
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Size of every dim."""
+        return dict(self.dims)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{k}={v}" for k, v in self.dims)
+        groups = (("data", self.data), ("constants", self.constants), ("prepared", self.prepared))
+        parts = [f"{what}: {', '.join(values)}" for what, values in groups if values]
+        return f"Bound({sizes}{'; ' if sizes and parts else ''}{'; '.join(parts)})"

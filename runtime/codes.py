@@ -1,0 +1,140 @@
+"""Stable codes of everything that can go wrong at run time: code → (title, explanation). Imports nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        # 05: the data does not fit (exit code 3)
+        "VS0501": (
+            "data is missing",
+            "A data entry of the spec has no default and none was bound. Pass it to `run(data={...})` or give it a "
+            "`source:`, a `value:` or a `draw:` in the spec.",
+        ),
+        "VS0502": (
+            "unknown name",
+            "Data, a constant or a parameter was bound under a name that the program does not declare.",
+        ),
+        "VS0503": (
+            "data source cannot be read",
+            "The file does not exist, is not readable, or is not an npz, npy or csv file; or the text of a source is "
+            "neither a path nor `sklearn:NAME`.",
+        ),
+        "VS0504": (
+            "no such column or array",
+            "The source was read, but has no column (csv, sklearn) or array (npz) of that name, or has several and "
+            "none was named.",
+        ),
+        "VS0505": (
+            "wrong number of axes",
+            "The array has more or fewer axes than its declaration lists letters.",
+        ),
+        "VS0506": (
+            "axis has the wrong size",
+            "An axis differs from the size that its dim declares, or from the size that another array with the same "
+            "dim has. An empty axis is refused, too.",
+        ),
+        "VS0507": (
+            "wrong type of numbers",
+            "The entries cannot be converted to the declared type without loss: text where numbers are declared, "
+            "fractions where integers are, integers out of range.",
+        ),
+        "VS0508": (
+            "not a finite number",
+            "An array contains NaN or infinity, or a csv file has an empty or unreadable cell.",
+        ),
+        "VS0509": (
+            "value outside the declared set",
+            "The declaration lists the allowed values with `in:` and the array has another one.",
+        ),
+        "VS0510": (
+            "wrong shape or value of a constant",
+            "A constant was overridden by something that is not a finite number or array of the declared axes.",
+        ),
+        "VS0511": (
+            "path outside the spec's folder",
+            "Sources in a spec may only read files below the spec's folder. Move the file there, or allow the path "
+            "explicitly with `allow_outside` (`--allow-outside`).",
+        ),
+        "VS0512": (
+            "file contains pickled objects",
+            "Loading pickled objects could run code, so such arrays are always refused. Save plain numeric arrays.",
+        ),
+        "VS0513": (
+            "size of a dim is unknown",
+            "A dim is `auto`, but none of the bound arrays has it as an axis, or its size is not a positive integer.",
+        ),
+        "VS0514": (
+            "unknown scikit-learn dataset",
+            "`sklearn:NAME` reads the data sets that scikit-learn ships (iris, digits, wine, breast_cancer, diabetes, "
+            "linnerud), never the network; scikit-learn must be installed.",
+        ),
+        "VS0515": (
+            "rows out of range",
+            "`rows: [first, end]` asks for rows that the source does not have, or for none.",
+        ),
+        "VS0516": (
+            "data cannot be drawn",
+            "The law of a `draw:` is not known, or its arguments do not suit it.",
+        ),
+        "VS0517": (
+            "wrong start of a parameter",
+            "A start given for a parameter does not have its shape, or is not finite.",
+        ),
+        # 06: the numerics failed (exit code 4)
+        "VS0601": (
+            "objective is not finite at the start",
+            "The objective is NaN or infinite at the initial parameters, so that no method can begin. Look at the "
+            "`init` of its parameters and at logarithms, divisions and square roots in its definitions.",
+        ),
+        "VS0602": (
+            "objective became not finite",
+            "The objective or its gradient became NaN or infinite during the iteration. A shorter step (`lr`) often "
+            "helps; so does a `domain: positive` for parameters that must stay positive.",
+        ),
+        "VS0603": (
+            "gradient is not finite at the start",
+            "The objective is finite at the initial parameters, but its gradient is not: usually a square root, a norm "
+            "or an absolute value at exactly zero.",
+        ),
+        "VS0604": (
+            "start outside the domain",
+            "A parameter with `domain: positive` starts at a value that is not positive.",
+        ),
+        # 08: the program or its folder is wrong (exit code 2)
+        "VS0801": (
+            "hash does not match",
+            "A file of the program differs from the one that was built. Edit the spec and build it again.",
+        ),
+        "VS0802": (
+            "not a program",
+            "The folder has no readable `manifest.json`. Programs are written by `vspec build`.",
+        ),
+        "VS0803": (
+            "manifest does not fit its schema",
+            "`manifest.json` lacks a field or has one of a wrong type, or names a file outside of its folder.",
+        ),
+        "VS0804": (
+            "manifest of another version",
+            "The program was built by a version of vspec that this runtime does not read. Build the spec again.",
+        ),
+        "VS0805": (
+            "program cannot be imported",
+            "`program.py` is missing, fails on import, or lacks a function that the manifest lists.",
+        ),
+        "VS0806": (
+            "no such entry",
+            "The program has no entry of this name, or lacks one that the stage's method needs.",
+        ),
+        "VS0807": (
+            "stage or method not known",
+            "The plan asks for a kind of stage or a method that this version of the runtime does not have.",
+        ),
+        "VS0808": (
+            "results cannot be written",
+            "The results folder is not writable, or holds files that no run has written and that would be lost.",
+        ),
+    }
+)

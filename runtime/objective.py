@@ -1,0 +1,127 @@
+"""An objective with the derivatives that the program has, as functions of `(params, bound)` that give dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from vspec.runtime.bound import Bound
+from vspec.runtime.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from vspec.runtime.program import Program
+
+Params = Mapping[str, Array]
+Gradient = dict[str, Array]
+Hessian = dict[str, dict[str, Array]]
+
+
+class Objective:
+    """Value, gradient and Hessian of one objective; `over` are the params that its derivatives are with respect to."""
+
+    def __init__(self, program: Program, name: str) -> None:
+        entry = program.entry(name)
+        self.program = program
+        self.name = name
+        self.line = entry.line
+        stages = [s for s in program.manifest["plan"] if name in s["names"] and s["kind"] in ("minimize", "maximize")]
+        over = {p for s in stages for p in s.get("over") or program.manifest["params"]}
+        self.over = tuple(p for p in program.manifest["params"] if p in over or not stages)
+        if self.line is None:
+            self.line = next((s.get("line") for s in stages), None)
+
+    def has(self, suffix: str) -> bool:
+        """Whether the program has the entry `<name>_<suffix>`."""
+        return f"{self.name}_{suffix}" in self.program.entries
+
+    def value(self, params: Params, bound: Bound) -> Array:
+        """The scalar."""
+        return jnp.asarray(self.program.call(self.name, params, bound))
+
+    def gradient(self, params: Params, bound: Bound) -> Gradient:
+        """Param → derivative, of the param's shape."""
+        if self.has("gradient"):
+            return self._named(self._call("gradient", params, bound))
+        return self.value_and_gradient(params, bound)[1]
+
+    def value_and_gradient(self, params: Params, bound: Bound) -> tuple[Array, Gradient]:
+        """Both, sharing work where the program has an entry for it."""
+        if self.has("value_and_gradient"):
+            value, gradient = self._call("value_and_gradient", params, bound)
+            return jnp.asarray(value), self._named(gradient)
+        if self.has("gradient"):
+            return self.value(params, bound), self._named(self._call("gradient", params, bound))
+        raise ArtifactError("VS0806", f"the program has no gradient of '{self.name}'", line=self.line)
+
+    def newton(self, params: Params, bound: Bound) -> tuple[Array, Gradient, Hessian]:
+        """Value, gradient, and param → param → block of shape `[axes of p, axes of q]`."""
+        if self.has("newton"):
+            value, gradient, hessian = self._call("newton", params, bound)
+        elif self.has("hessian"):
+            value, gradient = self.value_and_gradient(params, bound)
+            hessian = self._call("hessian", params, bound)
+        else:
+            raise ArtifactError("VS0806", f"the program has no Hessian of '{self.name}'", line=self.line)
+        if not isinstance(hessian, Mapping):
+            hessian = {self.over[0]: {self.over[0]: hessian}}
+        return jnp.asarray(value), self._named(gradient), {p: dict(row) for p, row in hessian.items()}
+
+    def _call(self, suffix: str, params: Params, bound: Bound) -> Any:
+        return self.program.call(f"{self.name}_{suffix}", params, bound)
+
+    def _named(self, gradient: Any) -> Gradient:
+        return dict(gradient) if isinstance(gradient, Mapping) else {self.over[0]: gradient}
+
+
+def differentiable(objective: Objective) -> Callable[[Params, Bound], Array]:
+    """The value as a function of `(params, bound)` with `jax.custom_vjp`: backward is the program's gradient entry.
+
+    What the entry does not cover (frozen params, data, constants) is JAX's reverse mode, and only when asked for.
+    """
+
+    @jax.custom_vjp
+    def value(params: Params, bound: Bound) -> Array:
+        return objective.value(params, bound)
+
+    def forward(params: Any, bound: Any) -> tuple[Array, Any]:
+        asked = {k: v.perturbed for k, v in params.items()}
+        elsewhere = any(leaf.perturbed for leaf in jax.tree.leaves(bound, is_leaf=lambda x: hasattr(x, "perturbed")))
+        params, bound = (
+            {k: v.value for k, v in params.items()},
+            jax.tree.map(lambda v: v.value, bound, is_leaf=_primal),
+        )
+        v, gradient = objective.value_and_gradient(params, bound)
+        rest = {k: p for k, p in params.items() if k not in gradient}
+        if elsewhere or any(asked[k] for k in rest):
+            _, pull = jax.vjp(lambda r, b: objective.value({**params, **r}, b), rest, bound)
+        else:
+            pull = None
+        return v, (gradient, pull, params, bound)
+
+    def backward(kept: Any, cotangent: Any) -> tuple[Any, Any]:
+        gradient, pull, params, bound = kept
+        scaled = {k: cotangent * g for k, g in gradient.items() if k in params}
+        if pull is None:
+            others = {k: jnp.zeros_like(p) for k, p in params.items() if k not in gradient}
+            return {**others, **scaled}, jax.tree.map(_zero, bound)
+        others, of_bound = pull(cotangent)
+        return {**others, **scaled}, of_bound
+
+    value.defvjp(forward, backward, symbolic_zeros=True)
+    return value
+
+
+def _primal(x: Any) -> bool:
+    return hasattr(x, "perturbed")
+
+
+def _zero(x: Array) -> Any:
+    if jnp.issubdtype(x.dtype, jnp.inexact):
+        return jnp.zeros_like(x)
+    import numpy as np
+
+    return np.zeros(x.shape, dtype=jax.dtypes.float0)

@@ -1,0 +1,325 @@
+"""A built program: loaded from its folder, verified against its manifest, its entries ordinary JAX functions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from vspec.runtime.bound import Bound
+from vspec.runtime.data import Sizes, bind_constants, bind_data, convert, resolve_sizes
+from vspec.runtime.errors import ArtifactError, DataError, near
+from vspec.runtime.objective import Objective, differentiable
+
+VERSION = 1
+
+Params = Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of an entry: its name, and the role that says where its value comes from."""
+
+    name: str
+    role: str
+    axes: tuple[str, ...] = ()
+    dim: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One function of `program.py`, as the manifest describes it."""
+
+    name: str
+    kind: str
+    function: Callable[..., Any]
+    arguments: tuple[Argument, ...]
+    of: str | None
+    line: int | None
+
+    def __repr__(self) -> str:
+        def shown(a: Argument) -> str:
+            return f"{a.name} [{', '.join(a.axes)}]" if a.axes else a.name
+
+        return f"{self.name}({', '.join(shown(a) for a in self.arguments)})"
+
+
+class Program:
+    """An emitted program.
+
+    Entries are attributes: `program.loss(w, X, y, lam)` is the plain function of `program.py` and composes with `jit`,
+    `vmap` and `grad`. `bind` checks data once and `call` passes it by role, so that a pipeline only handles params:
+
+        program = vspec.runtime.load("build/logistic")
+        bound = program.bind({"raw": X, "label": y}, constants={"lam": 2.0})
+        params = program.initial_params(bound)
+        value = program.call("loss", params, bound)
+
+    Attributes:
+        manifest: the checked manifest.
+        entries: name → `Entry`; also reaches entries whose name is that of a method.
+        directory: the folder it was loaded from.
+    """
+
+    def __init__(self, manifest: Mapping[str, Any], module: ModuleType, directory: Path | None = None) -> None:
+        self.manifest = manifest
+        self.directory = directory
+        self.module = module
+        self.entries: Mapping[str, Entry] = MappingProxyType(
+            {name: _entry(name, entry, module) for name, entry in manifest["entries"].items()}
+        )
+
+    @property
+    def name(self) -> str:
+        """The spec's name."""
+        return str(self.manifest["name"])
+
+    @property
+    def precision(self) -> str:
+        """`float32` or `float64`."""
+        return str(self.manifest["precision"])
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        entries = self.__dict__.get("entries", {})
+        if name not in entries:
+            raise AttributeError(f"program has no entry '{name}'; {near(name, entries)}")
+        return entries[name].function  # type: ignore[no-any-return]
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.entries})
+
+    def __repr__(self) -> str:
+        dims = ", ".join(f"{d}={'auto' if v['size'] is None else v['size']}" for d, v in self.manifest["dims"].items())
+        head = f"Program '{self.name}' ({self.precision}{'; ' if dims else ''}{dims})"
+        return "\n".join([head, *(f"  {entry!r}" for entry in self.entries.values())])
+
+    def prepare(self, *args: Any, **kwargs: Any) -> dict[str, Array]:
+        """The definitions that depend on data and constants only; an empty dict where the program has none."""
+        if "prepare" not in self.entries:
+            return {}
+        return dict(self.entries["prepare"].function(*args, **kwargs))
+
+    def bind(
+        self,
+        data: Mapping[str, Any] | None = None,
+        constants: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        base: Path | str | None = None,
+        allow_outside: bool = False,
+    ) -> Bound:
+        """Check data and constants, fill in defaults, and prepare what depends on nothing else.
+
+        Args:
+            data: name → array, or a path (`"table.csv:column"`), or `"sklearn:NAME:COLUMN"`.
+            constants: name → value, for those that differ from the spec.
+            seed: seed of draws that have none of their own. Several such draws are taken one after the other from one
+                generator, so that they are independent.
+            base: folder that the spec's own paths are relative to; default is the program's folder.
+            allow_outside: whether the spec's own paths may leave `base`.
+
+        Returns:
+            A `Bound`, which is a pytree.
+
+        Raises:
+            DataError: the data does not fit (VS05xx).
+        """
+        sizes = Sizes(self.manifest["dims"])
+        bound_constants = bind_constants(self.manifest, constants or {}, sizes)
+        folder = Path(base) if base is not None else self.directory
+        bound_data = bind_data(self.manifest, data or {}, sizes, seed, folder, allow_outside)
+        dims = tuple(resolve_sizes(self.manifest, sizes).items())
+        bound = Bound(_device(bound_data), _device(bound_constants), {}, dims, seed)
+        if "prepare" not in self.entries:
+            return bound
+        prepared = jax.jit(lambda b: dict(self.call("prepare", {}, b)))(bound)
+        return Bound(bound.data, bound.constants, prepared, dims, seed)
+
+    def initial_params(self, bound: Bound, given: Mapping[str, Any] | None = None) -> dict[str, Array]:
+        """The declared start of every param, in full shape, or what `given` has. Raises `DataError` VS0517."""
+        entry = next((e for e in self.entries.values() if e.kind == "initial"), None)
+        start = dict(jax.jit(lambda b: dict(self.call(entry.name, {}, b)))(bound)) if entry else {}
+        for name, value in (given or {}).items():
+            if name not in self.manifest["params"]:
+                known = self.manifest["params"]
+                raise DataError("VS0502", f"the program has no param '{name}'", near(name, known, "it has no params"))
+            declared = self.manifest["params"][name]
+            line = declared.get("line")
+            shape = tuple(bound.sizes[a] for a in declared["axes"])
+            try:
+                array = convert(value, declared["dtype"], self.precision, f"the start of '{name}'", line)
+            except DataError as e:
+                raise DataError("VS0517", e.message, line=line) from None
+            if array.shape != shape:
+                raise DataError("VS0517", f"the start of '{name}' has shape {array.shape}, not {shape}", line=line)
+            start[name] = jnp.asarray(array)
+        return start
+
+    def entry(self, name: str) -> Entry:
+        """The entry of that name. Raises `ArtifactError` VS0806."""
+        if name not in self.entries:
+            raise ArtifactError("VS0806", f"program '{self.name}' has no entry '{name}'", near(name, self.entries))
+        return self.entries[name]
+
+    def call(self, entry: str, params: Params, bound: Bound) -> Any:
+        """Call an entry with its arguments taken from `params` and `bound` by their roles. Traceable."""
+        e = self.entry(entry)
+        places: Mapping[str, Mapping[str, Any]] = {
+            "param": params,
+            "prepared": bound.prepared,
+            "data": bound.data,
+            "constant": bound.constants,
+        }
+        arguments = []
+        for a in e.arguments:
+            if a.role == "size":
+                arguments.append(self._size(a, bound))
+            elif a.name in places[a.role]:
+                arguments.append(places[a.role][a.name])
+            else:
+                raise ArtifactError("VS0806", f"entry '{entry}' needs the {a.role} '{a.name}', which is not there")
+        return e.function(*arguments)
+
+    def _size(self, argument: Argument, bound: Bound) -> int:
+        sizes = bound.sizes
+        wanted = argument.dim or argument.name
+        for dim, declared in self.manifest["dims"].items():
+            names = {dim, *declared["letters"]}
+            if wanted in names or wanted.removeprefix("size_") in names:
+                return sizes[dim]
+        raise ArtifactError("VS0806", f"an entry needs the size '{argument.name}', which is no dim of the program")
+
+    def derivatives(self, name: str) -> Objective:
+        """The objective with whatever derivatives the program has, as functions of `(params, bound)`."""
+        return Objective(self, name)
+
+    def objective(self, name: str) -> Callable[[Params, Bound], Array]:
+        """The objective as a function of `(params, bound)` whose reverse derivative is the program's gradient entry.
+
+        For use in other optimisers and pipelines: `jax.value_and_grad(program.objective("loss"))(params, bound)`.
+        Derivatives that the program has no entry for (data, frozen params) are JAX's.
+        """
+        return differentiable(self.derivatives(name))
+
+    def exported(self, name: str) -> Any:
+        """The StableHLO artifact of an entry, verified: a `jax.export.Exported`. Runs no Python of `program.py`."""
+        from jax import export
+
+        artifacts = self.manifest.get("artifacts", {})
+        if name not in artifacts or self.directory is None:
+            raise ArtifactError("VS0806", f"program '{self.name}' has no artifact '{name}'", near(name, artifacts))
+        return export.deserialize(bytearray(_verified(self.directory, artifacts[name])))  # type: ignore[no-untyped-call]
+
+
+def load(directory: Path | str) -> Program:
+    """Load a program from the folder that `vspec build` wrote.
+
+    The manifest is checked against its schema and `program.py` against its hash before any of it runs. A program of
+    precision float64 switches JAX to 64 bits (`jax_enable_x64`) for the whole process, because JAX knows no other way.
+
+    Args:
+        directory: the folder.
+
+    Returns:
+        The `Program`.
+
+    Raises:
+        ArtifactError: the folder is not a program, or was changed after it was built (VS08xx).
+    """
+    folder = Path(directory)
+    manifest = read_manifest(folder)
+    source = _verified(folder, manifest["program"])
+    config: Any = jax.config
+    if manifest["precision"] == "float64" and not config.jax_enable_x64:
+        config.update("jax_enable_x64", True)
+    return Program(manifest, _module(source, folder / manifest["program"]["file"]), folder)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a program's folder, checked against its schema. Raises `ArtifactError` VS0802, VS0803, VS0804."""
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError("VS0802", f"'{folder}' has no manifest.json", "build the spec with `vspec build`") from None
+    except (OSError, ValueError, RecursionError) as e:
+        raise ArtifactError("VS0802", f"'{path}' cannot be read: {e}", "build the spec again") from None
+    if isinstance(manifest, dict) and manifest.get("manifest", VERSION) != VERSION:
+        raise ArtifactError(
+            "VS0804",
+            f"'{path}' has version {manifest['manifest']}; this runtime reads {VERSION}",
+            "build the spec again",
+        )
+    error = next(iter(sorted(_validator().iter_errors(manifest), key=lambda e: list(map(str, e.path)))), None)
+    if error is not None:
+        where = ".".join(map(str, error.absolute_path)) or "the top"
+        raise ArtifactError("VS0803", f"'{path}' does not fit its schema at {where}: {error.message[:200]}")
+    return manifest  # type: ignore[no-any-return]
+
+
+@cache
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(
+        json.loads((files("vspec.schemas") / "manifest.schema.json").read_text(encoding="utf-8"))
+    )
+
+
+def _verified(folder: Path, record: Mapping[str, Any]) -> bytes:
+    path = (folder / record["file"]).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise ArtifactError(
+            "VS0803", f"the manifest names '{record['file']}', which is outside of the program's folder"
+        )
+    try:
+        content: bytes = path.read_bytes()
+    except OSError as e:
+        raise ArtifactError("VS0805", f"'{path}' cannot be read: {e.strerror}", "build the spec again") from None
+    if hashlib.sha256(content).hexdigest() != record["sha256"]:
+        raise ArtifactError(
+            "VS0801",
+            f"'{path}' is not the file that was built: its hash differs from the manifest's",
+            "edit the spec and build it again, not the emitted file",
+        )
+    return content
+
+
+def _module(source: bytes, path: Path) -> ModuleType:
+    """Import verified bytes under a private name; the file is not read a second time."""
+    name = f"_vspec_program_{hashlib.sha256(source).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    sys.modules[name] = module
+    try:
+        exec(compile(source, str(path), "exec"), module.__dict__)
+    except Exception as e:
+        del sys.modules[name]
+        raise ArtifactError("VS0805", f"'{path}' fails on import: {type(e).__name__}: {e}") from e
+    return module
+
+
+def _entry(name: str, entry: Mapping[str, Any], module: ModuleType) -> Entry:
+    function = getattr(module, entry["function"], None)
+    if not callable(function):
+        raise ArtifactError("VS0805", f"program.py has no function '{entry['function']}', which entry '{name}' names")
+    arguments = tuple(
+        Argument(a["name"], a["role"], tuple(a.get("axes") or ()), a.get("dim")) for a in entry["arguments"]
+    )
+    return Entry(name, entry["kind"], function, arguments, entry.get("of"), entry.get("line"))
+
+
+def _device(arrays: Mapping[str, Any]) -> dict[str, Array]:
+    return {name: jnp.asarray(array) for name, array in arrays.items()}

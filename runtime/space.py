@@ -1,0 +1,81 @@
+"""The space a method moves in: params, with the logarithm of positive ones, and the chain rule of that change in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from vspec.runtime.errors import NumericsError
+
+Point = dict[str, Array]
+Hessian = dict[str, dict[str, Array]]
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Domains of the params that a stage moves: param → `real` or `positive`."""
+
+    domains: Mapping[str, str]
+
+    def inward(self, params: Mapping[str, Array]) -> Point:
+        """Params to point: `log(x)` where positive."""
+        return {k: jnp.log(params[k]) if d == "positive" else params[k] for k, d in self.domains.items()}
+
+    def outward(self, point: Mapping[str, Array]) -> Point:
+        """Point to params: `exp(u)` where positive."""
+        return {k: jnp.exp(point[k]) if d == "positive" else point[k] for k, d in self.domains.items()}
+
+    def gradient(self, params: Mapping[str, Array], gradient: Mapping[str, Array]) -> Point:
+        """The gradient at the point: `x g` where positive."""
+        return {k: params[k] * gradient[k] if d == "positive" else gradient[k] for k, d in self.domains.items()}
+
+    def hessian(
+        self, params: Mapping[str, Array], gradient: Mapping[str, Array], hessian: Mapping[str, Mapping[str, Array]]
+    ) -> Hessian:
+        """The Hessian at the point: `diag(x) H diag(x) + diag(x g)` where positive; blocks `[axes of p, axes of q]`."""
+        blocks: Hessian = {}
+        for p, dp in self.domains.items():
+            blocks[p] = {}
+            for q, dq in self.domains.items():
+                x, y, block = params[p], params[q], hessian[p][q]
+                if dp == "positive":
+                    block = block * x.reshape(x.shape + (1,) * y.ndim)
+                if dq == "positive":
+                    block = block * y
+                if p == q and dp == "positive":
+                    block = block + jnp.diag((x * gradient[p]).ravel()).reshape(x.shape + x.shape)
+                blocks[p][q] = block
+        return blocks
+
+    def check(self, params: Mapping[str, Array], lines: Mapping[str, int | None]) -> None:
+        """Raise `NumericsError` VS0604 if a positive param is not positive."""
+        for name, domain in self.domains.items():
+            value = np.asarray(params[name])
+            if domain == "positive" and not (value > 0).all():
+                raise NumericsError(
+                    "VS0604", f"param '{name}' is positive, but starts at {value.min():g}", line=lines.get(name)
+                )
+
+    def perturbed(self, params: Mapping[str, Array], generator: np.random.Generator) -> Point:
+        """Another start: times `exp(normal)` where positive, else plus `normal` times `max(1, |x|)`."""
+        moved = {}
+        for name, domain in self.domains.items():
+            x = np.asarray(params[name])
+            noise = generator.standard_normal(x.shape)
+            new = x * np.exp(noise) if domain == "positive" else x + noise * np.maximum(1.0, np.abs(x))
+            moved[name] = jnp.asarray(new.astype(x.dtype))
+        return moved
+
+    def random(self, params: Mapping[str, Array], generator: np.random.Generator) -> Point:
+        """A random point of the domain, whatever `params` are: `exp(normal)` where positive, else `normal`."""
+        drawn: dict[str, Any] = {}
+        for name, domain in self.domains.items():
+            x = np.asarray(params[name])
+            noise = generator.standard_normal(x.shape)
+            drawn[name] = jnp.asarray((np.exp(noise) if domain == "positive" else noise).astype(x.dtype))
+        return drawn
