@@ -113,8 +113,11 @@ class Composer:
             last = last[1].span if done.mapping else last.span
             span = Span(self.path, start.line + 1, start.column + 1, last.end_line, last.end_column)
         children = done.children
+        joiner = Joiner(self.lines, self.path, self.sink)
         if done.cut:
-            children = Joiner(self.lines, self.path, self.sink).join(children, done.mapping)
+            children = joiner.entries(children) if done.mapping else joiner.items(children)
+        if done.mapping and done.event.flow_style and self.stack and _text(self.stack[-1].key) == "dims":
+            children = joiner.letters(children)
         node: Value = Mapping(self.entries(children), span) if done.mapping else Sequence(tuple(children), span)
         self.add(node, done.count, 1, done.anchor)
 
@@ -255,6 +258,11 @@ class Composer:
             self.sink.diagnostics.append(found)
         elif self.stack[-1].event.flow_style:
             self.stack[-1].cut = True
+
+
+def _text(key: Value | None) -> str:
+    """The text of a pending key."""
+    return key.text if isinstance(key, Scalar) else ""
 
 
 def _kind(node: Value) -> str:

@@ -1,7 +1,8 @@
 """Calls inside {...} and [...]: `{domain: box(0, 1)}` reads as one value, though YAML itself would end it at the comma.
 
 YAML sees the entries `domain: box(0` and `1)` (with no value). Such pieces mean nothing on their own, so they are put
-together again up to the closing parenthesis. Square brackets cannot be mended: YAML refuses them outright (VS0113).
+together again up to the closing parenthesis. Square brackets cannot be mended: YAML refuses them outright (VS0113). Letters that
+share a dimension, `dims: {i, j: 64}`, are cut in the same way.
 """
 
 from __future__ import annotations
@@ -23,10 +24,6 @@ class Joiner:
     def __init__(self, lines: Lines, path: str, sink: Sink) -> None:
         self.lines, self.path, self.sink = lines, path, sink
         self.stuck = False
-
-    def join(self, children: list[Any], mapping: bool) -> list[Any]:
-        """The items (or the entries, for a mapping) with the cut ones put together; reports those that never close."""
-        return self.entries(children) if mapping else self.items(children)
 
     def items(self, children: list[Value]) -> list[Value]:
         """The items of a list."""
@@ -55,6 +52,23 @@ class Joiner:
             if used:
                 value = self.merged(value, children[at + used - 1][0])
                 at += used
+            out.append((key, value))
+        return out
+
+    def letters(self, children: list[tuple[Value, Value]]) -> list[tuple[Value, Value]]:
+        """The entries of `dims: {i, j: 64}`: letters without a size share the dimension of the next one that has it."""
+        out: list[tuple[Value, Value]] = []
+        first: Value | None = None
+        for key, value in children:
+            if _empty(value) and self.plain(key):
+                first = first or key
+                out.append((key, value))
+                continue
+            if first is not None and self.plain(key):
+                while out and out[-1][0].span >= first.span:
+                    out.pop()
+                key = self.merged(first, key)
+            first = None
             out.append((key, value))
         return out
 
