@@ -29,7 +29,7 @@ def render_text(
 
     Args:
         diagnostics: what to show, in this order.
-        sources: the text of each file by its path as spans name it; a file that is missing here is shown without its lines.
+        sources: the text of each file by its path as spans name it; a missing one is shown without its lines.
         color: with ANSI colours.
         summary: with the final line, such as "2 errors, 1 warning".
 
@@ -120,8 +120,8 @@ def _render(d: Diagnostic, lines: Sequence[str], paint: _Paint) -> str:
             out.append(f"{bar} {' ' * offset}{paint(mark, tone)}")
     elif d.label:
         out[0] += f" ({printable(d.label)})"
-    for tip in d.help:
-        out.append(paint(" " * width + " = ", BLUE) + paint("help", BOLD) + f": {printable(tip)}")
+    lead = paint(" " * width + " = ", BLUE) + paint("help", BOLD)
+    out.extend(f"{lead}: {printable(tip)}" for tip in d.help)
     return "\n".join(out)
 
 

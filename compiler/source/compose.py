@@ -50,7 +50,7 @@ class _Open:
 
 
 class Composer:
-    """Builds the tree of one document. Mistakes that leave the tree whole go to the sink, so that several are reported."""
+    """Builds the tree of one document. Mistakes that leave the tree whole go to the sink, so that all are reported."""
 
     def __init__(self, text: str, path: str, sink: Sink) -> None:
         self.text, self.path, self.sink = text, path, sink

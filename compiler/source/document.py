@@ -15,8 +15,8 @@ from vspec.compiler.diagnostics.spans import Span
 class Scalar:
     """A leaf. `value` is its YAML 1.2 value; `text` the characters an expression is parsed from.
 
-    `places` maps each offset in `text` (one more than its length) to a (line, column) in the file, so that a caret stands
-    under the right character in plain, quoted, folded and block scalars alike.
+    `places` maps each offset in `text` (one more than its length) to a (line, column) in the file, so that a caret
+    stands under the right character in plain, quoted, folded and block scalars alike.
     """
 
     value: str | int | float | bool | None

@@ -1,15 +1,14 @@
 """Calls inside {...} and [...]: `{domain: box(0, 1)}` reads as one value, though YAML itself would end it at the comma.
 
 YAML sees the entries `domain: box(0` and `1)` (with no value). Such pieces mean nothing on their own, so they are put
-together again up to the closing parenthesis. Square brackets cannot be mended: YAML refuses them outright (VS0113). Letters that
-share a dimension, `dims: {i, j: 64}`, are cut in the same way.
+together again up to the closing parenthesis. Square brackets cannot be mended: YAML refuses them outright (VS0113).
+Letters that share a dimension, `dims: {i, j: 64}`, are cut in the same way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
 
 from vspec.compiler.diagnostics.diagnostic import Sink
 from vspec.compiler.diagnostics.spans import Span
@@ -37,7 +36,7 @@ class Joiner:
         return out
 
     def entries(self, children: list[tuple[Value, Value]]) -> list[tuple[Value, Value]]:
-        """The entries of a mapping: a cut key or value runs into the next keys, which then have no values of their own."""
+        """The entries of a mapping: a cut key or value runs into the next keys, which have no values of their own."""
         out: list[tuple[Value, Value]] = []
         at = 0
         while at < len(children):
@@ -73,7 +72,7 @@ class Joiner:
         return out
 
     def reach(self, first: Value, rest: Iterable[Value]) -> int:
-        """How many of the nodes that follow `first` belong to it; 0 when it is whole or never closes, which is reported."""
+        """How many of the nodes after `first` belong to it; 0 if it is whole or never closes, which is reported."""
         if self.stuck or not self.plain(first) or (depth := _opened(first)) <= 0:
             return 0
         for used, piece in enumerate(rest, 1):

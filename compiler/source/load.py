@@ -1,6 +1,8 @@
-"""YAML text to a document tree with positions. Safe by construction: it builds text, numbers, lists and mappings only."""
+"""YAML text to a document tree with positions. Safe: it builds text, numbers, lists and mappings only."""
 
 from __future__ import annotations
+
+from os import PathLike, fspath
 
 import yaml
 
@@ -42,10 +44,11 @@ def parse_document(text: str, path: str) -> Document:
     return Document(path, text, root)
 
 
-def load_document(path: str) -> Document:
+def load_document(path: str | PathLike[str]) -> Document:
     """The document tree of the file at `path`.
 
     Raises:
         SpecError: the file cannot be read (VS0101, VS0102, VS0701), or as in `parse_document`.
     """
-    return parse_document(read_text(path), path)
+    name = fspath(path)
+    return parse_document(read_text(name), name)

@@ -33,7 +33,9 @@ def read_text(path: str) -> str:
     except FileNotFoundError:
         raise refuse("VS0101", f"there is no file '{path}'") from None
     except IsADirectoryError:
-        raise refuse("VS0101", f"'{path}' is a directory, not a spec", help="name one of the .yaml files in it") from None
+        raise refuse(
+            "VS0101", f"'{path}' is a directory, not a spec", help="name one of the .yaml files in it"
+        ) from None
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "the path is not valid"
         raise refuse("VS0101", f"'{path}' cannot be read: {reason[:1].lower()}{reason[1:]}") from None
@@ -72,4 +74,6 @@ def clean_text(text: str, path: str) -> str:
     name = f"U+{ord(found.group()):04X}"
     message = f"the character {name} is invisible or changes how the text is shown"
     span = Span(path, line, column, line, column + 1)
-    raise refuse("VS0103", message, span, f"{name} stands here", "delete it; in double quotes it may be written as an escape")
+    raise refuse(
+        "VS0103", message, span, f"{name} stands here", "delete it; in double quotes it may be written as an escape"
+    )

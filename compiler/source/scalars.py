@@ -185,7 +185,7 @@ def trace_double(raw: str, line: int, column: int) -> tuple[str, list[Place]]:
 def trace_block(value: str, lines: Lines, header: int) -> tuple[str, list[Place]]:
     """The places of a block scalar (`|` or `>`) whose header stands on line `header`, counted from 0.
 
-    The parser's `value` says how deep the block is indented when the header does so itself; otherwise the first line does.
+    The first line and the parser's `value` together tell how deep the block is indented: the header may say so itself.
     """
     mark = re.search(r"[|>]([-+0-9]*)[ \t]*(?:#.*)?$", lines.line(header))
     style = mark.group()[0] if mark else "|"

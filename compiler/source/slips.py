@@ -28,7 +28,7 @@ def place(lines: Lines, offset: int, path: str, width: int = 1) -> Span:
 
 
 def expression_end(text: str, start: int) -> int:
-    """Where the expression that starts at `start` ends: at the first `,`, `:`, `}` or `]` outside of its own brackets."""
+    """Where the expression that starts at `start` ends: the first `,`, `:`, `}` or `]` outside of its own brackets."""
     closing: list[str] = []
     at = start
     while at < len(text) and at - start < 2000:
@@ -145,8 +145,8 @@ class _Finder:
             return refuse("VS0119", f"'{shown}' is not an escape that YAML knows", self.here(at, 2),
                           help="write '\\\\' for a backslash, or use single quotes")  # fmt: skip
         quote = "single" if self.text[self.start] == "'" else "double"
-        return refuse("VS0118", f"the {quote} quote is never closed", self.here(self.start), "opened here",
-                      f"add the closing quote{'; a quote inside is written twice' if quote == 'single' else ''}")  # fmt: skip
+        tip = "add the closing quote" + ("; a quote inside is written twice" if quote == "single" else "")
+        return refuse("VS0118", f"the {quote} quote is never closed", self.here(self.start), "opened here", tip)
 
     def flow(self) -> SpecError:
         """Inside {...} or [...]: brackets that need quotes, a second colon, or a bracket that is not closed."""
@@ -183,9 +183,9 @@ class _Finder:
         where = "{...}" if opening == "{" else "[...]"
         thing = "a name with indices" if is_key else "an expression with square brackets"
         tip = f"write {quoted(expression)} in quotes, {BLOCK_STYLE}"
-        return refuse("VS0113", f"{thing} needs quotes inside {where}", self.here(),
-                      "YAML takes this as the start of a list" if self.text[self.at] == "[" else "YAML takes this as the "
-                      "start of a mapping", tip)  # fmt: skip
+        what = "list" if self.text[self.at] == "[" else "mapping"
+        label = f"YAML takes this as the start of a {what}"
+        return refuse("VS0113", f"{thing} needs quotes inside {where}", self.here(), label, tip)
 
     def trailing(self) -> SpecError:
         """Text after a value that YAML took as finished: `[1, 2] + b`, `"x" + y`."""
@@ -195,7 +195,8 @@ class _Finder:
         value = self.text[begin + found.end() : end] if found else self.text[begin:end]
         first = value.strip()[:1]
         what = {"[": "a list", "{": "a mapping", '"': "quoted text", "'": "quoted text"}.get(first, "the value")
-        return refuse("VS0117", f"{what} has ended, but more text follows on the line", self.here(), "not expected here",
+        message = f"{what} has ended, but more text follows on the line"
+        return refuse("VS0117", message, self.here(), "not expected here",
                       f"put the whole value between {'single' if chr(34) in value else 'double'} quotes")  # fmt: skip
 
     def block_scalar(self) -> SpecError:
@@ -245,5 +246,6 @@ class _Finder:
                           help="indent the list below the key it belongs to")  # fmt: skip
         if line[:1] in ("}", "]"):
             return refuse("VS0121", f"'{line[0]}' closes nothing", self.here(), help="remove it")
-        return refuse("VS0108", "this line starts in a column that fits no mapping above", self.here(None, max(len(line), 1)),
+        span = self.here(None, max(len(line), 1))
+        return refuse("VS0108", "this line starts in a column that fits no mapping above", span,
                       help="keys of one mapping stand in one column")  # fmt: skip

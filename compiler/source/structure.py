@@ -67,7 +67,7 @@ class _Reader:
             yield from self.unknown_keys(error)
         elif kind == "required":
             yield from self.missing_keys(error)
-        elif kind is None:
+        elif kind == "not":
             yield self.excluded(error)
         elif kind == "dependentRequired":
             yield from self.dependent(error)
@@ -118,7 +118,7 @@ class _Reader:
         """None of several forms fits: explain the one of the right shape, or name them all when no shape is right."""
         forms = error.schema["anyOf"]
         if all(set(form) == {"required"} for form in forms):
-            yield self.none_of(error, [form["required"][0] for form in forms])
+            yield from self.none_of(error, [form["required"][0] for form in forms])
             return
         by_form: dict[int, list[Any]] = {}
         for inner in error.context:
@@ -142,46 +142,51 @@ class _Reader:
             if key.text in known:
                 continue
             near = nearest(key.text, [k for k in known if k not in present])
-            tip = f"did you mean '{near}'?" if near else self.home(key.text) or f"known keys: {', '.join(known)}"
+            tip = f"did you mean '{near}'?" if near else f"known keys: {', '.join(known)}"
+            if (
+                not near
+                and error.absolute_path
+                and error.absolute_path[0] != "runs"
+                and key.text in schema()["properties"]
+            ):
+                tip = f"'{key.text}' is a section of the spec: write it at the left margin"
             yield Diagnostic("VS0130", f"unknown key '{key.text}' {where}", key.span, "not known here", (tip,))
-
-    def home(self, key: str) -> str:
-        """Where a key that is misplaced would belong, if it is a section."""
-        return f"'{key}' is a section of the spec: write it at the left margin" if key in schema()["properties"] else ""
 
     def missing_keys(self, error: Any) -> Iterator[Diagnostic]:
         """Keys that must stand here; the schema reports each on its own."""
         key, value = self.find(error.absolute_path)
-        missing = next((k for k in error.validator_value if f"'{k}'" in error.message.split(" ")[0]), "")
+        missing = next((k for k in error.validator_value if error.message.startswith(f"{k!r} ")), "")
+        if self.misspelt(value, error.schema, [missing]):
+            return
         span = self.place(key, value)
         if not error.absolute_path:
             span = Span(span.file, span.line, span.column, span.line, len(self.line(span.line)) + 1)
         tip = {"vspec": "add 'vspec: 1' as the first line", "name": "add 'name: ...' below 'vspec: 1'"}.get(missing, "")
-        if not tip:
-            tip = f"'{missing}': {_description(error.schema, missing)}"
         where = "the spec" if not error.absolute_path else self.owner(error.absolute_path)
-        yield Diagnostic("VS0131", f"{where} lacks the key '{missing}'", span, "", (tip,))
+        tips = (tip,) if tip else _described(error.schema, missing)
+        yield Diagnostic("VS0131", f"{where} lacks the key '{missing}'", span, "", tips)
 
-    def none_of(self, error: Any, keys: list[str]) -> Diagnostic:
+    def none_of(self, error: Any, keys: list[str]) -> Iterator[Diagnostic]:
         """At least one of several keys must stand here."""
         key, value = self.find(error.absolute_path)
+        if self.misspelt(value, error.schema, keys):
+            return
         listed = " or ".join([", ".join(f"'{k}'" for k in keys[:-1]), f"'{keys[-1]}'"])
-        where = self.owner(error.absolute_path)
-        if isinstance(value, Mapping):
-            for candidate, _ in value.entries:
-                near = nearest(candidate.text, keys) if candidate.text not in error.schema.get("properties", {}) else None
-                if near:
-                    tip = f"did you mean '{near}' by '{candidate.text}'?"
-                    return Diagnostic("VS0131", f"{where} needs one of {listed}", candidate.span, "", (tip,))
-        return Diagnostic("VS0131", f"{where} needs one of {listed}", self.place(key, value))
+        message = f"{self.owner(error.absolute_path)} needs one of {listed}"
+        yield Diagnostic("VS0131", message, self.place(key, value))
+
+    def misspelt(self, value: Value, form: Any, missing: list[str]) -> bool:
+        """Whether an unknown key, reported on its own, was probably meant to be one of the missing ones."""
+        known = form.get("properties", {})
+        entries = value.entries if isinstance(value, Mapping) else ()
+        return bool(known) and any(k.text not in known and nearest(k.text, known) in missing for k, _ in entries)
 
     def excluded(self, error: Any) -> Diagnostic:
         """A key that another one forbids."""
         path = list(error.absolute_schema_path)
-        other = path[len(path) - 1 - path[::-1].index("dependentSchemas") + 1] if "dependentSchemas" in path else ""
+        other = path[len(path) - path[::-1].index("dependentSchemas")]
         key, value = self.find(error.absolute_path)
-        name = key.text if key else ""
-        span = key.span if key else value.span
+        span, name = (key.span, key.text) if key else (value.span, "")
         return Diagnostic("VS0136", f"'{name}' cannot stand beside '{other}'", span, "", ("remove one of the two",))
 
     def dependent(self, error: Any) -> Iterator[Diagnostic]:
@@ -262,10 +267,10 @@ def _title(form: Any) -> str:
     return " or ".join(TYPES[k] for k in ([kinds] if isinstance(kinds, str) else kinds)) or "another value"
 
 
-def _description(form: Any, key: str) -> str:
-    """What the schema says about a key."""
-    text = str(form.get("properties", {}).get(key, {}).get("description", "required"))
-    return text[:1].lower() + text[1:].rstrip(".")
+def _described(form: Any, key: str) -> tuple[str, ...]:
+    """What the schema says about a key, as a help line."""
+    text = str(form.get("properties", {}).get(key, {}).get("description", ""))
+    return (f"'{key}': {text[:1].lower() + text[1:].rstrip('.')}",) if text else ()
 
 
 def _found(value: Value) -> str:
