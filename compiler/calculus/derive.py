@@ -1,9 +1,9 @@
 """Derivatives of nodes by nodes: gradients, Jacobians, their diagonals; to any order by applying them again.
 
-Reverse mode carries adjoints from the value to the variables, forward mode tangents the other way; both keep Kronecker deltas
-symbolic (`terms.py`). A letter that value and variable share asks for the diagonal of the Jacobian: where the graph proves
-that slice n of the value reads slice n of the variable alone, one sweep without deltas gives it; otherwise the Jacobian is
-formed along a second letter and its diagonal taken. It is never summed.
+Reverse mode carries adjoints from the value to the variables, forward mode tangents the other way; both keep Kronecker
+deltas symbolic (`terms.py`). A letter that value and variable share asks for the diagonal of the Jacobian: where the
+graph proves that slice n of the value reads slice n of the variable alone, one sweep without deltas gives it; otherwise
+the Jacobian is formed along a second letter and its diagonal taken. It is never summed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def gradients(b: Builder, e: Node, xs: Sequence[Node]) -> list[Node]:
 
 
 def derivative(b: Builder, e: Node, x: Node, letters: Sequence[Axis]) -> Node:
-    """d(e, x[letters]): the axes of `e`, then those of `letters` that `e` lacks. `letters` has one axis per axis of `x`.
+    """d(e, x[letters]): the axes of `e`, then those of `letters` that `e` lacks; one letter per axis of `x`.
 
     A letter that occurs twice takes the diagonal, as does one that `e` has.
     """
@@ -42,9 +42,7 @@ def derivative(b: Builder, e: Node, x: Node, letters: Sequence[Axis]) -> Node:
     axes = (*e.axes, *(Axis(n, algebra.dims[n]) for n in dict.fromkeys(names) if n not in e.names))
     if not any(n.uid == e.uid for n in nodes):
         return b.order(b.number(0.0), axes)
-    aligned = {
-        k for k, n in enumerate(names) if n in e.names and names.count(n) == 1 and _tracked(e, x, k, n, nodes)
-    }
+    aligned = {k for k, n in enumerate(names) if n in e.names and names.count(n) == 1 and _tracked(e, x, k, n, nodes)}
     shared = {names[k] for k in aligned}
     outer = [a for a in e.axes if a.name not in shared]
     inner = [a for k, a in enumerate(x.axes) if k not in aligned]

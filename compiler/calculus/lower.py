@@ -39,7 +39,7 @@ KERNEL_OPS = 48
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The current slice of a recurrence's state: a value without its time axis, which stands at `time` in the subscripts."""
+    """The current slice of a recurrence's state: its value without the time axis, which is subscript number `time`."""
 
     node: Node
     time: int
@@ -73,7 +73,7 @@ class Lowering:
             self.slices = slices
 
     def value(self, e: Expr, name: str = "", letters: tuple[str, ...] | None = None) -> Node:
-        """The node of an expression; with `letters`, with exactly these axes in this order. `name` is what it defines."""
+        """The node of an expression; with `letters`, exactly these axes in this order. `name` is what it defines."""
         with self.b.at(Origin(name, e.span.line, e.span.column)):
             node = self.lower(e)
             if letters is not None:
@@ -141,10 +141,9 @@ class Lowering:
     def _delta(self, e: Delta) -> Node:
         left, right = e.left, e.right
         if isinstance(left, IndexValue) and isinstance(right, IndexValue):
-            if left.letter not in self.bound and right.letter not in self.bound:
-                a, b = self.axis(left.letter), self.axis(right.letter)
-                if a.dim == b.dim:
-                    return self.b.delta(a, b)
+            a, b = self.axis(left.letter), self.axis(right.letter)
+            if a.dim == b.dim and not {left.letter, right.letter} & set(self.bound):
+                return self.b.delta(a, b)
         same = ("where", ("eq", slot(0), slot(1)), num(1.0), num(0.0))
         return self.b.map(same, [self.lower(left), self.lower(right)], "real")
 
@@ -267,14 +266,13 @@ class Lowering:
         result = derivative(self.b, node, x, letters)
         if not after:
             return result
-        names = {name: s for name, s in after}
+        names = dict(after)
         whole: list[Subscript] = [names.get(a.name) or Affine(a.name) for a in result.axes]
         return self._apply(result, whole, names)
 
     def _apply(self, x: Node, subscripts: list[Subscript], named: Mapping[str, Subscript]) -> Node:
         # Axes of the Jacobian that are not subscripted keep their names, which need not be letters of the spec.
         for name, s in named.items():
-            others = {a.name for a in x.axes if a.name != name}
             if isinstance(s, At):
                 x = self.b.at_position(x, name, s.position)
             elif isinstance(s, Gather):
@@ -286,7 +284,6 @@ class Lowering:
                 new = Axis(self.b.fresh(s.letter), self.letters[s.letter])
                 x = self.b.window(x, name, new, s.scale, s.offset)
                 x = self.b.rename(x, {new.name: s.letter})
-                del others
         return x
 
     def _linalg(self, e: Linalg) -> Node:

@@ -176,7 +176,8 @@ def _claims(spec: Spec, low: Lowering, entries: dict[str, Entry]) -> dict[str, A
 
 def _discrepancy(low: Lowering, claim: Claim) -> Node:
     """The largest absolute difference of the two sides of an identity."""
-    assert claim.left is not None and claim.right is not None
+    if claim.left is None or claim.right is None:
+        raise ValueError(f"claim {claim.name} is no identity")
     left, right = low.value(claim.left), low.value(claim.right)
     gap = low.b.map(("abs", ("sub", slot(0), slot(1))), [left, right], "real")
     if gap.kind == "const":
@@ -236,4 +237,3 @@ def elements(e: Any) -> Iterator[Element]:
             stack.extend(x)
         elif hasattr(x, "__dataclass_fields__") and not isinstance(x, Span):
             stack.extend(getattr(x, f.name) for f in fields(x) if f.name not in ("span", "axes", "dtype"))
-

@@ -1,7 +1,7 @@
 """Scalar calculus on kernels, by SymPy, once per distinct kernel.
 
-A kernel tree becomes a SymPy expression over real symbols x0, x1, ...; SymPy differentiates and normalises it; the result
-becomes a tree again. SymPy costs milliseconds per call, so everything here is cached by the interned kernel.
+A kernel tree becomes a SymPy expression over real symbols x0, x1, ...; SymPy differentiates and normalises it; the
+result becomes a tree again. SymPy costs milliseconds per call, so everything here is cached by the interned kernel.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Linear terms with deltas kept apart: the currency of both sweeps.
 
-A derivative of an indexed quantity by an indexed quantity starts as a product of Kronecker deltas. Multiplying them out would make
-dense identity matrices; so an adjoint or tangent is a sum of terms, each a node times `delta[a, b]` for some pairs of axes.
+A derivative of an indexed quantity by an indexed quantity starts as a product of Kronecker deltas. Multiplying them
+out would make dense identity matrices; so an adjoint or tangent is a sum of terms, each a node times `delta[a, b]` for
+some pairs of axes.
 Summing over an axis of a pair renames it to its partner; that is all the index algebra a Jacobian needs.
 """
 
@@ -97,7 +98,7 @@ class Algebra:
         hit = [p for p in sorted(term.pairs) if touched is None or p[0] in touched or p[1] in touched]
         node = term.node
         for x, y in hit:
-            # Along a delta, the node may be read at either partner: drop one of them, so that no full array is made for it.
+            # Along a delta, the node may be read at either partner: one of them suffices.
             if x in node.names and y in node.names:
                 node = self.b.rename(node, {y: x})
             node = self.b.mul([node, self.b.delta(self.axis(x), self.axis(y))])

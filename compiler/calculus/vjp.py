@@ -159,7 +159,8 @@ def _linalg(a: Algebra, node: Node, g: Term, k: int) -> Term | None:
         if node.op == "solve":
             right = b.linalg("solve", [node.inputs[0], value], ((columns, rows), (columns,)), [a.axis(rows)])
         elif node.op == "triangular_solve":
-            right = b.linalg("triangular_solve_t", [node.inputs[0], value], ((rows, columns), (columns,)), [a.axis(rows)])
+            cores = ((rows, columns), (columns,))
+            right = b.linalg("triangular_solve_t", [node.inputs[0], value], cores, [a.axis(rows)])
         else:
             right = b.linalg("triangular_solve", [node.inputs[0], value], ((rows, columns), (rows,)), [a.axis(columns)])
         if k == 1:

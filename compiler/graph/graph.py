@@ -14,8 +14,8 @@ from vspec.compiler.graph.node import Node, topological
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One result of an entry. `path` says where it stands in what the function returns: `()` is the value itself, a string
-    a dict key, an int a tuple position: `(0,)` value, `(1, "w")` gradient, `(2, "w", "c")` block of the Hessian.
+    """One result of an entry. `path` says where it stands in what the function returns: `()` is the value itself,
+    a string a dict key, an int a tuple position: `(0,)` value, `(1, "w")` gradient, `(2, "w", "c")` block of the Hessian.
 
     The array has the axes of `node`, in their order.
     """
@@ -26,7 +26,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A function of the program. `kind` as in docs/contracts.md; `of` the objective it belongs to; `doc` one sentence."""
+    """A function of the program: `kind` as in docs/contracts.md, `of` the objective it belongs to, `doc` one sentence."""
 
     name: str
     kind: str
@@ -37,9 +37,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Graph:
-    """All entries of a program. `dims`: size of each dim, None where the data decides it (or another `Node` for a size that
-    is an expression of other sizes). `inputs` declares every argument: name → INPUT node, in the order of the spec (params, data, constants).
-    Entries share nodes; passes map a Graph to a Graph."""
+    """All entries of a program; they share nodes, and passes map a Graph to a Graph.
+
+    `dims`: the size of each dim, None where the data decides it, a `Node` where it is an expression of other sizes.
+    `inputs` declares every argument: name → INPUT node, in the order params, prepared, data, constants.
+    """
 
     entries: tuple[Entry, ...]
     dims: Mapping[str, int | Node | None]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 Tree = tuple[Any, ...]
 
@@ -92,4 +92,4 @@ def substitute(tree: Tree, values: dict[int, Tree]) -> Tree:
         return values.get(tree[1], tree)
     if tree[0] == "num":
         return tree
-    return cast(Tree, (tree[0], *(substitute(c, values) for c in tree[1:])))
+    return (tree[0], *(substitute(c, values) for c in tree[1:]))

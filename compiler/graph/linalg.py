@@ -1,11 +1,11 @@
 """The operations of LINALG nodes and how their axes are named.
 
 A LINALG node's attrs are `(cores, result)`: for each operand the names of the axes it consumes, and the names of the
-axes of the result. Every other axis of an operand is a batch axis, aligned by name; a right side may have columns (axes that the
-matrix lacks), which are batch axes too.
+axes of the result. Every other axis of an operand is a batch axis, aligned by name; a right side may have columns
+(axes that the matrix lacks), which are batch axes too.
 
 Names carry the meaning, so that a transpose costs nothing: `solve` with cores `((r, c), (r,))` and result `(c,)` solves
-`sum_c A[r, c] x[c] = b[r]`; with cores `((c, r), (c,))` and result `(r,)` it solves the transposed system with the same node A.
+`sum_c A[r, c] x[c] = b[r]`; with cores `((c, r), (c,))` and result `(r,)` the transposed system with the same node A.
 """
 
 from __future__ import annotations

@@ -1,0 +1,32 @@
+"""`python -m benchmarks [NAME ...]`: all benchmarks, or those named."""
+
+from __future__ import annotations
+
+import sys
+
+import jax
+
+from benchmarks import compile_time, kernels
+from benchmarks.timing import table
+
+
+def main(names: list[str]) -> int:
+    """Runs and prints; an unknown name exits with 2."""
+    jax.config.update("jax_enable_x64", True)
+    known = [*compile_time.ALL, *kernels.ALL]
+    unknown = [n for n in names if n not in known]
+    if unknown:
+        print(f"no benchmark called {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
+        return 2
+    print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}", flush=True)
+    for name in names or known:
+        if name in compile_time.ALL:
+            print(compile_time.ALL[name](), flush=True)
+        else:
+            for title, timings in kernels.ALL[name]().items():
+                print(table(title, timings), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

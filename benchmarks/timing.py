@@ -1,0 +1,65 @@
+"""How two or more sides are timed against each other."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One side of a comparison: seconds of the first call (trace and compile) and the median of the later ones."""
+
+    first: float
+    median: float
+    low: float
+    high: float
+
+
+def call(f: Callable[[], Any]) -> float:
+    """Seconds of one call, the result waited for."""
+    start = time.perf_counter()
+    jax.block_until_ready(f())
+    return time.perf_counter() - start
+
+
+def interleaved(
+    sides: Mapping[str, Callable[[], Any]], repetitions: int = 21, least: float = 2e-3
+) -> dict[str, Timing]:
+    """Times each side `repetitions` times in turn, so that a slow moment of the machine hits all of them.
+
+    A sample is as many calls as take `least` seconds, so that the clock's grain and dispatch noise average out.
+    """
+    first = {name: call(f) for name, f in sides.items()}
+    inner = {name: max(1, round(least / max(min(call(f), call(f)), 1e-7))) for name, f in sides.items()}
+    samples: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(repetitions):
+        for name, f in sides.items():
+            start = time.perf_counter()
+            for _ in range(inner[name]):
+                out = f()
+            jax.block_until_ready(out)
+            samples[name].append((time.perf_counter() - start) / inner[name])
+    result = {}
+    for name, values in samples.items():
+        values.sort()
+        quarter = len(values) // 4
+        result[name] = Timing(first[name], statistics.median(values), values[quarter], values[-1 - quarter])
+    return result
+
+
+def table(title: str, timings: Mapping[str, Timing], ours: str = "vspec") -> str:
+    """A few lines: median, quartiles and the ratio of each side to ours (above 1: ours is faster)."""
+    lines = [title]
+    for name, t in timings.items():
+        ratio = t.median / timings[ours].median
+        lines.append(
+            f"  {name:<22} {t.median * 1e6:11.1f} us  [{t.low * 1e6:.1f}, {t.high * 1e6:.1f}]"
+            f"   first {t.first:6.2f} s   {ratio:5.2f}x"
+        )
+    return "\n".join(lines)

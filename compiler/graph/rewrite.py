@@ -1,0 +1,159 @@
+"""Rewriting of graphs: one bottom-up sweep, linear in the number of nodes and without recursion, bodies of regions included.
+
+A rewrite looks at one node whose inputs are already rewritten and answers with a node of the same value: the same axis names
+(in any order) and dtype. The sweep takes care of the rest: readers see the new node, entries keep the order of their axes,
+regions that several nodes share stay shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from vspec.compiler.graph.builder import Builder, Rule
+from vspec.compiler.graph.graph import Graph, Result
+from vspec.compiler.graph.node import Kind, Node, Pull, Region, topological
+
+Visit = Callable[[Builder, Node, Node], Node]
+"""(builder, the node with rewritten inputs, the node as it was) → its replacement."""
+
+
+def with_inputs(b: Builder, node: Node, inputs: Sequence[Node]) -> Node:
+    """The node reading other inputs, whose axes may stand in another order."""
+    if all(x is y for x, y in zip(inputs, node.inputs, strict=True)):
+        return node
+    attrs = node.attrs
+    if node.kind is Kind.REINDEX:
+        (x,), (old,) = inputs, node.inputs
+        to = dict(zip(old.names, attrs[0], strict=True))
+        attrs = (tuple(to[n] for n in x.names),)
+    elif node.kind is Kind.REGION:
+        # A loop takes its operands by position: their axes stay as they were.
+        inputs = [b.order(x, old.axes) for x, old in zip(inputs, node.inputs, strict=True)]
+    return Node(node.kind, node.op, tuple(inputs), node.axes, node.dtype, attrs, node.origin)
+
+
+class Sweep:
+    """One pass over a graph. `new` maps the uid of every node seen to its replacement."""
+
+    def __init__(self, b: Builder, visit: Visit, bodies: bool = True) -> None:
+        self.b = b
+        self.visit = visit
+        self.bodies = bodies
+        self.new: dict[int, Node] = {}
+        self.regions: dict[int, Region | Pull] = {}
+
+    def run(self, roots: Iterable[Node]) -> None:
+        """Rewrites everything below the roots."""
+        for node in topological(roots):
+            if node.uid not in self.new:
+                self.new[node.uid] = self.one(node)
+
+    def one(self, node: Node) -> Node:
+        """The replacement of a node whose inputs are done."""
+        candidate = with_inputs(self.b, node, [self.new[x.uid] for x in node.inputs])
+        if node.kind is Kind.REGION and self.bodies:
+            region = self.region(node.attrs[0])
+            if region is not node.attrs[0]:
+                candidate = replace_attrs(candidate, (region,))
+        with self.b.at(node.origin):
+            found = self.visit(self.b, candidate, node)
+            if found is not candidate and set(found.names) != set(node.names):
+                found = self.b.order(found, node.axes)
+        return found
+
+    def region(self, region: Region | Pull) -> Region | Pull:
+        """A region with its body rewritten; the same object for the same region."""
+        done = self.regions.get(id(region))
+        if done is not None:
+            return done
+        if isinstance(region, Pull):
+            inner = self.region(region.inner)
+            made: Region | Pull = region if inner is region.inner else replace(region, inner=inner)
+        else:
+            own = (*region.carry, *region.captured, region.index)
+            self.new.update((n.uid, n) for n in own)
+            self.run(region.body)
+            body = tuple(self.new[n.uid] for n in region.body)
+            made = region if all(x is y for x, y in zip(body, region.body)) else replace(region, body=body)
+        self.regions[id(region)] = made
+        return made
+
+
+def replace_attrs(node: Node, attrs: tuple[object, ...]) -> Node:
+    """The node with other attributes."""
+    return Node(node.kind, node.op, node.inputs, node.axes, node.dtype, attrs, node.origin)
+
+
+def rewrite(graph: Graph, visit: Visit, bodies: bool = True) -> Graph:
+    """The graph with every node replaced by what `visit` makes of it."""
+    b = Builder(graph.dims)
+    sweep = Sweep(b, visit, bodies)
+    sweep.run(graph.roots)
+    return with_results(graph, b, lambda node: sweep.new[node.uid])
+
+
+def with_results(graph: Graph, b: Builder, new: Callable[[Node], Node]) -> Graph:
+    """The graph whose results are the `new` nodes of the old ones, with their axes in the old order."""
+    ordered: dict[int, Node] = {}
+
+    def result(node: Node) -> Node:
+        if node.uid not in ordered:
+            with b.at(node.origin):
+                ordered[node.uid] = b.order(new(node), node.axes)
+        return ordered[node.uid]
+
+    entries = tuple(replace(e, results=tuple(Result(r.path, result(r.node)) for r in e.results)) for e in graph.entries)
+    return graph.with_entries(entries)
+
+
+def apply_rules(graph: Graph, rules: Sequence[Rule], limit: int = 20) -> Graph:
+    """Tries the rules on every node, again on what they answer, until none has anything to say."""
+
+    def visit(b: Builder, node: Node, old: Node) -> Node:
+        for _ in range(limit):
+            better = next((n for rule in rules if (n := rule(b, node)) is not None), None)
+            if better is None:
+                break
+            node = better
+        return node
+
+    return rewrite(graph, visit)
+
+
+def all_nodes(graph: Graph) -> list[Node]:
+    """The nodes of the graph and of the bodies of its regions, inputs before readers within each."""
+    found = list(graph.nodes)
+    seen: set[int] = set()
+    for node in found:
+        if node.kind is Kind.REGION:
+            region = node.attrs[0]
+            while isinstance(region, Pull):
+                region = region.inner
+            if id(region) not in seen:
+                seen.add(id(region))
+                # Bodies may hold regions of their own: the list grows while it is read.
+                found.extend(topological(region.body))
+    return found
+
+
+def count_readers(graph: Graph) -> dict[int, int]:
+    """How often each node is read: by operands, by results of entries and of bodies."""
+    count: dict[int, int] = {}
+    seen: set[int] = set()
+    roots = {n.uid: n for n in graph.roots}
+    for uid in roots:
+        count[uid] = 1
+    for node in all_nodes(graph):
+        if node.uid in seen:
+            continue
+        seen.add(node.uid)
+        for x in {x.uid for x in node.inputs}:
+            count[x] = count.get(x, 0) + 1
+        if node.kind is Kind.REGION:
+            region = node.attrs[0]
+            while isinstance(region, Pull):
+                region = region.inner
+            for x in {x.uid for x in region.body}:
+                count[x] = count.get(x, 0) + 1
+    return count

@@ -1,0 +1,66 @@
+"""Whole specs, generated: the emitted program at -O0 and -O2 against the language's meaning with JAX's AD, in float64."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+
+from tests.specs.generate import spec
+from tests.support.meaning import Meaning
+from tests.support.program import Emission
+from vspec.compiler.pipeline import check_text
+
+VALUES: dict[str, Any] = {
+    "a": 0.7,
+    "F": np.array([0.5, -1.5]),
+    "X": np.array([[0.3, -1.2], [0.8, 0.1], [-0.5, 0.9]]),
+    "y": np.array([0.4, -0.7, 1.1]),
+    "z": np.array([0, 1, 1]),
+    "w": np.array([0.6, -0.4]),
+    "B": np.array([[0.2, -0.3], [0.5, 0.1]]),
+    "c": np.array(0.35),
+}
+
+
+def close(ours: Any, theirs: Any, what: str) -> None:
+    theirs = np.asarray(theirs, float)
+    scale = max(1.0, float(np.max(np.abs(theirs), initial=0.0)))
+    np.testing.assert_allclose(np.asarray(ours, float), theirs, atol=1e-8 * scale, rtol=1e-8, err_msg=what)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(spec())
+def test_emitted_programs_mean_what_the_spec_says(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    checked, diagnostics = check_text(text, "generated.yaml")
+    assert checked is not None, "\n".join(d.message for d in diagnostics)
+    meaning = Meaning(checked, VALUES)
+    truth = {name: meaning.array(o.body, o.letters) for name, o in checked.outputs.items()}
+    assume(all(np.all(np.isfinite(v)) and np.max(np.abs(v)) < 1e6 for v in truth.values()))
+    over = checked.plan[0].over
+
+    def loss(params: dict[str, Any]) -> Any:
+        return Meaning(checked, {**VALUES, **params}).name("loss")
+
+    at = {name: VALUES[name] * 1.0 for name in over}
+    slopes = jax.grad(loss)(at)
+    folder: Path = tmp_path_factory.mktemp("generated")
+    for level in (0, 2):
+        program = Emission(checked, level, folder / f"program_{level}.py")
+        outputs = program.call("outputs", VALUES)
+        for name, value in truth.items():
+            close(outputs[name], value, f"-O{level} {name}\n{text}")
+        close(program.call("loss", VALUES), loss(at), f"-O{level} loss\n{text}")
+        gradient = program.call("loss_gradient", VALUES)
+        for name in over:
+            close(gradient[name], slopes[name], f"-O{level} d loss/d {name}\n{text}")
+        if "loss_hessian" in program.entries:
+            blocks = program.call("loss_hessian", VALUES)
+            curvature = jax.hessian(loss)(at)
+            for p in over:
+                for q in over:
+                    close(blocks[p][q], curvature[p][q], f"-O{level} hessian {p} {q}\n{text}")

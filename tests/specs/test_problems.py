@@ -1,0 +1,112 @@
+"""The shipped problems on their real data, each against an independent solver; -O0 and -O2 agree on every one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from vspec.compiler import pipeline
+from vspec.runtime.program import load
+from vspec.runtime.run import run
+
+SPECS = Path(__file__).resolve().parents[2] / "specs"
+SHIPPED = sorted(SPECS.rglob("*.yaml"))
+
+
+@pytest.fixture(scope="session")
+def solved(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Builds and runs a shipped spec once a session."""
+    done: dict[str, Any] = {}
+
+    def solve(name: str) -> Any:
+        if name not in done:
+            folder = tmp_path_factory.mktemp(name.replace("/", "-"))
+            path = SPECS / f"{name}.yaml"
+            built = pipeline.build(path, folder / "build", stablehlo=False)
+            done[name] = run(load(built.directory), out=folder / "results")
+        return done[name]
+
+    return solve
+
+
+def test_logistic_equals_scikit_learn(solved: Any) -> None:
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    X, label = load_breast_cancer(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    peer = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-12, max_iter=1000).fit(X, label)
+    ours = solved("problems/logistic")
+    np.testing.assert_allclose(ours.params["w"], peer.coef_[0], atol=1e-5)
+    np.testing.assert_allclose(ours.params["c"], peer.intercept_[0], atol=1e-5)
+    assert float(ours.outputs["accuracy"]) == pytest.approx(peer.score(X, label), abs=1e-12)
+
+
+def test_gp_regression_reaches_scikit_learns_optimum(solved: Any) -> None:
+    ours = solved("problems/gp-regression")
+    from sklearn.datasets import load_diabetes
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+
+    X, raw = load_diabetes(return_X_y=True)
+    y = (raw[:200] - raw[:200].mean()) / raw[:200].std()
+    start = {k: np.asarray(v) for k, v in ours.params.items()}
+    kernel = ConstantKernel(1.0, (1e-5, 1e5)) * RBF([0.1] * 10, (1e-5, 1e7)) + WhiteKernel(0.5, (1e-5, 1e2))
+    peer = GaussianProcessRegressor(kernel, n_restarts_optimizer=4, random_state=0).fit(X[:200], y)
+    assert float(ours.outputs["evidence"]) > peer.log_marginal_likelihood_value_ - 0.05
+    # And our evidence is theirs at the same point.
+    theta = np.log([start["amplitude"], *start["scale"], start["noise"]])
+    assert float(ours.outputs["evidence"]) == pytest.approx(peer.log_marginal_likelihood(theta), abs=1e-6)
+
+
+def test_hopfield_against_numpy(solved: Any) -> None:
+    from scipy.special import softmax
+    from sklearn.datasets import load_digits
+
+    pattern = np.where(load_digits().data[:10] > 7, 1.0, -1.0)
+    flip = np.random.default_rng(1).random((10, 64)) < 0.2
+    s = pattern * (1 - 2 * flip)
+    for _ in range(40):
+        # One step of length size(i) down the energy: the softmax-weighted mean of the patterns.
+        s = softmax(16.0 * s @ pattern.T / 64, axis=1) @ pattern
+    ours = solved("problems/hopfield")
+    np.testing.assert_allclose(ours.outputs["before_after"], s, atol=2e-5)
+    assert float(ours.outputs["recall"]) >= 0.9
+    assert np.max(np.diff(np.asarray(ours.outputs["level"]), axis=0)) < 1e-6
+
+
+@pytest.mark.parametrize("name", ["problems/logistic", "problems/gp-regression", "problems/hopfield"])
+def test_claims_hold(solved: Any, name: str) -> None:
+    claims = solved(name).claims
+    assert claims, "a shipped spec has claims"
+    assert [c.name for c in claims if not c.holds] == []
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+def test_optimisation_levels_agree(path: Path, tmp_path: Path) -> None:
+    """Every entry at -O0 and at -O2, at the initial params and at a random point near them."""
+    programs = {
+        level: load(pipeline.build(path, tmp_path / f"O{level}", level=level, stablehlo=False).directory)
+        for level in (0, 2)
+    }
+    bounds = {level: p.bind(base=path.parent) for level, p in programs.items()}
+    single = programs[0].precision == "float32"
+    rtol, atol = (2e-4, 2e-5) if single else (1e-8, 1e-9)
+    rng = np.random.default_rng(0)
+    params = programs[0].initial_params(bounds[0])
+    moved = {k: v * (1 + 0.1 * rng.random(np.shape(v))) + 0.01 * rng.random(np.shape(v)) for k, v in params.items()}
+    for name, entry in programs[0].entries.items():
+        if entry.kind == "prepare":
+            continue
+        for at in (params, moved):
+            ours = jax.tree.leaves(programs[2].call(name, at, bounds[2]))
+            plain = jax.tree.leaves(programs[0].call(name, at, bounds[0]))
+            assert len(ours) == len(plain)
+            for a, b in zip(ours, plain, strict=True):
+                scale = float(np.max(np.abs(np.asarray(b, float)), initial=0.0))
+                np.testing.assert_allclose(a, b, rtol=rtol, atol=atol * max(1.0, scale), err_msg=name)

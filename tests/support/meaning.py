@@ -1,0 +1,210 @@
+"""What a checked spec means, said a second time: expressions evaluated by JAX, derivatives by JAX's AD.
+
+Slow and simple on purpose: it shares no code with the calculus, the passes or the emission, which are tested against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.scipy.linalg as jsl
+import jax.scipy.special as jss
+
+from tests.calculus.jax_reference import kernel_value
+from vspec.compiler.language import expr as ex
+from vspec.compiler.language.spec import Definition, Recurrence, Spec
+
+Named = tuple[Any, tuple[str, ...]]
+
+
+class Meaning:
+    """Evaluates expressions of a spec at given values of params, data and constants."""
+
+    def __init__(self, spec: Spec, values: Mapping[str, Any]) -> None:
+        self.spec = spec
+        self.given: dict[str, Any] = dict(values)
+        self.equations: dict[str, Any] = {}
+        self.sizes: dict[str, int] = {n: d.size for n, d in spec.dims.items() if isinstance(d.size, int)}
+        self.declared: dict[str, tuple[str, ...]] = {}
+        self.bound: dict[str, Any] = {}
+        for group in (spec.params, spec.data, spec.constants):
+            for name, item in group.items():
+                self.declared[name] = item.letters
+                for letter, size in zip(item.letters, jnp.shape(self.given[name]), strict=True):
+                    self.sizes.setdefault(spec.letters[letter], size)
+        for equation in spec.equations:
+            if isinstance(equation, Definition):
+                self.equations[equation.name] = equation
+                self.declared[equation.name] = equation.letters
+            else:
+                for state in equation.states:
+                    self.equations[state.name] = equation
+                    self.declared[state.name] = state.letters
+                for inner in equation.inner:
+                    self.equations[inner.name] = inner
+                    self.declared[inner.name] = inner.letters
+        for name, objective in spec.objectives.items():
+            self.equations[name] = objective
+            self.declared[name] = ()
+        for name, output in spec.outputs.items():
+            if name not in self.equations:
+                self.equations[name] = output
+                self.declared[name] = output.letters
+
+    def size(self, letter: str) -> int:
+        return self.sizes[self.spec.letters[letter]]
+
+    def array(self, e: ex.Expr, letters: tuple[str, ...]) -> Any:
+        """The expression as an array over `letters`."""
+        value, axes = self.value(e)
+        return jnp.broadcast_to(_lay(value, axes, letters), tuple(self.size(x) for x in letters))
+
+    def name(self, name: str) -> Any:
+        """The whole array of a name."""
+        if name in self.given:
+            return jnp.asarray(self.given[name])
+        equation = self.equations[name]
+        if isinstance(equation, Recurrence):
+            return self._trajectories(equation)[name]
+        return self.array(equation.body, self.declared[name])
+
+    def _trajectories(self, r: Recurrence) -> dict[str, Any]:
+        states = {s.name: [self.array(s.init, _without(s.letters, s.time)) * 1.0] for s in r.states}
+        for t in range(self.size(r.letter) - 1):
+            step = Meaning(self.spec, self.given)
+            step.sizes, step.bound = self.sizes, {**self.bound, r.letter: t}
+            for s in r.states:
+                # Only slice t is read; the others are there for the shape.
+                step.given[s.name] = jnp.stack([states[s.name][min(k, t)] for k in range(self.size(r.letter))], s.time)
+            for s in r.states:
+                states[s.name].append(step.array(s.step, _without(s.letters, s.time)) * 1.0)
+        return {s.name: jnp.stack(states[s.name], s.time) for s in r.states}
+
+    def value(self, e: ex.Expr) -> Named:
+        """An array and the letters of its axes."""
+        if isinstance(e, ex.Number):
+            return jnp.asarray(e.value), ()
+        if isinstance(e, ex.Element):
+            return self.subscript(self.name(e.name), e.subscripts)
+        if isinstance(e, ex.Pointwise):
+            parts = [self.value(a) for a in e.args]
+            axes = tuple(dict.fromkeys(n for _, names in parts for n in names))
+            laid = [_lay(x, names, axes) for x, names in parts]
+            return kernel_value((e.op, *(("x", k) for k in range(len(laid)))), laid), axes
+        if isinstance(e, ex.Reduction):
+            return self._reduction(e)
+        if isinstance(e, ex.Along):
+            x, axes = self._with(e.body, (e.letter,))
+            return getattr(jax.nn, e.op)(x, axis=axes.index(e.letter)), axes
+        if isinstance(e, ex.Derivative):
+            return self._derivative(e.body, list(e.wrt))
+        if isinstance(e, ex.Linalg):
+            return self._linalg(e)
+        if isinstance(e, ex.Delta):
+            (a, m), (b, n) = self.value(e.left), self.value(e.right)
+            axes = tuple(dict.fromkeys([*m, *n]))
+            return jnp.asarray(_lay(a, m, axes) == _lay(b, n, axes), float), axes
+        if isinstance(e, ex.IndexValue):
+            if e.letter in self.bound:
+                return jnp.asarray(self.bound[e.letter]), ()
+            return jnp.arange(self.size(e.letter)), (e.letter,)
+        if isinstance(e, ex.SizeOf):
+            return jnp.asarray(self.size(e.letter)), ()
+        if isinstance(e, ex.Stop):
+            x, axes = self.value(e.body)
+            return jax.lax.stop_gradient(x), axes
+        raise NotImplementedError(type(e).__name__)
+
+    def _with(self, e: ex.Expr, letters: tuple[str, ...]) -> Named:
+        x, axes = self.value(e)
+        more = (*axes, *(n for n in letters if n not in axes))
+        return jnp.broadcast_to(_lay(x, axes, more), tuple(self.size(n) for n in more)), more
+
+    def _reduction(self, e: ex.Reduction) -> Named:
+        x, axes = self._with(e.body, e.letters)
+        over = tuple(axes.index(n) for n in e.letters)
+        rest = tuple(n for n in axes if n not in e.letters)
+        if e.op == "norm":
+            return jnp.sqrt(jnp.sum(x**2, over)), rest
+        if e.op == "logsumexp":
+            return jss.logsumexp(x, over), rest
+        if e.op in ("argmax", "argmin"):
+            return getattr(jnp, e.op)(x, over[0]), rest
+        return getattr(jnp, e.op)(x, axis=over), rest
+
+    def subscript(self, x: Any, subscripts: tuple[ex.Subscript, ...]) -> Named:
+        """x read at every combination of the letters of its subscripts, by one big gather."""
+        axes: dict[str, None] = {}
+        for s in subscripts:
+            if isinstance(s, ex.Affine) and s.letter not in self.bound:
+                axes.setdefault(s.letter)
+            elif isinstance(s, ex.Gather):
+                axes.update(dict.fromkeys(self.value(s.index)[1]))
+        names = tuple(axes)
+        places = []
+        for k, s in enumerate(subscripts):
+            if isinstance(s, ex.At):
+                places.append(jnp.asarray(s.position % x.shape[k]))
+            elif isinstance(s, ex.Gather):
+                places.append(_lay(*self.value(s.index), names))
+            elif s.letter in self.bound:
+                places.append(jnp.asarray(s.scale * self.bound[s.letter] + s.offset))
+            else:
+                places.append(_lay(s.scale * jnp.arange(self.size(s.letter)) + s.offset, (s.letter,), names))
+        if not places:
+            return x, ()
+        shape = tuple(self.size(n) for n in names)
+        return x[tuple(jnp.broadcast_to(p, shape) for p in places)], names
+
+    def _derivative(self, body: ex.Expr, wrt: list[ex.Element]) -> Named:
+        *before, last = wrt
+        at = self.name(last.name) * 1.0
+
+        def inner(value: Any) -> Any:
+            there = Meaning(self.spec, {**self.given, last.name: value})
+            there.sizes, there.bound = self.sizes, self.bound
+            return there._derivative(body, before) if before else there.value(body)
+
+        axes = inner(at)[1]
+        jacobian = jax.jacobian(lambda v: inner(v)[0] * 1.0)(at)
+        # Axes of the body keep their letters; those of the variable take the subscripts, shared letters the diagonal.
+        own: tuple[ex.Subscript, ...] = tuple(ex.Affine(n) for n in axes)
+        return self.subscript(jacobian, (*own, *last.subscripts))
+
+    def _linalg(self, e: ex.Linalg) -> Named:
+        blocks = []
+        for block in e.blocks:
+            x, axes = self._with(block.body, block.core)
+            blocks.append((x, axes, tuple(n for n in axes if n not in block.core)))
+        batch = tuple(dict.fromkeys(n for _, _, names in blocks for n in names))
+        shape = tuple(self.size(n) for n in batch)
+        args = []
+        for (x, axes, _), block in zip(blocks, e.blocks, strict=True):
+            core = tuple(self.size(n) for n in block.core)
+            args.append(jnp.broadcast_to(_lay(x, axes, (*batch, *block.core)), (*shape, *core)))
+        if e.op == "solve":
+            out = jnp.linalg.solve(args[0], args[1][..., None])[..., 0]
+        elif e.op == "triangular_solve":
+            out = jsl.solve_triangular(args[0], args[1][..., None], lower=True)[..., 0]
+        elif e.op == "logdet":
+            return jnp.linalg.slogdet(args[0])[1], batch
+        elif e.op == "trace":
+            return jnp.trace(args[0], axis1=-2, axis2=-1), batch
+        else:
+            out = getattr(jnp.linalg, e.op)(args[0])
+        if not e.subscripts:
+            return out, batch
+        return self.subscript(out, (*(ex.Affine(n) for n in batch), *e.subscripts))
+
+
+def _without(letters: tuple[str, ...], k: int) -> tuple[str, ...]:
+    return letters[:k] + letters[k + 1 :]
+
+
+def _lay(x: Any, axes: tuple[str, ...], wanted: tuple[str, ...]) -> Any:
+    x = jnp.transpose(jnp.asarray(x), [axes.index(n) for n in wanted if n in axes])
+    shape = iter(x.shape)
+    return x.reshape([next(shape) if n in axes else 1 for n in wanted])
