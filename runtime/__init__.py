@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from vspec.runtime.claims import ClaimResult
     from vspec.runtime.errors import ArtifactError, DataError, NumericsError, RunError
     from vspec.runtime.program import Program, load
-    from vspec.runtime.run import RunResult, run
+    from vspec.runtime.runner import RunResult, run
 
 _HOME = {
     "load": "program",
     "Program": "program",
     "Bound": "bound",
-    "run": "run",
-    "RunResult": "run",
+    "run": "runner",
+    "RunResult": "runner",
     "ClaimResult": "claims",
     "RunError": "errors",
     "ArtifactError": "errors",

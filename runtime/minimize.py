@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import Array, lax
 
 from vspec.runtime.methods.method import REASONS, RUNNING, Method, Point, Problem, State, largest
@@ -17,7 +18,7 @@ Report = Callable[[int, float, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """Where a method ended. `reason`: 'tolerance', 'steps', 'stalled' or 'diverged'. The point is the last finite one."""
+    """Where a method ended. `reason`: 'tolerance', 'steps', 'stalled' or 'diverged'. The point is the last finite."""
 
     point: Point
     value: float
@@ -60,7 +61,7 @@ class Minimizer:
         started = time.perf_counter()
         self._begin = jax.jit(begin).lower(context, point).compile()
         state = jax.eval_shape(begin, context, point)[0]
-        self._advance = jax.jit(advance).lower(context, state, jax.ShapeDtypeStruct((), "int32")).compile()
+        self._advance = jax.jit(advance).lower(context, state, jnp.zeros((), jnp.int32)).compile()
         self.compile_seconds = time.perf_counter() - started
 
     def run(self, point: Point, report: Report = lambda *_: None) -> Solution:
@@ -71,10 +72,10 @@ class Minimizer:
         report(steps, value, gradient)
         while status == RUNNING and steps < self.limit:
             until = min(steps + self.chunk, self.limit)
-            state, summary = self._advance(self.context, state, jax.numpy.asarray(until, "int32"))
+            state, summary = self._advance(self.context, state, jnp.asarray(until, jnp.int32))
             steps, status, value, gradient = _fetched(summary)
             report(steps, value, gradient)
-        bad = tuple(k for k, g in state.gradient.items() if not bool(jax.numpy.isfinite(g).all()))
+        bad = tuple(k for k, g in state.gradient.items() if not bool(jnp.isfinite(g).all()))
         seconds = time.perf_counter() - started
         return Solution(state.point, value, gradient, steps, REASONS[status], seconds, bad)
 

@@ -1,4 +1,4 @@
-"""The space a method moves in: params, with the logarithm of positive ones, and the chain rule of that change in closed form."""
+"""The space a method moves in: params, positive ones as logarithms; the chain rule of that change is in closed form."""
 
 from __future__ import annotations
 

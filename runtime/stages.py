@@ -48,7 +48,7 @@ Emit = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """What a stage did. `value` and `gradient` are of the best start; `starts` lists value, steps and reason of each."""
+    """What a stage did. `value` and `gradient` are of the best start; `starts` has value, steps and reason of each."""
 
     kind: str
     names: tuple[str, ...]
@@ -159,7 +159,8 @@ def _diverged(objective: Objective, name: str, solution: Solution, sign: float, 
         )
     return NumericsError(
         "VS0602",
-        f"objective '{name}' or its gradient became not finite in step {solution.steps}; the last finite value was {value:g}",
+        f"objective '{name}' or its gradient became not finite in step {solution.steps}; "
+        f"the last finite value was {value:g}",
         "try a shorter step",
         where,
     )

@@ -34,7 +34,7 @@ class Lbfgs(Method):
         return optax.lbfgs(memory_size=self.memory, linesearch=search)
 
     def init(self, problem: Problem, point: Point) -> State:
-        """Evaluate the start. `extra`: Optax's state, best value, best gradient, steps without either, failed search."""
+        """Evaluate the start. `extra`: Optax's state, best value and gradient, steps without either, failed search."""
         value, gradient = problem.value_and_gradient(point)
         idle, failed = jnp.zeros((), jnp.int32), jnp.asarray(False)
         extra = (self.transformation().init(point), value, largest(gradient), idle, failed)
@@ -54,9 +54,7 @@ class Lbfgs(Method):
         )
         point = optax.apply_updates(state.point, updates)
         value, gradient = inner[-1].value.astype(state.value.dtype), inner[-1].grad
-        moved = _any(
-            [jnp.any(a != b) for a, b in zip(jax.tree.leaves(point), jax.tree.leaves(state.point), strict=True)]
-        )
+        moved = _any(jax.tree.leaves(jax.tree.map(lambda a, b: jnp.any(a != b), point, state.point)))
         inner = select(moved, inner, optimiser.init(state.point))
         top = largest(gradient)
         idle = jnp.where((value < best_value) | (top < best_gradient), 0, idle + 1)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import solve_triangular
@@ -42,7 +43,7 @@ class Newton(Method):
         g, _ = ravel_pytree(state.gradient)
         p = direction(state.extra + self.damping * jnp.eye(x.size, dtype=x.dtype), g)
         slope = g @ p
-        slack = 10 * jnp.finfo(x.dtype).eps * jnp.abs(state.value)
+        slack = 10 * float(np.finfo(x.dtype).eps) * jnp.abs(state.value)
 
         def value_at(length: Array) -> Array:
             return problem.value(unravel(x + length * p))
@@ -69,7 +70,7 @@ class Newton(Method):
 
 
 def flatten(hessian: dict[str, dict[str, Array]]) -> Array:
-    """The matrix `[point, point]` of blocks `[axes of p, axes of q]`, params in the order in which JAX flattens dicts."""
+    """The matrix `[point, point]` of blocks `[axes of p, axes of q]`, params in the order of flattened dicts."""
     names = sorted(hessian)
     sizes = {p: round(hessian[p][p].size ** 0.5) for p in names}
     if not names:
@@ -78,14 +79,15 @@ def flatten(hessian: dict[str, dict[str, Array]]) -> Array:
 
 
 def direction(hessian: Array, g: Array) -> Array:
-    """A descent direction [point]: Newton's if the Hessian is positive definite, else of the Hessian plus a multiple of I."""
+    """A descent direction [point]: Newton's, with a multiple of I added until the Hessian is positive definite."""
     n = g.size
     diagonal = jnp.diag(hessian)
-    scale = jnp.maximum(jnp.max(jnp.abs(diagonal), initial=0.0), jnp.finfo(g.dtype).tiny)
+    scale = jnp.maximum(jnp.max(jnp.abs(diagonal), initial=0.0), float(np.finfo(g.dtype).tiny))
     first = jnp.maximum(-jnp.min(diagonal, initial=jnp.inf), 0.0) + 1e-3 * scale
 
     def factor(shift: Array) -> Array:
-        return jnp.linalg.cholesky(hessian + shift * jnp.eye(n, dtype=g.dtype))
+        lower: Array = jnp.linalg.cholesky(hessian + shift * jnp.eye(n, dtype=g.dtype))
+        return lower
 
     def grow(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         shift, _, k = carry

@@ -1,0 +1,190 @@
+"""Runs a program from data to results: bind, execute the plan, evaluate outputs and claims, write a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from vspec.runtime import progress as progress_bar
+from vspec.runtime import results
+from vspec.runtime.bound import Bound
+from vspec.runtime.claims import ClaimResult, judge
+from vspec.runtime.errors import ArtifactError
+from vspec.runtime.program import Program, load
+from vspec.runtime.stages import Event, StageResult, execute
+
+_PACKAGES = ("vspec", "jax", "jaxlib", "optax", "numpy")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run gave.
+
+    Attributes:
+        name: the spec's name.
+        params: name → NumPy array: the solution.
+        outputs: name → NumPy array.
+        claims: the judged claims, in the spec's order.
+        metrics: a row per report: stage, start, step, value, gradient.
+        stages: what each stage did and why it ended.
+        timings: seconds of load, bind, solve, outputs, claims, write and their total.
+        bound: the data it ran on.
+        out: the results folder, if one was written.
+    """
+
+    name: str
+    params: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+    claims: tuple[ClaimResult, ...]
+    metrics: list[dict[str, Any]]
+    stages: tuple[StageResult, ...]
+    timings: Mapping[str, float]
+    bound: Bound
+    out: Path | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether every claim holds."""
+        return all(c.holds for c in self.claims)
+
+    def __repr__(self) -> str:
+        kept = sum(c.holds for c in self.claims)
+        ends = [f"{s.kind} {', '.join(s.names)}: {s.reason} after {s.steps} steps" for s in self.stages if s.reason]
+        claims = f"{kept} of {len(self.claims)} claims hold" if self.claims else "no claims"
+        return f"RunResult('{self.name}': {'; '.join([*ends, claims])}; {self.timings['total']:.2f} s)"
+
+
+class _Clock:
+    """Seconds of named parts, one after the other."""
+
+    def __init__(self) -> None:
+        self.begun = self.last = time.perf_counter()
+        self.parts: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.parts[name] = now - self.last
+        self.parts["total"] = now - self.begun
+        self.last = now
+
+
+def run(
+    program: Program | Path | str,
+    data: Mapping[str, Any] | None = None,
+    constants: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    out: Path | str | None = None,
+    progress: Callable[[Event], None] | None = None,
+    params: Mapping[str, Any] | None = None,
+    base: Path | str | None = None,
+    allow_outside: bool = False,
+) -> RunResult:
+    """Run a program.
+
+    Args:
+        program: a loaded program, or the folder of one.
+        data: name → array or source, for what the spec gives no default, or another than it gives.
+        constants: name → value, for those that differ from the spec.
+        seed: seed of draws and of further starts.
+        out: folder for the results, written as a whole at the end; nothing is written if None.
+        progress: called with each `Event`; by default a progress bar where stderr is a terminal.
+        params: name → start, in place of the declared one.
+        base: folder that the spec's own paths are relative to; default is the program's folder.
+        allow_outside: whether the spec's own paths may leave `base`.
+
+    Returns:
+        A `RunResult`. A claim that does not hold is a result, not an error.
+
+    Raises:
+        DataError, NumericsError, ArtifactError: coded, each with its exit code.
+    """
+    clock = _Clock()
+    if not isinstance(program, Program):
+        program = load(program)
+        clock.lap("load")
+    bound = program.bind(data, constants, seed, base, allow_outside)
+    start = program.initial_params(bound, params)
+    for array in jax.tree.leaves((bound, start)):
+        array.block_until_ready()
+    clock.lap("bind")
+    metrics: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        show = progress or stack.enter_context(progress_bar.terminal())
+
+        def emit(event: Event) -> None:
+            metrics.append(event.row())
+            show(event)
+
+        solved, stages = execute(program, start, bound, emit)
+    clock.lap("solve")
+    outputs = evaluate_outputs(program, solved, bound)
+    clock.lap("outputs")
+    claims = judge(program, solved, bound)
+    clock.lap("claims")
+    arrays = {name: np.asarray(value) for name, value in jax.device_get(dict(solved)).items()}
+    folder = None
+    if out is not None:
+        facts = _facts(program, bound, stages, claims, clock.parts)
+        folder = results.write(Path(out), program.manifest, facts, arrays, outputs, metrics)
+        clock.lap("write")
+    return RunResult(program.name, arrays, outputs, claims, metrics, stages, clock.parts, bound, folder)
+
+
+def evaluate_outputs(program: Program, params: Mapping[str, Any], bound: Bound) -> dict[str, Any]:
+    """Every output as a NumPy array, in the spec's order."""
+    entry = next((e.name for e in program.entries.values() if e.kind == "outputs"), None)
+    declared = program.manifest["outputs"]
+    if entry is None:
+        if declared:
+            raise ArtifactError("VS0806", "the program has outputs, but no entry that evaluates them")
+        return {}
+    values = jax.device_get(jax.jit(partial(program.call, entry))(dict(params), bound))
+    ordered = [*(name for name in declared if name in values), *(name for name in values if name not in declared)]
+    return {name: np.asarray(values[name]) for name in ordered}
+
+
+def _facts(
+    program: Program,
+    bound: Bound,
+    stages: tuple[StageResult, ...],
+    claims: tuple[ClaimResult, ...],
+    timings: Mapping[str, float],
+) -> dict[str, Any]:
+    """What run.json says: enough to know what ran, on what, and how it went."""
+    device = jax.devices()[0]
+    digest = None
+    if program.directory is not None:
+        digest = hashlib.sha256((program.directory / "manifest.json").read_bytes()).hexdigest()
+    return {
+        "name": program.name,
+        "spec": program.manifest.get("spec"),
+        "program": program.manifest["program"],
+        "manifest": {"sha256": digest},
+        "versions": {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}},
+        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "precision": program.precision,
+        "seed": bound.seed,
+        "dims": bound.sizes,
+        "constants": {name: np.asarray(value).tolist() for name, value in bound.constants.items()},
+        "stages": [s.as_dict() for s in stages],
+        "claims": [c.as_dict() for c in claims],
+        "timings": dict(timings),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
