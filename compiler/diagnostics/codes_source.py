@@ -96,10 +96,11 @@ SOURCE: tuple[Code, ...] = (
     ),
     Code(
         "VS0114",
-        "an expression with a comma inside {...} or [...] needs quotes",
-        "Inside {...} and [...] a comma ends the value, even between the parentheses of a call. Put the whole "
-        "expression between double quotes, or write the entry in block style, on a line of its own.",
-        "solve: {minimize: loss, method: sgd(0.1, momentum=0.9)}\n",
+        "a call inside {...} or [...] does not close",
+        "Inside {...} and [...] a comma ends a value. The commas of a call such as sgd(0.1, momentum=0.9) are "
+        "recognised, but here its closing parenthesis is missing, or something stands between that a call cannot "
+        "hold, such as a colon. Close the parenthesis, or put the whole value between double quotes.",
+        "solve: {minimize: loss, method: sgd(0.1, momentum=0.9}\n",
     ),
     Code(
         "VS0115",

@@ -24,6 +24,7 @@ def render_text(
     *,
     color: bool = False,
     summary: bool = True,
+    limit: int = 50,
 ) -> str:
     """The diagnostics as text, separated by blank lines, with a count at the end.
 
@@ -32,6 +33,7 @@ def render_text(
         sources: the text of each file by its path as spans name it; a missing one is shown without its lines.
         color: with ANSI colours.
         summary: with the final line, such as "2 errors, 1 warning".
+        limit: at most so many are shown; the final line counts them all.
 
     Returns:
         The text, ended by a newline; empty when there are no diagnostics.
@@ -43,9 +45,10 @@ def render_text(
     for file, text in (sources or {}).items():
         lines[file] = text.replace("\r\n", "\n").removeprefix("\ufeff").split("\n")
     paint = _Paint(color)
-    blocks = [_render(d, lines.get(d.span.file, []) if d.span else [], paint) for d in found]
-    if summary:
-        blocks.append(count(found))
+    blocks = [_render(d, lines.get(d.span.file, []) if d.span else [], paint) for d in found[:limit]]
+    hidden = f"; the first {limit} are shown" if len(found) > limit else ""
+    if summary or hidden:
+        blocks.append(count(found) + hidden)
     return "\n\n".join(blocks) + "\n"
 
 

@@ -233,7 +233,8 @@ class Composer:
             return value_of(text)
         except OutOfRangeError:
             shown = text if len(text) <= 24 else f"{text[:20]}..."
-            self.sink.error("VS0705", f"the number {shown} does not fit 64 bits", span, help="write .inf for infinity")
+            tip = "write .inf for infinity" if "e" in text.lower() else "write a float, such as 1.5e20"
+            self.sink.error("VS0705", f"the number {shown} does not fit 64 bits", span, help=tip)
             return text
 
     def check_tag(self, event: Any) -> None:

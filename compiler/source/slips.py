@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 
 import yaml
 
@@ -12,6 +13,7 @@ from vspec.compiler.source.read import refuse
 from vspec.compiler.source.scalars import Lines
 
 PAIRS = {"(": ")", "[": "]", "{": "}"}
+COMMENT = re.compile(r"[ \t]+#")
 BLOCK_STYLE = "or write the entry in block style, on a line of its own"
 
 
@@ -22,7 +24,7 @@ def balanced(text: str) -> bool:
 
 def place(lines: Lines, offset: int, path: str, width: int = 1) -> Span:
     """The span of `width` characters at an offset of the text."""
-    line = lines.text.count("\n", 0, offset)
+    line = bisect_right(lines.starts, offset) - 1
     column = offset - lines.starts[line] + 1
     return Span(path, line + 1, column, line + 1, column + width)
 
@@ -51,16 +53,14 @@ def quoted(expression: str) -> str:
 
 def cut_by_comment(lines: Lines, start: int, end: int, path: str) -> Diagnostic | None:
     """An open bracket before a comment: `doc: see (issue #5)` reads as `see (issue`."""
-    rest = lines.text[end : lines.text.find("\n", end) % (len(lines.text) + 1)]
+    found = COMMENT.match(lines.text, end)
     value = lines.text[start:end]
-    if not re.match(r"[ \t]+#", rest) or (
-        value.count("(") <= value.count(")") and value.count("[") <= value.count("]")
-    ):
+    if found is None or (value.count("(") <= value.count(")") and value.count("[") <= value.count("]")):
         return None
     return Diagnostic(
         "VS0116",
         "' #' starts a comment in the middle of an open bracket",
-        place(lines, end + rest.index("#"), path),
+        place(lines, found.end() - 1, path),
         "the value ends before this",
         ("put the whole value between quotes, or close the bracket before the comment",),
     )
@@ -83,6 +83,8 @@ def explain(error: yaml.YAMLError, lines: Lines, path: str) -> SpecError:
         return finder.reserved()
     if "quoted scalar" in context:
         return finder.quotes(problem)
+    if "node content" in problem:
+        return finder.nothing()
     if "flow" in context:
         return finder.flow()
     if "block scalar" in context:
@@ -148,6 +150,17 @@ class _Finder:
         tip = "add the closing quote" + ("; a quote inside is written twice" if quote == "single" else "")
         return refuse("VS0118", f"the {quote} quote is never closed", self.here(self.start), "opened here", tip)
 
+    def nothing(self) -> SpecError:
+        """A comma or a closing bracket where a value should stand."""
+        char = self.text[self.at : self.at + 1]
+        if not char:
+            opened = max(self.text.rfind("{"), self.text.rfind("["))
+            return refuse(
+                "VS0121", "a bracket is still open at the end of the file", self.here(opened), "perhaps this one"
+            )
+        return refuse("VS0121", f"a value is expected before '{char}'", self.here(), "not expected here",
+                      "remove it, or put the value between quotes if it belongs to it")  # fmt: skip
+
     def flow(self) -> SpecError:
         """Inside {...} or [...]: brackets that need quotes, a second colon, or a bracket that is not closed."""
         opening = self.text[self.start : self.start + 1]
@@ -156,6 +169,10 @@ class _Finder:
         before = self.text[max(self.at - 1, 0)]
         if char in ("[", "{") and before not in "{[,: \n":
             return self.brackets(opening)
+        begin = max(self.line_start(self.at), self.start)
+        if char == ":" and begin > self.start and not re.search("[:,{]", self.text[begin : self.at]):
+            # A new key after a value that went on from the line above: the bracket was meant to be closed there.
+            return self.unclosed(opening)
         if char == ":":
             return refuse("VS0115", "a second colon in a value", self.here(), "not expected here",
                           "put the value between quotes, or put a comma before the next key")  # fmt: skip
@@ -165,8 +182,12 @@ class _Finder:
         if char in ("]", "}"):
             message = f"'{char}' cannot close the '{opening}' of line {self.here(self.start).line}"
             return refuse("VS0121", message, self.here(), f"expected '{closing}'")
-        return refuse("VS0121", f"'{opening}' is never closed", self.here(self.start), "opened here",
-                      f"add the closing '{closing}', or a comma between two entries")  # fmt: skip
+        return self.unclosed(opening)
+
+    def unclosed(self, opening: str) -> SpecError:
+        """A bracket without its partner."""
+        tip = f"add the closing '{PAIRS.get(opening, '}')}', or a comma between two entries"
+        return refuse("VS0121", f"'{opening}' is never closed", self.here(self.start), "opened here", tip)
 
     def brackets(self, opening: str) -> SpecError:
         """`{P[i, j]: e}`, `{is: s[-1, p]}` or `{m: f(a=[x, y])}`."""

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from typing import Any
 
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, Sink
@@ -16,6 +17,8 @@ from vspec.compiler.diagnostics.render import in_order
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import nearest
 from vspec.compiler.source.document import Document, Mapping, Scalar, Sequence, Value, plain
+
+MOST = 200  # so many mistakes are reported at once; a file with more is probably no spec
 
 TYPES = {
     "object": "a mapping",
@@ -47,7 +50,7 @@ def validate(document: Document, sink: Sink) -> None:
     """Record in `sink` every way in which the document is not structured as a spec (VS0130 to VS0137)."""
     found: list[Diagnostic] = []
     reader = _Reader(document)
-    for error in _validator().iter_errors(plain(document.root)):
+    for error in islice(_validator().iter_errors(plain(document.root)), MOST):
         found.extend(reader.explain(error))
     sink.diagnostics.extend(in_order(found))
 
@@ -57,6 +60,7 @@ class _Reader:
 
     def __init__(self, document: Document) -> None:
         self.document = document
+        self.lines = document.text.split("\n")
 
     def explain(self, error: Any) -> Iterator[Diagnostic]:
         """The diagnostics of one error; usually one."""
@@ -105,7 +109,7 @@ class _Reader:
 
     def line(self, number: int) -> str:
         """A line of the file."""
-        return self.document.text.split("\n")[number - 1].rstrip()
+        return self.lines[number - 1].rstrip()
 
     def owner(self, path: Any) -> str:
         """What a path leads to, in words: 'solve', 'params' → 'w[i]'."""
@@ -234,7 +238,11 @@ class _Reader:
                 tips.append("indent what belongs to it on the lines below, or remove the key")
         else:
             message = f"{self.owner(error.absolute_path)} should be {expected}, not {found}"
-            if isinstance(value, Mapping) and "an expression" in expected and _flow(self.document, value):
+            if (
+                isinstance(value, Mapping)
+                and "an expression" in expected
+                and self.line(value.span.line)[value.span.column - 1 :].startswith("{")
+            ):
                 tips.append("an expression that starts with '{' needs quotes")
             if isinstance(value, Sequence) and "an expression" in expected:
                 tips.append("a list is not an expression; arrays stand under 'constants' or 'data'")
@@ -286,9 +294,3 @@ def _found(value: Value) -> str:
     if isinstance(value.value, int | float):
         return f"the number {value.text}"
     return "a text"
-
-
-def _flow(document: Document, value: Mapping) -> bool:
-    """Whether a mapping is written with braces."""
-    line = document.text.split("\n")[value.span.line - 1]
-    return line[value.span.column - 1 : value.span.column] == "{"

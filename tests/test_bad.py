@@ -1,0 +1,38 @@
+"""Wrong specs and what the compiler says about them: one small spec in `bad/` for each mistake, its message beside it.
+
+`VSPEC_UPDATE_GOLDEN=1 pytest tests/test_bad.py` writes the messages anew; read the difference before committing it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from vspec.compiler.diagnostics.render import in_order, render_text
+from vspec.compiler.pipeline import check_text
+
+FOLDER = Path(__file__).parent / "bad"
+CASES = sorted(FOLDER.glob("*.yaml"))
+UPDATE = os.environ.get("VSPEC_UPDATE_GOLDEN") == "1"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_message(case: Path) -> None:
+    text = case.read_text(encoding="utf-8")
+    spec, diagnostics = check_text(text, case.name)
+    code = case.stem.split("-")[0]
+    assert code in {d.code for d in diagnostics}, f"{case.name} should trigger {code}"
+    if any(d.severity == "error" for d in diagnostics):
+        assert spec is None
+    found = render_text(in_order(diagnostics), {case.name: text})
+    golden = case.with_suffix(".txt")
+    if UPDATE:
+        golden.write_text(found, encoding="utf-8")
+    assert golden.exists(), "run with VSPEC_UPDATE_GOLDEN=1 to write the expected message"
+    assert found == golden.read_text(encoding="utf-8")
+
+
+def test_every_message_has_its_spec() -> None:
+    assert {p.stem for p in FOLDER.glob("*.txt")} == {p.stem for p in CASES}
