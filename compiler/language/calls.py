@@ -1,0 +1,63 @@
+"""Calls whose arguments are literals: methods and laws of data, `adam(lr=1e-3)`, `bernoulli(0.2)`."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import Any
+
+from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.language.context import Context
+from vspec.compiler.language.parse import Refused, parse_python
+from vspec.compiler.source.document import Scalar
+
+
+class NotLiteral:
+    """Stands for an argument that is not a literal; `text` is how it is written."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A name with its arguments: (keyword or None, value, span) each."""
+
+    name: str
+    arguments: tuple[tuple[str | None, Any, Span], ...]
+    span: Span
+    name_span: Span
+
+
+def parse_call(ctx: Context, scalar: Scalar) -> Call | None:
+    """The call in the text; a bare name is a call without arguments. None after a mistake."""
+    try:
+        tree, locate = parse_python(scalar)
+    except Refused as refused:
+        ctx.sink.diagnostics.append(refused.diagnostic)
+        return None
+    except (RecursionError, MemoryError):
+        ctx.error("VS0721", "the call is nested too deeply", scalar.span)
+        return None
+    if isinstance(tree, ast.Name):
+        return Call(tree.id, (), locate(tree), locate(tree))
+    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
+        ctx.error(
+            "VS0326", "a name with its arguments is expected here", locate(tree), help="for example adam(lr=1e-3)"
+        )
+        return None
+    arguments: list[tuple[str | None, Any, Span]] = [(None, _value(a), locate(a)) for a in tree.args]
+    arguments += [(k.arg or "**", _value(k.value), locate(k)) for k in tree.keywords]
+    return Call(tree.func.id, tuple(arguments), locate(tree), locate(tree.func))
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float):
+        return node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        inner = _value(node.operand)
+        if isinstance(inner, int | float) and not isinstance(inner, bool):
+            return -inner if isinstance(node.op, ast.USub) else inner
+    if isinstance(node, ast.Name) and node.id in ("true", "false"):
+        return node.id == "true"
+    return NotLiteral(type(node).__name__)

@@ -1,0 +1,135 @@
+"""Document → checked spec: the language stage as a whole, its steps in order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import PurePath
+from types import MappingProxyType
+from typing import Any
+
+from vspec.compiler.diagnostics.diagnostic import Diagnostic, Sink
+from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.diagnostics.suggest import did_you_mean
+from vspec.compiler.language.context import Context
+from vspec.compiler.language.equations import Solved, check_equations, declare_equations, drain
+from vspec.compiler.language.plan import read_plan
+from vspec.compiler.language.planned import refuse_planned
+from vspec.compiler.language.results import Outputs, read_claims
+from vspec.compiler.language.sections import (
+    check_functions,
+    declare_params,
+    read_constants,
+    read_data,
+    read_dims,
+    read_functions,
+    read_params,
+)
+from vspec.compiler.language.spec import Claim, Output, Param, Spec, Stage
+from vspec.compiler.source.document import Document, Scalar
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def check_document(
+    document: Document, overrides: Mapping[str, Any] = NOTHING
+) -> tuple[Spec | None, tuple[Diagnostic, ...]]:
+    """Check the meaning of a spec whose structure is right.
+
+    Args:
+        document: the tree of the file.
+        overrides: values for constants and sizes of dims, by name.
+
+    Returns:
+        The checked spec, or None if there are errors, and every diagnostic in the order of the file.
+    """
+    ctx = Context(Sink())
+    try:
+        spec = _check(ctx, document, overrides)
+    except RecursionError:
+        # The limits on depth keep this from happening unless the caller's own stack is nearly full.
+        ctx.sink.error("VS0721", "an expression is nested too deeply", document.root.span)
+        spec = None
+    found = sorted(dict.fromkeys(ctx.sink.diagnostics), key=lambda d: (d.span is None, d.span or _NOWHERE))
+    return (None if ctx.sink.errors else spec), tuple(found)
+
+
+_NOWHERE = Span("", 0, 0, 0, 0)
+
+
+def _check(ctx: Context, document: Document, overrides: Mapping[str, Any]) -> Spec | None:
+    root = document.root
+    refuse_planned(ctx, root)
+    used = read_dims(ctx, root.get("dims"), overrides)
+    constants, more = read_constants(ctx, root.get("constants"), overrides)
+    _unused_overrides(ctx, overrides, used | more, root.span)
+    data = read_data(ctx, root.get("data"))
+    declared = declare_params(ctx, root.get("params"))
+    calls = read_functions(ctx, root.get("functions"))
+    system = declare_equations(ctx, root.get("define"), root.get("objectives"))
+    check_functions(ctx, calls)
+    params = read_params(ctx, declared)
+    solved = check_equations(ctx, system, calls)
+    # What an init needed under a name of its own comes first: it reads constants and data only.
+    plan = read_plan(ctx, root.get("solve"), params, solved)
+    results = Outputs(ctx, root.get("outputs"))
+    outputs = results.read_all()
+    claims = read_claims(ctx, root.get("claims"))
+    outputs = {name: results.found[name] for name in outputs}
+    solved.equations += drain(ctx)
+    return _assemble(ctx, document, constants, data, params, solved, plan, outputs, claims)
+
+
+def _unused_overrides(ctx: Context, overrides: Mapping[str, Any], used: set[str], span: Span) -> None:
+    start = Span(span.file, span.line, span.column, span.line, span.column + 1)
+    for name in overrides:
+        if name in used:
+            continue
+        symbol = ctx.symbols.get(name)
+        constants = [n for n, s in ctx.symbols.items() if s.kind == "constant"]
+        if symbol is None or symbol.kind != "constant":
+            ctx.error(
+                "VS0319",
+                f"'{name}' cannot be set: it is neither a constant nor a dim of the spec",
+                start,
+                help=did_you_mean(name, (*constants, *ctx.dims.letters))
+                or (f"constants are {', '.join(constants)}" if constants else "the spec has no constants"),
+            )
+
+
+def _assemble(
+    ctx: Context,
+    document: Document,
+    constants: Any,
+    data: Any,
+    params: dict[str, Param],
+    solved: Solved,
+    plan: tuple[Stage, ...],
+    outputs: dict[str, Output],
+    claims: dict[str, Claim],
+) -> Spec:
+    root = document.root
+
+    def text(key: str, default: str) -> str:
+        node = root.get(key)
+        return node.text.strip() if isinstance(node, Scalar) and node.text else default
+
+    letters = {letter: dim for letter, dim in ctx.dims.letters.items() if dim in ctx.dims.dims}
+    return Spec(
+        name=text("name", PurePath(document.path).stem),
+        doc=text("doc", ""),
+        precision=text("precision", "float32"),
+        dims=dict(ctx.dims.dims),
+        letters=letters,
+        constants=constants,
+        data=data,
+        params=params,
+        equations=tuple(solved.equations),
+        objectives=solved.objectives,
+        plan=plan,
+        outputs=outputs,
+        claims=claims,
+        path=document.path,
+        sha256=hashlib.sha256(document.text.encode()).hexdigest(),
+        text=document.text,
+    )

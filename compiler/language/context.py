@@ -1,0 +1,196 @@
+"""What the checker carries along: the symbols, the functions, and the place in the spec that is being checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from vspec.compiler.diagnostics.diagnostic import Sink
+from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.diagnostics.suggest import nearest
+from vspec.compiler.language.dims import Dims, Slot
+from vspec.compiler.language.expr import Dtype, Expr
+from vspec.compiler.language.raw import Raw
+from vspec.compiler.language.spec import Definition
+
+MAX_INLINED = 300_000
+MAX_CALLS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown(Expr):
+    """Stands for an expression of which no type is known: after a mistake, or for a formal argument.
+
+    `exact` tells whether at least the axes are right. It never leaves the checker.
+    """
+
+    exact: bool = False
+
+
+@dataclass(slots=True)
+class Symbol:
+    """A declared name. `dims`: the dim of each axis. `dtype`: None until known, and for good after a mistake."""
+
+    name: str
+    kind: str
+    letters: tuple[str, ...]
+    dims: tuple[str, ...]
+    dtype: Dtype | None
+    span: Span
+
+    @property
+    def shown(self) -> str:
+        """The name as declared: `w[i]`."""
+        return f"{self.name}[{', '.join(self.letters)}]" if self.letters else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Actual:
+    """What a formal argument stands for: a checked expression with a letter for each of its slices.
+
+    With `expr` None the function is being checked where it is declared, and nothing is known but the rank.
+    """
+
+    rank: int
+    expr: Expr | None = None
+    slots: tuple[tuple[str, str], ...] = ()
+    letters: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Function:
+    """A declared function. `uses`: how often the body names each formal; `inner`: formals that `d` differentiates by."""
+
+    name: str
+    formals: tuple[tuple[str, int], ...]
+    body: Raw | None
+    span: Span
+    uses: Mapping[str, int] = field(default_factory=dict)
+    inner: frozenset[str] = frozenset()
+    sound: bool = True
+
+    @property
+    def shown(self) -> str:
+        """The head as declared: `k(a[:], b[:])`."""
+        return f"{self.name}({', '.join(_formal(n, r) for n, r in self.formals)})"
+
+
+def _formal(name: str, rank: int) -> str:
+    return f"{name}[{', '.join(':' * rank)}]" if rank else name
+
+
+@dataclass(frozen=True, slots=True)
+class StepRule:
+    """Inside a recurrence: its letter, and where each name that advances with it carries that letter."""
+
+    letter: str
+    positions: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Env:
+    """Where an expression stands.
+
+    Attributes:
+        subject: what it belongs to, for messages: `'margin'`, `the objective 'loss'`.
+        scope: the indices that may be used, each with the letter it has in the checked tree.
+        open: every index may be used (an identity).
+        formals: the arguments of the function whose body this is.
+        slices: the axes that `:` stands for here, or None where it may not stand.
+        bound: the indices of the source that a binder around this place binds.
+        avoid: letters of the checked tree that a new binder may not take.
+        step: the recurrence whose step this is.
+        short: the letter that stops one before its last value.
+        site: the call that is being inlined.
+        function: the function that is being inlined or checked.
+        calls: how many calls are being inlined.
+        results: names are looked up among the outputs first (claims) or last (outputs).
+        reads: the kinds of names that may be read; None for all.
+    """
+
+    subject: str
+    scope: Mapping[str, str] = field(default_factory=dict)
+    open: bool = False
+    formals: Mapping[str, Actual] = field(default_factory=dict)
+    slices: tuple[Slot, ...] | None = None
+    bound: frozenset[str] = frozenset()
+    avoid: frozenset[str] = frozenset()
+    step: StepRule | None = None
+    short: str | None = None
+    site: Span | None = None
+    function: str = ""
+    calls: int = 0
+    results: str = ""
+    reads: frozenset[str] | None = None
+
+    @property
+    def abstract(self) -> bool:
+        """Whether this is the body of a function checked where it is declared."""
+        return bool(self.function) and self.site is None
+
+    def taking(self, slices: tuple[Slot, ...] | None) -> Env:
+        """The same place with other axes for `:`."""
+        return self if slices is self.slices else replace(self, slices=slices)
+
+
+@dataclass(slots=True)
+class Context:
+    """The state of one check."""
+
+    sink: Sink
+    dims: Dims = field(default_factory=Dims)
+    symbols: dict[str, Symbol] = field(default_factory=dict)
+    outputs: dict[str, Symbol] = field(default_factory=dict)
+    lifted: dict[str, str] = field(default_factory=dict)
+    functions: dict[str, Function] = field(default_factory=dict)
+    opaque: set[str] = field(default_factory=set)
+    hidden: list[Definition] = field(default_factory=list)
+    on_output: Callable[[str], None] | None = None
+    inlined: int = 0
+    counter: int = 0
+    seen: set[tuple[str, str, Span | None]] = field(default_factory=set)
+    lengths: dict[str, tuple[int, Span]] = field(default_factory=dict)
+
+    def error(
+        self,
+        code: str,
+        message: str,
+        span: Span,
+        env: Env | None = None,
+        *,
+        label: str = "",
+        help: str | Iterable[str] = (),
+    ) -> Unknown:
+        """Record a mistake; inside an inlined body it is shown at the call. Returns what stands for its value."""
+        at = span
+        if env is not None and env.site is not None:
+            at = env.site
+            message = f"in {env.function}, line {span.line}, called here: {message}"
+            label = ""
+        key = (code, message, at)
+        if key not in self.seen:
+            self.seen.add(key)
+            self.sink.error(code, message, at, label=label, help=help)
+        return Unknown(span=span)
+
+    def planned(self, code: str, what: str, span: Span, env: Env | None = None, *, help: str = "") -> Unknown:
+        """Record that a construct of the language is not implemented yet."""
+        return self.error(code, f"not implemented yet: {what}", span, env, help=help)
+
+    def near(self, name: str, extra: Iterable[str] = ()) -> str:
+        """A help line that names the nearest known name, or nothing."""
+        found = nearest(name, [*self.symbols, *self.functions, *extra])
+        return f"did you mean '{found}'?" if found else ""
+
+    def declare_hidden(self, definition: Definition) -> None:
+        """Add a definition that the checker made itself."""
+        self.hidden.append(definition)
+        dims = tuple(self.dims.dim_of(letter) for letter in definition.letters)
+        self.symbols[definition.name] = Symbol(
+            definition.name, "definition", definition.letters, dims, definition.dtype, definition.span
+        )
+
+    def hidden_name(self) -> str:
+        """A new name for a hidden definition."""
+        self.counter += 1
+        return f"_arg{self.counter}"

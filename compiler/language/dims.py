@@ -1,0 +1,137 @@
+"""Dimensions: letters, sizes, and whether a subscript stays inside an axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.language.expr import Expr, Number, Pointwise, SizeOf
+from vspec.compiler.language.spec import Dim
+
+Linear = dict[str, int]
+"""A size as a sum of whole multiples of dims' sizes; the key "" is the constant."""
+
+UNKNOWN = "?"
+"""The dim of an axis about which nothing can be said (after a mistake, or of a formal argument)."""
+
+
+@dataclass(slots=True)
+class Dims:
+    """The dims of one spec while it is checked; letters are added as slices need them."""
+
+    dims: dict[str, Dim] = field(default_factory=dict)
+    letters: dict[str, str] = field(default_factory=dict)
+    linear: dict[str, Linear] = field(default_factory=dict)
+    _next: int = 1
+
+    def fresh(self, dim: str) -> str:
+        """A new letter over `dim`."""
+        letter = f"_{self._next}"
+        self._next += 1
+        self.letters[letter] = dim
+        return letter
+
+    def dim_of(self, letter: str) -> str:
+        """The dim that a letter ranges over."""
+        return self.letters.get(letter, UNKNOWN)
+
+    def size(self, dim: str) -> int | None:
+        """The size if it is a number now."""
+        found = self.dims.get(dim)
+        return found.size if found is not None and isinstance(found.size, int) else None
+
+    def sizes(self, dim: str) -> Linear:
+        """The size in terms of the sizes that are open."""
+        if dim not in self.linear:
+            found = self.dims.get(dim)
+            size = found.size if found is not None else None
+            if isinstance(size, int):
+                self.linear[dim] = {"": size}
+            else:
+                form = self._form(size) if isinstance(size, Expr) else None
+                self.linear[dim] = form if form is not None else {dim: 1}
+        return self.linear[dim]
+
+    def _form(self, size: Expr) -> Linear | None:
+        if isinstance(size, Number) and isinstance(size.value, int):
+            return {"": size.value}
+        if isinstance(size, SizeOf):
+            return self.sizes(self.dim_of(size.letter))
+        if isinstance(size, Pointwise):
+            forms = [self._form(a) for a in size.args]
+            known = [f for f in forms if f is not None]
+            if len(known) < len(forms):
+                return None
+            if size.op == "neg":
+                return scaled(known[0], -1)
+            if size.op == "add":
+                return added(known[0], known[1])
+            if size.op == "sub":
+                return added(known[0], scaled(known[1], -1))
+            if size.op == "mul":
+                for factor, other in (known, reversed(known)):
+                    if set(factor) <= {""}:
+                        return scaled(other, factor.get("", 0))
+        return None
+
+    def same(self, left: str, right: str) -> bool:
+        """Whether two dims surely have one size."""
+        if left == right or UNKNOWN in (left, right):
+            return True
+        return not added(self.sizes(left), scaled(self.sizes(right), -1))
+
+    def show(self, dim: str) -> str:
+        """The dim with its size, for a message: `i (size 64)`."""
+        found = self.dims.get(dim)
+        if found is None:
+            return dim
+        if isinstance(found.size, int):
+            return f"'{dim}' (size {found.size})"
+        return f"'{dim}' ({'auto' if found.size is None else 'size open until run'})"
+
+    def misfit(self, letter: str, scale: int, offset: int, axis: str, short: bool) -> str | None:
+        """Why `scale*letter + offset` may leave an axis over the dim `axis`, or None if it surely stays inside.
+
+        Args:
+            letter: the index.
+            scale: positive.
+            offset: any.
+            axis: the dim of the axis.
+            short: the letter stops one before its last value (inside a recurrence's step).
+        """
+        own = self.dim_of(letter)
+        if UNKNOWN in (own, axis):
+            return None
+        if offset < 0:
+            return f"at {letter} = 0 the subscript is {offset}"
+        last = added(scaled(self.sizes(own), scale), {"": offset - scale * (2 if short else 1)})
+        slack = added(added(self.sizes(axis), {"": -1}), scaled(last, -1))
+        if set(slack) <= {""}:
+            if slack.get("", 0) >= 0:
+                return None
+            if set(last) <= {""} and set(self.sizes(axis)) <= {""}:
+                return f"it reaches {last.get('', 0)}, but the last position is {self.sizes(axis).get('', 0) - 1}"
+            return f"it runs {-slack.get('', 0)} past the end"
+        if own != axis and scale == 1 and offset == 0:
+            return f"'{letter}' ranges over {self.show(own)}, the axis over {self.show(axis)}"
+        return f"nothing relates the sizes of {self.show(own)} and {self.show(axis)}"
+
+
+@dataclass(slots=True)
+class Slot:
+    """One whole axis taken by a function: the letter it gets when the first element with a `:` is met."""
+
+    letter: str | None = None
+    dim: str = UNKNOWN
+    span: Span | None = None
+
+
+def added(a: Linear, b: Linear) -> Linear:
+    """The sum of two sizes."""
+    total = {k: a.get(k, 0) + b.get(k, 0) for k in {**a, **b}}
+    return {k: v for k, v in total.items() if v}
+
+
+def scaled(a: Linear, by: int) -> Linear:
+    """A whole multiple of a size."""
+    return {k: v * by for k, v in a.items() if v * by}

@@ -1,0 +1,219 @@
+"""Left sides: `name[letters]`, `name(a[:], b)`, and the reserved names that none of them may take."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from vspec.compiler.diagnostics.diagnostic import Sink
+from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.language.context import Context, Env, Symbol
+from vspec.compiler.language.operators import RESERVED, STRUCTURAL
+from vspec.compiler.language.parse import parse_expression
+from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice
+from vspec.compiler.language.subscripts import affine, whole
+from vspec.compiler.source.document import Scalar
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A left side: the name and its raw subscripts."""
+
+    name: str
+    subscripts: tuple[Raw, ...]
+    span: Span
+    name_span: Span
+
+
+def parse_head(ctx: Context, key: Scalar) -> Head | None:
+    """The left side in a key, or None after a mistake."""
+    raw = _parse(ctx, key)
+    if isinstance(raw, RawName):
+        return Head(raw.name, (), key.span, raw.span)
+    if isinstance(raw, RawElement):
+        return Head(raw.name, raw.subscripts, key.span, raw.name_span)
+    if raw is not None:
+        ctx.error(
+            "VS0220",
+            f"'{key.text}' is not a name with indices",
+            key.span,
+            label="a name is expected here",
+            help="write a name such as x, or x[i, j] with its indices",
+        )
+    return None
+
+
+def parse_function_head(ctx: Context, key: Scalar) -> tuple[str, tuple[tuple[str, int], ...], Span] | None:
+    """The name and formals of a function's head, or None after a mistake."""
+    if "->" in key.text:
+        name = re.match(r"\s*([A-Za-z_]\w*)", key.text)
+        if name:
+            ctx.opaque.add(name.group(1))
+        ctx.planned("VS0412", "functions with array results and networks ('->')", key.span)
+        return None
+    raw = _parse(ctx, key)
+    if raw is None:
+        return None
+    if not isinstance(raw, RawCall) or raw.bound is not None or raw.subscripts is not None or raw.keywords:
+        ctx.error(
+            "VS0220",
+            f"'{key.text}' is not the head of a function",
+            key.span,
+            help="write its name and arguments: f(a[:], t), with one ':' per axis of an argument",
+        )
+        return None
+    formals: list[tuple[str, int]] = []
+    for arg in raw.args:
+        if isinstance(arg, RawName):
+            name, rank = arg.name, 0
+        elif isinstance(arg, RawElement) and all(isinstance(s, RawSlice) for s in arg.subscripts):
+            name, rank = arg.name, len(arg.subscripts)
+        else:
+            ctx.error(
+                "VS0220",
+                "an argument is a name, or a name with ':' for each of its axes",
+                arg.span,
+                help="for example f(a[:], t)",
+            )
+            return None
+        if not _free(ctx, name, arg.span):
+            return None
+        if name in ctx.dims.letters:
+            ctx.error(
+                "VS0226", f"the argument '{name}' has the name of an index", arg.span, help="give it another name"
+            )
+            return None
+        if name in dict(formals):
+            ctx.error("VS0204", f"the argument '{name}' is written twice", arg.span)
+            return None
+        formals.append((name, rank))
+    return raw.name, tuple(formals), raw.name_span
+
+
+def _parse(ctx: Context, key: Scalar) -> Raw | None:
+    if re.match(r"[^()\[\]]*(\[[^\]]*\])?\s*,", key.text) and "(" not in key.text:
+        for name in re.findall(r"([A-Za-z_]\w*)\s*(?:\[[^\]]*\])?", re.sub(r"\[[^\]]*\]", "", key.text)):
+            ctx.opaque.add(name)
+        ctx.planned("VS0422", "several names on one left side", key.span)
+        return None
+    sink = Sink()
+    raw = parse_expression(key, sink)
+    for d in sink.diagnostics:
+        ctx.sink.diagnostics.append(d)
+    return raw
+
+
+def _free(ctx: Context, name: str, span: Span) -> bool:
+    """Whether a name is well formed and not reserved."""
+    if name in RESERVED:
+        what = {"d": "the derivative", "E": "the expectation"}.get(name)
+        if what is None:
+            what = "a built-in" if name in STRUCTURAL or not name.islower() or len(name) > 1 else "a built-in"
+        ctx.error(
+            "VS0205",
+            f"'{name}' is reserved: it is {what} of the language",
+            span,
+            label="choose another name",
+            help=f"for example {name}_ or {name}0",
+        )
+        return False
+    if not _NAME.match(name):
+        ctx.error(
+            "VS0220",
+            f"'{name}' cannot be a name",
+            span,
+            help="names start with a letter; underscores at the front are ours",
+        )
+        return False
+    return True
+
+
+def declare(ctx: Context, head: Head, kind: str, *, outputs: bool = False) -> Symbol | None:
+    """Enter a name with its letters; None after a mistake (the name is then known but nothing about it)."""
+    name = head.name
+    table = ctx.outputs if outputs else ctx.symbols
+    if not _free(ctx, name, head.name_span):
+        return None
+    if name in ctx.dims.letters:
+        ctx.error(
+            "VS0226",
+            f"'{name}' is an index letter and cannot name {a(kind)}",
+            head.name_span,
+            help="rename one of the two",
+        )
+        return None
+    known = table.get(name)
+    if known is not None or (not outputs and name in ctx.functions):
+        span = known.span if known is not None else ctx.functions[name].span
+        what = a(known.kind) if known is not None else "a function"
+        ctx.error(
+            "VS0204",
+            f"'{name}' is declared twice",
+            head.span,
+            label="again here",
+            help=f"it is {what} already, line {span.line}",
+        )
+        return None
+    letters = plain_letters(ctx, head)
+    if letters is None:
+        ctx.opaque.add(name)
+        return None
+    dims = tuple(ctx.dims.letters[x] for x in letters)
+    symbol = table[name] = Symbol(name, kind, letters, dims, None, head.span)
+    return symbol
+
+
+def a(kind: str) -> str:
+    """The kind of a name with its article."""
+    words = {"state": "a definition", "data": "data"}
+    return words.get(kind) or f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+def plain_letters(ctx: Context, head: Head) -> tuple[str, ...] | None:
+    """The letters of a left side that has letters only, or None after a mistake."""
+    letters: list[str] = []
+    for raw in head.subscripts:
+        letter = left_letter(ctx, raw, head)
+        if letter is None:
+            return None
+        if letter in letters:
+            ctx.error(
+                "VS0219",
+                f"the index '{letter}' stands twice on the left of '{head.name}'",
+                raw.span,
+                help="a second index over the same dim needs a letter of its own: 'i, j: ...' under 'dims'",
+            )
+            return None
+        letters.append(letter)
+    return tuple(letters)
+
+
+def left_letter(ctx: Context, raw: Raw, head: Head) -> str | None:
+    """One subscript of a left side as a letter, or None after a mistake."""
+    if isinstance(raw, RawName) and raw.name in ctx.dims.letters:
+        return raw.name
+    if isinstance(raw, RawName):
+        ctx.error(
+            "VS0202",
+            f"unknown index '{raw.name}' on the left of '{head.name}'",
+            raw.span,
+            label="no dim has this letter",
+            help=ctx.near(raw.name, ctx.dims.letters) or f"declare it under 'dims': {raw.name}: auto",
+        )
+    elif isinstance(raw, RawSlice):
+        ctx.error(
+            "VS0220",
+            "the left side lists indices, not ':'",
+            raw.span,
+            help=f"write {head.name}[i] with a letter of 'dims'",
+        )
+    elif whole(raw) is not None or affine(ctx, raw, Env(subject="")) is not None:
+        ctx.error("VS0220", f"the left side of '{head.name}' lists plain indices here", raw.span, label="not a letter")
+    else:
+        ctx.error("VS0220", "the left side lists indices", raw.span, label="not an index")
+    return None
+
+
+__all__ = ["Head", "a", "declare", "left_letter", "parse_function_head", "parse_head", "plain_letters"]

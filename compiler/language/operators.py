@@ -1,0 +1,256 @@
+"""The tables of the language: every built-in operation with its arity, its types and one sentence of documentation.
+
+The checker reads them, and the reference pages are generated from them, so that neither can fall behind the other.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, TypeVar
+
+Rule = Literal["real", "same", "compare", "logic", "choose", "cast"]
+"""How the result's dtype follows from the arguments:
+
+`real` takes numbers as reals and gives a real; `same` keeps integers integer and is real otherwise; `compare` takes
+numbers and gives a boolean; `logic` takes and gives booleans; `choose` is `where`; `cast` is `real`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """An elementwise operation. `most` is None where any number of arguments from `least` on is allowed."""
+
+    name: str
+    least: int
+    most: int | None
+    rule: Rule
+    doc: str
+    symbol: str = ""
+    callable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reducer:
+    """A reduction `name[i](e)`. `takes` and `gives` are dtypes; `same` keeps integers integer."""
+
+    name: str
+    takes: Literal["real", "same", "boolean"]
+    gives: Literal["real", "same", "boolean", "integer"]
+    doc: str
+    several: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """An operation along one axis that keeps the index, `name[i](e)`."""
+
+    name: str
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Algebra:
+    """A function of whole axes. `operands`: names of the sizes of each operand's slices; `result`: of the result's axes.
+
+    Equal names must be equal sizes: `solve` takes `A[:, :]` of sizes n, n and `b[:]` of size n.
+    """
+
+    name: str
+    operands: tuple[tuple[str, ...], ...]
+    result: tuple[str, ...]
+    example: str
+    doc: str
+
+
+T = TypeVar("T", Operator, Reducer, Map, Algebra)
+
+
+def _table(entries: Iterable[T]) -> Mapping[str, T]:
+    return MappingProxyType({e.name: e for e in entries})
+
+
+POINTWISE: Mapping[str, Operator] = _table(
+    (
+        Operator("add", 2, 2, "same", "The sum of two numbers.", "a + b", False),
+        Operator("sub", 2, 2, "same", "The difference of two numbers.", "a - b", False),
+        Operator("mul", 2, 2, "same", "The product of two numbers.", "a*b", False),
+        Operator("div", 2, 2, "real", "The quotient of two numbers, always real.", "a/b", False),
+        Operator(
+            "pow",
+            2,
+            2,
+            "same",
+            "A number raised to a power; real unless the exponent is a whole literal.",
+            "a**b",
+            False,
+        ),
+        Operator("mod", 2, 2, "same", "The remainder of the division, with the sign of the divisor.", "a % b", False),
+        Operator("floordiv", 2, 2, "same", "The quotient rounded down.", "a//b", False),
+        Operator("neg", 1, 1, "same", "The number with its sign changed.", "-a", False),
+        Operator("lt", 2, 2, "compare", "True where the left is less than the right.", "a < b", False),
+        Operator("le", 2, 2, "compare", "True where the left is at most the right.", "a <= b", False),
+        Operator("gt", 2, 2, "compare", "True where the left is greater than the right.", "a > b", False),
+        Operator("ge", 2, 2, "compare", "True where the left is at least the right.", "a >= b", False),
+        Operator("eq", 2, 2, "compare", "True where both sides are equal.", "a == b", False),
+        Operator("ne", 2, 2, "compare", "True where the sides differ.", "a != b", False),
+        Operator("and", 2, 2, "logic", "True where both conditions hold.", "a and b", False),
+        Operator("or", 2, 2, "logic", "True where at least one condition holds.", "a or b", False),
+        Operator("not", 1, 1, "logic", "True where the condition does not hold.", "not a", False),
+        Operator("where", 3, 3, "choose", "The second where the condition holds, else the third.", "a if c else b"),
+        Operator("real", 1, 1, "cast", "A boolean (as 0 or 1) or an integer as a real number."),
+        Operator("exp", 1, 1, "real", "The exponential."),
+        Operator("log", 1, 1, "real", "The natural logarithm."),
+        Operator("log1p", 1, 1, "real", "log(1 + a), accurate for small a."),
+        Operator("expm1", 1, 1, "real", "exp(a) - 1, accurate for small a."),
+        Operator("sqrt", 1, 1, "real", "The square root."),
+        Operator("abs", 1, 1, "same", "The absolute value; its derivative at 0 is taken as 0."),
+        Operator("sign", 1, 1, "same", "-1, 0 or 1, by the sign of the argument."),
+        Operator("sin", 1, 1, "real", "The sine of an angle in radians."),
+        Operator("cos", 1, 1, "real", "The cosine of an angle in radians."),
+        Operator("tan", 1, 1, "real", "The tangent of an angle in radians."),
+        Operator("asin", 1, 1, "real", "The angle in [-pi/2, pi/2] whose sine is the argument."),
+        Operator("acos", 1, 1, "real", "The angle in [0, pi] whose cosine is the argument."),
+        Operator("atan", 1, 1, "real", "The angle in (-pi/2, pi/2) whose tangent is the argument."),
+        Operator("atan2", 2, 2, "real", "The angle of the point (x, y), written atan2(y, x)."),
+        Operator("sinh", 1, 1, "real", "The hyperbolic sine."),
+        Operator("cosh", 1, 1, "real", "The hyperbolic cosine."),
+        Operator("tanh", 1, 1, "real", "The hyperbolic tangent."),
+        Operator("sigmoid", 1, 1, "real", "1/(1 + exp(-a)), safe for large arguments."),
+        Operator("log_sigmoid", 1, 1, "real", "log(sigmoid(a)), safe for large arguments."),
+        Operator("softplus", 1, 1, "real", "log(1 + exp(a)), safe for large arguments."),
+        Operator("relu", 1, 1, "real", "The argument where it is positive, else 0."),
+        Operator("erf", 1, 1, "real", "The error function."),
+        Operator("erfc", 1, 1, "real", "1 - erf(a), accurate for large a."),
+        Operator("lgamma", 1, 1, "real", "The logarithm of the absolute value of the gamma function."),
+        Operator("digamma", 1, 1, "real", "The derivative of lgamma."),
+        Operator("floor", 1, 1, "real", "The largest whole number that is not greater."),
+        Operator("ceil", 1, 1, "real", "The smallest whole number that is not less."),
+        Operator("round", 1, 1, "real", "The nearest whole number; halves go to the even one."),
+        Operator("maximum", 2, None, "same", "The greatest of its arguments; max(a, b) is the same.", "max(a, b)"),
+        Operator("minimum", 2, None, "same", "The least of its arguments; min(a, b) is the same.", "min(a, b)"),
+        Operator("clip", 3, 3, "same", "The first argument, limited to lie between the second and the third."),
+        Operator("square", 1, 1, "same", "The argument times itself."),
+        Operator("xlogy", 2, 2, "real", "a*log(b), and 0 where a is 0."),
+    )
+)
+
+REDUCTIONS: Mapping[str, Reducer] = _table(
+    (
+        Reducer("sum", "same", "same", "The sum over the bound indices."),
+        Reducer("prod", "same", "same", "The product over the bound indices."),
+        Reducer("mean", "real", "real", "The average over the bound indices; of a condition, how often it holds."),
+        Reducer("max", "same", "same", "The greatest value over the bound indices."),
+        Reducer("min", "same", "same", "The least value over the bound indices."),
+        Reducer("argmax", "same", "integer", "The position of the greatest value, the first if several.", False),
+        Reducer("argmin", "same", "integer", "The position of the least value, the first if several.", False),
+        Reducer("logsumexp", "real", "real", "log of the sum of exponentials, safe for large values."),
+        Reducer("any", "boolean", "boolean", "True if the condition holds for at least one index."),
+        Reducer("all", "boolean", "boolean", "True if the condition holds for every index."),
+        Reducer("norm", "real", "real", "The square root of the sum of squares over the bound indices."),
+        Reducer("var", "real", "real", "The mean squared deviation from the mean over the bound indices."),
+    )
+)
+
+ALONG: Mapping[str, Map] = _table(
+    (
+        Map("softmax", "exp(e) divided by its sum over the index, safe for large values."),
+        Map("log_softmax", "The logarithm of softmax, safe for large values."),
+        Map("cumsum", "The running sum along the index, the element itself included."),
+        Map("cumprod", "The running product along the index, the element itself included."),
+    )
+)
+
+LINALG: Mapping[str, Algebra] = _table(
+    (
+        Algebra("solve", (("n", "n"), ("n",)), ("n",), "solve(A[:, :], b[:])[i]", "The x with A x = b."),
+        Algebra(
+            "triangular_solve",
+            (("n", "n"), ("n",)),
+            ("n",),
+            "triangular_solve(L[:, :], b[:])[i]",
+            "The x with L x = b for a lower-triangular L; entries above the diagonal are not read.",
+        ),
+        Algebra(
+            "cholesky",
+            (("n", "n"),),
+            ("n", "n"),
+            "cholesky(A[:, :])[i, j]",
+            "The lower-triangular L with L L' = A, for a symmetric positive-definite A.",
+        ),
+        Algebra(
+            "inv", (("n", "n"),), ("n", "n"), "inv(A[:, :])[i, j]", "The inverse matrix; prefer solve where it will do."
+        ),
+        Algebra("det", (("n", "n"),), (), "det(A[:, :])", "The determinant."),
+        Algebra(
+            "logdet", (("n", "n"),), (), "logdet(A[:, :])", "The logarithm of the absolute value of the determinant."
+        ),
+        Algebra("trace", (("n", "n"),), (), "trace(A[:, :])", "The sum of the diagonal."),
+    )
+)
+
+CONSTANTS: Mapping[str, float] = MappingProxyType({"pi": 3.141592653589793, "inf": float("inf")})
+
+STRUCTURAL: Mapping[str, str] = MappingProxyType(
+    {
+        "d": "d(e, x[i], ...): the derivative of e with respect to each of the elements, from left to right.",
+        "delta": "delta[i, j]: 1 where both agree, else 0.",
+        "index": "index(i): the value of the index, from 0.",
+        "size": "size(i): the number of values the index takes.",
+        "coord": "coord(x): the coordinate that the index stands for, on a dim with from and to.",
+        "stop": "stop(e): the value of e, through which no derivative flows.",
+    }
+)
+
+# Elementwise functions that an expression calls by name; `max` and `min` with plain parentheses are among them.
+FUNCTIONS: Mapping[str, Operator] = MappingProxyType(
+    {name: op for name, op in POINTWISE.items() if op.callable}
+    | {"max": POINTWISE["maximum"], "min": POINTWISE["minimum"]}
+)
+
+# What the design has and the compiler does not yet: name → (code, what it is called in a message).
+PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(("sample", "random"), ("VS0401", "random draws")),
+        **dict.fromkeys(("root", "fixed_point"), ("VS0407", "implicit quantities")),
+        "integral": ("VS0407", "integrals"),
+        **dict.fromkeys(("E", "Var"), ("VS0408", "expectations")),
+        **dict.fromkeys(("KL", "entropy", "logpdf"), ("VS0408", "densities of laws")),
+        "part": ("VS0409", "configuration dims"),
+        **dict.fromkeys(
+            ("mlp", "conv", "resnet", "attention", "fourier_features", "transformer", "cnn"), ("VS0412", "networks")
+        ),
+        "nodes": ("VS0414", "node counts in claims"),
+        "stack": ("VS0416", "stacked axes"),
+        **dict.fromkeys(("sort", "argsort", "top_k", "median", "quantile", "nearest"), ("VS0419", "order statistics")),
+        **dict.fromkeys(("eigh", "eigvalsh", "eig", "svd", "qr", "expm"), ("VS0419", "matrix decompositions")),
+        "extern": ("VS0421", "external functions"),
+    }
+)
+
+# Scalars that a later version gives inside a stage or a claim.
+PLANNED_NAMES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "step": ("VS0406", "the scalar 'step' inside a stage"),
+        "steps": ("VS0406", "the scalar 'steps' inside a stage"),
+        "run": ("VS0414", "facts about a run"),
+    }
+)
+
+WORDS = frozenset({"true", "false", "True", "False", "None", "real", "integer", "boolean", "auto"})
+
+BUILTINS: frozenset[str] = frozenset(
+    {op for op in FUNCTIONS}
+    | set(REDUCTIONS)
+    | set(ALONG)
+    | set(LINALG)
+    | set(CONSTANTS)
+    | set(STRUCTURAL)
+    | set(PLANNED)
+    | set(PLANNED_NAMES)
+)
+
+# Python's soft keywords stay free: they mean nothing to us nor to the emitted program.
+RESERVED: frozenset[str] = BUILTINS | WORDS | frozenset(keyword.kwlist)

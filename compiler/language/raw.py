@@ -1,0 +1,94 @@
+"""Raw expressions: what the parser makes of the text, before any name has a meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vspec.compiler.diagnostics.spans import Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raw:
+    """What all raw nodes share."""
+
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class RawNumber(Raw):
+    """A literal."""
+
+    value: int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class RawName(Raw):
+    """A bare name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RawSlice(Raw):
+    """The whole axis, `:`, as a subscript."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawElement(Raw):
+    """`name[subscripts]`."""
+
+    name: str
+    subscripts: tuple[Raw, ...]
+    name_span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class RawCall(Raw):
+    """`name(args)`, `name[bound](args)` when `bound` is not None, and `name(args)[subscripts]`.
+
+    `keywords` are kept for their spans only: no function that is implemented takes any.
+    """
+
+    name: str
+    args: tuple[Raw, ...]
+    name_span: Span
+    bound: tuple[Raw, ...] | None = None
+    subscripts: tuple[Raw, ...] | None = None
+    keywords: tuple[tuple[str, Span], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RawOp(Raw):
+    """An operator of POINTWISE written as a sign or word: `add`, `lt`, `and`, `where`, ..."""
+
+    op: str
+    args: tuple[Raw, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RawFact(Raw):
+    """`run.seconds`: an attribute. Kept so that the message can name what is not implemented."""
+
+    base: str
+    path: tuple[str, ...]
+
+
+def children(node: Raw) -> tuple[Raw, ...]:
+    """The direct parts of a node, subscripts and bound indices included."""
+    if isinstance(node, RawOp):
+        return node.args
+    if isinstance(node, RawElement):
+        return node.subscripts
+    if isinstance(node, RawCall):
+        return (*(node.bound or ()), *node.args, *(node.subscripts or ()))
+    return ()
+
+
+def walk(node: Raw) -> Iterator[Raw]:
+    """The node and everything below it, parents first."""
+    stack = [node]
+    while stack:
+        top = stack.pop()
+        yield top
+        stack.extend(reversed(children(top)))

@@ -1,0 +1,171 @@
+"""Recurrences: states that advance together, and the definitions that are part of their step."""
+
+from __future__ import annotations
+
+from vspec.compiler.language.context import Context, Env, StepRule, Unknown
+from vspec.compiler.language.equations import Equation, System, check_definition, cycle, drain, reads_of, shown_left
+from vspec.compiler.language.expr import Dtype, Expr
+from vspec.compiler.language.graph import components
+from vspec.compiler.language.infer import infer
+from vspec.compiler.language.spec import Definition, Recurrence, State
+from vspec.compiler.language.substitute import elements
+from vspec.compiler.language.types import a_dtype, as_real, is_literal
+
+
+def check_recurrence(
+    ctx: Context,
+    system: System,
+    group: tuple[str, ...],
+    reads: dict[str, tuple[str, ...]],
+    through: dict[str, frozenset[str]],
+) -> list[Definition | Recurrence]:
+    """The recurrence of one group of names, after the hidden definitions that it needs; empty after a mistake."""
+    states = [system.steps[n] for n in group if n in system.steps]
+    others = [n for n in group if n not in system.steps]
+    letter = states[0].letters[states[0].time]
+    if not _one_letter(ctx, states, letter) or not _definitions_only(ctx, system, others, letter, states):
+        return []
+    inner_order: list[str] = []
+    for part in components(others, lambda n: reads[n]):
+        if len(part) > 1 or part[0] in reads[part[0]]:
+            cycle(ctx, system, part, {n: tuple(x for x in reads[n] if x in part) for n in part})
+            return []
+        inner_order.append(part[0])
+    positions = {s.name: s.time for s in states}
+    positions |= {n: system.definitions[n].letters.index(letter) for n in others}
+    inits = _inits(ctx, system, states, set(group), through)
+    if inits is None:
+        return []
+    outside: list[Definition | Recurrence] = list(drain(ctx))
+    for state, init in zip(states, inits):
+        ctx.symbols[state.name].dtype = "real" if is_literal(init) else init.dtype
+    kept = dict(ctx.symbols)
+    made = _pass(ctx, system, states, inner_order, letter, positions)
+    if made is not None and _widen(ctx, states, made[1]):
+        # An integer start with a real step: the state is real, and all that reads it is checked once more.
+        ctx.hidden.clear()
+        ctx.symbols.clear()
+        ctx.symbols.update(kept)
+        made = _pass(ctx, system, states, inner_order, letter, positions)
+    if made is None:
+        for state in states:
+            ctx.symbols[state.name].dtype = None
+        return []
+    inner, steps = made
+    members = set(group)
+    hidden: list[Definition] = []
+    for definition in inner:
+        carried = letter in definition.letters or any(e.name in members for e in elements(definition.body))
+        if definition.hidden and not carried:
+            outside.append(definition)
+        else:
+            members.add(definition.name)
+            hidden.append(definition)
+    result: list[State] = []
+    for state, init, step in zip(states, inits, steps):
+        dtype = ctx.symbols[state.name].dtype or "real"
+        if "boolean" in (dtype, step.dtype) and dtype != step.dtype:
+            ctx.error(
+                "VS0303",
+                f"'{state.name}' starts as {a_dtype(dtype)} and steps to {a_dtype(step.dtype)}",
+                step.span,
+            )
+            return []
+        if dtype == "real":
+            init, step = as_real(init), as_real(step)
+        result.append(State(state.name, state.letters, state.time, init, step, dtype, state.span))
+    return [*outside, Recurrence(letter, tuple(result), tuple(hidden), states[0].span)]
+
+
+def _one_letter(ctx: Context, states: list[Equation], letter: str) -> bool:
+    for state in states[1:]:
+        if state.letters[state.time] != letter:
+            ctx.error(
+                "VS0310",
+                f"'{states[0].name}' and '{state.name}' advance together but over different indices, "
+                f"'{letter}' and '{state.letters[state.time]}'",
+                state.span,
+                help=f"write {shown_left(state).replace(state.letters[state.time] + ' + 1', letter + ' + 1', 1)}",
+            )
+            return False
+    return True
+
+
+def _definitions_only(ctx: Context, system: System, others: list[str], letter: str, states: list[Equation]) -> bool:
+    """Whether what lies between the states is definitions at one time, so that it can be part of the step."""
+    for name in others:
+        equation = system.of(name)[0]
+        if name in system.objectives or letter not in equation.letters:
+            ctx.error(
+                "VS0309",
+                f"'{name}' needs all of '{states[0].name}', and the step of '{states[0].name}' needs '{name}'",
+                equation.span,
+                label=f"has no index '{letter}'",
+                help=f"what is part of the step has the index '{letter}' and reads '{states[0].name}' at [{letter}]",
+            )
+            return False
+    return True
+
+
+def _inits(
+    ctx: Context, system: System, states: list[Equation], group: set[str], through: dict[str, frozenset[str]]
+) -> list[Expr] | None:
+    found: list[Expr] = []
+    for state in states:
+        init = system.inits[state.name]
+        early = sorted(reads_of(init.raw, group, through))
+        if early:
+            ctx.error(
+                "VS0309",
+                f"the start of '{state.name}' reads '{early[0]}', which is known only once the recurrence runs",
+                init.span,
+                label="the start",
+                help=f"write what '{early[0]}' is at 0 in its place",
+            )
+            return None
+        if init.raw is None:
+            return None
+        # The start may use other letters than the step, of the same dims: it gets the step's.
+        scope = {a: b for k, (a, b) in enumerate(zip(init.letters, state.letters)) if k != state.time}
+        body = infer(ctx, init.raw, Env(subject=f"'{state.name}'", scope=scope))
+        found.append(body)
+    return None if any(isinstance(b, Unknown) for b in found) else found
+
+
+def _pass(
+    ctx: Context, system: System, states: list[Equation], order: list[str], letter: str, positions: dict[str, int]
+) -> tuple[list[Definition], list[Expr]] | None:
+    """Check the inner definitions and the steps; None after a mistake."""
+    rule = StepRule(letter, positions)
+    inner: list[Definition] = []
+    sound = True
+    for name in order:
+        definition = check_definition(ctx, system.definitions[name], Env(subject=f"'{name}'", step=rule))
+        inner += drain(ctx)
+        if definition is None:
+            sound = False
+        else:
+            inner.append(definition)
+    steps: list[Expr] = []
+    for state in states:
+        if state.raw is None:
+            sound = False
+            continue
+        # Fresh names for the hidden arguments of the step are read at [t] like the other parts of it.
+        env = Env(subject=f"'{state.name}'", scope={x: x for x in state.letters}, step=rule, short=letter)
+        steps.append(infer(ctx, state.raw, env))
+        inner += drain(ctx)
+    if not sound or any(isinstance(s, Unknown) for s in steps):
+        return None
+    return inner, steps
+
+
+def _widen(ctx: Context, states: list[Equation], steps: list[Expr]) -> bool:
+    """Make integer states real whose step is real; whether there was one."""
+    changed = False
+    for state, step in zip(states, steps):
+        dtype: Dtype | None = ctx.symbols[state.name].dtype
+        if dtype == "integer" and step.dtype == "real":
+            ctx.symbols[state.name].dtype = "real"
+            changed = True
+    return changed

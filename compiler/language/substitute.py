@@ -1,0 +1,140 @@
+"""Putting subscripts in the place of letters, in a checked expression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from vspec.compiler.language.expr import (
+    Affine,
+    Along,
+    At,
+    Block,
+    Delta,
+    Derivative,
+    Element,
+    Expr,
+    Gather,
+    Linalg,
+    Number,
+    Pointwise,
+    Reduction,
+    Stop,
+    Subscript,
+)
+from vspec.compiler.language.types import union
+
+
+def letters_of(expr: Expr) -> frozenset[str]:
+    """Every letter in the expression, bound ones too."""
+    found: set[str] = set()
+    stack: list[Expr] = [expr]
+    while stack:
+        top = stack.pop()
+        found.update(top.axes)
+        if isinstance(top, Reduction):
+            found.update(top.letters)
+        elif isinstance(top, Linalg):
+            for block in top.blocks:
+                found.update(block.core)
+        stack.extend(parts(top))
+    return frozenset(found)
+
+
+def parts(expr: Expr) -> Iterator[Expr]:
+    """The direct parts of a checked expression, index expressions included."""
+    if isinstance(expr, Pointwise):
+        yield from expr.args
+    elif isinstance(expr, Element):
+        yield from (s.index for s in expr.subscripts if isinstance(s, Gather))
+    elif isinstance(expr, Reduction | Along | Stop):
+        yield expr.body
+    elif isinstance(expr, Derivative):
+        yield expr.body
+        yield from expr.wrt
+    elif isinstance(expr, Linalg):
+        yield from (block.body for block in expr.blocks)
+        yield from (s.index for s in expr.subscripts if isinstance(s, Gather))
+    elif isinstance(expr, Delta):
+        yield expr.left
+        yield expr.right
+
+
+def elements(expr: Expr) -> Iterator[Element]:
+    """Every element that the expression reads."""
+    stack = [expr]
+    while stack:
+        top = stack.pop()
+        if isinstance(top, Element):
+            yield top
+        stack.extend(parts(top))
+
+
+def subscript_axes(subscripts: tuple[Subscript, ...]) -> tuple[str, ...]:
+    """The free letters of subscripts, in order of first appearance."""
+    found: dict[str, None] = {}
+    for s in subscripts:
+        if isinstance(s, Affine):
+            found[s.letter] = None
+        elif isinstance(s, Gather):
+            found.update(dict.fromkeys(s.index.axes))
+    return tuple(found)
+
+
+def substitute(expr: Expr, by: Mapping[str, Subscript]) -> Expr:
+    """The expression with letters of slices replaced by subscripts; such letters stand in subscripts only."""
+    if not by or by.keys().isdisjoint(expr.axes):
+        return expr
+    if isinstance(expr, Element):
+        subscripts = tuple(_compose(s, by) for s in expr.subscripts)
+        return replace(expr, subscripts=subscripts, axes=subscript_axes(subscripts))
+    if isinstance(expr, Pointwise):
+        args = tuple(substitute(a, by) for a in expr.args)
+        return replace(expr, args=args, axes=union(args))
+    if isinstance(expr, Reduction):
+        body = substitute(expr.body, by)
+        return replace(expr, body=body, axes=tuple(x for x in body.axes if x not in expr.letters))
+    if isinstance(expr, Along | Stop):
+        body = substitute(expr.body, by)
+        return replace(expr, body=body, axes=body.axes)
+    if isinstance(expr, Derivative):
+        body = substitute(expr.body, by)
+        wrt = tuple(w for w in (substitute(w, by) for w in expr.wrt) if isinstance(w, Element))
+        return replace(expr, body=body, wrt=wrt, axes=union((body, *wrt)))
+    if isinstance(expr, Delta):
+        left, right = substitute(expr.left, by), substitute(expr.right, by)
+        return replace(expr, left=left, right=right, axes=union((left, right)))
+    if isinstance(expr, Linalg):
+        blocks = tuple(Block(substitute(b.body, by), b.core) for b in expr.blocks)
+        subscripts = tuple(_compose(s, by) for s in expr.subscripts)
+        return replace(expr, blocks=blocks, subscripts=subscripts, axes=linalg_axes(blocks, subscripts))
+    return expr
+
+
+def linalg_axes(blocks: tuple[Block, ...], subscripts: tuple[Subscript, ...]) -> tuple[str, ...]:
+    """The free letters of a function of whole axes: the batch letters, then those of its subscripts."""
+    batch = [x for b in blocks for x in b.body.axes if x not in b.core]
+    return tuple(dict.fromkeys((*batch, *subscript_axes(subscripts))))
+
+
+def _compose(s: Subscript, by: Mapping[str, Subscript]) -> Subscript:
+    if isinstance(s, Gather):
+        return Gather(substitute(s.index, by))
+    if not isinstance(s, Affine) or s.letter not in by:
+        return s
+    new = by[s.letter]
+    if s.scale == 1 and s.offset == 0:
+        return new
+    if isinstance(new, Affine):
+        return Affine(new.letter, s.scale * new.scale, s.scale * new.offset + s.offset)
+    if isinstance(new, At) and new.position >= 0:
+        return At(s.scale * new.position + s.offset)
+    # A position from the end, or a gather, under an affine form: computed at run time.
+    index = new.index if isinstance(new, Gather) else None
+    assert index is not None, "slices are taken whole, so that no affine form meets a position from the end"
+    scaled = _integer("mul", Number(span=index.span, dtype="integer", value=s.scale), index)
+    return Gather(_integer("add", scaled, Number(span=index.span, dtype="integer", value=s.offset)))
+
+
+def _integer(op: str, left: Expr, right: Expr) -> Expr:
+    return Pointwise(span=left.span, axes=union((left, right)), dtype="integer", op=op, args=(left, right))

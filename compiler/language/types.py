@@ -1,0 +1,108 @@
+"""Element types: what an operation takes and gives, and where a boolean or integer becomes a real."""
+
+from __future__ import annotations
+
+from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.language.context import Context, Env, Unknown
+from vspec.compiler.language.expr import Dtype, Expr, Number, Pointwise
+from vspec.compiler.language.operators import POINTWISE
+
+
+def union(parts: tuple[Expr, ...]) -> tuple[str, ...]:
+    """The free letters of the parts, in order of first appearance."""
+    if len(parts) == 1:
+        return parts[0].axes
+    return tuple(dict.fromkeys(letter for part in parts for letter in part.axes))
+
+
+def is_literal(expr: Expr) -> bool:
+    """Whether the expression is made of number literals only; those mix with reals as they stand."""
+    if isinstance(expr, Number):
+        return not isinstance(expr.value, bool)
+    return isinstance(expr, Pointwise) and not expr.axes and all(is_literal(a) for a in expr.args)
+
+
+def as_real(expr: Expr) -> Expr:
+    """The expression as a real: a literal stays as written, an integer or boolean is converted."""
+    if expr.dtype in ("real", "complex") or is_literal(expr) or isinstance(expr, Unknown):
+        return expr
+    return Pointwise(span=expr.span, axes=expr.axes, dtype="real", op="real", args=(expr,))
+
+
+def numbers(args: tuple[Expr, ...]) -> tuple[tuple[Expr, ...], Dtype]:
+    """Numbers brought to one dtype: integer if all are, else real. Booleans count as 0 and 1, real."""
+    if all(a.dtype == "integer" for a in args):
+        return args, "integer"
+    return tuple(as_real(a) for a in args), "real"
+
+
+def unknown(parts: tuple[Expr, ...], span: Span) -> Unknown | None:
+    """What stands for an operation on the parts if one of them is unknown."""
+    if not any(isinstance(p, Unknown) for p in parts):
+        return None
+    exact = all(p.exact for p in parts if isinstance(p, Unknown))
+    return Unknown(span=span, axes=union(parts), exact=exact)
+
+
+def pointwise(ctx: Context, op: str, args: tuple[Expr, ...], span: Span, env: Env) -> Expr:
+    """The elementwise operation with its arguments converted as its rule wants them."""
+    lost = unknown(args, span)
+    if lost is not None:
+        return lost
+    rule = POINTWISE[op].rule
+    dtype: Dtype = "real"
+    if rule == "logic":
+        for arg in args:
+            if arg.dtype != "boolean":
+                return ctx.error(
+                    "VS0301",
+                    f"'{op}' needs a condition, but this is {a_dtype(arg.dtype)}",
+                    arg.span,
+                    env,
+                    label=f"{a_dtype(arg.dtype)}",
+                    help="compare it with something, for example x != 0",
+                )
+        dtype = "boolean"
+    elif rule == "compare":
+        dtype = "boolean"
+        if not (op in ("eq", "ne") and all(a.dtype == "boolean" for a in args)):
+            args, _ = numbers(args)
+    elif rule == "choose":
+        if args[0].dtype != "boolean":
+            return ctx.error(
+                "VS0301",
+                f"the condition of 'if' is {a_dtype(args[0].dtype)}",
+                args[0].span,
+                env,
+                label="a condition is needed here",
+                help="compare it with something, for example x > 0",
+            )
+        if all(a.dtype == "boolean" for a in args[1:]):
+            dtype = "boolean"
+        else:
+            branches, dtype = numbers(args[1:])
+            args = (args[0], *branches)
+    elif rule == "cast":
+        if is_literal(args[0]) or args[0].dtype == "real":
+            return args[0]
+    elif op == "pow":
+        args, dtype = _power(args)
+    elif rule == "same":
+        args, dtype = numbers(args)
+    else:
+        args = tuple(as_real(a) for a in args)
+    return Pointwise(span=span, axes=union(args), dtype=dtype, op=op, args=args)
+
+
+def _power(args: tuple[Expr, ...]) -> tuple[tuple[Expr, ...], Dtype]:
+    base, exponent = args
+    whole = isinstance(exponent, Number) and isinstance(exponent.value, int)
+    if base.dtype == "integer" and whole and isinstance(exponent, Number) and exponent.value >= 0:
+        return args, "integer"
+    return (as_real(base), exponent if whole else as_real(exponent)), "real"
+
+
+def a_dtype(dtype: Dtype) -> str:
+    """The dtype in words: `a real number`."""
+    words = {"real": "a real number", "integer": "an integer", "boolean": "a condition", "complex": "a complex number"}
+    return words[dtype]
