@@ -11,20 +11,16 @@ from typing import Any
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, Sink
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
+from vspec.compiler.language.bound import read_constants, read_data
 from vspec.compiler.language.context import Context
-from vspec.compiler.language.equations import Solved, check_equations, declare_equations, drain
+from vspec.compiler.language.equations import Solved, check_equations, drain
+from vspec.compiler.language.infer import infer
+from vspec.compiler.language.left import declare_equations
 from vspec.compiler.language.plan import read_plan
 from vspec.compiler.language.planned import refuse_planned
 from vspec.compiler.language.results import Outputs, read_claims
-from vspec.compiler.language.sections import (
-    check_functions,
-    declare_params,
-    read_constants,
-    read_data,
-    read_dims,
-    read_functions,
-    read_params,
-)
+from vspec.compiler.language.sections import check_functions, declare_params, read_functions, read_params
+from vspec.compiler.language.sizes import read_dims
 from vspec.compiler.language.spec import Claim, Output, Param, Spec, Stage
 from vspec.compiler.source.document import Document, Scalar
 
@@ -43,7 +39,7 @@ def check_document(
     Returns:
         The checked spec, or None if there are errors, and every diagnostic in the order of the file.
     """
-    ctx = Context(Sink())
+    ctx = Context(Sink(), infer)
     try:
         spec = _check(ctx, document, overrides)
     except RecursionError:

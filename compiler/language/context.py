@@ -135,9 +135,10 @@ class Env:
 
 @dataclass(slots=True)
 class Context:
-    """The state of one check."""
+    """The state of one check. `rules` is `infer.infer`, kept here so that the modules it calls need not import it."""
 
     sink: Sink
+    rules: Callable[[Context, Raw, Env], Expr]
     dims: Dims = field(default_factory=Dims)
     symbols: dict[str, Symbol] = field(default_factory=dict)
     outputs: dict[str, Symbol] = field(default_factory=dict)
@@ -149,7 +150,12 @@ class Context:
     inlined: int = 0
     counter: int = 0
     seen: set[tuple[str, str, Span | None]] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
     lengths: dict[str, tuple[int, Span]] = field(default_factory=dict)
+
+    def infer(self, raw: Raw, env: Env) -> Expr:
+        """The checked expression of a raw tree."""
+        return self.rules(self, raw, env)
 
     def error(
         self,
@@ -174,7 +180,10 @@ class Context:
         return Unknown(span=span)
 
     def planned(self, code: str, what: str, span: Span, env: Env | None = None, *, help: str = "") -> Unknown:
-        """Record that a construct of the language is not implemented yet."""
+        """Record that a construct of the language is not implemented yet, at the first place only."""
+        if what in self.refused:
+            return Unknown(span=span)
+        self.refused.add(what)
         return self.error(code, f"not implemented yet: {what}", span, env, help=help)
 
     def near(self, name: str, extra: Iterable[str] = ()) -> str:

@@ -1,55 +1,18 @@
-"""Definitions, recurrences and objectives: read from their sections, ordered by what depends on what, and checked."""
+"""Equations in the order of what depends on what, each checked once everything that it reads is known."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
-from vspec.compiler.diagnostics.spans import Span
-from vspec.compiler.language.context import Context, Env, Symbol, Unknown
-from vspec.compiler.language.expr import Expr
+from vspec.compiler.language.context import Context, Env, Unknown
+from vspec.compiler.language.expr import Element, Expr
 from vspec.compiler.language.graph import components
-from vspec.compiler.language.heads import Head, declare, left_letter, parse_head
-from vspec.compiler.language.infer import infer
-from vspec.compiler.language.parse import parse_expression
+from vspec.compiler.language.left import Equation, System
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, walk
-from vspec.compiler.language.sections import entries
 from vspec.compiler.language.spec import Definition, Objective, Recurrence
-from vspec.compiler.language.subscripts import affine, whole
 from vspec.compiler.language.substitute import elements
 from vspec.compiler.language.types import a_dtype, as_real
-from vspec.compiler.source.document import Mapping, Scalar, Value
-
-
-@dataclass(slots=True)
-class Equation:
-    """One line of `define` or `objectives` with its left side taken apart.
-
-    `kind`: definition, init (`s[0, i]`), step (`s[t + 1, i]`) or objective. `time`: the position of 0 or t + 1.
-    """
-
-    name: str
-    kind: str
-    letters: tuple[str, ...]
-    time: int
-    raw: Raw | None
-    span: Span
-
-
-@dataclass(slots=True)
-class System:
-    """All equations of a spec by name; `states` have an init and a step."""
-
-    definitions: dict[str, Equation] = field(default_factory=dict)
-    inits: dict[str, Equation] = field(default_factory=dict)
-    steps: dict[str, Equation] = field(default_factory=dict)
-    objectives: dict[str, Equation] = field(default_factory=dict)
-    names: list[str] = field(default_factory=list)
-
-    def of(self, name: str) -> list[Equation]:
-        """The equations that give a name its value."""
-        groups = (self.definitions, self.inits, self.steps, self.objectives)
-        return [g[name] for g in groups if name in g]
 
 
 @dataclass(slots=True)
@@ -59,237 +22,6 @@ class Solved:
     equations: list[Definition | Recurrence]
     objectives: dict[str, Objective]
     reads: dict[str, tuple[str, ...]]
-
-
-# --- reading ----------------------------------------------------------------------------------------------------
-
-
-def declare_equations(ctx: Context, define: Value | None, objectives: Value | None) -> System:
-    """Take the left sides apart and enter the names; right sides are parsed, not checked."""
-    system = System()
-    lines: dict[str, list[tuple[Head, Scalar, Value]]] = {}
-    for key, value in entries(define):
-        head = parse_head(ctx, key)
-        if head is not None:
-            lines.setdefault(head.name, []).append((head, key, value))
-    for name, group in lines.items():
-        if all(_all_letters(ctx, head) for head, _, _ in group):
-            for head, _, value in group:
-                _declare_definition(ctx, system, head, value)
-        elif _rows(ctx, group):
-            ctx.opaque.add(name)
-            ctx.planned("VS0417", "arrays defined row by row", group[0][0].span)
-        else:
-            _declare_state(ctx, system, name, group)
-    for key, value in entries(objectives):
-        head = parse_head(ctx, key)
-        if head is None:
-            continue
-        if head.subscripts:
-            ctx.opaque.add(head.name)
-            ctx.error(
-                "VS0305",
-                f"the objective '{head.name}' has indices, but an objective is one number",
-                head.span,
-                help="sum or average over them, or make it a definition",
-            )
-            continue
-        symbol = declare(ctx, head, "objective")
-        if symbol is not None:
-            symbol.dtype = "real"
-            raw = _right(ctx, value, head.name)
-            system.objectives[head.name] = Equation(head.name, "objective", (), -1, raw, head.span)
-            system.names.append(head.name)
-    return system
-
-
-def _right(ctx: Context, value: Value, name: str) -> Raw | None:
-    if isinstance(value, Scalar):
-        return parse_expression(value, ctx.sink)
-    if isinstance(value, Mapping) and value.get("until") is not None:
-        key = value.key("until")
-        ctx.planned("VS0418", "recurrences that stop early ('until')", key.span if key else value.span)
-        return None
-    inner = value.get("is") if isinstance(value, Mapping) else None
-    if isinstance(inner, Scalar) and isinstance(value, Mapping) and len(value.entries) == 1:
-        return parse_expression(inner, ctx.sink)
-    ctx.error("VS0326", f"the right side of '{name}' is an expression", value.span, label="not an expression")
-    return None
-
-
-def _all_letters(ctx: Context, head: Head) -> bool:
-    return all(whole(s) is None and not _shifted(ctx, s) for s in head.subscripts)
-
-
-def _shifted(ctx: Context, raw: Raw) -> bool:
-    form = affine(ctx, raw, Env(subject=""))
-    return form is not None and (form[1], form[2]) != (1, 0)
-
-
-def _rows(ctx: Context, group: list[tuple[Head, Scalar, Value]]) -> bool:
-    """Whether the lines give an array row by row: whole numbers on the left, other than a recurrence's 0."""
-    if any(_shifted(ctx, s) for head, _, _ in group for s in head.subscripts):
-        return False
-    numbers = [whole(s) for head, _, _ in group for s in head.subscripts if whole(s) is not None]
-    return len(numbers) > 1 or any(n != 0 for n in numbers)
-
-
-def _declare_definition(ctx: Context, system: System, head: Head, value: Value) -> None:
-    symbol = declare(ctx, head, "definition")
-    raw = _right(ctx, value, head.name)
-    if symbol is not None:
-        system.definitions[head.name] = Equation(head.name, "definition", symbol.letters, -1, raw, head.span)
-        system.names.append(head.name)
-
-
-def _declare_state(ctx: Context, system: System, name: str, group: list[tuple[Head, Scalar, Value]]) -> None:
-    """The lines of one state: `s[0, ...]` and `s[t + 1, ...]`, in either order."""
-    init: Equation | None = None
-    step: Equation | None = None
-    shown: Head | None = None
-    sound = True
-    for head, _, value in group:
-        equation = _state_line(ctx, head, value)
-        if equation is None:
-            sound = False
-            continue
-        known = init if equation.kind == "init" else step
-        if known is not None:
-            sound = False
-            what = "start" if equation.kind == "init" else "step"
-            ctx.error(
-                "VS0204",
-                f"'{name}' has a second {what}",
-                head.span,
-                label="again here",
-                help=f"the first stands on line {known.span.line}",
-            )
-        elif equation.kind == "init":
-            init = equation
-        else:
-            step, shown = equation, head
-    if not sound or not _complete(ctx, name, init, step) or shown is None or init is None or step is None:
-        ctx.opaque.add(name)
-        return
-    symbol = declare(ctx, Head(name, (), shown.span, shown.name_span), "state")
-    if symbol is None:
-        ctx.opaque.add(name)
-        return
-    symbol.letters = step.letters
-    symbol.dims = tuple(ctx.dims.letters[x] for x in step.letters)
-    others = [(a, b) for k, (a, b) in enumerate(zip(init.letters, step.letters)) if k != step.time]
-    if len(init.letters) != len(step.letters) or init.time != step.time:
-        ctx.error(
-            "VS0310",
-            f"the start and the step of '{name}' have different indices",
-            init.span,
-            help=f"the step is {shown_left(step)}",
-        )
-        return
-    for a, b in others:
-        if not ctx.dims.same(ctx.dims.letters[a], ctx.dims.letters[b]):
-            ctx.error(
-                "VS0310",
-                f"the start of '{name}' has the index '{a}' where the step has '{b}', of another dim",
-                init.span,
-                help=f"write the same indices as in {shown_left(step)}",
-            )
-            return
-    system.inits[name], system.steps[name] = init, step
-    system.names.append(name)
-
-
-def shown_left(step: Equation) -> str:
-    """The left side of a step, `s[t + 1, i]`."""
-    parts = [f"{x} + 1" if k == step.time else x for k, x in enumerate(step.letters)]
-    return f"{step.name}[{', '.join(parts)}]"
-
-
-def _state_line(ctx: Context, head: Head, value: Value) -> Equation | None:
-    """One line of a state as an equation of kind init or step."""
-    letters: list[str] = []
-    time, kind = -1, ""
-    for k, raw in enumerate(head.subscripts):
-        form = affine(ctx, raw, Env(subject=""))
-        number = whole(raw)
-        if number is None and (form is None or (form[1], form[2]) == (1, 0)):
-            letter = left_letter(ctx, raw, head)
-            if letter is None:
-                return None
-            if letter in letters:
-                ctx.error("VS0219", f"the index '{letter}' stands twice on the left of '{head.name}'", raw.span)
-                return None
-            letters.append(letter)
-            continue
-        if time >= 0:
-            ctx.error(
-                "VS0308",
-                f"the left side of '{head.name}' shifts two indices",
-                raw.span,
-                help="a recurrence goes over one index",
-            )
-            return None
-        time = k
-        if number is not None:
-            if number != 0:
-                ctx.error(
-                    "VS0308", f"'{head.name}' starts at 0, not at {number}", raw.span, help=f"write {head.name}[0, ...]"
-                )
-                return None
-            kind = "init"
-            letters.append("0")
-        else:
-            assert form is not None
-            if (form[1], form[2]) != (1, 1):
-                t = form[0].name
-                ctx.error(
-                    "VS0308",
-                    f"the left side of '{head.name}' steps by something other than one",
-                    raw.span,
-                    label=f"only {t} + 1 is possible",
-                    help=f"write {head.name}[{t} + 1, ...] from values at [{t}]",
-                )
-                return None
-            kind = "step"
-            letters.append(form[0].name)
-    if not kind:
-        t = next((x for x in letters), "t")
-        ctx.error(
-            "VS0308",
-            f"'{head.name}' has a start or a step and also a line for all its indices",
-            head.span,
-            label="neither [0] nor [t + 1]",
-            help=f"write {head.name}[0, ...] for the start and {head.name}[{t} + 1, ...] for the step",
-        )
-        return None
-    return Equation(head.name, kind, tuple(letters), time, _right(ctx, value, head.name), head.span)
-
-
-def _complete(ctx: Context, name: str, init: Equation | None, step: Equation | None) -> bool:
-    if init is None and step is not None:
-        t = step.letters[step.time]
-        left = shown_left(step).replace(f"{t} + 1", "0", 1)
-        ctx.error(
-            "VS0306",
-            f"the recurrence '{name}' has no start",
-            step.span,
-            label="this is its step",
-            help=f"add {left}: ...",
-        )
-        return False
-    if step is None and init is not None:
-        ctx.error(
-            "VS0307",
-            f"the recurrence '{name}' has a start but no step",
-            init.span,
-            label="this is its start",
-            help=f"add {name}[t + 1, ...]: ...",
-        )
-        return False
-    return init is not None
-
-
-# --- ordering and checking --------------------------------------------------------------------------------------
 
 
 def reads_of(
@@ -337,7 +69,7 @@ def check_equations(ctx: Context, system: System, calls: dict[str, tuple[str, ..
         if states:
             solved.equations += check_recurrence(ctx, system, group, reads, through)
         elif len(group) > 1 or group[0] in reads[group[0]]:
-            _cycle(ctx, system, group, reads)
+            cycle(ctx, system, group, reads)
         elif group[0] in system.objectives:
             _check_objective(ctx, system.objectives[group[0]], solved)
         else:
@@ -357,12 +89,10 @@ def drain(ctx: Context) -> list[Definition]:
 
 def check_definition(ctx: Context, equation: Equation, env: Env) -> Definition | None:
     """One ordinary definition; its symbol gets its dtype."""
-    from dataclasses import replace
-
     if equation.raw is None:
         return None
     place = replace(env, scope={x: x for x in equation.letters})
-    body = infer(ctx, equation.raw, place)
+    body = ctx.infer(equation.raw, place)
     if isinstance(body, Unknown):
         return None
     ctx.symbols[equation.name].dtype = body.dtype
@@ -372,7 +102,7 @@ def check_definition(ctx: Context, equation: Equation, env: Env) -> Definition |
 def _check_objective(ctx: Context, equation: Equation, solved: Solved) -> None:
     if equation.raw is None:
         return
-    body = infer(ctx, equation.raw, Env(subject=f"the objective '{equation.name}'"))
+    body = ctx.infer(equation.raw, Env(subject=f"the objective '{equation.name}'"))
     solved.equations += drain(ctx)
     if isinstance(body, Unknown):
         return
@@ -394,8 +124,6 @@ def _share_objectives(solved: Solved) -> None:
     read = {e.name for body in bodies for e in elements(body) if e.name in solved.objectives}
     if not read:
         return
-    from vspec.compiler.language.expr import Element
-
     waiting = {name: solved.objectives[name] for name in solved.objectives if name in read}
     ordered: list[Definition | Recurrence] = []
     given = {e.name for e in solved.equations if isinstance(e, Definition)}
@@ -431,7 +159,7 @@ def _share_objectives(solved: Solved) -> None:
     solved.equations = ordered
 
 
-def _cycle(ctx: Context, system: System, group: tuple[str, ...], reads: dict[str, tuple[str, ...]]) -> None:
+def cycle(ctx: Context, system: System, group: tuple[str, ...], reads: dict[str, tuple[str, ...]]) -> None:
     """Name one cycle of the group, starting with its first member."""
     members = set(group)
     path = [group[0]]
@@ -453,11 +181,3 @@ def _cycle(ctx: Context, system: System, group: tuple[str, ...], reads: dict[str
         return
     chain = " → ".join((*path[:8], "..." if len(path) > 8 else path[0]))
     ctx.error("VS0223", f"definitions depend on each other in a circle: {chain}", span, label="the circle starts here")
-
-
-def cycle(ctx: Context, system: System, group: tuple[str, ...], reads: dict[str, tuple[str, ...]]) -> None:
-    """As `_cycle`, for the definitions inside a recurrence."""
-    _cycle(ctx, system, group, reads)
-
-
-__all__ = ["Equation", "Solved", "Symbol", "System", "check_equations", "declare_equations"]

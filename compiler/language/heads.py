@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vspec.compiler.diagnostics.diagnostic import Sink
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.context import Context, Env, Symbol
-from vspec.compiler.language.operators import RESERVED, STRUCTURAL
+from vspec.compiler.language.operators import RESERVED
 from vspec.compiler.language.parse import parse_expression
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice
 from vspec.compiler.language.subscripts import affine, whole
@@ -48,9 +48,9 @@ def parse_head(ctx: Context, key: Scalar) -> Head | None:
 def parse_function_head(ctx: Context, key: Scalar) -> tuple[str, tuple[tuple[str, int], ...], Span] | None:
     """The name and formals of a function's head, or None after a mistake."""
     if "->" in key.text:
-        name = re.match(r"\s*([A-Za-z_]\w*)", key.text)
-        if name:
-            ctx.opaque.add(name.group(1))
+        word = re.match(r"\s*([A-Za-z_]\w*)", key.text)
+        if word:
+            ctx.opaque.add(word.group(1))
         ctx.planned("VS0412", "functions with array results and networks ('->')", key.span)
         return None
     raw = _parse(ctx, key)
@@ -108,9 +108,7 @@ def _parse(ctx: Context, key: Scalar) -> Raw | None:
 def _free(ctx: Context, name: str, span: Span) -> bool:
     """Whether a name is well formed and not reserved."""
     if name in RESERVED:
-        what = {"d": "the derivative", "E": "the expectation"}.get(name)
-        if what is None:
-            what = "a built-in" if name in STRUCTURAL or not name.islower() or len(name) > 1 else "a built-in"
+        what = {"d": "the derivative", "E": "the expectation"}.get(name, "a built-in")
         ctx.error(
             "VS0205",
             f"'{name}' is reserved: it is {what} of the language",
@@ -134,7 +132,9 @@ def declare(ctx: Context, head: Head, kind: str, *, outputs: bool = False) -> Sy
     """Enter a name with its letters; None after a mistake (the name is then known but nothing about it)."""
     name = head.name
     table = ctx.outputs if outputs else ctx.symbols
+    # After a mistake the name is known to be unknown, so that reading it says nothing more.
     if not _free(ctx, name, head.name_span):
+        ctx.opaque.add(name)
         return None
     if name in ctx.dims.letters:
         ctx.error(

@@ -13,7 +13,6 @@ from vspec.compiler.language.dims import Slot
 from vspec.compiler.language.expr import Affine, Element, Expr, Number, Pointwise
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, walk
 from vspec.compiler.language.spec import Definition
-from vspec.compiler.language.subscripts import Infer
 from vspec.compiler.language.substitute import letters_of
 
 
@@ -33,7 +32,7 @@ def prepare(function: Function) -> None:
     function.inner = frozenset(inner)
 
 
-def check_body(ctx: Context, function: Function, infer: Infer) -> None:
+def check_body(ctx: Context, function: Function) -> None:
     """Check a function where it is declared, of its arguments knowing nothing but their ranks."""
     if function.body is None:
         function.sound = False
@@ -41,11 +40,11 @@ def check_body(ctx: Context, function: Function, infer: Infer) -> None:
     before = len(ctx.sink.diagnostics)
     formals = {name: Actual(rank) for name, rank in function.formals}
     env = Env(subject=f"the function '{function.name}'", formals=formals, function=function.name)
-    infer(ctx, function.body, env)
+    ctx.infer(function.body, env)
     function.sound = len(ctx.sink.diagnostics) == before
 
 
-def call(ctx: Context, function: Function, raw: RawCall, env: Env, infer: Infer) -> Expr:
+def call(ctx: Context, function: Function, raw: RawCall, env: Env) -> Expr:
     """The body with the arguments of the call in it."""
     name = function.name
     if raw.keywords:
@@ -69,8 +68,7 @@ def call(ctx: Context, function: Function, raw: RawCall, env: Env, infer: Infer)
     if raw.subscripts is not None:
         return ctx.error("VS0206", f"'{name}' gives one value and has no subscripts", raw.span, env)
     found = [
-        _argument(ctx, function, formal, rank, arg, env, infer)
-        for (formal, rank), arg in zip(function.formals, raw.args)
+        _argument(ctx, function, formal, rank, arg, env) for (formal, rank), arg in zip(function.formals, raw.args)
     ]
     actuals = [a for a in found if a is not None]
     if len(actuals) < len(found) or not function.sound or function.body is None:
@@ -114,7 +112,7 @@ def call(ctx: Context, function: Function, raw: RawCall, env: Env, infer: Infer)
                 help="give intermediate results names under 'define', which are shared",
             )
         return Unknown(span=raw.span)
-    return infer(ctx, function.body, inside)
+    return ctx.infer(function.body, inside)
 
 
 def _outer(actual: Actual) -> tuple[str, ...]:
@@ -122,13 +120,11 @@ def _outer(actual: Actual) -> tuple[str, ...]:
     return tuple(x for x in actual.expr.axes if x not in own) if actual.expr is not None else ()
 
 
-def _argument(
-    ctx: Context, function: Function, formal: str, rank: int, raw: Raw, env: Env, infer: Infer
-) -> Actual | None:
+def _argument(ctx: Context, function: Function, formal: str, rank: int, raw: Raw, env: Env) -> Actual | None:
     """One argument, checked once with a letter for each of its slices."""
     slots = tuple(Slot() for _ in range(rank))
     # A scalar argument may still stand inside a slice of the caller: f(g(x[:])) with a scalar g.
-    expr = infer(ctx, raw, env.taking(slots) if rank else env)
+    expr = ctx.infer(raw, env.taking(slots) if rank else env)
     if isinstance(expr, Unknown) and not expr.exact:
         return None
     if any(s.letter is None for s in slots):

@@ -6,7 +6,7 @@ from typing import Any
 
 from vspec.compiler.language.context import Context, Symbol
 from vspec.compiler.language.expr import Dtype
-from vspec.compiler.source.document import Mapping, Scalar, Sequence, Value
+from vspec.compiler.source.document import Mapping, Scalar, Value
 
 
 def literal(
@@ -99,7 +99,8 @@ def _read(ctx: Context, symbol: Symbol, value: Value, what: str, depth: int, lea
         if first[0] != len(value.items):
             ctx.error(
                 "VS0317",
-                f"the dim '{symbol.dims[depth]}' would have {len(value.items)} values here and {first[0]} on line {first[1].line}",
+                f"the dim '{symbol.dims[depth]}' would have {len(value.items)} values here "
+                f"and {first[0]} on line {first[1].line}",
                 value.span,
             )
             return None

@@ -213,7 +213,7 @@ FUNCTIONS: Mapping[str, Operator] = MappingProxyType(
 # What the design has and the compiler does not yet: name → (code, what it is called in a message).
 PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        **dict.fromkeys(("sample", "random"), ("VS0401", "random draws")),
+        "sample": ("VS0401", "random draws"),
         **dict.fromkeys(("root", "fixed_point"), ("VS0407", "implicit quantities")),
         "integral": ("VS0407", "integrals"),
         **dict.fromkeys(("E", "Var"), ("VS0408", "expectations")),
@@ -242,7 +242,7 @@ PLANNED_NAMES: Mapping[str, tuple[str, str]] = MappingProxyType(
 WORDS = frozenset({"true", "false", "True", "False", "None", "real", "integer", "boolean", "auto"})
 
 BUILTINS: frozenset[str] = frozenset(
-    {op for op in FUNCTIONS}
+    set(FUNCTIONS)
     | set(REDUCTIONS)
     | set(ALONG)
     | set(LINALG)
@@ -253,4 +253,5 @@ BUILTINS: frozenset[str] = frozenset(
 )
 
 # Python's soft keywords stay free: they mean nothing to us nor to the emitted program.
-RESERVED: frozenset[str] = BUILTINS | WORDS | frozenset(keyword.kwlist)
+# `entropy` is only ever called with a law; papers name objectives so.
+RESERVED: frozenset[str] = (BUILTINS - {"entropy"}) | WORDS | frozenset(keyword.kwlist)

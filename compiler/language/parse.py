@@ -57,7 +57,7 @@ _NOT_HERE: dict[type[ast.AST], tuple[str, str]] = {
 }
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 (a refusal is not an error of ours)
     """Unwinds one expression; carries its diagnostic, never leaves this module."""
 
     def __init__(self, code: str, message: str, span: Span, label: str = "", help: str = "") -> None:

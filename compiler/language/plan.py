@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from vspec.compiler.diagnostics.spans import Span
@@ -10,8 +9,11 @@ from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.calls import Call, NotLiteral, parse_call
 from vspec.compiler.language.context import Context
 from vspec.compiler.language.equations import Solved
-from vspec.compiler.language.spec import Definition, MethodCall, Param, Recurrence, Stage
+from vspec.compiler.language.expr import Element, Expr
+from vspec.compiler.language.heads import a
+from vspec.compiler.language.spec import Definition, MethodCall, Objective, Param, Recurrence, Stage
 from vspec.compiler.language.substitute import elements
+from vspec.compiler.language.types import as_real
 from vspec.compiler.source.document import Mapping, Scalar, Sequence, Value
 from vspec.runtime.registry import METHODS, Keyword, Method
 
@@ -33,9 +35,12 @@ _PLANNED_OPTIONS = (
 DEFAULT_METHOD = "lbfgs"
 # Methods of the design, or known from elsewhere, that the registry does not have yet.
 _PLANNED_METHODS = frozenset(
-    "sgd block_coordinate momentum rmsprop adamw augmented_lagrangian penalty projection gradient mala hmc nuts "
-    "levenberg_marquardt gauss_newton anderson cg".split()
+    (
+        *("sgd", "block_coordinate", "momentum", "rmsprop", "adamw", "gradient", "levenberg_marquardt", "gauss_newton"),
+        *("augmented_lagrangian", "penalty", "projection", "mala", "hmc", "nuts", "anderson", "cg"),
+    )
 )
+_PLANNED_KEYWORDS = frozenset({"hessian", "linear", "search", "momentum", "dampening", "nesterov"})
 
 
 def read_plan(ctx: Context, node: Value | None, params: dict[str, Param], solved: Solved) -> tuple[Stage, ...]:
@@ -79,7 +84,7 @@ def _stage(ctx: Context, node: Mapping, params: dict[str, Param], depends: _Depe
     if verb.text == "evaluate":
         names = _evaluated(ctx, target)
         return Stage("evaluate", names, (), None, None, 1, verb.span) if names else None
-    objective = _objective(ctx, target)
+    objective = _objective(ctx, target, depends.solved)
     over = _over(ctx, node.get("over"), params)
     method = _method(ctx, node.get("method"), verb.span)
     steps = _count(ctx, node.get("steps"), "steps")
@@ -113,6 +118,7 @@ class _Dependence:
     """Which names an objective reads, directly and through definitions."""
 
     def __init__(self, solved: Solved) -> None:
+        self.solved = solved
         self.objectives = solved.objectives
         self.direct: dict[str, set[str]] = {}
         for equation in solved.equations:
@@ -121,6 +127,7 @@ class _Dependence:
             else:
                 self._recurrence(equation)
         for name, objective in solved.objectives.items():
+            # An objective that is shared with a definition is an element of that name.
             read = {e.name for e in elements(objective.body)} - {name}
             self.direct[name] = self.direct.get(name, set()) | read
 
@@ -150,7 +157,7 @@ def _names(ctx: Context, node: Value, what: str) -> list[Scalar]:
     return found
 
 
-def _objective(ctx: Context, node: Value) -> str | None:
+def _objective(ctx: Context, node: Value, solved: Solved) -> str | None:
     if not isinstance(node, Scalar):
         ctx.error("VS0315", "one objective is named here", node.span)
         return None
@@ -158,14 +165,29 @@ def _objective(ctx: Context, node: Value) -> str | None:
     symbol = ctx.symbols.get(name)
     if symbol is not None and symbol.kind == "objective":
         return name
+    if symbol is not None and symbol.kind == "definition" and not symbol.dims and symbol.dtype in ("real", "integer"):
+        # A scalar that has a name already need not be given a second one.
+        value: Expr = Element(span=symbol.span, dtype=symbol.dtype, name=name)
+        solved.objectives[name] = Objective(name, as_real(value), symbol.span)
+        return name
     if name in ctx.opaque:
         return None
     objectives = [n for n, s in ctx.symbols.items() if s.kind == "objective"]
     listed = f"objectives are {', '.join(objectives)}" if objectives else "declare it under 'objectives'"
-    if symbol is not None:
+    if symbol is not None and symbol.kind in ("definition", "state"):
+        if symbol.dtype is not None:
+            why = f"has indices: {symbol.shown}" if symbol.dims else "is a condition"
+            ctx.error(
+                "VS0305",
+                f"'{name}' cannot be optimised: an objective is one number",
+                node.span,
+                label=why,
+                help="sum or average it",
+            )
+    elif symbol is not None:
         ctx.error(
             "VS0315",
-            f"'{name}' is {'a definition' if symbol.kind in ('definition', 'state') else 'a ' + symbol.kind}, not an objective",
+            f"'{name}' is {a(symbol.kind)}, not an objective",
             node.span,
             help=f"name it under 'objectives': loss: {name}",
         )
@@ -264,6 +286,10 @@ def _arguments(ctx: Context, call: Call, method: Method) -> dict[str, Any] | Non
             sound = False
             continue
         name = keyword or names[position]
+        if name in _PLANNED_KEYWORDS and name not in names:
+            ctx.planned("VS0405", f"'{name}' of a method", span, help=f"the signature is {signature}")
+            sound = False
+            continue
         if name not in names:
             ctx.error(
                 "VS0312",
@@ -300,13 +326,14 @@ def _typed(ctx: Context, method: Method, want: Keyword, value: Any, span: Span) 
         return float(value)
     if isinstance(value, want.type) and (want.type is bool or not isinstance(value, bool)):
         return value
+    shown = str(value).lower() if isinstance(value, bool) else value
     ctx.error(
         "VS0313",
-        f"'{want.name}' of '{method.name}' is {words.get(want.type, 'something else')}, not {str(value).lower() if isinstance(value, bool) else value}",
+        f"'{want.name}' of '{method.name}' is {words.get(want.type, 'something else')}, not {shown}",
         span,
         label=want.doc,
     )
     return None
 
 
-__all__: Iterable[str] = ["DEFAULT_METHOD", "read_plan"]
+__all__ = ["DEFAULT_METHOD", "read_plan"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from vspec.compiler.language.context import Context, Env, StepRule, Unknown
-from vspec.compiler.language.equations import Equation, System, check_definition, cycle, drain, reads_of, shown_left
+from vspec.compiler.language.equations import check_definition, cycle, drain, reads_of
 from vspec.compiler.language.expr import Dtype, Expr
 from vspec.compiler.language.graph import components
-from vspec.compiler.language.infer import infer
+from vspec.compiler.language.left import Equation, System, shown_left
 from vspec.compiler.language.spec import Definition, Recurrence, State
 from vspec.compiler.language.substitute import elements
 from vspec.compiler.language.types import a_dtype, as_real, is_literal
@@ -127,7 +127,7 @@ def _inits(
             return None
         # The start may use other letters than the step, of the same dims: it gets the step's.
         scope = {a: b for k, (a, b) in enumerate(zip(init.letters, state.letters)) if k != state.time}
-        body = infer(ctx, init.raw, Env(subject=f"'{state.name}'", scope=scope))
+        body = ctx.infer(init.raw, Env(subject=f"'{state.name}'", scope=scope))
         found.append(body)
     return None if any(isinstance(b, Unknown) for b in found) else found
 
@@ -153,7 +153,7 @@ def _pass(
             continue
         # Fresh names for the hidden arguments of the step are read at [t] like the other parts of it.
         env = Env(subject=f"'{state.name}'", scope={x: x for x in state.letters}, step=rule, short=letter)
-        steps.append(infer(ctx, state.raw, env))
+        steps.append(ctx.infer(state.raw, env))
         inner += drain(ctx)
     if not sound or any(isinstance(s, Unknown) for s in steps):
         return None

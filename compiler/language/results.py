@@ -7,12 +7,11 @@ from typing import Any
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.context import Context, Env, Unknown
+from vspec.compiler.language.entries import entries
 from vspec.compiler.language.expr import Affine, Element, Expr
 from vspec.compiler.language.heads import declare, parse_head
-from vspec.compiler.language.infer import infer
 from vspec.compiler.language.parse import parse_expression
 from vspec.compiler.language.raw import Raw, RawOp
-from vspec.compiler.language.sections import entries
 from vspec.compiler.language.spec import Claim, Definition, Output
 from vspec.compiler.language.types import a_dtype
 from vspec.compiler.source.document import Mapping, Scalar, Sequence, Value, plain
@@ -69,7 +68,7 @@ class Outputs:
         ctx, symbol = self.ctx, self.ctx.outputs[name]
         self.busy.add(name)
         env = Env(subject=f"'{name}'", scope={x: x for x in symbol.letters}, results="last")
-        body = infer(ctx, raw, env)
+        body = ctx.infer(raw, env)
         self.busy.discard(name)
         if isinstance(body, Unknown):
             return None
@@ -213,7 +212,7 @@ def _that(
     raw = parse_expression(node, ctx.sink)
     if raw is None:
         return None
-    body = infer(ctx, raw, Env(subject=f"the claim '{name}'", results="first"))
+    body = ctx.infer(raw, Env(subject=f"the claim '{name}'", results="first"))
     if isinstance(body, Unknown):
         return None
     if body.dtype != "boolean":
@@ -255,7 +254,7 @@ def _identity(
         )
         return None
     env = Env(subject=f"the claim '{name}'", open=True, results="first")
-    sides: list[Expr] = [infer(ctx, side, env) for side in raw.args]
+    sides: list[Expr] = [ctx.infer(side, env) for side in raw.args]
     if any(isinstance(s, Unknown) for s in sides):
         return None
     return Claim(name, _one_line(node), None, sides[0], sides[1], float(bound), reported, smoke, span)

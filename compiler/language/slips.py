@@ -36,8 +36,12 @@ _CHARACTERS: dict[str, tuple[str, str]] = {
     "≠": ("'≠' is not an operator of the language", "write !="),
 }
 
-_GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lam mu nu xi omicron pi rho sigma_ sigma tau upsilon phi chi psi omega"
+_GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lam mu "
+    "nu xi omicron pi rho sigma_ sigma tau upsilon phi chi psi omega"
+)
 _PAIRS = {")": "(", "]": "[", "}": "{"}
+_CLOSING = {opening: closing for closing, opening in _PAIRS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +90,7 @@ def check_characters(text: str, depth: int) -> Slip | None:
                     f"'{opened}' is closed by '{char}'",
                     where,
                     at + 1,
-                    help=f"close '{opened}' with '{ {v: k for k, v in _PAIRS.items()}[opened] }' first".replace(
-                        "' ", "'"
-                    ).replace(" '", " '"),
+                    help=f"close it with '{_CLOSING[opened]}' first",
                 )
     if open_:
         opened, where = open_[-1]

@@ -20,7 +20,7 @@ class Dim:
 
     name: str
     letters: tuple[str, ...]
-    size: int | None | Expr
+    size: int | Expr | None
     span: Span
 
 
@@ -111,6 +111,7 @@ class Recurrence:
     """Coupled states that advance together over `letter`, with the definitions that are part of the step (in order).
 
     Inside `step` and `inner`, a state or inner definition is read at `[t]` only; steps run t = 0 .. size(t) - 2.
+    Inner definitions with the recurrence letter may be read from outside, too, at any time.
     """
 
     letter: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.context import Context, Env, Unknown
@@ -10,8 +10,6 @@ from vspec.compiler.language.dims import UNKNOWN, Slot
 from vspec.compiler.language.expr import Affine, At, Expr, Gather, IndexValue, Number, Subscript
 from vspec.compiler.language.raw import Raw, RawName, RawNumber, RawOp, RawSlice
 from vspec.compiler.language.types import pointwise
-
-Infer = Callable[[Context, Raw, Env], Expr]
 
 
 def letter_of(ctx: Context, raw: Raw, env: Env) -> str | None:
@@ -75,10 +73,9 @@ def use_letter(ctx: Context, name: str, span: Span, env: Env, *, help: str = "",
 class Subscripting:
     """Reads the subscripts of one element, axis by axis, handing out the slices in order."""
 
-    def __init__(self, ctx: Context, env: Env, infer: Infer, shown: str) -> None:
+    def __init__(self, ctx: Context, env: Env, shown: str) -> None:
         self.ctx = ctx
         self.env = env
-        self.infer = infer
         self.shown = shown
         self.slots: Iterator[Slot] = iter(env.slices or ())
         self.taken = 0
@@ -108,7 +105,7 @@ class Subscripting:
                 help=ctx.near(raw.name, ctx.dims.letters) or _letters(ctx, dim),
             )
             return None
-        index = self.infer(ctx, raw, env.taking(None))
+        index = ctx.infer(raw, env.taking(None))
         if index.dtype != "integer" and not isinstance(index, Unknown):
             ctx.error(
                 "VS0218",
@@ -200,11 +197,11 @@ class Subscripting:
         return ""
 
 
-def value_of(ctx: Context, raw: Raw, env: Env, infer: Infer) -> Expr | None:
+def value_of(ctx: Context, raw: Raw, env: Env) -> Expr | None:
     """A subscript of `delta` as an integer value: letters stand for their own value there."""
     form = affine(ctx, raw, env)
     if form is None:
-        found = infer(ctx, raw, env.taking(None))
+        found = ctx.infer(raw, env.taking(None))
         if found.dtype != "integer" and not isinstance(found, Unknown):
             ctx.error("VS0218", "delta compares integers", raw.span, env, label="not an integer")
             return None

@@ -1,0 +1,209 @@
+"""The sections whose values come from outside: constants and data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.diagnostics.suggest import did_you_mean
+from vspec.compiler.language.calls import parse_call
+from vspec.compiler.language.context import Context
+from vspec.compiler.language.entries import entries
+from vspec.compiler.language.heads import declare, parse_head
+from vspec.compiler.language.literals import literal
+from vspec.compiler.language.spec import Constant, Data, Draw, Source
+from vspec.compiler.source.document import Mapping as Node
+from vspec.compiler.source.document import Scalar, Sequence, Value
+
+LAWS: Mapping[str, tuple[str, ...]] = {
+    "uniform": ("low", "high"),
+    "normal": ("mean", "scale"),
+    "bernoulli": ("p",),
+    "exponential": ("scale",),
+    "poisson": ("rate",),
+    "integers": ("low", "high"),
+}
+_LAW_DEFAULTS: Mapping[str, tuple[float, ...]] = {"uniform": (0.0, 1.0), "normal": (0.0, 1.0), "exponential": (1.0,)}
+
+
+def read_constants(
+    ctx: Context, node: Value | None, overrides: Mapping[str, Any]
+) -> tuple[dict[str, Constant], set[str]]:
+    """The constants with their overrides; the names among `overrides` that were constants."""
+    found: dict[str, Constant] = {}
+    used: set[str] = set()
+    for key, value in entries(node):
+        head = parse_head(ctx, key)
+        symbol = declare(ctx, head, "constant") if head is not None else None
+        if symbol is None:
+            continue
+        if symbol.name in overrides:
+            used.add(symbol.name)
+        result = literal(ctx, symbol, value, "constant")
+        if result is not None and symbol.name in overrides:
+            result = _overridden(ctx, symbol.name, overrides[symbol.name], result, key.span)
+        if result is None:
+            continue
+        data, dtype = result
+        symbol.dtype = dtype
+        found[symbol.name] = Constant(symbol.name, symbol.letters, dtype, data, key.span)
+    return found, used
+
+
+def _overridden(ctx: Context, name: str, value: Any, old: tuple[Any, Any], span: Span) -> tuple[Any, Any] | None:
+    if isinstance(old[0], tuple) or isinstance(value, list | tuple):
+        ctx.planned("VS0329", "overriding an array", span) if isinstance(old[0], tuple) else ctx.error(
+            "VS0329", f"the constant '{name}' is one number, but the override is an array", span
+        )
+        return None
+    if isinstance(value, bool) != isinstance(old[0], bool) or not isinstance(value, int | float | bool):
+        ctx.error("VS0329", f"the constant '{name}' cannot be set to {value!r}", span, label=f"it is {old[0]!r} here")
+        return None
+    if isinstance(value, bool):
+        return value, "boolean"
+    if old[1] == "real" or isinstance(value, float):
+        return float(value), "real"
+    return value, "integer"
+
+
+@dataclass(slots=True)
+class _Entry:
+    """The options of one data entry or param."""
+
+    node: Node
+
+    def scalar(self, key: str) -> Scalar | None:
+        found = self.node.get(key)
+        return found if isinstance(found, Scalar) else None
+
+
+def read_data(ctx: Context, node: Value | None) -> dict[str, Data]:
+    """The data entries with their types and defaults."""
+    found: dict[str, Data] = {}
+    for key, value in entries(node):
+        head = parse_head(ctx, key)
+        symbol = declare(ctx, head, "data") if head is not None else None
+        if symbol is None:
+            continue
+        kind = value if isinstance(value, Scalar) else None
+        options = _Entry(value) if isinstance(value, Node) else None
+        if options is not None:
+            kind = options.scalar("type")
+        default: Any = None
+        if options is not None and options.scalar("draw") is not None:
+            default = _draw(ctx, options)
+        elif options is not None and options.scalar("source") is not None:
+            default = _source(ctx, options)
+        dtype: Any = "integer" if isinstance(default, Draw) and default.law in ("poisson", "integers") else "real"
+        if kind is not None:
+            if kind.text not in ("real", "integer", "boolean"):
+                ctx.error(
+                    "VS0326",
+                    f"'{kind.text}' is not a type of data",
+                    kind.span,
+                    help=did_you_mean(kind.text, ("real", "integer", "boolean")) or "types are real, integer, boolean",
+                )
+                continue
+            dtype = kind.text
+        symbol.dtype = dtype
+        values = _values(ctx, options.node.get("in")) if options is not None else None
+        if options is not None and (given := options.node.get("value")) is not None:
+            result = literal(ctx, symbol, given, "value", dtype)
+            default = result[0] if result is not None else None
+        found[symbol.name] = Data(symbol.name, symbol.letters, dtype, default, values, key.span)
+    return found
+
+
+def _values(ctx: Context, node: Value | None) -> tuple[float, ...] | None:
+    if node is None:
+        return None
+    items = list(node) if isinstance(node, Sequence) else [node]
+    found: list[float] = []
+    for item in items:
+        if not isinstance(item, Scalar) or isinstance(item.value, bool) or not isinstance(item.value, int | float):
+            ctx.error("VS0326", "'in' lists the numbers that may occur", item.span, help="for example in: [-1, 1]")
+            return None
+        found.append(item.value)
+    return tuple(found)
+
+
+def _source(ctx: Context, options: _Entry) -> Source | None:
+    uri = options.scalar("source")
+    assert uri is not None
+    column, shuffle = options.scalar("column"), options.scalar("shuffle")
+    rows = options.node.get("rows")
+    span: tuple[int, int] | None = None
+    if rows is not None:
+        numbers = [i.value for i in rows if isinstance(i, Scalar)] if isinstance(rows, Sequence) else []
+        whole = [n for n in numbers if isinstance(n, int) and not isinstance(n, bool)]
+        if len(whole) != 2 or len(numbers) != 2 or not 0 <= whole[0] < whole[1]:
+            ctx.error(
+                "VS0326",
+                "'rows' is the first row and the one after the last",
+                rows.span,
+                help="for example rows: [0, 100]",
+            )
+            return None
+        span = (whole[0], whole[1])
+    seed = shuffle.value if shuffle is not None else None
+    if shuffle is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
+        ctx.error("VS0326", "'shuffle' is the seed of the permutation, a whole number", shuffle.span)
+        return None
+    return Source(uri.text, column.text if column is not None else None, span, seed if isinstance(seed, int) else None)
+
+
+def _draw(ctx: Context, options: _Entry) -> Draw | None:
+    node = options.scalar("draw")
+    assert node is not None
+    call = parse_call(ctx, node)
+    if call is None:
+        return None
+    if call.name not in LAWS:
+        ctx.error(
+            "VS0320",
+            f"data cannot be drawn from '{call.name}'",
+            call.name_span,
+            label="unknown law",
+            help=did_you_mean(call.name, LAWS) or f"the laws are {', '.join(LAWS)}",
+        )
+        return None
+    names = LAWS[call.name]
+    bound: dict[str, float] = {}
+    for position, (keyword, value, span) in enumerate(call.arguments):
+        name = keyword if keyword is not None else names[position] if position < len(names) else None
+        if name is None or name not in names or name in bound:
+            ctx.error(
+                "VS0320",
+                f"'{call.name}' takes {', '.join(names)}",
+                span,
+                label="one argument too many" if name is None else "",
+            )
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            ctx.error(
+                "VS0320",
+                f"'{name}' of '{call.name}' is a number",
+                span,
+                label="data is drawn before anything else is known",
+            )
+            return None
+        bound[name] = value
+    defaults = dict(zip(names, _LAW_DEFAULTS.get(call.name, ())))
+    missing = [n for n in names if n not in bound and n not in defaults]
+    if missing:
+        ctx.error(
+            "VS0320", f"'{call.name}' lacks '{missing[0]}'", call.span, help=f"write {call.name}({', '.join(names)})"
+        )
+        return None
+    numbers = {**defaults, **bound}
+    if call.name == "bernoulli" and not 0 <= numbers["p"] <= 1:
+        ctx.error("VS0320", "the probability of 'bernoulli' lies between 0 and 1", call.span)
+        return None
+    seed = options.scalar("seed")
+    value = seed.value if seed is not None else None
+    if seed is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        ctx.error("VS0326", "'seed' is a whole number, at least 0", seed.span)
+        return None
+    return Draw(call.name, tuple(numbers[n] for n in names), value if isinstance(value, int) else None)

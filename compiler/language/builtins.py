@@ -1,0 +1,307 @@
+"""Calls in expressions: built-in functions, reductions, maps along an axis, delta, index and size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vspec.compiler.language import inline
+from vspec.compiler.language.context import Context, Env, Unknown
+from vspec.compiler.language.derivatives import derivative
+from vspec.compiler.language.expr import (
+    Along,
+    Delta,
+    Expr,
+    IndexValue,
+    Reduction,
+    SizeOf,
+    Stop,
+)
+from vspec.compiler.language.linalg import linalg
+from vspec.compiler.language.lookup import arity, lookup
+from vspec.compiler.language.operators import (
+    ALONG,
+    FUNCTIONS,
+    LINALG,
+    PLANNED,
+    REDUCTIONS,
+    STRUCTURAL,
+    Operator,
+)
+from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice
+from vspec.compiler.language.subscripts import letter_of, use_letter, value_of
+from vspec.compiler.language.types import a_dtype, as_real, pointwise, unknown
+
+
+def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
+    name = raw.name
+    if name in ctx.functions and name not in env.formals:
+        if raw.bound is not None:
+            return ctx.error(
+                "VS0216", f"'{name}' is a function and binds no index", raw.span, env, help=f"write {name}(...)"
+            )
+        return inline.call(ctx, ctx.functions[name], raw, env)
+    if raw.bound is not None:
+        if name in ("argmin", "argmax") and any(not isinstance(b, RawName) for b in raw.bound):
+            return ctx.planned("VS0407", f"implicit quantities ('{name}' over an unknown)", raw.span, env)
+        if name in REDUCTIONS and not raw.keywords:
+            return _reduction(ctx, raw, raw.bound, env)
+        if name in ALONG and not raw.keywords:
+            return _along(ctx, raw, raw.bound, env)
+    if name in PLANNED:
+        code, what = PLANNED[name]
+        return ctx.planned(code, f"{what} ('{name}')", raw.name_span, env)
+    if raw.keywords:
+        keyword, span = raw.keywords[0]
+        if name in ("argmin", "argmax"):
+            return ctx.planned("VS0407", f"implicit quantities ('{name}' with options)", raw.span, env)
+        known = name in FUNCTIONS or name in REDUCTIONS or name in ALONG or name in LINALG or name in STRUCTURAL
+        if known:
+            return ctx.error(
+                "VS0215",
+                f"'{name}' takes no keyword '{keyword}'",
+                span,
+                env,
+                help="to compare, write ==; arguments go by position",
+            )
+    if name in FUNCTIONS and raw.bound is None:
+        return _function(ctx, raw, FUNCTIONS[name], env)
+    if name in REDUCTIONS or name in ALONG:
+        example = f"{name}[i](...)"
+        what = "the index it ranges over" if raw.bound is None else "one argument"
+        return ctx.error(
+            "VS0216", f"'{name}' needs {what}", raw.name_span, env, label="no index here", help=f"write {example}"
+        )
+    if raw.bound is not None and (name in FUNCTIONS or name in LINALG or name in STRUCTURAL):
+        return ctx.error("VS0216", f"'{name}' binds no index", raw.span, env, help=f"write {name}(...)")
+    if name in LINALG:
+        return linalg(ctx, raw, env)
+    if name in STRUCTURAL:
+        return _structural(ctx, raw, env)
+    symbol = lookup(ctx, name, env)
+    if symbol is not None or name in env.formals or name in ctx.dims.letters:
+        rank = len(symbol.dims) if symbol is not None else 0
+        help = (
+            f"subscripts stand in brackets: {symbol.shown}" if symbol is not None and rank else "to multiply, write *"
+        )
+        return ctx.error(
+            "VS0217", f"'{name}' is not a function", raw.name_span, env, label="called like one", help=help
+        )
+    if name in ctx.opaque:
+        return Unknown(span=raw.span)
+    builtin = (*FUNCTIONS, *REDUCTIONS, *ALONG, *LINALG, *STRUCTURAL)
+    return ctx.error(
+        "VS0214", f"unknown function '{name}'", raw.name_span, env, label="not declared", help=ctx.near(name, builtin)
+    )
+
+
+def _no_subscripts(ctx: Context, raw: RawCall, env: Env) -> bool:
+    if raw.subscripts is None:
+        return True
+    ctx.error("VS0206", f"the result of '{raw.name}' is one value and has no subscripts", raw.span, env)
+    return False
+
+
+def _function(ctx: Context, raw: RawCall, op: Operator, env: Env) -> Expr:
+    count = len(raw.args)
+    if count < op.least or (op.most is not None and count > op.most):
+        if raw.name in ("max", "min") and count == 1:
+            return ctx.error(
+                "VS0216",
+                f"'{raw.name}' of one value needs the index it ranges over",
+                raw.name_span,
+                env,
+                help=f"write {raw.name}[i](...), or {raw.name}(a, b) for the {'greater' if raw.name == 'max' else 'less'} of two",
+            )
+        want = f"{op.least}" if op.most == op.least else f"at least {op.least}"
+        return arity(ctx, raw, want, op.least, op.doc, env)
+    if not _no_subscripts(ctx, raw, env):
+        return Unknown(span=raw.span)
+    args = tuple(ctx.infer(a, env) for a in raw.args)
+    if op.most is None:
+        # More than two: pairwise, so that every later stage knows two arguments only.
+        result = args[0]
+        for arg in args[1:]:
+            result = pointwise(ctx, op.name, (result, arg), raw.span, env)
+        return result
+    return pointwise(ctx, op.name, args, raw.span, env)
+
+
+def bind(ctx: Context, bound: tuple[Raw, ...], what: str, env: Env) -> tuple[dict[str, str], Env] | None:
+    """The bound indices with the letters they get, and the place inside; None after a mistake."""
+    names: dict[str, str] = {}
+    # An index of the left side may be bound again, as papers do in x[n] - mean[n](x[n]); inside, it is the inner one.
+    used = env.avoid | {letter for source, letter in env.scope.items() if source != letter}
+    if env.step is not None:
+        used |= {env.step.letter}
+    sound = True
+    for raw in bound:
+        letter = letter_of(ctx, raw, env)
+        if letter is None:
+            sound = False
+            _not_a_letter(ctx, raw, what, env)
+        elif letter in names or letter in env.bound:
+            sound = False
+            where = "twice here" if letter in names else "bound outside of it already"
+            ctx.error(
+                "VS0209",
+                f"'{what}' binds the index '{letter}', which is {where}",
+                raw.span,
+                env,
+                label="bound again",
+                help=_another(ctx, letter, env),
+            )
+        else:
+            names[letter] = letter if letter not in used else ctx.dims.fresh(ctx.dims.dim_of(letter))
+            used |= {names[letter]}
+    if not sound:
+        return None
+    return names, replace(env, scope={**env.scope, **names}, bound=env.bound | names.keys())
+
+
+def _another(ctx: Context, letter: str, env: Env) -> str:
+    dim = ctx.dims.dims.get(ctx.dims.dim_of(letter))
+    free = [x for x in dim.letters if x not in env.scope] if dim is not None else []
+    if free:
+        return f"use '{free[0]}', which ranges over the same dim"
+    return f"give the dim a second letter: '{letter}, {letter}2: ...' under 'dims'"
+
+
+def _not_a_letter(ctx: Context, raw: Raw, what: str, env: Env) -> None:
+    if isinstance(raw, RawName):
+        known = ctx.symbols.get(raw.name)
+        message = f"'{what}' binds an index, but '{raw.name}' is {'a ' + known.kind if known else 'not one'}"
+        code = "VS0216" if known else "VS0202"
+        ctx.error(
+            code, message, raw.span, env, label="no dim has this letter", help=ctx.near(raw.name, ctx.dims.letters)
+        )
+        return
+    help = "unknowns and whole axes are bound by other functions" if not isinstance(raw, RawSlice) else "write an index"
+    ctx.error("VS0216", f"'{what}' binds plain indices", raw.span, env, label="not an index", help=help)
+
+
+def _reduction(ctx: Context, raw: RawCall, bound: tuple[Raw, ...], env: Env) -> Expr:
+    op = REDUCTIONS[raw.name]
+    if not _no_subscripts(ctx, raw, env):
+        return Unknown(span=raw.span)
+    if len(raw.args) != 1:
+        return arity(ctx, raw, "1", 1, op.doc, env)
+    if not op.several and len(bound) > 1:
+        return ctx.error("VS0216", f"'{raw.name}' binds one index", raw.span, env, label=f"{len(bound)} given")
+    inside = bind(ctx, bound, raw.name, env)
+    if inside is None:
+        return Unknown(span=raw.span)
+    names, place = inside
+    body = ctx.infer(raw.args[0], place)
+    letters = tuple(names.values())
+    axes = tuple(x for x in body.axes if x not in letters)
+    if isinstance(body, Unknown) and not body.exact:
+        return Unknown(span=raw.span, axes=axes)
+    for source, letter in names.items():
+        if letter not in body.axes and env.site is None:
+            at = next(b.span for b in bound if isinstance(b, RawName) and b.name == source)
+            ctx.error(
+                "VS0210",
+                f"'{raw.name}' binds the index '{source}', but what it ranges over does not depend on it",
+                at,
+                env,
+                label="not used inside",
+                help=f"drop it, or multiply by size({source}) if that is meant" if raw.name == "sum" else "drop it",
+            )
+            return Unknown(span=raw.span)
+    if isinstance(body, Unknown):
+        return Unknown(span=raw.span, axes=axes, exact=True)
+    if op.takes == "boolean":
+        if body.dtype != "boolean":
+            return ctx.error(
+                "VS0301",
+                f"'{raw.name}' needs a condition, but this is {a_dtype(body.dtype)}",
+                body.span,
+                env,
+                label=a_dtype(body.dtype),
+                help="compare it with something, for example x != 0",
+            )
+    elif op.takes == "real" or body.dtype == "boolean":
+        body = as_real(body)
+    dtype = body.dtype if op.gives == "same" else op.gives
+    return Reduction(span=raw.span, axes=axes, dtype=dtype, op=raw.name, letters=letters, body=body)
+
+
+def _along(ctx: Context, raw: RawCall, bound: tuple[Raw, ...], env: Env) -> Expr:
+    op = ALONG[raw.name]
+    if not _no_subscripts(ctx, raw, env):
+        return Unknown(span=raw.span)
+    if len(raw.args) != 1:
+        return arity(ctx, raw, "1", 1, op.doc, env)
+    if len(bound) != 1 or letter_of(ctx, bound[0], env) is None:
+        return ctx.error(
+            "VS0216", f"'{raw.name}' goes along one index", raw.span, env, help=f"write {raw.name}[i](...)"
+        )
+    source = bound[0]
+    assert isinstance(source, RawName)
+    letter = use_letter(
+        ctx, source.name, source.span, env, help=f"'{raw.name}' keeps its index, which must be bound outside"
+    )
+    if letter is None:
+        return Unknown(span=raw.span)
+    body = ctx.infer(raw.args[0], env)
+    lost = unknown((body,), raw.span)
+    if letter not in body.axes and (lost is None or lost.exact) and env.site is None:
+        return ctx.error(
+            "VS0210",
+            f"'{raw.name}' goes along '{source.name}', but its argument does not depend on it",
+            source.span,
+            env,
+        )
+    if lost is not None:
+        return lost
+    body = as_real(body)
+    return Along(span=raw.span, axes=body.axes, dtype="real", op=raw.name, letter=letter, body=body)
+
+
+def delta(ctx: Context, raw: RawElement, env: Env) -> Expr:
+    if len(raw.subscripts) != 2:
+        return ctx.error(
+            "VS0215",
+            f"delta takes two indices, but {len(raw.subscripts)} given",
+            raw.span,
+            env,
+            help="write delta[i, j]",
+        )
+    found = [value_of(ctx, s, env) for s in raw.subscripts]
+    if found[0] is None or found[1] is None:
+        return Unknown(span=raw.span)
+    lost = unknown((found[0], found[1]), raw.span)
+    if lost is not None:
+        return lost
+    axes = tuple(dict.fromkeys((*found[0].axes, *found[1].axes)))
+    return Delta(span=raw.span, axes=axes, dtype="real", left=found[0], right=found[1])
+
+
+def _structural(ctx: Context, raw: RawCall, env: Env) -> Expr:
+    name, span = raw.name, raw.span
+    doc = STRUCTURAL[name]
+    if name == "delta":
+        return ctx.error("VS0215", "delta takes its indices in brackets", span, env, help="write delta[i, j]")
+    if name != "d" and len(raw.args) != 1:
+        return arity(ctx, raw, "1", 1, doc, env)
+    if not _no_subscripts(ctx, raw, env):
+        return Unknown(span=span)
+    if name == "d":
+        return derivative(ctx, raw, env)
+    if name == "stop":
+        body = ctx.infer(raw.args[0], env)
+        lost = unknown((body,), span)
+        return lost or Stop(span=span, axes=body.axes, dtype=body.dtype, body=body)
+    if name == "coord":
+        return ctx.planned("VS0409", "dims with coordinates ('coord')", raw.name_span, env)
+    letter = letter_of(ctx, raw.args[0], env)
+    if letter is None:
+        what = f"'{name}' takes an index"
+        near = ctx.near(raw.args[0].name, ctx.dims.letters) if isinstance(raw.args[0], RawName) else ""
+        return ctx.error("VS0216", what, raw.args[0].span, env, label="not an index", help=near or doc)
+    if name == "size":
+        return SizeOf(span=span, dtype="integer", letter=letter)
+    used = use_letter(ctx, letter, raw.args[0].span, env)
+    if used is None:
+        return Unknown(span=span)
+    return IndexValue(span=span, axes=(used,), dtype="integer", letter=used)

@@ -1,0 +1,104 @@
+"""`d(e, x[i], ...)`: what a derivative may be of, and with respect to what."""
+
+from __future__ import annotations
+
+from vspec.compiler.language.context import Context, Env, Unknown
+from vspec.compiler.language.expr import (
+    Derivative,
+    Element,
+    Expr,
+    Gather,
+    Number,
+)
+from vspec.compiler.language.lookup import arity
+from vspec.compiler.language.operators import (
+    STRUCTURAL,
+)
+from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice
+from vspec.compiler.language.types import a_dtype
+
+
+def derivative(ctx: Context, raw: RawCall, env: Env) -> Expr:
+    if len(raw.args) < 2:
+        return arity(ctx, raw, "at least 2", 2, STRUCTURAL["d"], env)
+    body = ctx.infer(raw.args[0], env)
+    wrt = [_wrt(ctx, a, env) for a in raw.args[1:]]
+    axes = tuple(dict.fromkeys((*body.axes, *(x for w in wrt if w is not None for x in w.axes))))
+    if isinstance(body, Unknown) or any(not isinstance(w, Element) for w in wrt):
+        exact = (not isinstance(body, Unknown) or body.exact) and all(
+            w is not None and (not isinstance(w, Unknown) or w.exact) for w in wrt
+        )
+        return Unknown(span=raw.span, axes=axes, exact=exact)
+    if body.dtype != "real" and not isinstance(body, Number):
+        return ctx.error(
+            "VS0304",
+            f"only a real has a derivative, and this is {a_dtype(body.dtype)}",
+            body.span,
+            env,
+            label=a_dtype(body.dtype),
+        )
+    elements = tuple(w for w in wrt if isinstance(w, Element))
+    return Derivative(span=raw.span, axes=axes, dtype="real", body=body, wrt=elements)
+
+
+def _wrt(ctx: Context, raw: Raw, env: Env) -> Expr | None:
+    """What a derivative is taken with respect to: an element (or Unknown, or None after a mistake)."""
+    if not isinstance(raw, RawName | RawElement):
+        ctx.error(
+            "VS0224",
+            "a derivative is with respect to an element of a named quantity",
+            raw.span,
+            env,
+            label="not an element",
+            help="give the expression a name under 'define' and use that name in both places",
+        )
+        return None
+    if isinstance(raw, RawElement) and any(isinstance(s, RawSlice) for s in raw.subscripts) and env.slices is None:
+        ctx.error(
+            "VS0224",
+            "a derivative is with respect to an element, not a whole axis",
+            raw.span,
+            env,
+            help=f"write an index: d(e, {raw.name}[i])",
+        )
+        return None
+    found = ctx.infer(raw, env)
+    if isinstance(found, Unknown):
+        return found
+    name = raw.name
+    if not isinstance(found, Element):
+        ctx.error(
+            "VS0224", f"no derivative with respect to '{name}' can be taken", raw.span, env, label="not an element"
+        )
+        return None
+    symbol = ctx.symbols.get(found.name)
+    if symbol is not None and symbol.kind == "objective":
+        ctx.error(
+            "VS0224",
+            f"no derivative with respect to the objective '{name}' can be taken",
+            raw.span,
+            env,
+            help="give the value a name under 'define' and use it in the objective",
+        )
+        return None
+    if found.dtype != "real":
+        where = "write its value with a point, like 2.0" if symbol is not None and symbol.kind == "constant" else ""
+        ctx.error(
+            "VS0304",
+            f"only with respect to a real can a derivative be taken, and '{name}' is {a_dtype(found.dtype)}",
+            raw.span,
+            env,
+            label=a_dtype(found.dtype),
+            help=where,
+        )
+        return None
+    if any(isinstance(s, Gather) for s in found.subscripts):
+        ctx.error(
+            "VS0224",
+            "a derivative is with respect to an element at an index, not at a position that is looked up",
+            raw.span,
+            env,
+            label="a gather",
+        )
+        return None
+    return found

@@ -1,0 +1,80 @@
+"""Functions of whole axes: `solve(A[:, :], b[:])[i]` and its like."""
+
+from __future__ import annotations
+
+from vspec.compiler.language.context import Context, Env, Unknown
+from vspec.compiler.language.dims import UNKNOWN, Slot
+from vspec.compiler.language.expr import (
+    Block,
+    Expr,
+    Linalg,
+)
+from vspec.compiler.language.lookup import arity
+from vspec.compiler.language.operators import (
+    LINALG,
+)
+from vspec.compiler.language.raw import RawCall
+from vspec.compiler.language.subscripts import Subscripting
+from vspec.compiler.language.substitute import linalg_axes
+from vspec.compiler.language.types import as_real
+
+
+def linalg(ctx: Context, raw: RawCall, env: Env) -> Expr:
+    op = LINALG[raw.name]
+    if len(raw.args) != len(op.operands):
+        return arity(ctx, raw, str(len(op.operands)), len(op.operands), f"for example {op.example}", env)
+    sizes: dict[str, str] = {}
+    blocks: list[Block] = []
+    sound = True
+    for arg, names in zip(raw.args, op.operands):
+        slots = tuple(Slot() for _ in names)
+        body = ctx.infer(arg, env.taking(slots))
+        if isinstance(body, Unknown) and not body.exact:
+            sound = False
+            continue
+        if any(s.letter is None for s in slots):
+            sound = False
+            want = "one ':'" if len(names) == 1 else f"{len(names)} ':'"
+            ctx.error(
+                "VS0213",
+                f"'{raw.name}' takes whole axes here: {want} wanted",
+                arg.span,
+                env,
+                help=f"for example {op.example}",
+            )
+            continue
+        for name, slot in zip(names, slots):
+            if not ctx.dims.same(sizes.setdefault(name, slot.dim), slot.dim):
+                sound = False
+                ctx.error(
+                    "VS0213",
+                    f"'{raw.name}' needs axes of one size here, but they are over {ctx.dims.show(sizes[name])} "
+                    f"and {ctx.dims.show(slot.dim)}",
+                    slot.span or arg.span,
+                    env,
+                    label=f"over {ctx.dims.show(slot.dim)}",
+                    help=f"for example {op.example}",
+                )
+        core = tuple(s.letter for s in slots if s.letter is not None)
+        blocks.append(Block(as_real(body), core))
+    given = raw.subscripts or ()
+    if len(given) != len(op.result):
+        if not op.result:
+            return ctx.error("VS0206", f"'{raw.name}' gives one number and has no subscripts", raw.span, env)
+        plural = "s" if len(op.result) > 1 else ""
+        return ctx.error(
+            "VS0206",
+            f"the result of '{raw.name}' has {len(op.result)} subscript{plural}, but {len(given) or 'none'} given",
+            raw.span,
+            env,
+            help=f"for example {op.example}",
+        )
+    reader = Subscripting(ctx, env, f"the result of '{raw.name}'")
+    found = [reader.read(s, sizes.get(name, UNKNOWN)) for s, name in zip(given, op.result)]
+    if not sound or not reader.complete(raw.span) or any(s is None for s in found):
+        return Unknown(span=raw.span)
+    kept = tuple(s for s in found if s is not None)
+    axes = linalg_axes(tuple(blocks), kept)
+    if any(isinstance(b.body, Unknown) for b in blocks):
+        return Unknown(span=raw.span, axes=axes, exact=True)
+    return Linalg(span=raw.span, axes=axes, dtype="real", op=raw.name, blocks=tuple(blocks), subscripts=kept)
