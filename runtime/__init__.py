@@ -1,6 +1,7 @@
 """Runs emitted programs: loads, checks, binds data, executes the plan, judges the claims. Never imports the compiler.
 
-Importing this package (or `vspec.runtime.registry`) imports neither JAX nor NumPy; `load` and `run` do when first used.
+Importing this package (or `vspec.runtime.registry`) imports neither JAX nor NumPy; `load` and the others do when first
+used. `vspec.runtime.run` is the module with the function `run`.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ if TYPE_CHECKING:
     from vspec.runtime.claims import ClaimResult
     from vspec.runtime.errors import ArtifactError, DataError, NumericsError, RunError
     from vspec.runtime.program import Program, load
-    from vspec.runtime.runner import RunResult, run
+    from vspec.runtime.run import RunResult
 
 _HOME = {
     "load": "program",
     "Program": "program",
     "Bound": "bound",
-    "run": "runner",
-    "RunResult": "runner",
+    "RunResult": "run",
     "ClaimResult": "claims",
     "RunError": "errors",
     "ArtifactError": "errors",
@@ -38,7 +38,6 @@ __all__ = [
     "RunError",
     "RunResult",
     "load",
-    "run",
 ]
 
 

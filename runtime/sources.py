@@ -104,7 +104,11 @@ def _file(path: Path, column: str | None, what: str, name: str, axes: int) -> An
     if not path.is_file():
         beside = [p.name for p in path.parent.glob("*") if p.suffix in _FILES] if path.parent.is_dir() else []
         raise DataError("VS0503", f"{what} comes from '{path}', which does not exist", near(path.name, beside))
+    magic = {".npz": b"PK", ".npy": b"\x93NUMPY"}.get(path.suffix.lower(), b"")
     try:
+        with path.open("rb") as stream:
+            if stream.read(len(magic)) != magic:
+                raise DataError("VS0503", f"{what} comes from '{path.name}', which is not what its name says")
         return readers[path.suffix.lower()](path, column, what, name, axes)
     except (OSError, zipfile.BadZipFile, EOFError, UnicodeDecodeError, csv.Error) as e:
         raise DataError("VS0503", f"{what} comes from '{path.name}', which cannot be read: {e}") from None

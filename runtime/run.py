@@ -132,7 +132,7 @@ def run(
     clock.lap("outputs")
     claims = judge(program, solved, bound)
     clock.lap("claims")
-    arrays = {name: np.asarray(value) for name, value in jax.device_get(dict(solved)).items()}
+    arrays = {name: np.asarray(solved[name]) for name in program.manifest["params"] if name in solved}
     folder = None
     if out is not None:
         facts = _facts(program, bound, stages, claims, clock.parts)
