@@ -5,7 +5,7 @@ Letters become axis names, so that most references need no node of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -52,6 +52,7 @@ class Lowering:
         self.b = b
         self.letters = letters
         self.values: dict[str, Node] = {}
+        self.pending: dict[str, Callable[[], Node]] = {}
         self.finals: dict[str, tuple[Node, int]] = {}
         self.slices: dict[str, Slice] = {}
         self.bound: dict[str, Node] = {}
@@ -60,6 +61,12 @@ class Lowering:
     def axis(self, letter: str) -> Axis:
         """The axis of a letter."""
         return Axis(letter, self.letters[letter])
+
+    def get(self, name: str) -> Node:
+        """The value of a name; one that is still pending is lowered now."""
+        if name not in self.values:
+            self.values[name] = self.pending.pop(name)()
+        return self.values[name]
 
     @contextmanager
     def step(self, letter: str, index: Node) -> Iterator[None]:
@@ -198,7 +205,7 @@ class Lowering:
             if isinstance(subscripts[time], At) and subscripts[time] == At(-1):
                 del subscripts[time]
                 return self.subscript(final, subscripts)
-        return self.subscript(self.values[e.name], subscripts)
+        return self.subscript(self.get(e.name), subscripts)
 
     def subscript(self, x: Node, subscripts: list[Subscript]) -> Node:
         """x with one subscript per axis."""
@@ -253,7 +260,7 @@ class Lowering:
             x = current.node
             del subscripts[current.time]
         else:
-            x = self.values[wrt.name]
+            x = self.get(wrt.name)
         letters: list[Axis] = []
         after: list[tuple[str, Subscript]] = []
         for axis, s in zip(x.axes, subscripts, strict=True):

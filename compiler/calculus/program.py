@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 from vspec.compiler.calculus.derive import derivative, gradients
@@ -30,18 +31,18 @@ def lower_spec(spec: Spec, rules: Iterable[Rule] = ()) -> Graph:
             b.dims[name] = low.value(d.size)
     inputs = _inputs(spec, low)
     states = {s.name: s for r in spec.equations if isinstance(r, Recurrence) for s in r.states}
-    outside = [e for x in expressions(spec) for e in elements(x)]
-    reads, named = reads_of(outside, states), {e.name for e in outside}
+    reads = reads_of((e for x in expressions(spec) for e in elements(x)), states)
+    for name, objective in spec.objectives.items():
+        # A definition may read an objective (to differentiate it, say) and an objective reads definitions.
+        low.pending[name] = partial(low.value, objective.body, name, ())
     for equation in spec.equations:
         if isinstance(equation, Recurrence):
             lower_recurrence(low, equation, reads)
             for inner in equation.inner:
-                if inner.name not in low.values and inner.name in named:
-                    low.values[inner.name] = low.value(inner.body, inner.name, inner.letters)
+                # Read outside the loop, an inner definition is computed along the whole path.
+                low.pending.setdefault(inner.name, partial(low.value, inner.body, inner.name, inner.letters))
         else:
             low.values[equation.name] = low.value(equation.body, equation.name, equation.letters)
-    for name, objective in spec.objectives.items():
-        low.values[name] = low.value(objective.body, name, ())
     entries: dict[str, Entry] = {}
     if spec.params:
         entries["initial"] = _initial(spec, low)
@@ -79,7 +80,7 @@ def _objective_entries(spec: Spec, low: Lowering, stage: Stage, entries: dict[st
     (name,) = stage.names
     if f"{name}_gradient" in entries:
         return
-    b, value = low.b, low.values[name]
+    b, value = low.b, low.get(name)
     params = [spec.params[p] for p in stage.over]
     with b.at(Origin("", stage.span.line, stage.span.column, "gradient")):
         slopes = gradients(b, value, [low.values[p.name] for p in params])
@@ -134,10 +135,9 @@ def _block(low: Lowering, slope: Node, x: Node) -> Node:
 def _outputs(spec: Spec, low: Lowering, entries: dict[str, Entry]) -> None:
     results = []
     for name, out in spec.outputs.items():
-        known = low.values.get(name)
         node = low.value(out.body, name, out.letters)
-        # An output may carry the name of what it shows: the definition keeps the name.
-        low.values[name] = known if known is not None and name not in spec.outputs else node
+        # Claims may read an output by its name, unless that is the name of a definition, too.
+        low.values.setdefault(name, node)
         results.append(Result((name,), node))
     if results:
         entries["outputs"] = Entry("outputs", "outputs", tuple(results), doc="What the spec asks to see.")
