@@ -13,7 +13,7 @@ from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.bound import read_constants, read_data
 from vspec.compiler.language.context import Context
-from vspec.compiler.language.equations import Solved, check_equations, drain
+from vspec.compiler.language.equations import Solved, check_equations, drain, share_objectives
 from vspec.compiler.language.infer import infer
 from vspec.compiler.language.left import declare_equations
 from vspec.compiler.language.plan import read_plan
@@ -66,13 +66,13 @@ def _check(ctx: Context, document: Document, overrides: Mapping[str, Any]) -> Sp
     check_functions(ctx, calls)
     params = read_params(ctx, declared)
     solved = check_equations(ctx, system, calls)
-    # What an init needed under a name of its own comes first: it reads constants and data only.
     plan = read_plan(ctx, root.get("solve"), params, solved)
     results = Outputs(ctx, root.get("outputs"))
     outputs = results.read_all()
     claims = read_claims(ctx, root.get("claims"))
     outputs = {name: results.found[name] for name in outputs}
     solved.equations += drain(ctx)
+    share_objectives(solved)
     return _assemble(ctx, document, constants, data, params, solved, plan, outputs, claims)
 
 

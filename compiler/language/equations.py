@@ -77,7 +77,6 @@ def check_equations(ctx: Context, system: System, calls: dict[str, tuple[str, ..
             solved.equations += drain(ctx)
             if definition is not None:
                 solved.equations.append(definition)
-    _share_objectives(solved)
     return solved
 
 
@@ -112,7 +111,7 @@ def _check_objective(ctx: Context, equation: Equation, solved: Solved) -> None:
     solved.objectives[equation.name] = Objective(equation.name, as_real(body), equation.span)
 
 
-def _share_objectives(solved: Solved) -> None:
+def share_objectives(solved: Solved) -> None:
     """Make an objective that an equation reads a definition of its own, in the order of the others."""
     bodies: list[Expr] = []
     for e in solved.equations:
@@ -121,13 +120,13 @@ def _share_objectives(solved: Solved) -> None:
         else:
             bodies += [x for s in e.states for x in (s.init, s.step)] + [d.body for d in e.inner]
     bodies += [o.body for o in solved.objectives.values()]
-    read = {e.name for body in bodies for e in elements(body) if e.name in solved.objectives}
+    given = {e.name for e in solved.equations if isinstance(e, Definition)}
+    given |= {s.name for e in solved.equations if isinstance(e, Recurrence) for s in e.states}
+    read = {e.name for body in bodies for e in elements(body) if e.name in solved.objectives} - given
     if not read:
         return
     waiting = {name: solved.objectives[name] for name in solved.objectives if name in read}
     ordered: list[Definition | Recurrence] = []
-    given = {e.name for e in solved.equations if isinstance(e, Definition)}
-    given |= {s.name for e in solved.equations if isinstance(e, Recurrence) for s in e.states}
     done: set[str] = set()
 
     def place() -> None:
