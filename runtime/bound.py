@@ -13,13 +13,15 @@ from jax import Array
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["data", "constants", "prepared"],
-    meta_fields=["dims", "seed"],
+    meta_fields=["dims"],
+    drop_fields=["seed"],
 )
 @dataclass(frozen=True)
 class Bound:
     """Everything an entry needs besides the params.
 
-    A pytree: it passes through `jit`, `vmap` and `grad`. `dims` are static, so that arrays of other sizes compile anew.
+    A pytree: it passes through `jit`, `vmap` and `grad`. `dims` are static, so that arrays of other sizes compile anew;
+    `seed` is a fact of the run, not part of the tree.
     """
 
     data: Mapping[str, Array]

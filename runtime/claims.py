@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -57,7 +56,7 @@ def judge(program: Program, params: Mapping[str, Array], bound: Bound) -> tuple[
     entry = next((e.name for e in program.entries.values() if e.kind == "claims"), None)
     if entry is None:
         raise ArtifactError("VS0806", "the program has claims, but no entry that evaluates them")
-    evaluated = jax.jit(partial(program.call, entry))
+    evaluated = program.jitted(entry)
     here = jax.device_get(evaluated(dict(params), bound))
     elsewhere = []
     if params and any(c["kind"] == "identity" for c in declared.values()):

@@ -35,7 +35,7 @@ class Minimizer:
     Args:
         build: context → `Problem`; traced.
         method: the method.
-        context: what the problem closes over; passed as an argument so that XLA does not take it for constants.
+        context: what the problem closes over, for shapes; an argument, so that XLA does not take it for constants.
         point: a point, for shapes.
         limit: greatest number of steps; None is the method's own.
     """
@@ -43,7 +43,6 @@ class Minimizer:
     def __init__(
         self, build: Callable[[Any], Problem], method: Method, context: Any, point: Point, limit: int | None = None
     ) -> None:
-        self.context = context
         self.limit = method.limit if limit is None else limit
         self.chunk = max(method.chunk, min(1000, -(-self.limit // 100)))
 
@@ -64,15 +63,15 @@ class Minimizer:
         self._advance = jax.jit(advance).lower(context, state, jnp.zeros((), jnp.int32)).compile()
         self.compile_seconds = time.perf_counter() - started
 
-    def run(self, point: Point, report: Report = lambda *_: None) -> Solution:
+    def run(self, context: Any, point: Point, report: Report = lambda *_: None) -> Solution:
         """Minimise from a point; `report(steps, value, gradient)` is called at the start and after each chunk."""
         started = time.perf_counter()
-        state, summary = self._begin(self.context, point)
+        state, summary = self._begin(context, point)
         steps, status, value, gradient = _fetched(summary)
         report(steps, value, gradient)
         while status == RUNNING and steps < self.limit:
             until = min(steps + self.chunk, self.limit)
-            state, summary = self._advance(self.context, state, jnp.asarray(until, jnp.int32))
+            state, summary = self._advance(context, state, jnp.asarray(until, jnp.int32))
             steps, status, value, gradient = _fetched(summary)
             report(steps, value, gradient)
         bad = tuple(k for k, g in state.gradient.items() if not bool(jnp.isfinite(g).all()))

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from vspec.runtime.bound import Bound
-from vspec.runtime.data import Sizes, bind_constants, bind_data, convert, resolve_sizes
+from vspec.runtime.data import Sizes, bind_constants, bind_data, convert, numpy_dtype, resolve_sizes
 from vspec.runtime.errors import ArtifactError, DataError, near
 from vspec.runtime.objective import Objective, differentiable
 
@@ -70,6 +70,7 @@ class Program:
         manifest: the checked manifest.
         entries: name → `Entry`; also reaches entries whose name is that of a method.
         directory: the folder it was loaded from.
+        compiled: what has been compiled for this program, so that a second run need not.
     """
 
     def __init__(self, manifest: Mapping[str, Any], module: ModuleType, directory: Path | None = None) -> None:
@@ -79,6 +80,7 @@ class Program:
         self.entries: Mapping[str, Entry] = MappingProxyType(
             {name: _entry(name, entry, module) for name, entry in manifest["entries"].items()}
         )
+        self.compiled: dict[Any, Any] = {}
 
     @property
     def name(self) -> str:
@@ -142,13 +144,16 @@ class Program:
         bound = Bound(_device(bound_data), _device(bound_constants), {}, dims, seed)
         if "prepare" not in self.entries:
             return bound
-        prepared = jax.jit(lambda b: dict(self.call("prepare", {}, b)))(bound)
+        prepared = dict(self.jitted("prepare")({}, bound))
         return Bound(bound.data, bound.constants, prepared, dims, seed)
 
     def initial_params(self, bound: Bound, given: Mapping[str, Any] | None = None) -> dict[str, Array]:
         """The declared start of every param, in full shape, or what `given` has. Raises `DataError` VS0517."""
         entry = next((e for e in self.entries.values() if e.kind == "initial"), None)
-        start = dict(jax.jit(lambda b: dict(self.call(entry.name, {}, b)))(bound)) if entry else {}
+        start = dict(self.jitted(entry.name)({}, bound)) if entry else {}
+        for name, value in start.items():
+            declared = self.manifest["params"][name]
+            start[name] = jnp.asarray(value, numpy_dtype(declared["dtype"], self.precision))
         for name, value in (given or {}).items():
             if name not in self.manifest["params"]:
                 known = self.manifest["params"]
@@ -189,6 +194,13 @@ class Program:
             else:
                 raise ArtifactError("VS0806", f"entry '{entry}' needs the {a.role} '{a.name}', which is not there")
         return e.function(*arguments)
+
+    def jitted(self, entry: str) -> Callable[[Params, Bound], Any]:
+        """`call` of one entry as a compiled function of `(params, bound)`, kept for the next time."""
+        if entry not in self.compiled:
+            self.compiled[entry] = jax.jit(partial(self.call, entry))
+        compiled: Callable[[Params, Bound], Any] = self.compiled[entry]
+        return compiled
 
     def _size(self, argument: Argument, bound: Bound) -> int:
         sizes = bound.sizes

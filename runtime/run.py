@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -149,7 +148,7 @@ def evaluate_outputs(program: Program, params: Mapping[str, Any], bound: Bound) 
         if declared:
             raise ArtifactError("VS0806", "the program has outputs, but no entry that evaluates them")
         return {}
-    values = jax.device_get(jax.jit(partial(program.call, entry))(dict(params), bound))
+    values = jax.device_get(program.jitted(entry)(dict(params), bound))
     ordered = [*(name for name in declared if name in values), *(name for name in values if name not in declared)]
     return {name: np.asarray(values[name]) for name in ordered}
 

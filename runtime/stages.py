@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+import jax
 import numpy as np
 from jax import Array
 
@@ -86,10 +88,16 @@ def optimize(
     sign = -1.0 if stage["kind"] == "maximize" else 1.0
     fixed = {k: v for k, v in params.items() if k not in over}
 
+    context, point = (fixed, bound), space.inward(params)
+
     def build(context: tuple[Params, Bound]) -> Problem:
         return problem(objective, space, sign, *context)
 
-    minimizer = Minimizer(build, solver, (fixed, bound), space.inward(params), stage.get("steps"))
+    key = (json.dumps(stage, sort_keys=True), _signature((context, point)))
+    fresh = key not in program.compiled
+    if fresh:
+        program.compiled[key] = Minimizer(build, solver, context, point, stage.get("steps"))
+    minimizer: Minimizer = program.compiled[key]
     starts = stage.get("starts") or 1
     solutions: list[Solution] = []
     for k in range(starts):
@@ -98,7 +106,7 @@ def optimize(
         def report(step: int, value: float, gradient: float, k: int = k) -> None:
             emit(Event(index, stage["kind"], name, k, starts, step, minimizer.limit, sign * value, gradient))
 
-        solutions.append(minimizer.run(space.inward(begun), report))
+        solutions.append(minimizer.run(context, space.inward(begun), report))
     good = [s for s in solutions if s.reason != "diverged"]
     if not good:
         raise _diverged(objective, name, solutions[0], sign, line)
@@ -112,14 +120,20 @@ def optimize(
         value=sign * best.value,
         gradient=best.gradient,
         seconds=sum(s.seconds for s in solutions),
-        compile_seconds=minimizer.compile_seconds,
+        compile_seconds=minimizer.compile_seconds if fresh else 0.0,
         starts=tuple({"value": sign * s.value, "steps": s.steps, "reason": s.reason} for s in solutions),
     )
     return {**params, **space.outward(best.point)}, result
 
 
+def _signature(tree: Any) -> Any:
+    """What a compiled function depends on: the structure of its arguments, their shapes and types."""
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, tuple((x.shape, str(x.dtype)) for x in leaves)
+
+
 def problem(objective: Objective, space: Space, sign: float, fixed: Params, bound: Bound) -> Problem:
-    """The objective as a function of points of the space, to be minimised."""
+    """The objective as a function of points of the space, to be minimised; derivatives have the params' dtypes."""
 
     def params(point: Mapping[str, Array]) -> Params:
         return {**fixed, **space.outward(point)}
@@ -130,13 +144,13 @@ def problem(objective: Objective, space: Space, sign: float, fixed: Params, boun
     def value_and_gradient(point: Mapping[str, Array]) -> tuple[Array, Params]:
         at = params(point)
         v, g = objective.value_and_gradient(at, bound)
-        return sign * v, space.gradient(at, {k: sign * g[k] for k in space.domains})
+        return sign * v, space.gradient(at, {k: sign * g[k].astype(at[k].dtype) for k in space.domains})
 
     def newton(point: Mapping[str, Array]) -> tuple[Array, Params, dict[str, dict[str, Array]]]:
         at = params(point)
         v, g, h = objective.newton(at, bound)
-        gradient = {k: sign * g[k] for k in space.domains}
-        hessian = {p: {q: sign * h[p][q] for q in space.domains} for p in space.domains}
+        gradient = {k: sign * g[k].astype(at[k].dtype) for k in space.domains}
+        hessian = {p: {q: sign * h[p][q].astype(at[p].dtype) for q in space.domains} for p in space.domains}
         return sign * v, space.gradient(at, gradient), space.hessian(at, gradient, hessian)
 
     return Problem(value, value_and_gradient, newton)

@@ -25,7 +25,7 @@ def problem(f: Callable[[Point], Array]) -> Problem:
 
 
 def solve(f: Callable[[Point], Array], start: Point, name: str, limit: int | None = None, **keywords) -> Solution:
-    return Minimizer(lambda _: problem(f), method(name, keywords), (), start, limit).run(start)
+    return Minimizer(lambda _: problem(f), method(name, keywords), (), start, limit).run((), start)
 
 
 def rosenbrock(p: Point) -> Array:
@@ -189,5 +189,5 @@ def test_reports_come_after_each_chunk() -> None:
     start = {"x": jnp.array([1.0])}
     m = Minimizer(lambda _: problem(lambda p: jnp.sum(p["x"] ** 2)), method("adam", {}), (), start, 35)
     seen: list[int] = []
-    m.run(start, lambda steps, value, gradient: seen.append(steps))
+    m.run((), start, lambda steps, value, gradient: seen.append(steps))
     assert seen == [0, 10, 20, 30, 35]

@@ -40,7 +40,9 @@ def test_logistic_against_sklearn(logistic: Program) -> None:
     assert result.outputs["accuracy"] == pytest.approx(peer.score(X, y))
     assert result.holds
     assert "2 of 2 claims hold" in repr(result)
-    assert run(logistic, constants={"lam": 100.0}).stages[0].value > result.stages[0].value
+    stiff = run(logistic, constants={"lam": 100.0}, seed=1)
+    assert stiff.stages[0].value > result.stages[0].value
+    assert stiff.stages[0].compile_seconds == 0.0, "a second run compiles nothing"
 
 
 def test_maximised_positive_params_with_starts(scales: Program) -> None:
@@ -56,6 +58,21 @@ def test_maximised_positive_params_with_starts(scales: Program) -> None:
     assert stage.value > first["value"]
     again = execute(scales, scales.initial_params(result.bound), result.bound)[0]
     np.testing.assert_array_equal(again["scale"], result.params["scale"])
+
+
+def test_float32_beside_a_float64_program(seal) -> None:
+    """Another program has switched the process to 64 bits; this one keeps its own precision."""
+    jax.config.update("jax_enable_x64", True)
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest.update(precision="float32")
+        manifest["plan"][0].update(starts=2)
+        manifest["plan"][0]["method"]["arguments"].update(tol=1e-2)
+
+    result = run(load(seal("scales", change)))
+    assert result.bound.data["X"].dtype == jnp.float32
+    assert {v.dtype for v in result.params.values()} == {np.dtype("float32")}
+    assert result.stages[0].reason == "tolerance"
 
 
 def test_evaluate_only(recall: Program) -> None:
@@ -276,6 +293,6 @@ def test_newton_on_positive_params() -> None:
         return Problem(lambda u: f(space.outward(u)), lambda u: newton(u)[:2], newton)
 
     start = space.inward({"x": jnp.array([0.1, 50.0])})
-    s = Minimizer(build, method("newton", {"tol": 1e-10}), (), start).run(start)
+    s = Minimizer(build, method("newton", {"tol": 1e-10}), (), start).run((), start)
     assert s.reason == "tolerance"
     np.testing.assert_allclose(space.outward(s.point)["x"], 3.0, rtol=1e-9)
