@@ -193,6 +193,9 @@ def trace_block(value: str, lines: Lines, header: int) -> tuple[str, list[Place]
     body = [lines.line(n) for n in range(header + 1, len(lines))]
     first = next((text for text in body if text.strip(" ")), "")
     shown = next((text for text in value.split("\n") if text.strip(" ")), "")
+    if not shown:
+        # Nothing but blanks: there is no character to point at.
+        return value, [(header + 1, len(lines.line(header)) + 1)] * (len(value) + 1)
     indent = len(first) - len(first.lstrip(" ")) - (len(shown) - len(shown.lstrip(" ")))
     content: list[tuple[int, str]] = []
     for number, text in enumerate(body, header + 2):
@@ -205,17 +208,11 @@ def trace_block(value: str, lines: Lines, header: int) -> tuple[str, list[Place]
         content.pop()
         trailing += 1
     text, places = _join(content, indent + 1, folded=style == ">")
-    if content:
-        last, tail = content[-1][0], content[-1][1]
-        # The breaks after the last line, of which chomping keeps one, all, or none.
-        breaks = trailing + 1 if ends_in_newline else trailing
-        keep = breaks if "+" in flags else 0 if "-" in flags else min(breaks, 1)
-        text += "\n" * keep
-        places += [(last, indent + 1 + len(tail))] * (keep + 1)
-    else:
-        keep = len(value)
-        text, places = "\n" * keep, [(header + 1, len(lines.line(header)) + 1)] * (keep + 1)
-    return text, places
+    last, tail = content[-1]
+    # The breaks after the last line, of which chomping keeps one, all, or none.
+    breaks = trailing + 1 if ends_in_newline else trailing
+    keep = breaks if "+" in flags else 0 if "-" in flags else min(breaks, 1)
+    return text + "\n" * keep, places + [(last, indent + 1 + len(tail))] * (keep + 1)
 
 
 def _join(content: list[tuple[int, str]], column: int, folded: bool) -> tuple[str, list[Place]]:
@@ -239,6 +236,8 @@ def _join(content: list[tuple[int, str]], column: int, folded: bool) -> tuple[st
             # Leading blank lines have no break of a text before them.
             glue = "\n" * (blanks + 1)
         parts.append(glue)
-        places.extend(repeat((number, column + len(text)), len(glue)))
+        # A blank line may be shorter than the indentation.
+        end = column + len(text) if text else 1
+        places.extend(repeat((number, end), len(glue)))
         index = following
     return "".join(parts), places

@@ -103,7 +103,7 @@ def explain(error: yaml.YAMLError, lines: Lines, path: str) -> SpecError:
         return refuse("VS0109", "'?' followed by a blank starts a complex key, which a spec never has", finder.here(),
                       help="put the value between quotes if the '?' belongs to it")  # fmt: skip
     if "directive" in context or "document start" in problem:
-        return refuse("VS0109", "a spec has no YAML directives (lines that start with '%')", finder.here(start),
+        return refuse("VS0109", "a spec has no YAML directives (lines that start with '%')", finder.directive(),
                       help="remove the line")  # fmt: skip
     return refuse("VS0109", "this is not YAML", finder.here(), help="a value with unusual characters needs quotes")
 
@@ -125,6 +125,11 @@ class _Finder:
     def line_start(self, offset: int) -> int:
         """The offset of the first character on the line of `offset`."""
         return self.text.rfind("\n", 0, offset) + 1
+
+    def directive(self) -> Span:
+        """The first line that starts with '%'."""
+        found = re.search(r"^%.*", self.text, re.MULTILINE)
+        return self.here(found.start(), len(found.group())) if found else self.here()
 
     def tab(self) -> SpecError:
         """A tab in the indentation."""
@@ -191,13 +196,7 @@ class _Finder:
 
     def brackets(self, opening: str) -> SpecError:
         """`{P[i, j]: e}`, `{is: s[-1, p]}` or `{m: f(a=[x, y])}`."""
-        left = self.at
-        while left > self.start + 1 and self.text[left - 1] not in "{[,\n" and self.text[left - 2 : left] != ": ":
-            left -= 1
-        # A call that contains the bracket may have begun before a comma: f(x, a=[...]).
-        while self.text.count("(", left, self.at) < self.text.count(")", left, self.at) and left > self.start + 1:
-            left -= 1
-        left += len(self.text[left:]) - len(self.text[left:].lstrip())
+        left = self.piece()
         right = expression_end(self.text, left)
         expression = self.text[left:right].strip()
         is_key = self.text[right : right + 1] == ":"
@@ -207,6 +206,22 @@ class _Finder:
         what = "list" if self.text[self.at] == "[" else "mapping"
         label = f"YAML takes this as the start of a {what}"
         return refuse("VS0113", f"{thing} needs quotes inside {where}", self.here(), label, tip)
+
+    def piece(self) -> int:
+        """Where the key or value that holds the place of the error starts, the commas of calls passed over."""
+        left, depth, at = self.start + 1, 0, self.start + 1
+        while at < self.at:
+            char = self.text[at]
+            if char in PAIRS:
+                depth += 1
+            elif char in ")]}":
+                depth -= 1
+            elif char in "\"'" and at == left:
+                at = self.text.find(char, at + 1) % (len(self.text) + 1)
+            elif not depth and ((char in ", \n" and at == left) or char == "," or self.text[at : at + 2] == ": "):
+                left = at + 1
+            at += 1
+        return left
 
     def trailing(self) -> SpecError:
         """Text after a value that YAML took as finished: `[1, 2] + b`, `"x" + y`."""

@@ -100,8 +100,10 @@ class _Reader:
     def place(self, key: Scalar | None, value: Value) -> Span:
         """Where to point for a wrong value: at it if it is short, else at its key or at its first line."""
         span = value.span
-        empty = isinstance(value, Scalar) and not value.text
-        if key is not None and (empty or span.line != span.end_line):
+        bare = (
+            value.value is None and not value.text if isinstance(value, Scalar) else key and key.span.line != span.line
+        )
+        if key is not None and (bare or span.line != span.end_line):
             return key.span
         if span.line != span.end_line:
             return Span(span.file, span.line, span.column, span.line, len(self.line(span.line)) + 1)
