@@ -1,16 +1,457 @@
-"""The codes of the language stage: VS02xx names, axes, types; VS03xx functions, methods, solve; VS04xx reserved."""
+"""The codes of the language stage: VS02xx expressions, names, indices; VS03xx types, sections, solve; VS04xx not there yet.
+
+Those about the size of expressions stand in the range of limits, VS072x.
+"""
 
 from __future__ import annotations
 
 from vspec.compiler.diagnostics.code import Code
 
-LANGUAGE: tuple[Code, ...] = (
+NAMES: tuple[Code, ...] = (
+    Code(
+        "VS0201",
+        "unknown name",
+        "The name is neither a constant, data, a param, a definition nor an objective of this spec. Names are case "
+        "sensitive. Outputs can be read by other outputs and by claims only.",
+        "define:\n  y: alpah + 1\n",
+    ),
+    Code(
+        "VS0202",
+        "unknown index",
+        "A subscript names an index letter that no dim declares. Index letters are declared under 'dims', several "
+        "letters of one dim separated by commas: 'i, j: 64'.",
+        "define:\n  y[n]: x[m]\n",
+    ),
     Code(
         "VS0203",
         "an index is free on the right but not on the left",
         "Every index that is free on the right of a definition must be listed on its left, since the definition "
         "has one value for each of its values. Either add the index to the left, or bind it on the right with a "
-        "reduction such as sum[k](...). Often it is a misspelt index.",
+        "reduction such as sum[k](...). Often it is a misspelt index. Objectives and claims are single values, so that "
+        "all their indices must be bound.",
         "define:\n  margin[n]: y[n]*sum[i](X[n, i]*w[k])\n",
     ),
+    Code(
+        "VS0204",
+        "declared twice",
+        "Constants, data, params, functions, definitions and objectives share one space of names, and each name is "
+        "declared once. Outputs and claims have spaces of their own.",
+        "constants:\n  a: 1\nparams:\n  a: {init: 0}\n",
+    ),
+    Code(
+        "VS0205",
+        "a reserved name",
+        "Built-in functions, binders such as d and E, and the keywords of Python cannot be given another meaning: a "
+        "reader could not tell which one is meant. Papers that write d for a dimension need another letter here.",
+        "dims:\n  d: 10\n",
+    ),
+    Code(
+        "VS0206",
+        "wrong number of subscripts",
+        "An array is always written with all its subscripts, a scalar with none. Whole axes are written ':' and stand "
+        "only in arguments of functions that take them.",
+        "data:\n  X[n, i]: real\ndefine:\n  y[n]: X[n]\n",
+    ),
+    Code(
+        "VS0207",
+        "a subscript may leave its axis",
+        "The compiler proves for every subscript that it stays inside its axis for all values of its index. Positions "
+        "count from 0, and negative ones from the end. A shifted subscript such as x[s + 1] needs an index over a "
+        "smaller dim.",
+        "dims: {i: 5}\ndefine:\n  y[i]: x[i + 1]\n",
+    ),
+    Code(
+        "VS0208",
+        "an index of another dim",
+        "An axis is indexed by a letter of its own dim, or by one of a dim that is surely not larger. Dims whose sizes "
+        "are open until run can be compared only if one is declared through the other: 'm: n - 1'.",
+        "dims: {n: auto, m: auto}\ndata:\n  x[n]: real\ndefine:\n  y[m]: x[m]\n",
+    ),
+    Code(
+        "VS0209",
+        "an index is bound twice",
+        "Two reductions, one inside the other, bind the same letter, so that the inner one hides the outer one. Use a "
+        "second letter of the same dim. (An index of the left side may be bound again: x[n] - mean[n](x[n]).)",
+        "define:\n  y: sum[i](x[i]*sum[i](x[i]))\n",
+    ),
+    Code(
+        "VS0210",
+        "a bound index is not used",
+        "What the reduction ranges over does not depend on its index, so that it is a constant times the size, or a "
+        "mistake. If the product is meant, write it: size(i)*e.",
+        "define:\n  y[n]: sum[i](x[n])\n",
+    ),
+    Code(
+        "VS0211",
+        "an index is used as a value",
+        "Index letters stand in subscripts. The value of an index is index(i), from 0, the number of its values size(i).",
+        "define:\n  y[i]: 2*i\n",
+    ),
+    Code(
+        "VS0212",
+        "':' stands where no whole axis is taken",
+        "':' hands a whole axis to a function: logdet(K[:, :]), or a function of the spec that is declared with ':'. "
+        "Everywhere else an axis has an index.",
+        "define:\n  y: x[:]\n",
+    ),
+    Code(
+        "VS0213",
+        "the wrong whole axes",
+        "A function of whole axes takes a fixed number of them, and some must have the same size, as the two axes of a "
+        "matrix that is inverted.",
+        "define:\n  y: logdet(x[:])\n",
+    ),
+    Code(
+        "VS0214",
+        "unknown function",
+        "The name is neither built in nor declared under 'functions'.",
+        "define:\n  y: sigmiod(x)\n",
+    ),
+    Code(
+        "VS0215",
+        "wrong arguments",
+        "The function takes another number of arguments. Arguments go by position; there are no keywords in expressions.",
+        "define:\n  y: exp(1, 2)\n",
+    ),
+    Code(
+        "VS0216",
+        "a binder and its index",
+        "Reductions and maps along an axis name the index they range over in brackets: sum[i](x[i]), softmax[k](e). Plain "
+        "functions have no brackets.",
+        "define:\n  y: sum(x)\n",
+    ),
+    Code(
+        "VS0217",
+        "a function that is not called, or a call of what is no function",
+        "Functions are written with their arguments in parentheses, arrays with their subscripts in brackets.",
+        "data:\n  x[i]: real\ndefine:\n  y[i]: x(i)\n",
+    ),
+    Code(
+        "VS0218",
+        "a subscript is not an integer",
+        "A subscript is an index, a whole number, a shifted index such as t + 1, or an array of integers (a gather).",
+        "define:\n  y[n]: T[x[n]]\n",
+    ),
+    Code(
+        "VS0219",
+        "an index twice on the left",
+        "Each index on the left of an equation stands for one axis. For two axes over one dim declare two letters: "
+        "'i, j: 64'. The diagonal is taken on the right: W[i, i].",
+        "define:\n  W[i, i]: 1\n",
+    ),
+    Code(
+        "VS0220",
+        "a malformed left side",
+        "A left side is a name, a name with indices such as x[n, i], or under 'functions' a head such as f(a[:], t). "
+        "Names start with a letter and go on with letters, digits and underscores.",
+        "define:\n  2x: 1\n",
+    ),
+    Code(
+        "VS0221",
+        "the size of a dim",
+        "A size is a whole number of at least 1, 'auto' for a size that the data brings, or sums, differences, products "
+        "and whole quotients of other dims, by their letters: m: 2*n + 1.",
+        "dims:\n  n: 3\n  m: n - 4\n",
+    ),
+    Code(
+        "VS0222",
+        "a function calls itself",
+        "Functions are put in the place of their calls, so that recursion would never end. What repeats is a recurrence "
+        "under 'define'.",
+        "functions:\n  f(x): f(x - 1)\n",
+    ),
+    Code(
+        "VS0223",
+        "definitions in a circle",
+        "The definitions need each other's values. A quantity that evolves is a recurrence: s[0, ...] is its start and "
+        "s[t + 1, ...] its step. A quantity that is given by an equation is an implicit quantity.",
+        "define:\n  a: b + 1\n  b: 2*a\n",
+    ),
+    Code(
+        "VS0224",
+        "no derivative with respect to this",
+        "A derivative is taken with respect to an element of a constant, of data, of a param or of a definition, at "
+        "indices: d(e, x[i]). Give an expression a name under 'define' to differentiate by it.",
+        "define:\n  y: d(x**2, 2*x)\n",
+    ),
+    Code("VS0225", "an index letter twice", "Each index letter belongs to one dim.", "dims:\n  i: 3\n  j, i: 4\n"),
+    Code(
+        "VS0226",
+        "a name that is an index letter",
+        "Index letters and names are told apart by their spelling, so that no name can be the same as a letter.",
+        "dims: {n: 3}\nconstants: {n: 2}\n",
+    ),
 )
+
+SYNTAX: tuple[Code, ...] = (
+    Code(
+        "VS0230",
+        "an expression that cannot be read",
+        "Expressions have Python's syntax: + - * / ** and comparisons, 'and', 'or', 'not', a if c else b, calls and "
+        "subscripts.",
+        "define:\n  y: 1 +\n",
+    ),
+    Code(
+        "VS0231",
+        "not an operator",
+        "The character or word is not part of the expression language. Powers are written **, conditions with and, or, "
+        "not; names and signs are ASCII.",
+        "define:\n  y: x^2\n",
+    ),
+    Code(
+        "VS0232",
+        "'=' in an expression",
+        "An expression gives a value and assigns nothing. To compare, write ==.",
+        "claims:\n  zero: x = 0\n",
+    ),
+    Code(
+        "VS0233",
+        "brackets without their partner",
+        "Every ( and [ is closed by its own kind.",
+        "define:\n  y: exp((x)\n",
+    ),
+    Code("VS0234", "a missing sign", "Products are written with *: 2*x, (a + b)*(a - b).", "define:\n  y: 2x + 1\n"),
+    Code(
+        "VS0235",
+        "not part of the expression language",
+        "The text is valid Python but no formula. Expressions know numbers, names, elements, operators and calls, and "
+        "nothing else: no strings, lists, lambdas, attributes or assignments.",
+        "define:\n  y: '[x for x in y]'\n",
+    ),
+    Code(
+        "VS0236",
+        "misplaced subscripts",
+        "All subscripts of an element stand in one pair of brackets after its name: W[i, j].",
+        "define:\n  y[i, j]: W[i][j]\n",
+    ),
+    Code("VS0237", "an expression is missing", "Nothing stands where an expression is needed.", 'define:\n  y: ""\n'),
+)
+
+TYPES: tuple[Code, ...] = (
+    Code(
+        "VS0301",
+        "a condition is needed",
+        "'if', 'and', 'or', 'not', any and all take conditions. A number is no condition; compare it with something.",
+        "define:\n  y: 1 if x else 0\n",
+    ),
+    Code(
+        "VS0303",
+        "two types for one state",
+        "A recurrence keeps the type of its start.",
+        "define:\n  s[0]: x > 0\n  s[t + 1]: 2.0\n",
+    ),
+    Code(
+        "VS0304",
+        "a derivative of or by what is not real",
+        "Only reals have derivatives. A constant written 2 is an integer; 2.0 is a real.",
+        "constants: {a: 2}\ndefine:\n  y: d(a**2, a)\n",
+    ),
+    Code(
+        "VS0305",
+        "an objective that is not one number",
+        "An objective is a scalar: sum or average over its indices.",
+        "objectives:\n  loss[n]: x[n]**2\n",
+    ),
+    Code(
+        "VS0306",
+        "a recurrence without a start",
+        "A recurrence needs s[0, ...] besides its step.",
+        "define:\n  s[t + 1]: s[t]/2\n",
+    ),
+    Code(
+        "VS0307",
+        "a recurrence without a step",
+        "A recurrence needs s[t + 1, ...] besides its start.",
+        "define:\n  s[0]: 1\n",
+    ),
+    Code(
+        "VS0308",
+        "the left side of a recurrence",
+        "A recurrence is written as s[0, ...] and s[t + 1, ...]: it starts at 0 and goes over one index, one step at a "
+        "time.",
+        "define:\n  s[0]: 1\n  s[t]: s[t - 1]/2\n",
+    ),
+    Code(
+        "VS0309",
+        "a recurrence reads what it does not know yet",
+        "The step from t to t + 1 knows the states, and the definitions between them, at t only. Older values are carried "
+        "in states of their own: p[t + 1]: s[t].",
+        "define:\n  s[0]: 1\n  s[t + 1]: s[0]/2\n",
+    ),
+    Code(
+        "VS0310",
+        "states with different indices",
+        "The start and the step of a state have the same indices, and states that need each other advance over the same "
+        "index.",
+        "define:\n  s[0, i]: 1\n  s[t + 1]: 2\n",
+    ),
+)
+
+SECTIONS: tuple[Code, ...] = (
+    Code(
+        "VS0311",
+        "unknown method",
+        "The method is not in the registry; 'vspec list' names what there is.",
+        "solve: {minimize: loss, method: adma(0.1)}\n",
+    ),
+    Code(
+        "VS0312",
+        "unknown keyword of a method",
+        "The help line shows the method's signature.",
+        "solve: {minimize: loss, method: adam(rate=0.1)}\n",
+    ),
+    Code(
+        "VS0313",
+        "an argument of the wrong type",
+        "The method's keyword takes another type of value.",
+        "solve: {minimize: loss, method: lbfgs(memory=2.5)}\n",
+    ),
+    Code(
+        "VS0314",
+        "arguments of a method",
+        "An argument is missing, given twice, or one too many.",
+        "solve: {minimize: loss, method: 'adam(0.1, lr=0.2)'}\n",
+    ),
+    Code(
+        "VS0315",
+        "a stage names what is not there",
+        "'minimize' and 'maximize' name an objective or a scalar definition, 'over' names params, 'evaluate' any quantities.",
+        "solve: {minimize: los}\n",
+    ),
+    Code(
+        "VS0316",
+        "nothing to optimise",
+        "The objective does not depend on any param that the stage may change, so that its gradient is zero.",
+        "params:\n  w: {init: 0}\nobjectives:\n  loss: 1\nsolve: {minimize: loss}\n",
+    ),
+    Code(
+        "VS0317",
+        "a literal of the wrong shape",
+        "A literal array has one level of lists per axis, each as long as its dim.",
+        "dims: {k: 3}\nconstants:\n  F[k]: [1, 2]\n",
+    ),
+    Code(
+        "VS0318",
+        "a literal of the wrong type",
+        "Constants and literal data are numbers, or all true and false.",
+        "constants:\n  a: 2*pi\n",
+    ),
+    Code("VS0319", "an unknown override", "--set and the smoke size change constants and sizes of dims.", ""),
+    Code(
+        "VS0320",
+        "drawn data",
+        "'draw' names one of the laws with numbers as arguments: data is drawn before anything else is known.",
+        "data:\n  x: {draw: gaussian(0, 1)}\n",
+    ),
+    Code("VS0321", "an unknown domain", "A param is real or positive.", "params:\n  w: {init: 1, domain: postive}\n"),
+    Code(
+        "VS0322",
+        "an init that reads what is not known",
+        "An init may use numbers, constants, data, index(i) and size(i).",
+        "params:\n  w: {init: y}\ndefine:\n  y: 1\n",
+    ),
+    Code(
+        "VS0323",
+        "a plot that does not fit",
+        "'line' and 'bar' need an output with an index; 'images' splits the last axis into rows and columns.",
+        "outputs:\n  a: {is: b, plot: line}\n",
+    ),
+    Code(
+        "VS0324",
+        "a claim that claims nothing",
+        "A claim is a condition, or under 'identity' two sides with == between them.",
+        "claims:\n  good: accuracy\n",
+    ),
+    Code(
+        "VS0325",
+        "an identity without tolerance",
+        "An identity holds to a tolerance, the largest absolute difference that is allowed.",
+        "claims:\n  same: {identity: a == b}\n",
+    ),
+    Code(
+        "VS0326",
+        "a value that does not fit its key",
+        "The message says what is expected at this place.",
+        "data:\n  x: {source: a.npy, rows: [5]}\n",
+    ),
+    Code(
+        "VS0327",
+        "an init outside of its domain",
+        "A positive param starts above 0.",
+        "params:\n  w: {init: 0, domain: positive}\n",
+    ),
+    Code(
+        "VS0328", "a stage that says nothing or too much", "A stage does one thing: minimize, maximize or evaluate.", ""
+    ),
+    Code(
+        "VS0329",
+        "an override of the wrong kind",
+        "An override is of the kind of what it replaces: a number for a number, a whole number of at least 1 for a size.",
+        "",
+    ),
+)
+
+_NOT_YET = (
+    "This is part of the language's design and not implemented in this version. The spec is refused rather than run as "
+    "something else."
+)
+
+PLANNED: tuple[Code, ...] = tuple(
+    Code(code, f"not implemented yet: {what}", _NOT_YET, example)
+    for code, what, example in (
+        ("VS0401", "random variables and draws", "params:\n  w: {init: sample(normal(0, 1))}\n"),
+        ("VS0402", "dynamics", ""),
+        ("VS0403", "constraints", "constraints:\n  c: x == 0\n"),
+        ("VS0404", "named runs", "runs:\n  a: {}\n"),
+        ("VS0405", "kinds of stages and methods", "solve: {pareto: [a, b]}\n"),
+        ("VS0406", "options of stages", "solve: {minimize: loss, epochs: 5}\n"),
+        ("VS0407", "implicit quantities and integrals", "define:\n  y: root[x](x**2 - 2)\n"),
+        ("VS0408", "expectations and densities", "define:\n  y: logpdf(normal(0, 1), x)\n"),
+        ("VS0409", "dims with configurations or coordinates", "dims:\n  x: {size: 5, from: 0, to: 1}\n"),
+        ("VS0410", "imports", "imports: [other.yaml]\n"),
+        (
+            "VS0411",
+            "domains of params other than real and positive",
+            "params:\n  w[i]: {init: 1, domain: 'simplex[i]'}\n",
+        ),
+        ("VS0412", "networks and functions with array results", "functions:\n  f(x[:]) -> [k]: mlp()\n"),
+        ("VS0413", "plots of paths, fields and points", "outputs:\n  a[i]: {is: 'x[i]', plot: path}\n"),
+        ("VS0414", "claims over several seeds, facts about runs", "claims:\n  quick: run.steps < 5\n"),
+        ("VS0415", "histories of outputs", "outputs:\n  a: {is: b, every: 10}\n"),
+        ("VS0416", "stacked axes", "define:\n  theta[p]: stack(a, b)\n"),
+        ("VS0417", "arrays defined row by row", "define:\n  f[0]: 1\n  f[1]: 2\n"),
+        (
+            "VS0418",
+            "recurrences that stop early",
+            "define:\n  s[0]: 1\n  s[t + 1]: {is: 's[t]/2', until: 's[t] < 1'}\n",
+        ),
+        ("VS0419", "order statistics and matrix decompositions", "define:\n  y: median(x[:])\n"),
+        ("VS0420", "named initialisers, inits that read params", "params:\n  w[i]: {init: glorot_uniform}\n"),
+        ("VS0421", "external functions", "define:\n  y: extern(x)\n"),
+        ("VS0422", "several names on one left side", 'define:\n  "a, b": x\n'),
+        ("VS0423", "boundary conditions", "dims:\n  x: {size: 5, boundary: periodic}\n"),
+        ("VS0424", "expressions as arguments of stages and methods", "solve: {minimize: loss, steps: n*2}\n"),
+        ("VS0425", "complex numbers", "data:\n  z: complex\n"),
+        ("VS0426", "sharding", ""),
+    )
+)
+
+SIZES: tuple[Code, ...] = (
+    Code("VS0720", "an expression is too long", "An expression may have at most 20,000 characters."),
+    Code("VS0721", "an expression is nested too deeply", "Give parts of the expression names under 'define'."),
+    Code(
+        "VS0722",
+        "a power is too large",
+        "Whole powers go up to 1024, and powers of whole literals must be exact.",
+        "define:\n  y: 9**9**9\n",
+    ),
+    Code("VS0723", "a number is too large", "Integers fit into 64 bits, reals into a double.", "define:\n  y: 1e999\n"),
+    Code(
+        "VS0724",
+        "functions expand too far",
+        "Functions are put in the place of their calls. Functions that call functions twice, and so on, double at each "
+        "level; intermediate results with names under 'define' are computed once.",
+    ),
+)
+
+LANGUAGE: tuple[Code, ...] = (*NAMES, *SYNTAX, *TYPES, *SECTIONS, *PLANNED, *SIZES)

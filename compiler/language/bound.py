@@ -98,6 +98,9 @@ def read_data(ctx: Context, node: Value | None) -> dict[str, Data]:
             default = _source(ctx, options)
         dtype: Any = "integer" if isinstance(default, Draw) and default.law in ("poisson", "integers") else "real"
         if kind is not None:
+            if kind.text == "complex":
+                ctx.planned("VS0425", "complex numbers", kind.span)
+                continue
             if kind.text not in ("real", "integer", "boolean"):
                 ctx.error(
                     "VS0326",
@@ -174,12 +177,8 @@ def _draw(ctx: Context, options: _Entry) -> Draw | None:
     for position, (keyword, value, span) in enumerate(call.arguments):
         name = keyword if keyword is not None else names[position] if position < len(names) else None
         if name is None or name not in names or name in bound:
-            ctx.error(
-                "VS0320",
-                f"'{call.name}' takes {', '.join(names)}",
-                span,
-                label="one argument too many" if name is None else "",
-            )
+            what = "one argument too many" if name is None else "given twice" if name in bound else "no such argument"
+            ctx.error("VS0320", f"'{call.name}' takes {' and '.join(names)}", span, label=what)
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
             ctx.error(

@@ -66,10 +66,14 @@ def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
     if name in FUNCTIONS and raw.bound is None:
         return _function(ctx, raw, FUNCTIONS[name], env)
     if name in REDUCTIONS or name in ALONG:
-        example = f"{name}[i](...)"
         what = "the index it ranges over" if raw.bound is None else "one argument"
         return ctx.error(
-            "VS0216", f"'{name}' needs {what}", raw.name_span, env, label="no index here", help=f"write {example}"
+            "VS0216",
+            f"'{name}' needs {what}",
+            raw.name_span,
+            env,
+            label="no index here",
+            help=f"write {_example(ctx, raw)}",
         )
     if raw.bound is not None and (name in FUNCTIONS or name in LINALG or name in STRUCTURAL):
         return ctx.error("VS0216", f"'{name}' binds no index", raw.span, env, help=f"write {name}(...)")
@@ -110,7 +114,7 @@ def _function(ctx: Context, raw: RawCall, op: Operator, env: Env) -> Expr:
                 f"'{raw.name}' of one value needs the index it ranges over",
                 raw.name_span,
                 env,
-                help=f"write {raw.name}[i](...), or {raw.name}(a, b) for the {'greater' if raw.name == 'max' else 'less'} of two",
+                help=f"write {_example(ctx, raw)}, or {raw.name}(a, b) for the {'greater' if raw.name == 'max' else 'less'} of two",
             )
         want = f"{op.least}" if op.most == op.least else f"at least {op.least}"
         return arity(ctx, raw, want, op.least, op.doc, env)
@@ -141,14 +145,14 @@ def bind(ctx: Context, bound: tuple[Raw, ...], what: str, env: Env) -> tuple[dic
             _not_a_letter(ctx, raw, what, env)
         elif letter in names or letter in env.bound:
             sound = False
-            where = "twice here" if letter in names else "bound outside of it already"
+            where = "twice" if letter in names else "which is bound outside of it already"
             ctx.error(
                 "VS0209",
-                f"'{what}' binds the index '{letter}', which is {where}",
+                f"'{what}' binds the index '{letter}'{'' if where == 'twice' else ','} {where}",
                 raw.span,
                 env,
                 label="bound again",
-                help=_another(ctx, letter, env),
+                help=_another(ctx, letter, {*env.scope, *names}),
             )
         else:
             names[letter] = letter if letter not in used else ctx.dims.fresh(ctx.dims.dim_of(letter))
@@ -158,9 +162,9 @@ def bind(ctx: Context, bound: tuple[Raw, ...], what: str, env: Env) -> tuple[dic
     return names, replace(env, scope={**env.scope, **names}, bound=env.bound | names.keys())
 
 
-def _another(ctx: Context, letter: str, env: Env) -> str:
+def _another(ctx: Context, letter: str, used: set[str]) -> str:
     dim = ctx.dims.dims.get(ctx.dims.dim_of(letter))
-    free = [x for x in dim.letters if x not in env.scope] if dim is not None else []
+    free = [x for x in dim.letters if x not in used] if dim is not None else []
     if free:
         return f"use '{free[0]}', which ranges over the same dim"
     return f"give the dim a second letter: '{letter}, {letter}2: ...' under 'dims'"
@@ -305,3 +309,12 @@ def _structural(ctx: Context, raw: RawCall, env: Env) -> Expr:
     if used is None:
         return Unknown(span=span)
     return IndexValue(span=span, axes=(used,), dtype="integer", letter=used)
+
+
+def _example(ctx: Context, raw: RawCall) -> str:
+    """How a reduction without its index would be written."""
+    only = raw.args[0] if len(raw.args) == 1 else None
+    symbol = ctx.symbols.get(only.name) if isinstance(only, RawName | RawElement) else None
+    if symbol is None or not symbol.letters:
+        return f"{raw.name}[i](...)"
+    return f"{raw.name}[{', '.join(symbol.letters)}]({symbol.shown})"

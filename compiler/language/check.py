@@ -65,9 +65,10 @@ def _check(ctx: Context, document: Document, overrides: Mapping[str, Any]) -> Sp
     system = declare_equations(ctx, root.get("define"), root.get("objectives"))
     check_functions(ctx, calls)
     params = read_params(ctx, declared)
+    # Outputs are declared before the equations are checked, so that a definition that reads one is told so.
+    results = Outputs(ctx, root.get("outputs"))
     solved = check_equations(ctx, system, calls)
     plan = read_plan(ctx, root.get("solve"), params, solved)
-    results = Outputs(ctx, root.get("outputs"))
     outputs = results.read_all()
     claims = read_claims(ctx, root.get("claims"))
     outputs = {name: results.found[name] for name in outputs}

@@ -150,6 +150,7 @@ class Context:
     inlined: int = 0
     counter: int = 0
     seen: set[tuple[str, str, Span | None]] = field(default_factory=set)
+    unbound: set[tuple[str, str]] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
     lengths: dict[str, tuple[int, Span]] = field(default_factory=dict)
 

@@ -85,7 +85,7 @@ def _wrt(ctx: Context, raw: Raw, env: Env) -> Expr | None:
         where = "write its value with a point, like 2.0" if symbol is not None and symbol.kind == "constant" else ""
         ctx.error(
             "VS0304",
-            f"only with respect to a real can a derivative be taken, and '{name}' is {a_dtype(found.dtype)}",
+            f"a derivative is taken with respect to a real, and '{name}' is {a_dtype(found.dtype)}",
             raw.span,
             env,
             label=a_dtype(found.dtype),

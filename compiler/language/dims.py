@@ -113,7 +113,7 @@ class Dims:
                 return f"it reaches {last.get('', 0)}, but the last position is {self.sizes(axis).get('', 0) - 1}"
             return f"it runs {-slack.get('', 0)} past the end"
         if own != axis and scale == 1 and offset == 0:
-            return f"'{letter}' ranges over {self.show(own)}, the axis over {self.show(axis)}"
+            return f"'{letter}' ranges over the dim {self.show(own)}, the axis over {self.show(axis)}"
         return f"nothing relates the sizes of {self.show(own)} and {self.show(axis)}"
 
 

@@ -108,7 +108,7 @@ def _parse(ctx: Context, key: Scalar) -> Raw | None:
 def _free(ctx: Context, name: str, span: Span) -> bool:
     """Whether a name is well formed and not reserved."""
     if name in RESERVED:
-        what = {"d": "the derivative", "E": "the expectation"}.get(name, "a built-in")
+        what = {"d": "the derivative operator", "E": "the expectation operator"}.get(name, "a built-in")
         ctx.error(
             "VS0205",
             f"'{name}' is reserved: it is {what} of the language",

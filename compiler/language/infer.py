@@ -190,9 +190,7 @@ def _wrong_count(ctx: Context, symbol: Symbol, subscripts: tuple[Raw, ...], span
         help = f"write {symbol.name}[{', '.join(':' * rank)}]"
     else:
         help = f"it is declared as {symbol.shown}"
-    return ctx.error(
-        "VS0206", f"'{symbol.name}' has {want}, but {had}", span, env, label=f"write {symbol.shown}", help=help
-    )
+    return ctx.error("VS0206", f"'{symbol.name}' has {want}, but {had}", span, env, help=help)
 
 
 def _causal(

@@ -264,7 +264,12 @@ def _complete(ctx: Context, name: str, init: Equation | None, step: Equation | N
             f"the recurrence '{name}' has a start but no step",
             init.span,
             label="this is its start",
-            help=f"add {name}[t + 1, ...]: ...",
+            help=f"add {_step_of(init)}",
         )
         return False
     return init is not None
+
+
+def _step_of(init: Equation) -> str:
+    parts = ["t + 1" if k == init.time else x for k, x in enumerate(init.letters)]
+    return f"{init.name}[{', '.join(parts)}], with the index that it goes over"

@@ -66,7 +66,7 @@ def _read(ctx: Context, symbol: Symbol, value: Value, what: str, depth: int, lea
             is_text = isinstance(value.value, str)
             ctx.error(
                 "VS0318",
-                f"the {what} of '{symbol.name}' is not a number",
+                f"the {what} {'of ' if what == 'value' else ''}'{symbol.name}' is not a number",
                 value.span,
                 label="a number is expected here",
                 help="what follows from other quantities is written under 'define'" if is_text else "",

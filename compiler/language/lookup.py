@@ -34,5 +34,5 @@ def arity(ctx: Context, raw: RawCall, want: str, least: int, doc: str, env: Env)
         f"'{raw.name}' takes {want} {noun}, but {given} {'is' if given == 1 else 'are'} given",
         raw.span,
         env,
-        help=doc,
+        help=f"{raw.name}: {doc}" if not doc.startswith((raw.name, "for example")) else doc,
     )

@@ -333,8 +333,10 @@ class _Converter:
             function = function.value
         if isinstance(function, ast.Attribute):
             return self.attribute(function, span)
+        if isinstance(function, ast.Lambda):
+            self.convert(function, depth)
         if not isinstance(function, ast.Name):
-            self.refuse("VS0235", "only a named function can be called", node, help="to multiply, write *")
+            self.refuse("VS0234", "a product needs its sign", node, "one value next to another", "to multiply, write *")
         keywords = tuple((k.arg or "**", self.locate(k)) for k in node.keywords)
         args = tuple(self.convert(a, depth) for a in node.args)
         return RawCall(

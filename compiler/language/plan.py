@@ -189,7 +189,7 @@ def _objective(ctx: Context, node: Value, solved: Solved) -> str | None:
             "VS0315",
             f"'{name}' is {a(symbol.kind)}, not an objective",
             node.span,
-            help=f"name it under 'objectives': loss: {name}",
+            help="an objective is an expression under 'objectives'",
         )
     else:
         ctx.error("VS0315", f"unknown objective '{name}'", node.span, help=did_you_mean(name, objectives) or listed)

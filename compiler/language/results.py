@@ -240,7 +240,12 @@ def _identity(
     if raw is None:
         return None
     if not isinstance(raw, RawOp) or raw.op != "eq":
-        ctx.error("VS0324", f"the identity '{name}' has no two sides", raw.span, help="write left == right, once")
+        ctx.error(
+            "VS0324",
+            f"the identity '{name}' needs two sides with one == between them",
+            raw.span,
+            help="an inequality is a claim by itself, without 'identity'",
+        )
         return None
     bound = tolerance.value if isinstance(tolerance, Scalar) else None
     if isinstance(bound, bool) or not isinstance(bound, int | float) or bound < 0:

@@ -56,6 +56,9 @@ def read_params(ctx: Context, declared: list[tuple[Scalar, Node, str]]) -> dict[
     for key, node, name in declared:
         symbol = ctx.symbols[name]
         domain = _domain(ctx, node.get("domain"))
+        kind = node.get("type")
+        if isinstance(kind, Scalar) and kind.text != "real":
+            ctx.planned("VS0411", f"params of type {kind.text}", kind.span)
         init = node.get("init")
         if not isinstance(init, Scalar):
             at = init.span if init is not None else key.span

@@ -84,7 +84,7 @@ def _dim_letters(ctx: Context, key: Scalar) -> tuple[str, ...]:
                 help="letters and digits, starting with a letter: i, j2",
             )
         elif letter in RESERVED:
-            what = {"d": "the derivative", "E": "the expectation"}.get(letter, "a built-in")
+            what = {"d": "the derivative operator", "E": "the expectation operator"}.get(letter, "a built-in")
             ctx.error(
                 "VS0205", f"'{letter}' is reserved: it is {what} of the language", span, label="choose another letter"
             )

@@ -139,14 +139,14 @@ def explain_syntax_error(text: str, offset: int, reason: str) -> Slip:
             "two factors without a sign between them",
             f"write {found.group(1)}*{found.group(2)}",
         )
-    found = re.search(r"\)\s*(?=[A-Za-z0-9_(])(?!\s*(?:if|else|and|or|not|in|is)\b)", text)
+    found = re.search(r"[)\]]\s*(?=[A-Za-z0-9_(])(?!\s*(?:if|else|and|or|not|in|is)\b)", text)
     if found:
         return Slip(
             "VS0234",
             "a product needs its sign",
             found.start(),
             found.end() + 1,
-            "no sign after this parenthesis",
+            "no sign after this bracket",
             "write *",
         )
     found = re.search(r"([A-Za-z_]\w*|\d)\s+(?!(?:if|else|and|or|not|in|is)\b)([A-Za-z_0-9]\w*)", text)

@@ -56,6 +56,9 @@ def use_letter(ctx: Context, name: str, span: Span, env: Env, *, help: str = "",
         return env.scope[name]
     if env.open:
         return name
+    if (env.subject, name) in ctx.unbound:
+        return None
+    ctx.unbound.add((env.subject, name))
     if not help:
         near = [x for x in env.scope if dim != UNKNOWN and ctx.dims.dim_of(x) == dim]
         help = f"did you mean '{near[0]}'?" if len(near) == 1 else f"bind it, for example sum[{name}](...)"
@@ -125,15 +128,14 @@ class Subscripting:
             why = ctx.dims.misfit(s.letter, s.scale, s.offset, dim, s.letter == env.short)
             if why is None:
                 return True
-            letters = _letters(ctx, dim)
-            ahead = s.scale == 1 and s.offset == 0
-            code = "VS0208" if ahead else "VS0207"
+            plain = s.scale == 1 and s.offset == 0
             message = (
                 f"index '{s.letter}' does not fit an axis of {self.shown}"
-                if ahead
-                else f"the subscript may leave {self.shown}"
+                if plain
+                else f"this subscript runs out of {self.shown}"
             )
-            ctx.error(code, message, span, env, label=why, help=letters if ahead else "")
+            help = _letters(ctx, dim) if plain else _stay(ctx, s, dim)
+            ctx.error("VS0208" if plain else "VS0207", message, span, env, label=why, help=help)
             return False
         if isinstance(s, At):
             size = ctx.dims.size(dim)
@@ -193,7 +195,7 @@ class Subscripting:
             return ""
         near = [x for x in env.scope if dims.dim_of(x) == dim]
         if dims.dim_of(letter) != dim and near:
-            return f"did you mean '{near[0]}'? {self.shown} is what is declared"
+            return f"did you mean '{near[0]}'? {self.shown.split('[')[0]} is declared as {self.shown}"
         return ""
 
 
@@ -235,3 +237,11 @@ def _letters(ctx: Context, dim: str) -> str:
     if len(found.letters) == 1:
         return f"the axis is indexed by '{found.letters[0]}'"
     return f"the axis is indexed by {', '.join(found.letters)}"
+
+
+def _stay(ctx: Context, s: Affine, dim: str) -> str:
+    """How many values an index may have that stays inside the axis."""
+    size = ctx.dims.size(dim)
+    if size is None or s.offset < 0 or s.offset >= size:
+        return "" if s.offset >= 0 else "shift the other way: read x[s] and x[s + 1] with an index over a smaller dim"
+    return f"an index over a dim of {(size - 1 - s.offset) // s.scale + 1} values would stay inside"
