@@ -1,0 +1,116 @@
+"""Text of the nodes that read or write parts of arrays: windows, gathers and their adjoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vspec.compiler.emit.layout import Layout, Value, aligned, arranged, subscripted
+from vspec.compiler.emit.scope import Scope
+from vspec.compiler.emit.text import ADD, MUL, Text, name
+from vspec.compiler.graph.node import Axis, Node
+
+
+def _slice(scope: Scope, dim: str, scale: int, offset: int) -> str:
+    """The window of that many elements as a Python slice."""
+    size = scope.size(dim)
+    start = str(offset) if offset else ""
+    if size.code.isdigit():
+        stop = str(offset + scale * (int(size.code) - 1) + 1)
+    elif scale == 1:
+        stop = f"{offset} + {size.at(ADD)}" if offset else size.code
+    else:
+        # The last element read is offset + scale*(size - 1).
+        after = offset - scale + 1
+        stop = f"{scale} * {size.at(MUL + 1)}" + (f" + {after}" if after > 0 else f" - {-after}" if after < 0 else "")
+    return f"{start}:{stop}" + (f":{scale}" if scale != 1 else "")
+
+
+def emit_window(scope: Scope, node: Node) -> Value:
+    """`x[:, 1:1 + r]`."""
+    value = scope.whole(node.inputs[0])
+    axis, new, scale, offset = node.attrs
+    position = value.layout.index(axis)
+    items = [":"] * position + [_slice(scope, node.axis(new).dim, scale, offset)]
+    return Value(subscripted(value.text, items), tuple(new if a == axis else a for a in value.layout))
+
+
+def emit_at(scope: Scope, node: Node) -> Value:
+    """`x[:, -1]`."""
+    value = scope.whole(node.inputs[0])
+    axis, position = node.attrs
+    items = [":"] * value.layout.index(axis) + [str(position)]
+    return Value(subscripted(value.text, items), tuple(a for a in value.layout if a != axis))
+
+
+def emit_gather(scope: Scope, node: Node) -> Value:
+    """`table[z]`; axes that table and index share walk along together."""
+    array, index = scope.whole(node.inputs[0]), scope.whole(node.inputs[1])
+    (axis,) = node.attrs
+    shared = {a for a in array.layout if a in index.layout and a != axis}
+    if not shared:
+        k = array.layout.index(axis)
+        items = [":"] * k + [index.text.code]
+        return Value(subscripted(array.text, items), array.layout[:k] + index.layout + array.layout[k + 1 :])
+    dims = {a.name: a.dim for a in node.inputs[1].axes}
+    items = [_along(scope, a, axis, index, shared, dims) for a in array.layout]
+    fixed = [k for k, item in enumerate(items) if item != ":"]
+    rest = tuple(a for a in array.layout if a != axis and a not in shared)
+    # NumPy's rule: index arrays side by side leave their axes where they stand, others put them first.
+    together = fixed == list(range(fixed[0], fixed[-1] + 1))
+    front = rest[: fixed[0]] if together else ()
+    return Value(subscripted(array.text, items), front + index.layout + rest[len(front) :])
+
+
+def _along(scope: Scope, a: str, axis: str, index: Value, shared: set[str], dims: dict[str, str]) -> str:
+    if a == axis:
+        return index.text.code
+    if a not in shared:
+        return ":"
+    return aligned(Value(name(f"jnp.arange({scope.size(dims[a]).code})"), (a,)), index.layout).code
+
+
+def _zeros(scope: Scope, axes: Sequence[Axis], dtype: str) -> Text:
+    return name(f"jnp.zeros({scope.shape(axes)}, dtype={scope.dtype(dtype)})")
+
+
+def _written(zeros: Text, items: Sequence[str], method: str, text: Text) -> Text:
+    return name(f"{subscripted(name(zeros.code + '.at'), items).code}.{method}({text.code})")
+
+
+def emit_scatter_window(scope: Scope, node: Node) -> Value:
+    """Zeros but for a window."""
+    value = scope.whole(node.inputs[0])
+    axis, new, scale, offset = node.attrs
+    layout = tuple(new.name if a == axis else a for a in value.layout)
+    k = value.layout.index(axis)
+    items = [":"] * k + [_slice(scope, node.inputs[0].axis(axis).dim, scale, offset)]
+    zeros = _zeros(scope, [node.axis(a) for a in layout], node.dtype)
+    return Value(_written(zeros, items, "set", value.text), layout)
+
+
+def emit_scatter_at(scope: Scope, node: Node) -> Value:
+    """Zeros but for one slice."""
+    value = scope.whole(node.inputs[0])
+    new, position = node.attrs
+    k = min(node.names.index(new.name), len(value.layout))
+    layout = (*value.layout[:k], new.name, *value.layout[k:])
+    items = [":"] * k + [str(position)]
+    zeros = _zeros(scope, [node.axis(a) for a in layout], node.dtype)
+    return Value(_written(zeros, items, "set", value.text), layout)
+
+
+def emit_scatter_gather(scope: Scope, node: Node) -> Value:
+    """Each value added where its index says."""
+    values, index = scope.value(node.inputs[0]), scope.whole(node.inputs[1])
+    (new,) = node.attrs
+    batch = tuple(a for a in index.layout if a in node.names and a != new.name)
+    rest = tuple(a for a in node.names if a != new.name and a not in batch)
+    layout: Layout = (*batch, new.name, *rest)
+    dims = {a.name: a.dim for x in (node, *node.inputs) for a in x.axes}
+    items = [_along(scope, a, new.name, index, set(batch), dims) for a in layout[: len(batch) + 1]]
+    zeros = _zeros(scope, [node.axis(a) for a in layout], node.dtype)
+    # What is added has the index's axes in front; `add` broadcasts over those that it lacks.
+    target = index.layout + rest
+    present = tuple(a for a in target if a in values.layout)
+    text = aligned(values, target) if present else arranged(values, ())
+    return Value(_written(zeros, items, "add", text), layout)

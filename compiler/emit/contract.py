@@ -1,0 +1,113 @@
+"""Sums of products as the shortest text that does them: `X @ w`, `X.T @ r`, batched `@`, else `jnp.einsum`."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+
+from vspec.compiler.emit.layout import Layout, Value, arranged, moves
+from vspec.compiler.emit.scalar import expression
+from vspec.compiler.emit.scope import Scope
+from vspec.compiler.emit.text import MATMUL, MUL, Text, name, negated
+from vspec.compiler.graph.node import Node
+
+# A way to write a product: what it costs, the order of the result's axes, the text.
+Way = tuple[int, Layout, Text]
+
+
+def contracted(scope: Scope, factors: Sequence[Value], node: Node) -> Value:
+    """The sum over all axes that `node` lacks of the product of whole values; scalars stay outside of it."""
+    scalars = [v for v in factors if not v.layout]
+    arrays = [v for v in factors if v.layout]
+    if len(arrays) == 1:
+        (a,) = arrays
+        rest = tuple(b for b in a.layout if b in node.names)
+        axes = [str(k) for k, b in enumerate(a.layout) if b not in node.names]
+        axis = "" if not rest else f", axis={axes[0]}" if len(axes) == 1 else f", axis=({', '.join(axes)})"
+        product = Value(Text(f"jnp.sum({a.text.code}{axis})", weak=a.text.weak), rest)
+    elif len(arrays) == 2:
+        product = _pair(arrays[0], arrays[1], node)
+    else:
+        product = _einsum(arrays, node)
+    if not scalars:
+        return product
+    texts = [*(v.text for v in scalars), product.text]
+    tree = ("mul", *(("x", k) for k in range(len(texts))))
+    return Value(expression(tree, texts, scope.context(node.dtype)), product.layout)
+
+
+def _pair(a: Value, b: Value, node: Node) -> Value:
+    out = set(node.names)
+    common = [x for x in a.layout if x in b.layout]
+    batch = tuple(x for x in common if x in out)
+    summed = tuple(x for x in common if x not in out)
+    free_a = tuple(x for x in a.layout if x not in common)
+    free_b = tuple(x for x in b.layout if x not in common)
+    if any(x not in out for x in free_a + free_b):
+        return _einsum([a, b], node)
+    ways: list[Way] = []
+    if len(summed) == 1:
+        ways = _batched(a, b, batch, summed, free_a, free_b) if batch else _plain(a, b, summed[0], free_a, free_b)
+    elif summed and not batch and not free_a and not free_b:
+        return Value(name(f"jnp.vdot({a.text.code}, {arranged(b, a.layout).code})"), ())
+    if not ways:
+        return _einsum([a, b], node)
+    # Among equals the one whose axes come out in the node's own order, which a reader most likely wants.
+    _, layout, text = min(ways, key=lambda w: w[0] + (w[1] != node.names))
+    return Value(text, layout)
+
+
+def _plain(a: Value, b: Value, s: str, free_a: Layout, free_b: Layout) -> list[Way]:
+    if not free_a and not free_b:
+        return [_product(a, (s,), b, (s,), ())]
+    ways: list[Way] = []
+    for x, y, free_x, free_y in ((a, b, free_a, free_b), (b, a, free_b, free_a)):
+        if len(free_y) <= 1:
+            ways.append(_product(x, (*free_x, s), y, (s, *free_y), (*free_x, *free_y)))
+        if not free_x and free_y:
+            # A vector from the left meets the last axis but one.
+            ways.append(_product(x, (s,), y, (*free_y[:-1], s, free_y[-1]), free_y))
+    return ways
+
+
+def _batched(a: Value, b: Value, batch: Layout, summed: Layout, free_a: Layout, free_b: Layout) -> list[Way]:
+    """`@` over leading batch axes, where both have them in front in the same order already."""
+    if len(free_a) != 1 or len(free_b) != 1:
+        return []
+    ways = []
+    for x, y, free_x, free_y in ((a, b, free_a, free_b), (b, a, free_b, free_a)):
+        left, right = batch + free_x + summed, batch + summed + free_y
+        if moves(x, left) < 2 and moves(y, right) < 2:
+            ways.append(_product(x, left, y, right, batch + free_x + free_y))
+    return ways
+
+
+def _product(x: Value, left: Layout, y: Value, right: Layout, layout: Layout) -> Way:
+    cost = 2 * moves(x, left) + 2 * moves(y, right)
+    minus = False
+    codes = []
+    for text in (arranged(x, left), arranged(y, right)):
+        # A minus sign in front of a factor is one of the product, where a sum can take it over.
+        if text.positive is not None:
+            text, minus = text.positive, not minus
+        codes.append(text.at(MUL + 1))
+    product = Text(" @ ".join(codes), MATMUL)
+    return cost, layout, negated(product) if minus else product
+
+
+def _einsum(values: Sequence[Value], node: Node) -> Value:
+    letters: dict[str, str] = {}
+    for v in values:
+        for a in v.layout:
+            base = a.split("~")[0]
+            if a not in letters and len(base) == 1 and base in string.ascii_letters and base not in letters.values():
+                letters[a] = base
+    spare = iter(c for c in string.ascii_letters if c not in set(letters.values()))
+    for v in values:
+        for a in v.layout:
+            if a not in letters:
+                letters[a] = next(spare)
+    sides = ",".join("".join(letters[a] for a in v.layout) for v in values)
+    equation = f"{sides}->{''.join(letters[a] for a in node.names)}"
+    best = ', optimize="optimal"' if 2 < len(values) <= 6 else ""
+    return Value(name(f'jnp.einsum("{equation}", {", ".join(v.text.code for v in values)}{best})'), node.names)

@@ -1,0 +1,64 @@
+"""Text of LINALG nodes: the operations of `compiler/graph/linalg.py` in `jnp.linalg` and `jax.scipy.linalg`."""
+
+from __future__ import annotations
+
+from vspec.compiler.emit.layout import Layout, Value, aligned, arranged
+from vspec.compiler.emit.scope import EmissionError, Scope
+from vspec.compiler.emit.text import name
+from vspec.compiler.graph.node import Node
+
+
+def emit_linalg(scope: Scope, node: Node) -> Value:
+    """A matrix operation, batched over the axes that are no core of it."""
+    if node.op in _SOLVES:
+        return _solve(scope, node)
+    (core,), result = node.attrs
+    value = scope.whole(node.inputs[0])
+    batch = tuple(a for a in value.layout if a not in core)
+    text = arranged(value, batch + tuple(core)).code
+    if node.op == "logdet":
+        return Value(name(f"jnp.linalg.slogdet({text})[1]"), batch)
+    if node.op in ("cholesky", "inv", "det"):
+        return Value(name(f"jnp.linalg.{node.op}({text})"), batch + tuple(result))
+    raise EmissionError(f"no JAX text for the matrix operation {node.op!r}")
+
+
+# For each solve: the function, what follows its operands, and whether the matrix is stored with the right side's axis first.
+_SOLVES = {
+    "solve": ("jnp.linalg.solve", "", True),
+    "triangular_solve": ("solve_triangular", ", lower=True", True),
+    "triangular_solve_t": ("solve_triangular", ", trans=1, lower=True", False),
+}
+
+
+def _solve(scope: Scope, node: Node) -> Value:
+    function, options, straight = _SOLVES[node.op]
+    (_, (rhs,)), (result,) = node.attrs
+    matrix, vector = node.inputs
+    a, b = scope.whole(matrix), scope.whole(vector)
+    core = (rhs, result) if straight else (result, rhs)
+    batch = tuple(x for x in a.layout if x not in core)
+    columns = tuple(x for x in b.layout if x != rhs and x not in batch)
+    left = arranged(a, batch + core).code
+    if not batch and len(columns) <= 1:
+        return Value(name(f"{function}({left}, {arranged(b, (rhs, *columns)).code}{options})"), (result, *columns))
+    # With batches the right side is a matrix of columns per batch, of one column where there are none.
+    shape = (*batch, rhs, *columns)
+    dims = {x.name: x.dim for n in (node, matrix, vector) for x in n.axes}
+    right = arranged(Value(*_spread(scope, b, shape, dims)), shape)
+    if not columns:
+        return Value(name(f"{function}({left}, {right.atom}[..., None]{options})[..., 0]"), (*batch, result))
+    if len(columns) == 1:
+        return Value(name(f"{function}({left}, {right.code}{options})"), (*batch, result, *columns))
+    heads = [scope.size(dims[x]).code for x in (*batch, rhs)]
+    tails = [scope.size(dims[x]).code for x in (*batch, result, *columns)]
+    flat = f"{right.atom}.reshape({', '.join([*heads, '-1'])})"
+    return Value(name(f"{function}({left}, {flat}{options}).reshape({', '.join(tails)})"), (*batch, result, *columns))
+
+
+def _spread(scope: Scope, b: Value, shape: Layout, dims: dict[str, str]) -> tuple:  # type: ignore[type-arg]
+    """The right side with the batch axes that only the matrix has."""
+    if len(b.layout) == len(shape):
+        return b.text, b.layout, b.relayout
+    sizes = ", ".join(scope.size(dims[x]).code for x in shape)
+    return name(f"jnp.broadcast_to({aligned(b, shape).code}, ({sizes}))"), shape, None

@@ -1,0 +1,55 @@
+"""The table of emitters: how each kind of node is written. A region's operations are entries of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vspec.compiler.emit import access, arrays, linear, loops
+from vspec.compiler.emit.layout import Value
+from vspec.compiler.emit.scope import EmissionError, Scope
+from vspec.compiler.graph.node import Kind, Node
+
+Emitter = Callable[[Scope, Node], Value]
+
+
+def emit_input(scope: Scope, node: Node) -> Value:
+    """Arguments have their values before the first line; any other input is nobody's."""
+    raise EmissionError(f"{node!r} is no argument of this function")
+
+
+def emit_unsupported(scope: Scope, node: Node) -> Value:
+    """A kind that the calculus must have replaced by others."""
+    raise EmissionError(f"no JAX text for {node.kind}.{node.op}")
+
+
+EMITTERS: dict[tuple[Kind, str], Emitter] = {
+    (Kind.INPUT, ""): emit_input,
+    (Kind.CONST, "number"): arrays.emit_number,
+    (Kind.CONST, "array"): arrays.emit_array,
+    (Kind.CONST, "size"): arrays.emit_size,
+    (Kind.INDEX, "value"): arrays.emit_index,
+    (Kind.INDEX, "delta"): arrays.emit_delta,
+    (Kind.MAP, ""): arrays.emit_map,
+    (Kind.REDUCE, ""): arrays.emit_reduce,
+    (Kind.CONTRACT, ""): arrays.emit_contract,
+    (Kind.REINDEX, ""): arrays.emit_reindex,
+    (Kind.WINDOW, "affine"): access.emit_window,
+    (Kind.WINDOW, "at"): access.emit_at,
+    (Kind.GATHER, ""): access.emit_gather,
+    (Kind.SCATTER, "affine"): access.emit_scatter_window,
+    (Kind.SCATTER, "at"): access.emit_scatter_at,
+    (Kind.SCATTER, "gather"): access.emit_scatter_gather,
+    (Kind.LINALG, ""): linear.emit_linalg,
+    (Kind.RANDOM, ""): emit_unsupported,
+    (Kind.CALL, ""): emit_unsupported,
+    (Kind.REGION, "scan"): loops.emit_scan,
+    (Kind.REGION, ""): emit_unsupported,
+    (Kind.ITEM, ""): loops.emit_item,
+    (Kind.STOP, ""): arrays.emit_stop,
+}
+
+
+def render(scope: Scope, node: Node) -> Value:
+    """The value of a node whose inputs have been visited."""
+    emitter = EMITTERS.get((node.kind, node.op)) or EMITTERS[node.kind, ""]
+    return emitter(scope, node)

@@ -1,0 +1,57 @@
+"""Graph → the text of `program.py`: one pure function per entry, and what a caller must know about each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from vspec.compiler.emit.entry import EmittedEntry, emit_entry
+from vspec.compiler.emit.scalar import MODULES
+from vspec.compiler.emit.text import quoted
+from vspec.compiler.graph.graph import Graph
+from vspec.compiler.language.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """The program's text and its entries in order."""
+
+    text: str
+    entries: tuple[EmittedEntry, ...]
+
+
+def emit_program(graph: Graph, spec: Spec) -> Emitted:
+    """The program of a graph. Same graph, same text."""
+    file = PurePath(spec.path).name or "spec.yaml"
+    functions, entries = [], []
+    for entry in graph.entries:
+        text, emitted = emit_entry(graph, entry, file)
+        functions.append(text)
+        entries.append(emitted)
+    body = "\n\n\n".join(functions)
+    head = [_docstring(spec, file), *_imports(body)]
+    return Emitted("\n".join(head) + "\n\n\n" + body + "\n", tuple(entries))
+
+
+def _docstring(spec: Spec, file: str) -> str:
+    title = f"{spec.name}: {' '.join(spec.doc.split())}" if spec.doc else spec.name
+    digest = f" (sha256 {spec.sha256})" if spec.sha256 else ""
+    return quoted(f"{title}\n\nEmitted by vspec from {file}{digest}. Edit the spec, not this file.\n")
+
+
+def _imports(body: str) -> list[str]:
+    """Only what the text uses; the names are reserved, so that a search finds no strangers."""
+    code = re.sub(r'"[^"\n]*"|#.*', "", body)
+    lines = [""]
+    if re.search(r"(?<![\w.])jax\.", code):
+        lines.append("import jax")
+    if re.search(r"(?<![\w.])jnp\.", code):
+        lines.append("import jax.numpy as jnp")
+    if re.search(r"(?<![\w.])Array\b", code):
+        lines.append("from jax import Array")
+    for module, functions in MODULES.items():
+        used = [f for f in functions if re.search(rf"(?<![\w.]){f}\(", code)]
+        if used:
+            lines.append(f"from {module} import {', '.join(used)}")
+    return lines if len(lines) > 1 else []
