@@ -1,1 +1,81 @@
-"""vspec: a compiler for variational problems."""
+"""vspec: a compiler for variational problems.
+
+Write the mathematics in YAML; vspec checks it, differentiates it, optimises it, and emits a JAX program.
+
+    import vspec
+
+    program = vspec.compile("fit.yaml")            # a Program: its entries are ordinary JAX functions
+    bound = program.bind({"X": X, "y": y})
+    value = program.call("loss", program.initial_params(bound), bound)
+
+    result = vspec.run("fit.yaml", data={"X": X, "y": y})
+    for claim in vspec.verify("fit.yaml"):
+        print(claim.name, claim.holds, claim.measured)
+
+Importing this package imports nothing else; JAX and SymPy are loaded by the functions that need them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vspec.api import build, check, compile, load, run, verify
+    from vspec.compiler.diagnostics.diagnostic import SpecError
+    from vspec.compiler.language.spec import Spec
+    from vspec.compiler.pipeline import Built
+    from vspec.runtime.claims import ClaimResult
+    from vspec.runtime.errors import ArtifactError, DataError, NumericsError, RunError
+    from vspec.runtime.program import Program
+    from vspec.runtime.run import RunResult
+
+    __version__: str
+
+_HOME = {
+    **dict.fromkeys(("build", "check", "compile", "load", "run", "verify"), "vspec.api"),
+    "SpecError": "vspec.compiler.diagnostics.diagnostic",
+    "Spec": "vspec.compiler.language.spec",
+    "Built": "vspec.compiler.pipeline",
+    "ClaimResult": "vspec.runtime.claims",
+    **dict.fromkeys(("ArtifactError", "DataError", "NumericsError", "RunError"), "vspec.runtime.errors"),
+    "Program": "vspec.runtime.program",
+    "RunResult": "vspec.runtime.run",
+}
+
+__all__ = [
+    "ArtifactError",
+    "Built",
+    "ClaimResult",
+    "DataError",
+    "NumericsError",
+    "Program",
+    "RunError",
+    "RunResult",
+    "Spec",
+    "SpecError",
+    "__version__",
+    "build",
+    "check",
+    "compile",
+    "load",
+    "run",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("vspec")
+    elif name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,7 @@
+"""`python -m vspec` is `vspec`."""
+
+from __future__ import annotations
+
+from vspec.cli import main
+
+main()

@@ -1,0 +1,196 @@
+"""The public Python API, reached as `vspec.check`, `vspec.build` and so on. Each function imports what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vspec import programs
+from vspec.compiler.diagnostics.diagnostic import SpecError
+from vspec.locate import find_spec, find_specs
+
+if TYPE_CHECKING:
+    from vspec.compiler.language.spec import Spec
+    from vspec.compiler.pipeline import Built
+    from vspec.runtime.claims import ClaimResult
+    from vspec.runtime.program import Program
+    from vspec.runtime.run import RunResult
+
+Overrides = Mapping[str, Any]
+
+
+def check(spec: str | Path, overrides: Overrides | None = None) -> Spec:
+    """Check a spec.
+
+        spec = vspec.check("fit.yaml")
+        print(spec.params, spec.claims)
+
+    Args:
+        spec: a path, the name of a shipped spec, or the YAML itself (a string with more than one line).
+        overrides: constants and sizes of dims that differ from the spec.
+
+    Returns:
+        The checked spec: its names, axes, equations, plan and claims.
+
+    Raises:
+        SpecError: with a located, coded diagnostic for every mistake that was found.
+    """
+    from vspec.compiler import pipeline
+
+    if isinstance(spec, str) and "\n" in spec:
+        checked, diagnostics = pipeline.check_text(spec, "<text>", overrides or {})
+        if checked is None:
+            raise SpecError(diagnostics)
+        return checked
+    return pipeline.check(str(find_spec(str(spec))), overrides or {})[0]
+
+
+def build(
+    spec: str | Path,
+    out: str | Path | None = None,
+    *,
+    level: int = 2,
+    disable: Collection[str] = (),
+    overrides: Overrides | None = None,
+    stablehlo: bool = True,
+    force: bool = False,
+) -> Built:
+    """Build the program folder of a spec.
+
+        built = vspec.build("fit.yaml", "build/fit")
+        program = vspec.load(built.directory)
+
+    Args:
+        spec: a path or the name of a shipped spec.
+        out: the folder; `build/<name>` if None.
+        level: 0 only what correctness needs, 1 the cheap passes, 2 all.
+        disable: names of passes to leave out.
+        overrides: constants and sizes of dims that differ from the spec.
+        stablehlo: whether to write the portable artifacts.
+        force: build even if the folder is up to date.
+
+    Returns:
+        Where the program is, whether it was up to date, and the warnings.
+
+    Raises:
+        SpecError: the spec is wrong, a pass is not known, or the folder cannot be written.
+    """
+    return programs.build_spec(
+        find_spec(str(spec)),
+        Path(out) if out is not None else None,
+        level=level,
+        disable=disable,
+        overrides=overrides,
+        stablehlo=stablehlo,
+        force=force,
+    )
+
+
+def load(directory: str | Path) -> Program:
+    """Load a program that `build` wrote. Needs no compiler.
+
+        program = vspec.load("build/fit")
+        gradient = jax.jit(program.loss_gradient)
+
+    Raises:
+        ArtifactError: the folder is no program, or was changed after it was built.
+    """
+    from vspec.runtime.program import load
+
+    return load(directory)
+
+
+def compile(
+    spec: str | Path, *, level: int = 2, disable: Collection[str] = (), overrides: Overrides | None = None
+) -> Program:
+    """Compile a spec and load the program; no files are kept.
+
+        program = vspec.compile("fit.yaml")
+        bound = program.bind({"x": x, "y": y})
+        params = program.initial_params(bound)
+        value = program.call("loss", params, bound)
+
+    Args and errors are those of `build`.
+    """
+    return programs.compile_program(find_spec(str(spec)), level=level, disable=disable, overrides=overrides)
+
+
+def run(
+    spec: str | Path | Program,
+    *,
+    data: Mapping[str, Any] | None = None,
+    constants: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    overrides: Overrides | None = None,
+    level: int = 2,
+    allow_outside: bool = False,
+) -> RunResult:
+    """Run a spec, a program's folder or a loaded program.
+
+        result = vspec.run("fit.yaml", data={"x": x, "y": y})
+        print(result.params["slope"], result.holds)
+
+    Args:
+        spec: a path, the name of a shipped spec, the folder of a program, or a `Program`.
+        data: name → array, or a file as `--data` takes it.
+        constants: name → value, bound at run time.
+        params: name → where the search starts.
+        seed: seed of every draw that has none of its own.
+        out: the folder for results; nothing is written if None.
+        overrides: constants and sizes of dims to compile with; for a spec only.
+        level: the optimisation level; for a spec only.
+        allow_outside: whether the spec may read data outside of its folder.
+
+    Returns:
+        The params, outputs, claims, metrics and timings.
+
+    Raises:
+        SpecError: the spec is wrong.
+        DataError, NumericsError, ArtifactError: what went wrong in the run; each is a `RunError`.
+    """
+    from vspec.runtime.program import Program, load
+    from vspec.runtime.run import run as run_program
+
+    base: Path | None = None
+    if isinstance(spec, Program):
+        program = spec
+    elif programs.is_program(Path(spec)):
+        program = load(spec)
+    else:
+        path = find_spec(str(spec))
+        base = path.resolve().parent
+        with programs.temporary_program(path, level=level, overrides=overrides) as made:
+            return run_program(made, data, constants, seed, out, None, params, base, allow_outside)
+    return run_program(program, data, constants, seed, out, None, params, base, allow_outside)
+
+
+def verify(
+    spec: str | Path, *, smoke: bool = False, overrides: Overrides | None = None, seed: int = 0
+) -> list[ClaimResult]:
+    """Run a spec, or all specs below a folder, and judge the claims.
+
+        assert all(claim.holds for claim in vspec.verify("fit.yaml"))
+
+    Args:
+        spec: a path, a folder, or the name of a shipped spec.
+        smoke: at the quick size that the claims declare.
+        overrides: constants and sizes of dims that differ from the spec.
+        seed: the run's seed.
+
+    Returns:
+        The claims in the specs' order, each with what was measured and what was demanded.
+
+    Raises:
+        SpecError: a spec is wrong.
+        RunError: a run failed.
+    """
+    from vspec.verification import verify_spec
+
+    return [
+        claim
+        for path in find_specs([str(spec)])
+        for claim in verify_spec(path, smoke=smoke, overrides=overrides, seed=seed)
+    ]

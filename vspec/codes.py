@@ -1,0 +1,96 @@
+"""The diagnostic codes of the front door, and the table of all codes: the compiler's, the runtime's and these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vspec.compiler.diagnostics.code import Code
+
+INTERNAL = "VS0999"
+
+FRONT: tuple[Code, ...] = (
+    Code(
+        "VS0820",
+        "the command line is wrong",
+        "A command, an option or an argument is missing, misspelt or of the wrong type. 'vspec COMMAND --help' shows "
+        "what a command takes, with an example.",
+        "vspec biuld logistic.yaml",
+    ),
+    Code(
+        "VS0821",
+        "no such spec",
+        "The name is neither a file nor one of the specs that come with vspec. 'vspec list' names those.",
+        "vspec check problems/logistics",
+    ),
+    Code(
+        "VS0822",
+        "no such pass",
+        "--disable-pass names an optimisation that does not exist. 'vspec list --passes' names them all.",
+        "vspec build logistic --disable-pass folding",
+    ),
+    Code(
+        "VS0823",
+        "--set cannot be read",
+        "A setting is 'name=value', where the value is a number, or a list of numbers such as [1, 2.5]. Quote lists, so "
+        "that the shell leaves them alone.",
+        "vspec run logistic --set lam",
+    ),
+    Code(
+        "VS0824",
+        "--data cannot be read",
+        "Data is bound as 'name=file' or 'name=file:column', where the file is npz, npy or csv, or 'sklearn:NAME'.",
+        "vspec run logistic --data raw",
+    ),
+    Code(
+        "VS0825",
+        "no such code",
+        "Diagnostic codes are VS and four digits. 'vspec explain-error' without a code lists them all.",
+        "vspec explain-error VS1234",
+    ),
+    Code(
+        "VS0826",
+        "the result cannot be written",
+        "The folder given by --out (or the default one) cannot be created or written: a file is in its place, the disk "
+        "is full, or you may not write there.",
+        "vspec build logistic --out /proc/logistic",
+    ),
+    Code(
+        "VS0827",
+        "a package is missing",
+        "A package that vspec depends on cannot be imported. Install vspec with pip, which brings everything it needs; "
+        "'vspec doctor' shows what is there.",
+    ),
+    Code(
+        "VS0828",
+        "no such entry",
+        "The program has no entry of that name. 'vspec explain SPEC' lists the entries.",
+        "vspec explain logistic --entry los",
+    ),
+    Code(
+        "VS0829",
+        "nothing to verify",
+        "The folder has no spec in it or below it: no file that ends in .yaml or .yml, build folders left out.",
+        "vspec verify docs/",
+    ),
+    Code(
+        "VS0830",
+        "the file is already there",
+        "'vspec new' writes no file over another one. Choose another name, or remove the file.",
+        "vspec new logistic.yaml",
+    ),
+    Code(
+        INTERNAL,
+        "an error of ours",
+        "vspec did something it did not expect: a bug in vspec, not in your spec. Please report it together with the "
+        "spec. VSPEC_DEBUG=1 in the environment shows where it happened.",
+    ),
+)
+
+
+def all_codes() -> Mapping[str, Code]:
+    """Every code by name, in order; where two parts explain the same code, the compiler's words win."""
+    from vspec.compiler.diagnostics.codes import CODES
+    from vspec.runtime.codes import CODES as RUN
+
+    runtime = {code: Code(code, title, explanation) for code, (title, explanation) in RUN.items()}
+    return dict(sorted({**{c.code: c for c in FRONT}, **runtime, **CODES}.items()))

@@ -1,0 +1,1 @@
+"""The commands, one per file. Each imports the compiler and the runtime only inside its function."""

@@ -1,0 +1,95 @@
+"""`vspec build`: a spec becomes a program folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vspec import output
+from vspec.faults import OK
+from vspec.locate import find_spec
+from vspec.options import disable_option, format_option, level_option, set_option
+from vspec.programs import build_spec
+from vspec.settings import read_settings
+
+
+@click.command(short_help="Compile a spec into a JAX program.")
+@click.argument("spec")
+@click.option("--out", metavar="DIR", help="Where the program goes.  [default: build/NAME]")
+@level_option
+@disable_option
+@set_option
+@click.option("--no-stablehlo", is_flag=True, help="Leave out the portable StableHLO artifacts.")
+@click.option("--force", is_flag=True, help="Build even if the program is up to date.")
+@format_option
+def build(
+    spec: str,
+    out: str | None,
+    level: int,
+    disable: tuple[str, ...],
+    settings: tuple[str, ...],
+    no_stablehlo: bool,
+    force: bool,
+    format_: str,
+) -> int:
+    """Compile SPEC into a program: readable JAX source, StableHLO, a manifest and a report of what was done.
+
+    The folder is written as a whole or not at all. A program that is up to date is left as it is.
+
+    \b
+    Example:
+      vspec build problems/logistic --out logistic
+      python -c "import vspec; print(vspec.load('logistic'))"
+
+    With --format json: {"directory", "cached", "seconds", "files": [...], "report": {...}, ...}
+    """
+    built = build_spec(
+        find_spec(spec),
+        Path(out) if out is not None else None,
+        level=level,
+        disable=disable,
+        overrides=read_settings(settings),
+        stablehlo=not no_stablehlo,
+        force=force,
+    )
+    report = read_report(built.directory)
+    files = sorted(p.relative_to(built.directory).as_posix() for p in built.directory.rglob("*") if p.is_file())
+    if format_ == "json":
+        facts = {"directory": str(built.directory), "cached": built.cached, "seconds": built.seconds}
+        output.reply("build", OK, built.warnings, **facts, files=files, report=report)
+        return OK
+    output.show(built.warnings)
+    show_passes(report)
+    state = "is up to date" if built.cached else f"built in {built.seconds:.1f} s"
+    output.say(f"{built.directory}: {state} ({', '.join(f for f in files if '/' not in f)})")
+    return OK
+
+
+def read_report(directory: Path) -> dict[str, Any]:
+    """The report of a build; empty if it cannot be read, since nothing but display depends on it."""
+    try:
+        report = json.loads((directory / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+def show_passes(report: dict[str, Any]) -> None:
+    """The table of what each pass did."""
+    rows = [row for row in report.get("passes", []) if isinstance(row, dict)]
+    if not rows:
+        return
+    names = list(rows[0])
+    numbers = [name for name in names if all(isinstance(row.get(name), (int, float)) for row in rows)]
+    output.table(names, ([_cell(row.get(name)) for name in names] for row in rows), right=numbers)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return "" if value is None else str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

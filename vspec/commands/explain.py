@@ -1,0 +1,46 @@
+"""`vspec explain`: how the compiler reads, derives and optimises a spec."""
+
+from __future__ import annotations
+
+import click
+
+from vspec import output
+from vspec.faults import OK
+from vspec.locate import find_spec
+from vspec.options import disable_option, format_option, level_option, set_option
+from vspec.programs import check_passes
+from vspec.settings import read_settings
+
+
+@click.command(short_help="Show how a spec is derived and optimised.")
+@click.argument("spec")
+@click.option("--entry", metavar="NAME", help="Only one entry of the program, such as loss_gradient.")
+@level_option
+@disable_option
+@set_option
+@format_option
+def explain(
+    spec: str, entry: str | None, level: int, disable: tuple[str, ...], settings: tuple[str, ...], format_: str
+) -> int:
+    """Show what the compiler makes of SPEC: its mathematics, the derivatives it found, what each pass did.
+
+    \b
+    Example:
+      vspec explain problems/logistic
+      vspec explain problems/logistic --entry loss_gradient
+
+    With --format json: {"name", "text", ...}
+    """
+    from vspec.compiler.pipeline import check, compile_spec
+    from vspec.compiler.report.explain import explain as explain_compiled
+
+    check_passes(disable)
+    checked, warnings = check(str(find_spec(spec)), read_settings(settings))
+    compiled = compile_spec(checked, level=level, disable=disable)
+    text = explain_compiled(compiled, entry) if entry else explain_compiled(compiled)
+    if format_ == "json":
+        output.reply("explain", OK, warnings, name=checked.name, text=text)
+    else:
+        output.show(warnings)
+        output.say(text.rstrip("\n"))
+    return OK

@@ -1,0 +1,156 @@
+"""`vspec run`: a spec or a program becomes results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vspec import output
+from vspec.commands.claims import show_claims
+from vspec.compiler.diagnostics.diagnostic import Diagnostic
+from vspec.faults import CLAIM_FAILED, OK, blame
+from vspec.locate import find_spec
+from vspec.options import (
+    disable_option,
+    format_option,
+    level_option,
+    outside_option,
+    seed_option,
+    set_option,
+)
+from vspec.programs import build_spec, is_program
+from vspec.settings import read_bindings, read_settings
+
+if TYPE_CHECKING:
+    from vspec.runtime.run import RunResult
+
+
+@click.command(short_help="Run a spec or a built program and save the results.")
+@click.argument("spec", metavar="SPEC|DIR")
+@set_option
+@click.option(
+    "--data",
+    "bindings",
+    multiple=True,
+    metavar="NAME=FILE[:COLUMN]",
+    help="Bind data to an npz, npy or csv file, or to sklearn:NAME:COLUMN.",
+)
+@seed_option
+@click.option("--out", metavar="DIR", help="Where the results go.  [default: results/NAME]")
+@level_option
+@disable_option
+@click.option("--base", metavar="DIR", help="The folder that data paths in the spec are relative to.")
+@outside_option
+@format_option
+def run(
+    spec: str,
+    settings: tuple[str, ...],
+    bindings: tuple[str, ...],
+    seed: int,
+    out: str | None,
+    level: int,
+    disable: tuple[str, ...],
+    base: str | None,
+    allow_outside: bool,
+    format_: str,
+) -> int:
+    """Run a spec (which is built first, into build/NAME) or the folder of a program that was built before.
+
+    Params, outputs, metrics and plots are saved under results/NAME, and a table shows which claims hold. Exits with 1
+    if one does not.
+
+    \b
+    Example:
+      vspec run problems/logistic --set lam=0.1
+      vspec run fit.yaml --data X=table.csv:height --out results/first
+
+    With --format json: {"name", "directory", "results", "params": {name: shape}, "outputs": {name: number or shape},
+    "claims": [...], "stages": [...], "timings": {...}, ...}
+    """
+    overrides, data = read_settings(settings), read_bindings(bindings)
+    warnings: tuple[Diagnostic, ...] = ()
+    path = Path(spec)
+    if is_program(path):
+        directory, source, constants = path, path / "spec.yaml", overrides
+    else:
+        source = find_spec(spec)
+        constants, rebuilt = split_overrides(source, overrides)
+        built = build_spec(source, level=level, disable=disable, overrides=rebuilt)
+        directory, warnings = built.directory, built.warnings
+        base = base if base is not None else str(source.resolve().parent)
+        output.show(warnings) if format_ == "text" else None
+    with blame(source):
+        result = execute(directory, data, constants, seed, out, base, allow_outside)
+    code = OK if result.holds else CLAIM_FAILED
+    if format_ == "json":
+        output.reply("run", code, warnings, **facts(result, directory))
+    else:
+        show_result(result)
+    return code
+
+
+def split_overrides(spec: Path, overrides: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `--set` gives to the run, and what needs a build of its own: constants are bound late, sizes early."""
+    if not overrides:
+        return {}, {}
+    from vspec.compiler.pipeline import check
+
+    checked, _ = check(str(spec), overrides)
+    late = {name: value for name, value in overrides.items() if name in checked.constants}
+    return late, {name: value for name, value in overrides.items() if name not in late}
+
+
+def execute(
+    directory: Path,
+    data: dict[str, str],
+    constants: dict[str, Any],
+    seed: int,
+    out: str | None,
+    base: str | None,
+    allow_outside: bool,
+) -> RunResult:
+    """Load and run; the results go to results/NAME unless `out` says otherwise."""
+    from vspec.runtime.program import load
+    from vspec.runtime.run import run as run_program
+
+    program = load(directory)
+    folder = Path(out) if out is not None else Path("results") / program.name
+    return run_program(
+        program, data=data, constants=constants, seed=seed, out=folder, base=base, allow_outside=allow_outside
+    )
+
+
+def facts(result: RunResult, directory: Path) -> dict[str, Any]:
+    """A run as plain data; arrays by their shapes, since they are in the results folder."""
+    return {
+        "name": result.name,
+        "directory": str(directory),
+        "results": str(result.out),
+        "params": {name: list(value.shape) for name, value in result.params.items()},
+        "outputs": {n: v.item() if v.ndim == 0 else list(v.shape) for n, v in result.outputs.items()},
+        "claims": [claim.as_dict() for claim in result.claims],
+        "stages": [stage.as_dict() for stage in result.stages],
+        "timings": dict(result.timings),
+    }
+
+
+def show_result(result: RunResult) -> None:
+    """What a run gave, for people: how each stage ended, the outputs, the claims, where the files are."""
+    for stage in result.stages:
+        what = f"{stage.kind} {', '.join(stage.names)}"
+        if stage.method is None:
+            output.say(what)
+            continue
+        value = "" if stage.value is None else f", {stage.names[0]} = {stage.value:.6g}"
+        output.say(
+            f"{what} by {stage.method}: {stage.reason} after {stage.steps} steps in {stage.seconds:.2f} s{value}"
+        )
+    shown = [(n, f"{v.item():.6g}" if v.ndim == 0 else f"array {list(v.shape)}") for n, v in result.outputs.items()]
+    if shown:
+        output.say("\noutputs\n" + output.columns(shown))
+    if result.claims:
+        output.say()
+        show_claims(result.claims)
+    output.say(f"results: {result.out}")

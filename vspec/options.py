@@ -1,0 +1,53 @@
+"""Options that several commands share, with one wording each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[F], F]
+
+format_option: Decorator[Any] = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Text for people, or one JSON object on stdout for machines.",
+)
+set_option: Decorator[Any] = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Override a constant or the size of a dim: --set lam=0.5 --set 'f=[1, 2]'.",
+)
+level_option: Decorator[Any] = click.option(
+    "-O",
+    "level",
+    type=click.IntRange(0, 2),
+    default=2,
+    show_default=True,
+    metavar="LEVEL",
+    help="Optimisation level: -O0 only what correctness needs, -O1 the cheap passes, -O2 all.",
+)
+disable_option: Decorator[Any] = click.option(
+    "--disable-pass",
+    "disable",
+    multiple=True,
+    metavar="NAME",
+    help="Leave out one pass; 'vspec list --passes' names them.",
+)
+seed_option: Decorator[Any] = click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of every draw that has none of its own.",
+)
+outside_option: Decorator[Any] = click.option(
+    "--allow-outside", is_flag=True, help="Let the spec read data files outside of its own folder."
+)

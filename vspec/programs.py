@@ -1,0 +1,87 @@
+"""From a spec to a loaded program, by way of a folder: the steps that the Python API and the commands share."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vspec.faults import refuse
+
+if TYPE_CHECKING:
+    from vspec.compiler.pipeline import Built
+    from vspec.runtime.program import Program
+
+
+def is_program(path: Path) -> bool:
+    """Whether the path is taken as the folder of a program: every folder, since a spec is a file. `load` looks inside."""
+    return path.is_dir()
+
+
+def build_spec(
+    spec: Path,
+    out: Path | None = None,
+    *,
+    level: int = 2,
+    disable: Collection[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    stablehlo: bool = True,
+    force: bool = False,
+) -> Built:
+    """`pipeline.build` with coded errors for a pass that is not known (VS0822) and a folder that cannot be written (VS0826)."""
+    from vspec.compiler.pipeline import build
+
+    check_passes(disable)
+    try:
+        return build(
+            str(spec), out, level=level, disable=disable, overrides=overrides or {}, stablehlo=stablehlo, force=force
+        )
+    except OSError as error:
+        folder = out if out is not None else Path("build")
+        where = error.filename or folder
+        raise refuse(
+            "VS0826", f"'{where}' cannot be written: {error.strerror or error}", "choose a folder with --out"
+        ) from None
+
+
+def check_passes(disable: Collection[str]) -> None:
+    """Raise SpecError VS0822 for the first name that is no pass."""
+    if not disable:
+        return
+    from vspec.compiler.diagnostics.suggest import did_you_mean
+    from vspec.registries import passes
+
+    known = dict(passes())
+    for name in disable:
+        if name not in known:
+            raise refuse(
+                "VS0822", f"there is no pass '{name}'", did_you_mean(name, known) or f"passes are {', '.join(known)}"
+            )
+
+
+def compile_program(
+    spec: Path, *, level: int = 2, disable: Collection[str] = (), overrides: Mapping[str, Any] | None = None
+) -> Program:
+    """The program of a spec, built aside and loaded; nothing stays on disk.
+
+    Its `directory` is the folder of the spec, which the spec's own data paths are relative to.
+    """
+    with temporary_program(spec, level=level, disable=disable, overrides=overrides) as program:
+        program.directory = spec.resolve().parent
+        return program
+
+
+@contextmanager
+def temporary_program(
+    spec: Path, *, level: int = 2, disable: Collection[str] = (), overrides: Mapping[str, Any] | None = None
+) -> Iterator[Program]:
+    """The program of a spec, whose folder is removed at the end."""
+    from vspec.runtime.program import load
+
+    with tempfile.TemporaryDirectory(prefix="vspec-") as folder:
+        built = build_spec(
+            spec, Path(folder) / "program", level=level, disable=disable, overrides=overrides, stablehlo=False
+        )
+        yield load(built.directory)

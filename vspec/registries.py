@@ -1,0 +1,38 @@
+"""What there is to choose from, as rows of text: methods, passes, functions."""
+
+from __future__ import annotations
+
+
+def methods() -> list[tuple[str, str]]:
+    """The methods of a `solve` stage: the signature and what it is."""
+    from vspec.runtime.registry import METHODS
+
+    listed = []
+    for method in METHODS.values():
+        keywords = ", ".join(k.name if k.required else f"{k.name}={k.default}" for k in method.keywords)
+        listed.append((f"{method.name}({keywords})", method.doc))
+    return listed
+
+
+def passes() -> list[tuple[str, str]]:
+    """The passes in the order in which they run: the name and what it does."""
+    from vspec.compiler.passes import PASSES
+
+    return [(p.name, p.doc) for p in PASSES]
+
+
+def functions() -> list[tuple[str, str]]:
+    """What an expression may call: how it is written and what it means."""
+    from vspec.compiler.language.operators import ALONG, FUNCTIONS, LINALG, REDUCTIONS, STRUCTURAL
+
+    listed = [(_call(name, op.least, op.most), op.doc) for name, op in FUNCTIONS.items()]
+    listed += [(f"{r.name}[i](e)", r.doc) for r in REDUCTIONS.values()]
+    listed += [(f"{m.name}[i](e)", m.doc) for m in ALONG.values()]
+    listed += [(a.example, a.doc) for a in LINALG.values()]
+    listed += [(form, meaning) for form, meaning in (text.split(": ", 1) for text in STRUCTURAL.values())]
+    return listed
+
+
+def _call(name: str, least: int, most: int | None) -> str:
+    letters = ", ".join("abcdefgh"[: least if most is None else most])
+    return f"{name}({letters}{', ...' if most is None else ''})"
