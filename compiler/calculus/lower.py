@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vspec.compiler.calculus.derive import derivative
 from vspec.compiler.graph.builder import Builder, is_number
 from vspec.compiler.graph.kernel import Tree, num, slot
-from vspec.compiler.graph.node import Axis, Node, Origin
+from vspec.compiler.graph.node import Axis, Node, Origin, next_uid
 from vspec.compiler.language.expr import (
     Affine,
     Along,
@@ -81,10 +81,14 @@ class Lowering:
 
     def value(self, e: Expr, name: str = "", letters: tuple[str, ...] | None = None) -> Node:
         """The node of an expression; with `letters`, exactly these axes in this order. `name` is what it defines."""
-        with self.b.at(Origin(name, e.span.line, e.span.column)):
+        start = self.b.number(0).uid
+        with self.b.at(Origin(name, e.span.line, e.span.column, "part")):
             node = self.lower(e)
             if letters is not None:
                 node = self.b.order(node, [self.axis(x) for x in letters])
+        if name and node.uid > start and node.origin.role == "part":
+            # The last node is the one that the name stands for.
+            node = replace(node, origin=node.origin._replace(name=name, role="value"), uid=next_uid())
         return node
 
     def lower(self, e: Expr) -> Node:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from vspec.compiler.calculus.linear import cholesky_pullback, inverse_pullback, inverse_transposed, lower
 from vspec.compiler.calculus.scalar import partial
 from vspec.compiler.calculus.terms import Algebra, Term, pair
+from vspec.compiler.graph.builder import is_number
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node
 
@@ -38,6 +39,8 @@ def through_kernel(a: Algebra, node: Node, factor: Node, k: int) -> Node | None:
     tree = partial(node.attrs[0], k)
     if tree == num(0):
         return None
+    if is_number(factor, 1):
+        return a.b.map(tree, node.inputs, "real")
     return a.b.map(times(slot(len(node.inputs)), tree), [*node.inputs, factor], "real")
 
 

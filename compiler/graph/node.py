@@ -66,7 +66,8 @@ class Kind(StrEnum):
 class Origin(NamedTuple):
     """Where a node comes from: the definition it computes ('' for a helper), the spec's line and column, a word on how.
 
-    `role` is 'value', 'gradient', 'tangent' or 'adjoint'.
+    `role`: 'value' for the node that the name stands for, 'part' for one on the way to it, 'gradient', 'hessian', 'tangent' or
+    'adjoint' for derivatives.
     """
 
     name: str = ""
@@ -76,6 +77,11 @@ class Origin(NamedTuple):
 
 
 _uids = itertools.count()
+
+
+def next_uid() -> int:
+    """The next number in the order of creation."""
+    return next(_uids)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +96,7 @@ class Node:
     dtype: str
     attrs: tuple[Any, ...] = ()
     origin: Origin = Origin()
-    uid: int = field(default_factory=_uids.__next__)
+    uid: int = field(default_factory=next_uid)
 
     @property
     def names(self) -> tuple[str, ...]:
