@@ -1,11 +1,12 @@
-"""Every code a user can meet, with its title and explanation, assembled from one module per range.
+"""Every code of the compiler with its title and explanation, assembled from one module per range.
 
     VS01xx  the file: YAML, structure             VS05xx  data that does not fit (exit 3)
     VS02xx  names, indices, axes, types           VS06xx  numerics (exit 4)
     VS03xx  functions, methods, solve             VS07xx  limits and safety
     VS04xx  reserved, not implemented yet         VS08xx  command line, usage, artifacts
 
-The stages only name codes; this module is imported by what explains them.
+The runtime explains the codes of a run in its own table, the front door those of the command line; `vspec.codes` joins
+them. The stages only name codes; this module is imported by what explains them.
 """
 
 from __future__ import annotations
@@ -16,9 +17,7 @@ from types import MappingProxyType
 from vspec.compiler.diagnostics.code import Code
 from vspec.compiler.diagnostics.codes_language import LANGUAGE
 from vspec.compiler.diagnostics.codes_limits import LIMITS
-from vspec.compiler.diagnostics.codes_run import RUN
 from vspec.compiler.diagnostics.codes_source import SOURCE
-from vspec.compiler.diagnostics.codes_usage import USAGE
 
 
 def registry(*groups: Iterable[Code]) -> Mapping[str, Code]:
@@ -32,4 +31,4 @@ def registry(*groups: Iterable[Code]) -> Mapping[str, Code]:
     return MappingProxyType(dict(sorted(found.items())))
 
 
-CODES: Mapping[str, Code] = registry(SOURCE, LANGUAGE, RUN, LIMITS, USAGE)
+CODES: Mapping[str, Code] = registry(SOURCE, LANGUAGE, LIMITS)

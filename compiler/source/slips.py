@@ -80,7 +80,15 @@ def explain(error: yaml.YAMLError, lines: Lines, path: str) -> SpecError:
     if "tab" in problem or (lines.text[at : at + 1] == "\t" and "cannot start" in problem):
         return finder.tab()
     if "cannot start any token" in problem:
-        return finder.reserved()
+        return finder.reserved(at)
+    if "an alias" in context or "an anchor" in context:
+        return finder.reserved(start)
+    if "a tag" in context:
+        return refuse("VS0110", "tags (words that start with '!') are not allowed in a spec", finder.here(start),
+                      help="negation is written 'not'; otherwise remove the tag")  # fmt: skip
+    if "unexpected ':'" in problem:
+        return refuse("VS0115", "a colon without a blank after it", finder.here(), "no key and no value ends here",
+                      "write 'key: value' with a blank after the colon, or put the value between quotes")  # fmt: skip
     if "quoted scalar" in context:
         return finder.quotes(problem)
     if "node content" in problem:
@@ -138,10 +146,9 @@ class _Finder:
         return refuse("VS0107", "a tab stands where YAML wants spaces", self.here(tab if tab >= 0 else self.at),
                       "a tab", "indent with spaces, two per level")  # fmt: skip
 
-    def reserved(self) -> SpecError:
-        """A value that starts with @, ` or %."""
-        char = self.text[self.at]
-        return refuse("VS0117", f"a value cannot start with '{char}'", self.here(), "reserved by YAML",
+    def reserved(self, at: int) -> SpecError:
+        """A value that starts with @, `, %, or with * or & and no name after it."""
+        return refuse("VS0117", f"a value cannot start with '{self.text[at]}'", self.here(at), "reserved by YAML",
                       "put the whole value between double quotes")  # fmt: skip
 
     def quotes(self, problem: str) -> SpecError:
