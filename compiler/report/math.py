@@ -33,10 +33,10 @@ from vspec.compiler.language.expr import (
     Stop,
     Subscript,
 )
-from vspec.compiler.language.spec import Definition, Dim, Recurrence, Spec
+from vspec.compiler.language.spec import Dim
 from vspec.compiler.report.latex import Latex
 from vspec.compiler.report.mathml import MathML
-from vspec.compiler.report.notation import GREEK, Notation, Unicode, lowered
+from vspec.compiler.report.notation import GREEK, Notation, Unicode
 
 
 class Level(IntEnum):
@@ -263,9 +263,9 @@ class Printer:
             return self._cases(e)
         if op == "real":
             # An Iverson bracket: one where the condition holds. An integer is a real number as it stands.
-            (x,) = e.args
-            inner = self._any(x)
-            return Piece(n.fence("square", inner.text)) if x.dtype == "boolean" else inner
+            (condition,) = e.args
+            inner = self._any(condition)
+            return Piece(n.fence("square", inner.text)) if condition.dtype == "boolean" else inner
         if op == "mod":
             left, right = map(self._any, e.args)
             return Piece(n.infix("mod", self._left(left, Level.MUL), self._at(right, Level.POWER)), Level.MUL)
@@ -420,60 +420,7 @@ def plain_greek(names: Collection[str]) -> frozenset[str]:
     return frozenset(name for name in names if name in GREEK and len(look[GREEK[name]]) == 1)
 
 
-# --- a spec -------------------------------------------------------------------------------------------------------
-
-
-def names_of(spec: Spec) -> list[str]:
-    """Every name that formulas of a spec may mention."""
-    named = [*spec.constants, *spec.data, *spec.params, *spec.objectives, *spec.outputs]
-    for q in spec.equations:
-        named += [s.name for s in q.states] + [d.name for d in q.inner] if isinstance(q, Recurrence) else [q.name]
-    return list(dict.fromkeys(named))
-
-
-def printer(spec: Spec, style: str = "unicode", *, bounds: bool | None = None) -> Printer:
-    """A printer for the formulas of a spec. `style` is unicode, latex or mathml; ValueError otherwise.
-
-    Sums show their bounds in LaTeX and MathML unless told otherwise.
-    """
-    notation: Notation
-    if style == "unicode":
-        own = [x for x in spec.letters if not x.startswith("_")]
-        notation = Unicode(brackets=any(lowered(x) is None for x in own))
-    elif style == "latex":
-        notation = Latex()
-    elif style == "mathml":
-        notation = MathML()
-    else:
-        raise ValueError(f"no such style: {style}; there are unicode, latex, mathml")
-    shown = style != "unicode" if bounds is None else bounds
-    return Printer(notation, names=names_of(spec), letters=spec.letters, dims=spec.dims, bounds=shown)
-
-
-def equations(spec: Spec, style: str = "unicode", *, hidden: bool = False) -> list[tuple[str, int, str]]:
-    """The mathematics of a spec in its own order: (name, line, formula) of definitions, recurrences, objectives."""
-    p = printer(spec, style)
-    found: list[tuple[str, int, str]] = []
-
-    def define(d: Definition) -> None:
-        if hidden or not d.hidden:
-            found.append((d.name, d.span.line, p.equation(d.name, [Affine(x) for x in d.letters], d.body)))
-
-    for q in spec.equations:
-        if isinstance(q, Definition):
-            define(q)
-            continue
-        for s in q.states:
-            start: list[Subscript] = [At(0) if k == s.time else Affine(x) for k, x in enumerate(s.letters)]
-            found.append((s.name, s.init.span.line, p.equation(s.name, start, s.init)))
-        for d in q.inner:
-            define(d)
-        for s in q.states:
-            after: list[Subscript] = [Affine(x, 1, int(k == s.time)) for k, x in enumerate(s.letters)]
-            found.append((s.name, s.step.span.line, p.equation(s.name, after, s.step)))
-    for name, o in spec.objectives.items():
-        found.append((name, o.span.line, p.equation(name, (), o.body)))
-    return found
+# --- one expression -----------------------------------------------------------------------------------------------
 
 
 def latex(e: Expr) -> str:

@@ -1,0 +1,151 @@
+"""How each derivative of a spec is taken: by a reverse or a forward sweep, along a diagonal, through a loop by JAX.
+
+The spec is lowered once more while every new node is watched: the role of a node says which sweep made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from vspec.compiler.calculus.derive import derivative, gradients
+from vspec.compiler.calculus.loops import lower_recurrence, reads_of
+from vspec.compiler.calculus.lower import Lowering
+from vspec.compiler.calculus.program import elements, expressions
+from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.node import Axis, Kind, Node
+from vspec.compiler.language.expr import Affine, Derivative, Expr
+from vspec.compiler.language.spec import Recurrence, Spec, Stage
+from vspec.compiler.report.formulas import printer
+from vspec.runtime.registry import METHODS
+
+REVERSE = "reverse sweep"
+FORWARD = "forward sweep"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One derivative: what was asked for, at which line of the spec, and how each of its steps was taken."""
+
+    what: str
+    line: int
+    how: tuple[str, ...]
+
+
+class Recorder(Lowering):
+    """A lowering that notes how derivatives come about."""
+
+    def __init__(self, spec: Spec) -> None:
+        sizes = {name: d.size if isinstance(d.size, int) else None for name, d in spec.dims.items()}
+        super().__init__(Builder(sizes, (self._watch,)), spec.letters)
+        self.printer = printer(spec)
+        self.taken: list[Taken] = []
+        self._made: list[Node] = []
+
+    def _watch(self, b: Builder, node: Node) -> None:
+        self._made.append(node)
+
+    @contextmanager
+    def sweep(self, hows: list[str], shared: tuple[str, ...] = ()) -> Iterator[None]:
+        """What is made inside is one step of a derivative; `shared` letters ask for a diagonal."""
+        before, self._made = self._made, []
+        try:
+            yield
+        finally:
+            hows.append(describe(self._made, shared))
+            self._made = before + self._made
+
+    def _derivative(self, e: Derivative) -> Node:
+        node = self.lower(e.body)
+        hows: list[str] = []
+        for wrt in e.wrt:
+            letters = {s.letter for s in wrt.subscripts if isinstance(s, Affine)}
+            shared = tuple(x for x in node.names if x in letters)
+            with self.sweep(hows, shared):
+                node = self._by(node, wrt)
+            self.derivatives += 1
+        self.taken.append(Taken(self.printer.expression(e), e.span.line, tuple(hows)))
+        return node
+
+
+def describe(made: list[Node], shared: tuple[str, ...]) -> str:
+    """One step in words, from the nodes that it made."""
+    roles = {n.origin.role for n in made}
+    if any(n.kind is Kind.REGION and n.op == "vjp" for n in made):
+        text = f"{REVERSE}, through the loop by JAX"
+    elif "adjoint" in roles:
+        text = REVERSE
+    elif "tangent" in roles:
+        text = FORWARD
+    else:
+        text = "no sweep needed"
+    seconds = {a.name.split("~")[0] for n in made for a in n.axes if "~" in a.name}
+    formed = [x for x in shared if x in seconds]
+    proved = [x for x in shared if x not in seconds]
+    if formed:
+        text += f", diagonal in {', '.join(formed)} of a Jacobian that was formed"
+    if proved:
+        text += f", diagonal in {', '.join(proved)} without forming the Jacobian"
+    return text
+
+
+def derivatives_of(spec: Spec) -> list[Taken]:
+    """Every derivative that the spec writes and that its plan's methods ask for, in the order of the spec."""
+    low = Recorder(spec)
+    for name, d in spec.dims.items():
+        if isinstance(d.size, Expr):
+            low.b.dims[name] = low.value(d.size)
+    for role, group in (("param", spec.params), ("data", spec.data), ("constant", spec.constants)):
+        for name, item in group.items():
+            low.values[name] = low.b.input(name, role, [low.axis(x) for x in item.letters], item.dtype)
+    states = {s.name: s for r in spec.equations if isinstance(r, Recurrence) for s in r.states}
+    reads = reads_of((e for x in expressions(spec) for e in elements(x)), states)
+    for name, objective in spec.objectives.items():
+        low.pending[name] = partial(low.value, objective.body, name, ())
+    for q in spec.equations:
+        if isinstance(q, Recurrence):
+            lower_recurrence(low, q, reads)
+            for inner in q.inner:
+                low.pending.setdefault(inner.name, partial(low.value, inner.body, inner.name, inner.letters))
+        else:
+            low.values[q.name] = low.value(q.body, q.name, q.letters)
+    for stage in spec.plan:
+        if stage.kind in ("minimize", "maximize"):
+            low.taken += _asked(spec, low, stage)
+    for name, out in spec.outputs.items():
+        low.values.setdefault(name, low.value(out.body, name, out.letters))
+    for claim in spec.claims.values():
+        for e in (claim.that, claim.left, claim.right):
+            if e is not None:
+                low.value(e)
+    return list(dict.fromkeys(low.taken))
+
+
+def _asked(spec: Spec, low: Recorder, stage: Stage) -> list[Taken]:
+    """The gradient and, where the method needs it, the Hessian of a stage's objective."""
+    (name,) = stage.names
+    value = low.get(name)
+    params = [spec.params[p] for p in stage.over]
+    hows: list[str] = []
+    with low.sweep(hows):
+        slopes = gradients(low.b, value, [low.values[p.name] for p in params])
+    line = stage.span.line
+    wrt = ", ".join(low.printer.element(p.name, p.letters) for p in params)
+    found = [Taken(f"gradient of {name} by {wrt}", line, (f"one {hows[0]}",))]
+    if stage.method is None or "hessian" not in METHODS[stage.method.name].needs:
+        return found
+    for k, (p, slope) in enumerate(zip(params, slopes, strict=True)):
+        for q in params[k:]:
+            x = low.values[q.name]
+            steps = [hows[0]]
+            with low.sweep(steps):
+                derivative(low.b, slope, x, [Axis(low.b.fresh(a.name), a.dim) for a in x.axes])
+            pair = low.printer.element(p.name, p.letters)
+            pair = f"{pair} twice" if q is p else f"{pair} and {low.printer.element(q.name, q.letters)}"
+            found.append(Taken(f"Hessian of {name} by {pair}", line, tuple(steps)))
+    return found
+
+
+__all__ = ["Recorder", "Taken", "derivatives_of", "describe"]

@@ -1,0 +1,280 @@
+"""`vspec explain`: how the compiler read a spec, took its derivatives, and what it emits for each formula.
+
+`explain_json` gathers everything as plain data; `explain` writes the same data as text, so that neither can say more than
+the other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from vspec.compiler.graph.graph import Entry
+from vspec.compiler.graph.node import Kind, Node, Pull, Region, region_nodes, topological
+from vspec.compiler.language.spec import Constant, Data, Draw, Param, Source, Spec, Stage
+from vspec.compiler.report.derivatives import derivatives_of
+from vspec.compiler.report.formulas import equations, printer, size_text
+from vspec.compiler.report.table import passes_table, render_table
+
+if TYPE_CHECKING:
+    from vspec.compiler.pipeline import Compiled
+
+RULE = 118
+ROLES = {"adjoint": "adjoint of ", "tangent": "tangent of ", "gradient": "gradient of ", "hessian": "Hessian of "}
+
+
+def explain(compiled: Compiled, entry: str | None = None, *, seconds: bool = True) -> str:
+    """The explanation as text; of one entry if it is named. Raises ValueError if there is no such entry.
+
+    Without `seconds`, equal specs give equal text.
+    """
+    found = explain_json(compiled, entry)
+    lines: list[str] = []
+    if entry is None:
+        lines += _overview(found, seconds)
+    for item in found["entries"]:
+        lines += _entry_text(item, found["file"], full=entry is not None)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def explain_json(compiled: Compiled, entry: str | None = None) -> dict[str, Any]:
+    """The explanation as data. Raises ValueError if there is no entry of that name."""
+    spec, graph = compiled.spec, compiled.graph
+    chosen = [e for e in graph.entries if entry in (None, e.name)]
+    if not chosen:
+        have = ", ".join(e.name for e in graph.entries)
+        raise ValueError(f"no entry '{entry}' in '{spec.name}'; it has {have}")
+    emitted = emitted_lines(compiled.emitted.text)
+    formulas = [{"name": name, "line": line, "formula": text} for name, line, text in equations(spec)]
+    return {
+        "name": spec.name,
+        "doc": " ".join(spec.doc.split()),
+        "file": PurePath(spec.path).name or "spec.yaml",
+        "precision": spec.precision,
+        "dims": _dims(spec),
+        "arguments": _arguments(spec),
+        "mathematics": formulas,
+        "plan": [_stage(s) for s in spec.plan],
+        "derivatives": [{"what": t.what, "line": t.line, "how": list(t.how)} for t in derivatives_of(spec)],
+        "prepared": _prepared(graph.entries),
+        "nodes": {"before": len(compiled.before.nodes), "after": len(graph.nodes)},
+        "passes": passes_table(compiled.passes),
+        "entries": [_entry(e, emitted.get(e.name, [])) for e in chosen],
+    }
+
+
+# --- the spec -----------------------------------------------------------------------------------------------------
+
+
+def _dims(spec: Spec) -> list[dict[str, Any]]:
+    p = printer(spec)
+    shown = [(d, [x for x in d.letters if not x.startswith("_")]) for d in spec.dims.values()]
+    return [{"letters": letters, "size": size_text(d, p)} for d, letters in shown if letters]
+
+
+def _arguments(spec: Spec) -> list[dict[str, Any]]:
+    p = printer(spec)
+    found = []
+    groups: tuple[tuple[str, Mapping[str, Param | Data | Constant]], ...] = (
+        ("param", spec.params),
+        ("data", spec.data),
+        ("constant", spec.constants),
+    )
+    for role, group in groups:
+        for name, item in group.items():
+            note = ""
+            if isinstance(item, Data):
+                note = _origin(item)
+            elif isinstance(item, Param):
+                note = "" if item.domain == "real" else item.domain
+            elif not item.letters:
+                note = f"= {item.value}"
+            shown = p.element(name, item.letters)
+            found.append({"name": name, "symbol": shown, "role": role, "line": item.span.line, "note": note})
+    return found
+
+
+def _origin(d: Data) -> str:
+    if isinstance(d.default, Source):
+        return f"from {d.default.uri}" + (f", column {d.default.column}" if d.default.column else "")
+    if isinstance(d.default, Draw):
+        seed = "the run's seed" if d.default.seed is None else f"seed {d.default.seed}"
+        return f"drawn: {d.default.law}({', '.join(map(str, d.default.arguments))}), {seed}"
+    return "given when the program runs" if d.default is None else "given in the spec"
+
+
+def _stage(s: Stage) -> str:
+    text = f"{s.kind} {', '.join(s.names)}"
+    if s.over:
+        text += f" over {', '.join(s.over)}"
+    if s.method is not None:
+        text += f" by {s.method.name}({', '.join(f'{k}={v}' for k, v in s.method.arguments.items())})"
+    return (
+        text + (f", {s.steps} steps" if s.steps is not None else "") + (f", {s.starts} starts" if s.starts > 1 else "")
+    )
+
+
+def _prepared(entries: Iterable[Entry]) -> list[str]:
+    return [str(r.path[0]) for e in entries if e.kind == "prepare" for r in e.results]
+
+
+# --- entries ------------------------------------------------------------------------------------------------------
+
+
+def _entry(e: Entry, lines: list[dict[str, Any]]) -> dict[str, Any]:
+    order = topological(r.node for r in e.results)
+    by_target = {line["target"]: line["program_line"] for line in lines if line["target"]}
+    return {
+        "name": e.name,
+        "kind": e.kind,
+        "doc": e.doc,
+        "results": [{"path": list(r.path), "axes": list(axes_of(r.node))} for r in e.results],
+        "nodes": [_node(n, by_target) for n in order],
+        "lines": lines,
+    }
+
+
+def _node(n: Node, by_target: Mapping[str, int]) -> dict[str, Any]:
+    suffix = {"gradient": "_gradient", "adjoint": "_bar", "tangent": "_dot"}.get(n.origin.role, "")
+    name = n.attrs[0] if n.kind is Kind.INPUT else n.origin.name
+    return {
+        "id": n.uid,
+        "what": what(n),
+        "name": name,
+        "role": n.origin.role,
+        "axes": list(axes_of(n)),
+        "inputs": [x.uid for x in n.inputs],
+        "line": n.origin.line or None,
+        "program_line": by_target.get(f"{name}{suffix}") if name and n.kind is not Kind.INPUT else None,
+    }
+
+
+def axes_of(n: Node) -> tuple[str, ...]:
+    """The axes of a node as a person reads them: letters of the spec, primed where two look alike."""
+    shown: list[str] = []
+    for name in n.names:
+        base = name.split("~")[0]
+        while base in shown:
+            base += "′"
+        shown.append(base)
+    return tuple(shown)
+
+
+def what(n: Node) -> str:
+    """What a node does, in a word or two."""
+    if n.kind is Kind.INPUT:
+        return n.op
+    if n.kind is Kind.MAP:
+        return f"map {n.attrs[0].tree[0]}"
+    if n.kind is Kind.REGION:
+        loop: Region | Pull = n.attrs[0]
+        if isinstance(loop, Pull):
+            return "adjoint of a loop, by JAX"
+        return f"loop over {loop.axis.name}, {sum(1 for _ in region_nodes(loop))} nodes"
+    return f"{n.kind} {n.op}".strip()
+
+
+_DEF = re.compile(r"def (\w+)\(")
+_ASSIGNED = re.compile(r"\s+(\w+) = (.*)")
+_NOTE = re.compile(r"  # (\[[^\]]*\])?(?:\s*(\S+):(\d+))?\s*$")
+
+
+def emitted_lines(text: str) -> dict[str, list[dict[str, Any]]]:
+    """The lines of each function of a program: where they stand, what they assign, from which line of the spec."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    body: list[dict[str, Any]] | None = None
+    state = "outside"
+    for number, line in enumerate(text.splitlines(), 1):
+        start = _DEF.match(line)
+        if start:
+            body, state = found.setdefault(start[1], []), "signature"
+        if state == "signature" and line.rstrip().endswith(":"):
+            state = "docstring"
+        elif state == "docstring":
+            if line.rstrip().endswith('"""'):
+                state = "body"
+        elif state == "body" and body is not None and line.strip():
+            if not line.startswith(" "):
+                state = "outside"
+                continue
+            note = _NOTE.search(line)
+            code = line[: note.start()].rstrip() if note else line.rstrip()
+            target = _ASSIGNED.match(code)
+            body.append(
+                {
+                    "program_line": number,
+                    "target": target[1] if target else "",
+                    "code": code,
+                    "axes": note[1] or "" if note else "",
+                    "line": int(note[3]) if note and note[3] else None,
+                }
+            )
+    return found
+
+
+# --- text ---------------------------------------------------------------------------------------------------------
+
+
+def _overview(found: Mapping[str, Any], seconds: bool) -> list[str]:
+    file = found["file"]
+    lines = [f"{found['name']}: {found['doc']}" if found["doc"] else found["name"], ""]
+    lines += ["Dimensions", *columns([(", ".join(d["letters"]), d["size"]) for d in found["dims"]]), ""]
+    lines += ["Arguments"]
+    lines += [*columns([(a["role"], a["symbol"], f"{file}:{a['line']}", a["note"]) for a in found["arguments"]]), ""]
+    if found["mathematics"]:
+        lines += ["Mathematics, as it was read"]
+        lines += [*columns([(f"{file}:{m['line']}", m["formula"]) for m in found["mathematics"]]), ""]
+    lines += ["Plan", *(f"  {s}" for s in found["plan"]), ""]
+    if found["derivatives"]:
+        lines += ["Derivatives"]
+        rows = [(f"{file}:{t['line']}", t["what"], "; then ".join(t["how"])) for t in found["derivatives"]]
+        lines += [*columns(rows), ""]
+    prepared = ", ".join(found["prepared"]) or "nothing"
+    lines += ["Computed once per run, before the first step", f"  {prepared}", ""]
+    lines += ["Passes", *(f"  {x}" for x in render_table(found["passes"], seconds=seconds).splitlines()), ""]
+    lines += ["Entries of the program", ""]
+    return lines
+
+
+def columns(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Rows as indented columns; a row that would be too wide breaks before its last cell."""
+    rows = list(rows)
+    if not rows:
+        return ["  none"]
+    count = len(rows[0])
+    limit = 44
+    widths = [max((len(r[k]) for r in rows if len(r[k]) <= limit), default=0) for k in range(count - 1)]
+    lines = []
+    for r in rows:
+        line = "  " + "  ".join(cell.ljust(w) for cell, w in zip(r[:-1], widths, strict=True))
+        if r[-1] and len(line) + 2 + len(r[-1]) > RULE and len(line) > sum(widths) + 2 * count:
+            lines += [line.rstrip(), " " * (2 + widths[0] + 2) + r[-1]]
+        else:
+            lines.append(f"{line}  {r[-1]}".rstrip())
+    return lines
+
+
+def _entry_text(item: Mapping[str, Any], file: str, *, full: bool) -> list[str]:
+    lines = [f"{item['name']} ({item['kind'].replace('_', ' ')})"]
+    if item["doc"]:
+        lines[0] += f": {item['doc']}"
+    lines += [f"  {len(item['nodes'])} nodes", ""]
+    width = min(80, max((len(x["code"]) for x in item["lines"]), default=0))
+    for x in item["lines"]:
+        note = "  ".join(t for t in (x["axes"], f"{file}:{x['line']}" if x["line"] else "") if t)
+        lines.append(f"  {x['program_line']:>4}  {x['code'].ljust(width)}  {note}".rstrip())
+    lines.append("")
+    if full:
+        rows = [_row(n, file) for n in item["nodes"]]
+        lines += ["  Node by node: what, of which definition, its axes, where in the spec, where in the program"]
+        lines += [*columns(rows), ""]
+    return lines
+
+
+def _row(n: Mapping[str, Any], file: str) -> tuple[str, ...]:
+    name = f"{ROLES.get(n['role'], '')}{n['name']}" if n["name"] else ""
+    where = f"{file}:{n['line']}" if n["line"] else ""
+    program = f"program.py:{n['program_line']}" if n["program_line"] else ""
+    return (n["what"], name, f"[{', '.join(n['axes'])}]", where, program)
