@@ -27,7 +27,7 @@ from vspec.compiler.language.operators import (
     STRUCTURAL,
     Operator,
 )
-from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice
+from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice, walk
 from vspec.compiler.language.subscripts import letter_of, use_letter, value_of
 from vspec.compiler.language.types import a_dtype, as_real, pointwise, unknown
 
@@ -41,7 +41,7 @@ def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
             )
         return inline.call(ctx, ctx.functions[name], raw, env)
     if raw.bound is not None:
-        if name in ("argmin", "argmax") and any(not isinstance(b, RawName) for b in raw.bound):
+        if name in ("argmin", "argmax") and any(_is_unknown(ctx, b, raw, env) for b in raw.bound):
             return ctx.planned("VS0407", f"implicit quantities ('{name}' over an unknown)", raw.span, env)
         if name in REDUCTIONS and not raw.keywords:
             return _reduction(ctx, raw, raw.bound, env)
@@ -109,12 +109,13 @@ def _function(ctx: Context, raw: RawCall, op: Operator, env: Env) -> Expr:
     count = len(raw.args)
     if count < op.least or (op.most is not None and count > op.most):
         if raw.name in ("max", "min") and count == 1:
+            which = "greater" if raw.name == "max" else "less"
             return ctx.error(
                 "VS0216",
                 f"'{raw.name}' of one value needs the index it ranges over",
                 raw.name_span,
                 env,
-                help=f"write {_example(ctx, raw)}, or {raw.name}(a, b) for the {'greater' if raw.name == 'max' else 'less'} of two",
+                help=f"write {_example(ctx, raw)}, or {raw.name}(a, b) for the {which} of two",
             )
         want = f"{op.least}" if op.most == op.least else f"at least {op.least}"
         return arity(ctx, raw, want, op.least, op.doc, env)
@@ -309,6 +310,14 @@ def _structural(ctx: Context, raw: RawCall, env: Env) -> Expr:
     if used is None:
         return Unknown(span=span)
     return IndexValue(span=span, axes=(used,), dtype="integer", letter=used)
+
+
+def _is_unknown(ctx: Context, bound: Raw, raw: RawCall, env: Env) -> bool:
+    """Whether a binder binds an unknown with its axes, or a scalar one that its body reads as a value."""
+    if not isinstance(bound, RawName):
+        return True
+    values = {n.name for a in raw.args for n in walk(a) if isinstance(n, RawName)}
+    return letter_of(ctx, bound, env) is None and bound.name not in ctx.symbols and bound.name in values
 
 
 def _example(ctx: Context, raw: RawCall) -> str:

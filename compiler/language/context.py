@@ -173,7 +173,6 @@ class Context:
         if env is not None and env.site is not None:
             at = env.site
             message = f"in {env.function}, line {span.line}, called here: {message}"
-            label = ""
         key = (code, message, at)
         if key not in self.seen:
             self.seen.add(key)

@@ -112,6 +112,8 @@ def parse_python(scalar: Scalar, start: int = 0, end: int | None = None) -> tupl
             warnings.simplefilter("ignore")
             tree = ast.parse(line, mode="eval").body
     except SyntaxError as error:
+        if "digits" in (error.msg or ""):
+            raise Refused("VS0723", "a number in this expression has too many digits", scalar.span) from None
         slip = explain_syntax_error(text, (error.offset or 2) - 2, error.msg or "")
         raise Refused(slip.code, slip.message, at(slip.start, slip.end), slip.label, slip.help) from None
     except ValueError:

@@ -19,7 +19,12 @@ def is_literal(expr: Expr) -> bool:
     """Whether the expression is made of number literals only; those mix with reals as they stand."""
     if isinstance(expr, Number):
         return not isinstance(expr.value, bool)
-    return isinstance(expr, Pointwise) and not expr.axes and all(is_literal(a) for a in expr.args)
+    return (
+        isinstance(expr, Pointwise)
+        and expr.dtype != "boolean"
+        and not expr.axes
+        and all(is_literal(a) for a in expr.args)
+    )
 
 
 def as_real(expr: Expr) -> Expr:

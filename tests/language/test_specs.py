@@ -1,0 +1,30 @@
+"""The shipped specs check; what they need at most is known by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vspec.compiler.pipeline import check_text
+
+ROOT = Path(__file__).parents[2]
+SPECS = sorted((ROOT / "specs").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
+def test_shipped_specs_check(path: Path) -> None:
+    spec, diagnostics = check_text(path.read_text(encoding="utf-8"), path.name)
+    assert spec is not None, [(d.code, d.message) for d in diagnostics]
+    assert not diagnostics
+
+
+def test_checking_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, vspec.compiler.language.check\n"
+        "print([m for m in ('jax', 'sympy', 'networkx', 'numpy', 'yaml') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
