@@ -49,7 +49,7 @@ def test_one_entry_is_shown_node_by_node() -> None:
 
 
 def test_an_unknown_entry_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="no entry 'nothing' in 'logistic'; it has .*loss_gradient"):
+    with pytest.raises(ValueError, match=r"no entry 'nothing' in 'logistic'; it has .*loss_gradient"):
         explain(compiled("logistic"), "nothing")
 
 
