@@ -44,12 +44,12 @@ def find_spec(name: str) -> Path:
         SpecError: there is neither (VS0101 for what looks like a path, VS0821 for what looks like a name).
     """
     path = Path(name)
-    if _exists(path) and not path.is_dir():
+    if os.path.isfile(path):
         return path
     known = library()
     if found := _by_name(name, known):
         return found
-    if path.is_dir():
+    if os.path.isdir(path):
         raise refuse("VS0101", f"'{name}' is a directory, not a spec", "name one of the .yaml files in it")
     if path.suffix in SUFFIXES or path.is_absolute() or name.startswith("."):
         raise refuse(
@@ -67,23 +67,13 @@ def find_specs(names: Iterable[str]) -> list[Path]:
     """The files of several specs or folders of them, each once, in order. Raises SpecError, also for an empty folder."""
     found: list[Path] = []
     for name in names:
-        path = Path(name)
-        shipped = library_root() / name
-        if (
-            not path.is_dir()
-            and not _exists(path)
-            and not path.is_absolute()
-            and ".." not in path.parts
-            and shipped.is_dir()
-        ):
-            path = near_path(shipped)
-        if not path.is_dir():
+        folder = _folder(name)
+        if folder is None:
             found.append(find_spec(name))
-            continue
-        below = specs_below(path)
-        if not below:
+        elif below := specs_below(folder):
+            found += below
+        else:
             raise refuse("VS0829", f"there is no spec in the folder '{name}' or below it")
-        found += below
     return list(dict.fromkeys(found))
 
 
@@ -103,11 +93,14 @@ def _by_name(name: str, known: dict[str, Path]) -> Path | None:
     return ends[0] if len(ends) == 1 else None
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
+def _folder(name: str) -> Path | None:
+    """The folder of that name, here or among the specs that come with vspec (`problems`)."""
+    if os.path.isdir(name):
+        return Path(name)
+    if not name or os.path.isabs(name) or ".." in Path(name).parts or os.path.exists(name):
+        return None
+    shipped = library_root() / name
+    return near_path(shipped) if os.path.isdir(shipped) else None
 
 
 def _nearby(path: Path) -> str:

@@ -117,8 +117,15 @@ def test_check_answers_within_half_a_second(line: Path) -> None:
     assert min(seconds) < 0.5, seconds
 
 
-def test_importing_vspec_imports_nothing() -> None:
-    code = "import sys; before = set(sys.modules); import vspec; print(sorted(set(sys.modules) - before))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    extra = [m for m in found.stdout.strip("[]\n").replace("'", "").split(", ") if m != "vspec"]
-    assert extra in ([], ["importlib"], [""])
+def test_importing_vspec_is_quick_and_imports_nothing_of_ours() -> None:
+    code = (
+        "import sys, time; start = time.perf_counter(); import vspec; seconds = time.perf_counter() - start\n"
+        f"print([m for m in sys.modules if m.startswith('vspec.') or m in {(*HEAVY, 'yaml', 'click')}], seconds)"
+    )
+    best = 1.0
+    for _ in range(3):
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        modules, seconds = found.stdout.rsplit(" ", 1)
+        assert modules == "[]"
+        best = min(best, float(seconds))
+    assert best < 0.03

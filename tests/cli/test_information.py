@@ -95,8 +95,8 @@ def test_explain(vspec: Vspec, line: Path) -> None:
     assert result.code == 0, result.err
     assert "loss" in result.out
     found = vspec("explain", line, "--entry", "loss_gradient", "--format", "json").json
-    assert found["name"] == "line"
-    assert "loss" in found["text"]
+    assert found["explanation"]["name"] == "line"
+    assert [e["name"] for e in found["explanation"]["entries"]] == ["loss_gradient"]
 
 
 def test_explain_an_entry_that_is_not_there(vspec: Vspec, line: Path) -> None:

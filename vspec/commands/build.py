@@ -79,17 +79,7 @@ def read_report(directory: Path) -> dict[str, Any]:
 
 def show_passes(report: dict[str, Any]) -> None:
     """The table of what each pass did."""
-    rows = [row for row in report.get("passes", []) if isinstance(row, dict)]
-    if not rows:
-        return
-    names = list(rows[0])
-    numbers = [name for name in names if all(isinstance(row.get(name), (int, float)) for row in rows)]
-    output.table(names, ([_cell(row.get(name)) for name in names] for row in rows), right=numbers)
+    from vspec.compiler.report.table import render_table
 
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return "" if value is None else str(value).lower()
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if report.get("passes"):
+        output.say(render_table(report["passes"]))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from vspec import output
-from vspec.faults import OK
+from vspec.compiler.diagnostics.suggest import did_you_mean
+from vspec.faults import OK, refuse
 from vspec.locate import find_spec
 from vspec.options import disable_option, format_option, level_option, set_option
 from vspec.programs import check_passes
@@ -29,18 +30,22 @@ def explain(
       vspec explain problems/logistic
       vspec explain problems/logistic --entry loss_gradient
 
-    With --format json: {"name", "text", ...}
+    With --format json: {"explanation": {"name", "mathematics", "plan", "derivatives", "entries", "passes", ...}, ...}
     """
     from vspec.compiler.pipeline import check, compile_spec
     from vspec.compiler.report.explain import explain as explain_compiled
+    from vspec.compiler.report.explain import explain_json
 
     check_passes(disable)
     checked, warnings = check(str(find_spec(spec)), read_settings(settings))
     compiled = compile_spec(checked, level=level, disable=disable)
-    text = explain_compiled(compiled, entry) if entry else explain_compiled(compiled)
+    known = [e.name for e in compiled.graph.entries]
+    if entry is not None and entry not in known:
+        tip = did_you_mean(entry, known) or f"entries are {', '.join(known)}"
+        raise refuse("VS0828", f"'{checked.name}' has no entry '{entry}'", tip)
     if format_ == "json":
-        output.reply("explain", OK, warnings, name=checked.name, text=text)
+        output.reply("explain", OK, warnings, explanation=explain_json(compiled, entry))
     else:
         output.show(warnings)
-        output.say(text.rstrip("\n"))
+        output.say(explain_compiled(compiled, entry).rstrip("\n"))
     return OK
