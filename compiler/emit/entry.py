@@ -67,9 +67,16 @@ def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry
     single = len(entry.results) == 1 and entry.results[0].path == ()
     if not single:
         scope.wishes = _wishes(entry)
-    scope.items = {
-        (n.inputs[0].uid, n.attrs[0]): defined_name(n) for n in nodes if n.kind is Kind.ITEM and defined_name(n)
-    }
+    for n in nodes:
+        # A trajectory has its name before its first state or its last can take it.
+        if n.kind is Kind.ITEM and n.inputs[0].op == "scan" and defined_name(n):
+            region = n.inputs[0].attrs[0]
+            if region.results[n.attrs[0]][0] == "path":
+                scope.items[n.inputs[0].uid, n.attrs[0]] = names.reserve(defined_name(n))
+        elif n.kind is Kind.REGION and n.op == "scan":
+            for x, carry in zip(n.inputs, n.attrs[0].carry, strict=False):
+                if defined_name(x) and defined_name(x) == carry.attrs[0]:
+                    scope.wishes[x.uid] = f"{defined_name(x)}_start"
     for n in nodes:
         scope.visit(n, keep=single and n is entry.results[0].node)
     returned = _returned(scope, entry, single)

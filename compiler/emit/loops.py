@@ -1,91 +1,43 @@
-"""Text of scans: a local step function and `jax.lax.scan`."""
+"""Text of regions: scans as a local step function under `jax.lax.scan`, and their adjoints by `jax.vjp`."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from vspec.compiler.emit.layout import Layout, Value, arranged
 from vspec.compiler.emit.scope import Line, Scope, count_uses, defined_name
 from vspec.compiler.emit.text import Text, name
-from vspec.compiler.graph.node import Node, Region, region_nodes
+from vspec.compiler.graph.node import Axis, Node, Pull, Region, region_nodes
 
 
-def emit_scan(scope: Scope, node: Node) -> Value:
-    """Writes the step and the scan. ITEM nodes read the results from `scope.results`."""
-    region: Region = node.attrs[0]
-    names = scope.function.names
-    paths = sorted({k for kind, k in region.results if kind == "path"})
-    starts = []
-    for k, carry in enumerate(region.carry):
-        start = _state(scope, node.inputs[k], carry)
-        if k in paths and not start.simple:
-            # It is read twice: by the scan and in front of the path.
-            start = _assigned(scope, f"{_label(region, k)}_start", start, node.inputs[k], carry.names)
-        starts.append(start)
-    step, index = _step(scope, node, region, paths)
+class Operand(NamedTuple):
+    """An operand of a region: its whole value as a name, its axes in the node's order, its dtype."""
 
-    length = scope.scalar(region.length).code
-    finals = {k for kind, k in region.results if kind == "final"}
-    wishes = {result: scope.items.get((node.uid, k)) for k, result in enumerate(region.results)}
-    lasts = {k: names.reserve(wishes["final", k] or f"{_label(region, k)}_last") for k in sorted(finals)}
-    stacks = {k: names.reserve(f"{_label(region, k)}_stack") for k in paths}
-    left = _tuple([lasts.get(k, "_") for k in range(len(region.carry))]) if finals else "_"
-    right = _tuple([stacks[k] for k in paths]) if paths else "_"
-    over = f"jnp.arange({length})" if index else f"length={length}"
-    scope.line(f"{left}, {right}", f"jax.lax.scan({step}, {_tuple([t.code for t in starts])}, {over})")
+    value: Value
+    axes: tuple[Axis, ...]
+    dtype: str
 
-    joined = {}
-    for k in paths:
-        layout = (region.axis.name, *region.carry[k].names)
-        joined[k] = names.reserve(wishes["path", k] or f"{_label(region, k)}_path")
-        code = f"jnp.concatenate([{starts[k].atom}[None], {stacks[k]}])"
-        scope.line(joined[k], code, scope.comment(node, layout))
-    scope.results[node.uid] = [
-        Value(name(lasts[k]), region.carry[k].names)
-        if kind == "final"
-        else Value(name(joined[k]), (region.axis.name, *region.carry[k].names))
-        for kind, k in region.results
-    ]
+    @property
+    def names(self) -> Layout:
+        """The names of the axes."""
+        return tuple(a.name for a in self.axes)
+
+
+def emit_region(scope: Scope, node: Node) -> Value:
+    """Writes the loop or its adjoint. ITEM nodes read the results from `scope.results`."""
+    region: Region | Pull = node.attrs[0]
+    if isinstance(region, Region):
+        carried = len(region.carry)
+        # What the loop only starts from needs no name; what its body reads would be computed in every step.
+        operands = [_operand(scope, x, k >= carried) for k, x in enumerate(node.inputs)]
+        wishes = {position: wish for (uid, position), wish in scope.items.items() if uid == node.uid}
+        scope.results[node.uid] = _scan(scope, region, operands, wishes, node.origin.line)
+    else:
+        operands = [_operand(scope, x, k < region.arity) for k, x in enumerate(node.inputs)]
+        scope.results[node.uid] = _pull(scope, region, operands)
     # The region itself is never read, only its items.
     return Value(Text("None"), ())
-
-
-def _step(scope: Scope, node: Node, region: Region, paths: list[int]) -> tuple[str, bool]:
-    """Writes the step function; its name, and whether it reads the index. Captured operands reach it as a closure."""
-    names = scope.function.names
-    nodes = list(region_nodes(region))
-    reads_index = any(n is region.index for n in nodes)
-    captured = [scope.named(outer) for outer in node.inputs[len(region.carry) :]]
-    step = names.reserve("step")
-    states = [names.reserve(f"{_label(region, k)}_t") for k in range(len(region.carry))]
-    index = names.reserve(region.axis.name.split("~")[0]) if reads_index else "_"
-
-    inner = Scope(scope.function, count_uses(nodes, region.body), scope.indent + 4, scope)
-    inner.items = scope.items
-    for state, carry in zip(states, region.carry, strict=True):
-        inner.values[carry.uid] = Value(name(state), carry.names)
-    inner.values[region.index.uid] = Value(name(index), ())
-    for value, outer, argument in zip(captured, node.inputs[len(region.carry) :], region.captured, strict=True):
-        new = dict(zip(outer.names, argument.names, strict=True))
-        inner.values[argument.uid] = Value(value.text, tuple(new[a] for a in value.layout))
-    for n in nodes:
-        inner.visit(n, keep=n in region.body and not defined_name(n))
-    nexts = []
-    for k, (n, carry) in enumerate(zip(region.body, region.carry, strict=True)):
-        text = _state(inner, n, carry)
-        if not text.simple and (k in paths or len(text.code) > 32):
-            text = _assigned(inner, f"{_label(region, k)}_next", text, n, carry.names)
-        nexts.append(text)
-
-    single = len(states) == 1
-    array = "Array" if single else f"tuple[{', '.join(['Array'] * len(states))}]"
-    carry_name = states[0] if single else names.reserve("carry")
-    scope.line(f"def {step}({carry_name}: {array}, {index}: {'Array' if reads_index else 'None'}):", "")
-    if not single:
-        scope.lines.append(Line(inner.indent, ", ".join(states), carry_name))
-    scope.lines += inner.lines
-    stacked = _tuple([nexts[k].code for k in paths]) if paths else "None"
-    scope.lines.append(Line(inner.indent, "return", f"{_tuple([t.code for t in nexts])}, {stacked}"))
-    scope.line("", "")
-    return step, reads_index
 
 
 def emit_item(scope: Scope, node: Node) -> Value:
@@ -94,26 +46,168 @@ def emit_item(scope: Scope, node: Node) -> Value:
     return Value(value.text, value.layout if set(value.layout) == set(node.names) else node.names)
 
 
+def _operand(scope: Scope, node: Node, named: bool) -> Operand:
+    return Operand(scope.named(node) if named else scope.whole(node), node.axes, node.dtype)
+
+
+# --- scans ----------------------------------------------------------------------------------------------------------
+
+
+def _scan(scope: Scope, region: Region, operands: Sequence[Operand], wishes: dict[int, str], line: int) -> list[Value]:
+    names = scope.function.names
+    paths = sorted({k for kind, k in region.results if kind == "path"})
+    finals = sorted({k for kind, k in region.results if kind == "final"})
+    starts = []
+    for k, carry in enumerate(region.carry):
+        start = _state(scope, operands[k], carry)
+        if k in paths and not start.simple:
+            # It is read twice: by the scan and in front of the path.
+            start = _assigned(scope, f"{_label(region, k)}_start", start, scope.comment(carry, carry.names))
+        starts.append(start)
+    step, reads_index = _step(scope, region, operands, paths)
+
+    wished = {result: wishes.get(position, "") for position, result in enumerate(region.results)}
+    lasts = {k: names.reserve(f"{_label(region, k)}_last") for k in finals}
+    stacks = {k: names.reserve(f"{_label(region, k)}_stack") for k in paths}
+    left = tupled([lasts.get(k, "_") for k in range(len(region.carry))]) if finals else "_"
+    right = tupled([stacks[k] for k in paths]) if paths else "_"
+    length = scope.scalar(region.length).code
+    over = f"jnp.arange({length})" if reads_index else f"length={length}"
+    scope.line(f"{left}, {right}", f"jax.lax.scan({step}, {tupled([t.code for t in starts])}, {over})")
+
+    done: dict[tuple[str, int], Value] = {("final", k): Value(name(lasts[k]), region.carry[k].names) for k in finals}
+    for k in paths:
+        layout = (region.axis.name, *region.carry[k].names)
+        target = wished["path", k] or names.reserve(f"{_label(region, k)}_path")
+        comment = scope.comment(region.carry[k], layout, line)
+        scope.line(target, f"jnp.concatenate([{starts[k].atom}[None], {stacks[k]}])", comment)
+        done["path", k] = Value(name(target), layout)
+    return [done[result] for result in region.results]
+
+
+def _step(scope: Scope, region: Region, operands: Sequence[Operand], paths: list[int]) -> tuple[str, bool]:
+    """Writes the step function; its name, and whether it reads the index. Captured operands reach it as a closure."""
+    names = scope.function.names
+    count = len(region.carry)
+    nodes = list(region_nodes(region))
+    reads_index = any(n is region.index for n in nodes)
+    step = names.reserve("step")
+    states = [names.reserve(f"{_label(region, k)}_t") for k in range(count)]
+    index = names.reserve(region.axis.name.split("~")[0]) if reads_index else "_"
+
+    inner = Scope(scope.function, count_uses(nodes, region.body), scope.indent + 4, scope)
+    for state, carry in zip(states, region.carry, strict=True):
+        inner.values[carry.uid] = Value(name(state), carry.names)
+    inner.values[region.index.uid] = Value(name(index), ())
+    for operand, argument in zip(operands[count:], region.captured, strict=True):
+        new = dict(zip(operand.names, argument.names, strict=True))
+        inner.values[argument.uid] = Value(operand.value.text, tuple(new[a] for a in operand.value.layout))
+    for k, n in enumerate(region.body):
+        if defined_name(n) == _label(region, k):
+            inner.wishes[n.uid] = f"{_label(region, k)}_next"
+    for n in nodes:
+        inner.visit(n)
+    nexts = []
+    for k, (n, carry) in enumerate(zip(region.body, region.carry, strict=True)):
+        text = _state(inner, Operand(inner.whole(n), n.axes, n.dtype), carry)
+        if not text.simple and (k in paths or len(text.code) > 32):
+            text = _assigned(inner, f"{_label(region, k)}_next", text, inner.comment(n, carry.names))
+        nexts.append(text)
+
+    carry_name = states[0] if count == 1 else names.reserve("carry")
+    kept = [nexts[k].code for k in paths]
+    state_type, stack_type = _type(count), _type(len(paths)) if paths else "None"
+    head = f"def {step}({carry_name}: {state_type}, {index}: {'Array' if reads_index else 'None'})"
+    scope.line("", "")
+    scope.line(f"{head} -> tuple[{state_type}, {stack_type}]:", "")
+    if count > 1:
+        inner.lines.insert(0, Line(inner.indent, ", ".join(states), carry_name))
+    scope.lines += inner.lines
+    scope.lines.append(Line(inner.indent, "return", f"{tupled([t.code for t in nexts])}, {tupled(kept) or None}"))
+    scope.line("", "")
+    return step, reads_index
+
+
 def _label(region: Region, k: int) -> str:
     carry = region.carry[k]
-    return carry.origin.name or str(carry.attrs[0] if carry.attrs else "") or region.name or "state"
+    return str(carry.attrs[0]) if carry.attrs else carry.origin.name or region.name or "state"
 
 
-def _assigned(scope: Scope, wish: str, text: Text, node: Node, layout: Layout) -> Text:
+def _assigned(scope: Scope, wish: str, text: Text, comment: str) -> Text:
     target = scope.function.names.reserve(wish)
-    scope.line(target, text.code, scope.comment(node, layout))
+    scope.line(target, text.code, comment)
     return name(target)
 
 
-def _state(scope: Scope, node: Node, carry: Node) -> Text:
-    """A node's value in the shape, order and dtype that the carry keeps."""
-    value = scope.whole(node)
+def _state(scope: Scope, operand: Operand, carry: Node) -> Text:
+    """A value in the shape, order and dtype that the carry keeps."""
     wanted = carry.names
-    if set(wanted) != set(node.names):
-        new = dict(zip(wanted, node.names, strict=True))
+    if set(wanted) != set(operand.names):
+        new = dict(zip(wanted, operand.names, strict=True))
         wanted = tuple(new[a] for a in wanted)
-    return scope.array(Value(arranged(value, wanted), wanted), carry.dtype)
+    return scope.array(Value(arranged(operand.value, wanted), wanted), carry.dtype)
 
 
-def _tuple(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
+def tupled(parts: Sequence[str]) -> str:
+    """One code by itself, several in parentheses."""
+    return parts[0] if len(parts) == 1 else f"({', '.join(parts)})" if parts else ""
+
+
+def _type(count: int) -> str:
+    return "Array" if count == 1 else f"tuple[{', '.join(['Array'] * count)}]"
+
+
+# --- adjoints -------------------------------------------------------------------------------------------------------
+
+
+def _pull(scope: Scope, pull: Pull, operands: Sequence[Operand]) -> list[Value]:
+    """A function of the wanted operands that returns the given results, `jax.vjp` of it, mapped over the batch axes.
+
+    The other operands reach the function as a closure: no derivative is taken with respect to them.
+    """
+    names = scope.function.names
+    label = _region_name(pull)
+    run = names.reserve(f"{label}_of")
+    inner = Scope(scope.function, {}, scope.indent + 4, scope)
+    seen = list(operands[: pull.arity])
+    parameters, primals = [], []
+    for k in pull.wanted:
+        wish = operands[k].value.text.code
+        parameters.append(names.reserve(f"{wish}_" if wish.isidentifier() else f"{label}_{k}"))
+        text = arranged(operands[k].value, operands[k].names)
+        primals.append(scope.array(Value(text, operands[k].names), operands[k].dtype).code)
+        seen[k] = operands[k]._replace(value=Value(name(parameters[-1]), operands[k].names))
+    if isinstance(pull.inner, Region):
+        results = _scan(inner, pull.inner, seen, {}, 0)
+    else:
+        results = _pull(inner, pull.inner, seen)
+    given = [results[k] for k in pull.given]
+    scope.line("", "")
+    arguments = ", ".join(f"{p}: Array" for p in parameters)
+    scope.line(f"def {run}({arguments}) -> {_type(len(given))}:", "")
+    scope.lines += inner.lines
+    scope.lines.append(Line(inner.indent, "return", ", ".join(v.text.code for v in given)))
+    scope.line("", "")
+
+    pulled = names.reserve(f"{label}_pull")
+    scope.line(f"_, {pulled}", f"jax.vjp({run}, {', '.join(primals)})")
+    batch = tuple(a.name for a in pull.batch)
+    cotangents = []
+    for operand, result in zip(operands[pull.arity :], given, strict=True):
+        wanted = (*batch, *result.layout)
+        if set(wanted) != set(operand.names):
+            wanted = operand.names
+        cotangents.append(scope.array(Value(arranged(operand.value, wanted), wanted), operand.dtype).code)
+    mapped = pulled
+    for _ in batch:
+        mapped = f"jax.vmap({mapped})"
+    targets = [names.reserve(f"{p.rstrip('_')}_bar") for p in parameters]
+    left = f"({targets[0]},)" if len(targets) == 1 else ", ".join(targets)
+    scope.line(left, f"{mapped}({tupled(cotangents)})")
+    return [Value(name(t), (*batch, *operands[k].names)) for t, k in zip(targets, pull.wanted, strict=True)]
+
+
+def _region_name(region: Region | Pull) -> str:
+    while isinstance(region, Pull):
+        region = region.inner
+    return region.name or "loop"

@@ -42,8 +42,8 @@ EMITTERS: dict[tuple[Kind, str], Emitter] = {
     (Kind.LINALG, ""): linear.emit_linalg,
     (Kind.RANDOM, ""): emit_unsupported,
     (Kind.CALL, ""): emit_unsupported,
-    (Kind.REGION, "scan"): loops.emit_scan,
-    (Kind.REGION, ""): emit_unsupported,
+    (Kind.REGION, "scan"): loops.emit_region,
+    (Kind.REGION, "vjp"): loops.emit_region,
     (Kind.ITEM, ""): loops.emit_item,
     (Kind.STOP, ""): arrays.emit_stop,
 }
@@ -51,5 +51,5 @@ EMITTERS: dict[tuple[Kind, str], Emitter] = {
 
 def render(scope: Scope, node: Node) -> Value:
     """The value of a node whose inputs have been visited."""
-    emitter = EMITTERS.get((node.kind, node.op)) or EMITTERS[node.kind, ""]
+    emitter = EMITTERS.get((node.kind, node.op)) or EMITTERS.get((node.kind, ""), emit_unsupported)
     return emitter(scope, node)

@@ -37,7 +37,7 @@ def emit_program(graph: Graph, spec: Spec) -> Emitted:
 def _docstring(spec: Spec, file: str) -> str:
     title = f"{spec.name}: {' '.join(spec.doc.split())}" if spec.doc else spec.name
     digest = f" (sha256 {spec.sha256})" if spec.sha256 else ""
-    return quoted(f"{title}\n\nEmitted by vspec from {file}{digest}. Edit the spec, not this file.\n")
+    return quoted(f"{title}\n\nEmitted by vspec from {file}{digest}.\nEdit the spec, not this file.\n")
 
 
 def _imports(body: str) -> list[str]:

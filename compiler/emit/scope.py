@@ -175,7 +175,7 @@ class Scope:
         if len(value.text.code) > room and self._make_room(node, len(value.text.code) - room):
             value = render(self, node)
         self.values[node.uid] = value
-        if value.text.simple or keep:
+        if value.text.simple or keep or (node.kind is Kind.CONST and node.op != "array"):
             return
         wish = self.wishes.get(node.uid) or defined_name(node)
         if self.uses.get(node.uid, 1) == 1 and not wish and len(value.text.code) <= INLINE:
@@ -199,7 +199,8 @@ class Scope:
     def assign(self, node: Node, value: Value) -> Value:
         """A line `name = text`; from here on the node is that name."""
         self._pending.pop(node.uid, None)
-        target = self.function.names.reserve(self.wishes.get(node.uid) or defined_name(node) or helper_name(self, node))
+        wish = self.wishes.get(node.uid) or defined_name(node) or helper_name(self, node)
+        target = self.function.names.reserve(wish)
         self.line(target, value.text.code, self.comment(node, value.layout))
         text = Text(target, python=value.text.python, weak=value.text.weak)
         self.values[node.uid] = Value(text, value.layout)
@@ -209,24 +210,25 @@ class Scope:
         """Any assignment."""
         self.lines.append(Line(self.indent, target, code, comment))
 
-    def comment(self, node: Node, layout: Layout) -> str:
+    def comment(self, node: Node, layout: Layout, line: int = 0) -> str:
         """`[n, i]  logistic.yaml:16`."""
+        line = line or node.origin.line
         shape = f"[{', '.join(shown(layout))}]"
-        return f"{shape}  {self.function.file}:{node.origin.line}" if node.origin.line else shape
+        return f"{shape}  {self.function.file}:{line}" if line else shape
 
 
 # --- names --------------------------------------------------------------------------------------------------------
 
 
+_ROLES = {"gradient": "gradient", "hessian": "hessian", "adjoint": "bar", "tangent": "dot"}
+
+
 def defined_name(node: Node) -> str:
-    """The name that the spec gave to what the node computes, or one made of it; '' for a helper."""
+    """The name that the spec gave to what the node computes; '' for a helper."""
     origin = node.origin
-    if not origin.name or node.kind in (Kind.INPUT, Kind.REGION):
+    if node.kind in (Kind.INPUT, Kind.REGION) or origin.role in ("part", "adjoint", "tangent") or not origin.name:
         return ""
-    suffix = {"value": "", "gradient": "_gradient", "adjoint": "_bar", "tangent": "_dot"}.get(
-        origin.role, f"_{origin.role}"
-    )
-    return origin.name + suffix
+    return f"{origin.name}_{_ROLES[origin.role]}" if origin.role in _ROLES else origin.name
 
 
 _WORDS = {
@@ -255,7 +257,9 @@ _WORDS = {
 
 
 def helper_name(scope: Scope, node: Node) -> str:
-    """A short name for a value that the spec did not name: `exp_margin`, `total`."""
+    """A short name for a value that the spec did not name: `exp_margin`, `margin_bar`, `total`."""
+    if node.origin.name and node.origin.role in ("adjoint", "tangent"):
+        return f"{node.origin.name}_{_ROLES[node.origin.role]}"
     word: str
     if node.kind is Kind.MAP:
         word = node.attrs[0].tree[0]
