@@ -53,19 +53,36 @@ def read_constants(
 
 
 def _overridden(ctx: Context, name: str, value: Any, old: tuple[Any, Any], span: Span) -> tuple[Any, Any] | None:
-    if isinstance(old[0], tuple) or isinstance(value, list | tuple):
-        ctx.planned("VS0329", "overriding an array", span) if isinstance(old[0], tuple) else ctx.error(
-            "VS0329", f"the constant '{name}' is one number, but the override is an array", span
-        )
+    """The value of `--set`, of the kind and shape of the one in the spec; an integer may become a real."""
+    leaves: list[Any] = []
+    new = _alike(value, old[0], leaves)
+    logical = old[1] == "boolean"
+    if new is None or any(isinstance(x, bool) != logical for x in leaves):
+        kind = "an array of another shape or type" if isinstance(old[0], tuple) else f"{old[0]!r} here"
+        ctx.error("VS0329", f"the constant '{name}' cannot be set to {value!r}", span, label=f"it is {kind}")
         return None
-    if isinstance(value, bool) != isinstance(old[0], bool) or not isinstance(value, int | float | bool):
-        ctx.error("VS0329", f"the constant '{name}' cannot be set to {value!r}", span, label=f"it is {old[0]!r} here")
+    if logical:
+        return new, "boolean"
+    if old[1] == "real" or any(isinstance(x, float) for x in leaves):
+        return _reals(new), "real"
+    return new, "integer"
+
+
+def _alike(value: Any, old: Any, leaves: list[Any]) -> Any:
+    """The value as a number or nested tuples of the shape of `old`; None if it has another one."""
+    if isinstance(old, tuple):
+        if not isinstance(value, list | tuple) or len(value) != len(old):
+            return None
+        items = [_alike(v, o, leaves) for v, o in zip(value, old)]
+        return None if any(i is None for i in items) else tuple(items)
+    if not isinstance(value, int | float):
         return None
-    if isinstance(value, bool):
-        return value, "boolean"
-    if old[1] == "real" or isinstance(value, float):
-        return float(value), "real"
-    return value, "integer"
+    leaves.append(value)
+    return value
+
+
+def _reals(value: Any) -> Any:
+    return tuple(_reals(v) for v in value) if isinstance(value, tuple) else float(value)
 
 
 @dataclass(slots=True)

@@ -32,6 +32,13 @@ def test_constants_and_overrides() -> None:
     assert changed.dims["n"].size == 9
 
 
+def test_arrays_are_overridden_whole() -> None:
+    text = "dims: {k: 2}\nconstants:\n  F[k]: [1, 2]\n"
+    assert good(text, {"F": [3, 4.5]}).constants["F"].value == (3.0, 4.5)
+    assert codes(text, {"F": [1, 2, 3]}) == ["VS0329"]
+    assert codes(text, {"F": 1}) == ["VS0329"]
+
+
 @pytest.mark.parametrize(("name", "value", "code"), [("c", 1, "VS0319"), ("b", "x", "VS0329"), ("n", 0, "VS0329")])
 def test_wrong_overrides(name: str, value: object, code: str) -> None:
     assert codes("dims: {n: 5}\nconstants: {b: 0.5}\n", {name: value}) == [code]
