@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vspec.compiler.calculus.linear import cholesky_pushforward, inverse_pushforward, inverse_transposed, lower
+from vspec.compiler.calculus.linear import (
+    cholesky_pushforward,
+    inverse_pushforward,
+    inverse_transposed,
+    lower,
+    product,
+)
 from vspec.compiler.calculus.terms import Algebra, Term
 from vspec.compiler.calculus.vjp import extreme_share, others_product, through_kernel
 from vspec.compiler.graph.kernel import slot
@@ -14,8 +20,8 @@ JVP = Callable[[Algebra, Node, Term, int], Term | None]
 
 
 def _map(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
-    product = through_kernel(a, node, t.node, k)
-    return None if product is None else Term(product, t.pairs)
+    moved = through_kernel(a, node, t.node, k)
+    return None if moved is None else Term(moved, t.pairs)
 
 
 def _reduce(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
@@ -97,7 +103,7 @@ def _linalg(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
         if node.op != "solve":
             dot = lower(a, dot, rows, columns)
         solved = rows if node.op == "triangular_solve_t" else columns
-        right = b.neg(b.reduce("sum", b.mul([dot, node]), [solved], a.dims))
+        right = b.neg(product(a, dot, node, solved))
     result = [x for x in node.axes if x.name in node.attrs[1]]
     return Term(b.linalg(node.op, [node.inputs[0], right], cores, result), t.pairs)
 

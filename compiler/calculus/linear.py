@@ -22,6 +22,12 @@ def inverse_transposed(a: Algebra, node: Node) -> Node:
     return a.b.linalg("inv", [node.inputs[0]], ((rows, columns),), [a.axis(columns), a.axis(rows)])
 
 
+def product(a: Algebra, left: Node, right: Node, over: str) -> Node:
+    """The matrix product over one axis: a contraction from the start, since as a map it would have all axes at once."""
+    axes = {x.name: x for n in (left, right) for x in n.axes if x.name != over}
+    return a.b.contract([left, right], tuple(axes.values()))
+
+
 def _copies(a: Algebra, v: Node, first: str, second: str) -> tuple[Axis, Axis]:
     return a.fresh(v.axis(first)), a.fresh(v.axis(second))
 
@@ -33,8 +39,8 @@ def inverse_pullback(a: Algebra, node: Node, bar: Node) -> Node:
     q, p = _copies(a, node, columns, rows)
     left = b.rename(node, {rows: p.name})
     right = b.rename(node, {columns: q.name})
-    product = b.reduce("sum", b.mul([left, bar, right]), [columns, rows], a.dims)
-    return b.neg(b.rename(product, {p.name: rows, q.name: columns}))
+    whole = product(a, product(a, left, bar, columns), right, rows)
+    return b.neg(b.rename(whole, {p.name: rows, q.name: columns}))
 
 
 def inverse_pushforward(a: Algebra, node: Node, dot: Node) -> Node:
@@ -45,7 +51,7 @@ def inverse_pushforward(a: Algebra, node: Node, dot: Node) -> Node:
     middle = b.rename(dot, {rows: p.name, columns: q.name})
     left = b.rename(node, {rows: p.name})
     right = b.rename(node, {columns: q.name})
-    return b.neg(b.reduce("sum", b.mul([left, middle, right]), [p.name, q.name], a.dims))
+    return b.neg(product(a, product(a, left, middle, p.name), right, q.name))
 
 
 def cholesky_pullback(a: Algebra, node: Node, bar: Node) -> Node:
@@ -55,7 +61,7 @@ def cholesky_pullback(a: Algebra, node: Node, bar: Node) -> Node:
     k, m = a.fresh(a.axis(columns)), a.fresh(a.axis(columns))
     left = b.rename(node, {columns: k.name})
     right = b.rename(bar, {columns: m.name})
-    phi = lower(a, b.reduce("sum", b.mul([left, right]), [rows], a.dims), k.name, m.name, 0.5)
+    phi = lower(a, product(a, left, right, rows), k.name, m.name, 0.5)
     first = a.fresh(a.axis(rows))
     half = b.linalg(
         "triangular_solve_t",
@@ -87,5 +93,4 @@ def cholesky_pushforward(a: Algebra, node: Node, dot: Node) -> Node:
     right = b.rename(node, {rows: columns, columns: m.name})
     full = b.linalg("triangular_solve", [right, half], ((columns, m.name), (columns,)), [m])
     phi = lower(a, full, k.name, m.name, 0.5)
-    product = b.reduce("sum", b.mul([left, phi]), [k.name], a.dims)
-    return b.rename(product, {m.name: columns})
+    return b.rename(product(a, left, phi, k.name), {m.name: columns})
