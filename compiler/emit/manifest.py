@@ -1,0 +1,182 @@
+"""The manifest of a program: signatures, plan, hashes, versions, as `docs/contracts.md` has them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import PurePath
+from typing import Any
+
+from vspec.compiler.emit.entry import Argument, EmittedEntry
+from vspec.compiler.emit.python import Emitted
+from vspec.compiler.graph.graph import Graph
+from vspec.compiler.language.expr import Expr, Number, Pointwise, SizeOf
+from vspec.compiler.language.spec import Draw, Source, Spec, Stage
+
+PROGRAM = "program.py"
+PACKAGES = ("vspec", "jax", "sympy", "networkx")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a spec was compiled: the optimisation level and the passes that were switched off."""
+
+    level: int = 2
+    disabled: tuple[str, ...] = ()
+
+
+@cache
+def versions() -> Mapping[str, str]:
+    """The versions of what decides the text of a program."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def manifest(
+    spec: Spec, graph: Graph, emitted: Emitted, options: Options, artifacts: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The manifest as JSON values. `artifacts`: records of exported entries, each with its file and hash."""
+    return {
+        "manifest": 1,
+        "name": spec.name,
+        "doc": spec.doc,
+        "spec": {"file": PurePath(spec.path).name or "spec.yaml", "sha256": spec.sha256 or sha256(spec.text)},
+        "program": {"file": PROGRAM, "sha256": sha256(emitted.text)},
+        "artifacts": dict(artifacts or {}),
+        "versions": dict(versions()),
+        "options": {"level": options.level, "disabled": list(options.disabled)},
+        "precision": spec.precision,
+        "dims": {
+            d.name: {"letters": list(d.letters), "size": _size(d.size), "line": d.span.line} for d in spec.dims.values()
+        },
+        "constants": {
+            c.name: {**_array(spec, c.letters, c.dtype, c.span.line), "value": _json(c.value)}
+            for c in spec.constants.values()
+        },
+        "data": {
+            d.name: {
+                **_array(spec, d.letters, d.dtype, d.span.line),
+                "in": _json(d.values),
+                "default": _default(d.default),
+            }
+            for d in spec.data.values()
+        },
+        "params": {
+            p.name: {**_array(spec, p.letters, p.dtype, p.span.line), "domain": p.domain} for p in spec.params.values()
+        },
+        "entries": {e.name: _entry(e) for e in emitted.entries},
+        "plan": [_stage(s) for s in spec.plan],
+        "outputs": _outputs(spec, emitted),
+        "claims": {name: _json(record) for name, record in graph.notes.get("claims", {}).items()},
+    }
+
+
+def sha256(content: str | bytes) -> str:
+    """The SHA-256 of a text or of bytes, in hexadecimal."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+def _array(spec: Spec, letters: Sequence[str], dtype: str, line: int) -> dict[str, Any]:
+    return {"axes": [spec.letters[x] for x in letters], "dtype": dtype, "line": line}
+
+
+def _size(size: int | Expr | None) -> int | str | None:
+    return _formula(size)[0] if isinstance(size, Expr) else size
+
+
+_SIGNS = {"add": ("+", 1), "sub": ("-", 1), "mul": ("*", 2), "floordiv": ("//", 2)}
+
+
+def _formula(e: Expr) -> tuple[str, int]:
+    """A size as text (`2*n + 1`) and how tightly it binds."""
+    if isinstance(e, Number):
+        return str(e.value), 3
+    if isinstance(e, SizeOf):
+        return e.letter, 3
+    if isinstance(e, Pointwise) and e.op in _SIGNS:
+        sign, prec = _SIGNS[e.op]
+        (left, a), *rest = (_formula(x) for x in e.args)
+        parts = [left if a >= prec else f"({left})", *(right if b > prec else f"({right})" for right, b in rest)]
+        return (f" {sign} " if prec == 1 or sign == "//" else sign).join(parts), prec
+    raise ValueError(f"no size is made by {e!r}")
+
+
+def _default(default: Any) -> dict[str, Any] | None:
+    if default is None:
+        return None
+    if isinstance(default, Source):
+        return {
+            "source": default.uri,
+            "column": default.column,
+            "rows": _json(default.rows),
+            "shuffle": default.shuffle,
+        }
+    if isinstance(default, Draw):
+        return {"draw": {"law": default.law, "arguments": list(default.arguments), "seed": default.seed}}
+    return {"value": _json(default)}
+
+
+def _entry(entry: EmittedEntry) -> dict[str, Any]:
+    return {
+        "kind": entry.kind,
+        "function": entry.function,
+        "of": entry.of or None,
+        "results": [{"name": r.name, "axes": [a.dim for a in r.axes], "dtype": r.dtype} for r in entry.results],
+        "arguments": [_argument(a) for a in entry.arguments],
+    }
+
+
+def _argument(a: Argument) -> dict[str, Any]:
+    record = {"name": a.name, "role": a.role, "axes": [x.dim for x in a.axes], "dtype": a.dtype}
+    # The order of arguments is that of the signature, so that the Python name matters only to who calls by keyword.
+    return record if a.parameter == a.name else {**record, "parameter": a.parameter}
+
+
+def _stage(stage: Stage) -> dict[str, Any]:
+    method = stage.method
+    return {
+        "kind": stage.kind,
+        "names": list(stage.names),
+        "over": list(stage.over),
+        "steps": stage.steps,
+        "starts": stage.starts,
+        "line": stage.span.line,
+        "method": None if method is None else {"name": method.name, "arguments": _json(method.arguments)},
+    }
+
+
+def _outputs(spec: Spec, emitted: Emitted) -> dict[str, Any]:
+    """Axes and dtypes are those of the emitted results where there are such."""
+    results = {r.path[0]: r for e in emitted.entries if e.kind == "outputs" for r in e.results if r.path}
+    records = {}
+    for name, output in spec.outputs.items():
+        found = results.get(name)
+        if found is not None:
+            axes, dtype = [a.dim for a in found.axes], found.dtype
+        else:
+            axes, dtype = [spec.letters[x] for x in output.letters], output.body.dtype
+        records[name] = {"axes": axes, "dtype": dtype, "plot": _plot(output.plot), "line": output.span.line}
+    return records
+
+
+def _plot(plot: Any) -> Any:
+    if isinstance(plot, tuple | list):
+        kind, *sizes = plot
+        return {kind: list(sizes)}
+    return _json(plot)
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _json(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [_json(v) for v in value]
+    return value

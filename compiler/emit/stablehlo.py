@@ -1,0 +1,142 @@
+"""Entries as `jax.export` artifacts: StableHLO for cpu, cuda and tpu, of symbolic sizes, that run without this package.
+
+JAX is imported here and only when something is exported.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from vspec.compiler.emit.entry import EmittedEntry
+from vspec.compiler.language.expr import Expr, Number, Pointwise, SizeOf
+from vspec.compiler.language.spec import Spec
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A serialised entry, what it was lowered for, and the dims whose size it leaves open."""
+
+    content: bytes
+    platforms: tuple[str, ...]
+    symbolic: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An entry that could not be exported, and why."""
+
+    reason: str
+
+
+def load_program(path: Path) -> ModuleType:
+    """The emitted module, read from its file."""
+    found = importlib.util.spec_from_file_location(f"vspec_program_{path.parent.name.replace('-', '_')}", path)
+    if found is None or found.loader is None:
+        raise ImportError(f"cannot load {path}")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def export_all(program: Path, entries: tuple[EmittedEntry, ...], spec: Spec) -> dict[str, Artifact | Skipped]:
+    """Every entry of a written program as an artifact, or the reason why it is none."""
+    import jax
+
+    module = load_program(program)
+    # The precision of a program is its own, whatever the process runs at.
+    with jax.enable_x64(spec.precision == "float64"):
+        return {e.name: _export(module, e, spec) for e in entries}
+
+
+def _export(module: ModuleType, entry: EmittedEntry, spec: Spec) -> Artifact | Skipped:
+    from jax import ShapeDtypeStruct, export, jit
+    from jax import numpy as jnp
+
+    shape_of: Any = ShapeDtypeStruct
+    sizes = [a.name for a in entry.arguments if a.role == "size"]
+    if sizes:
+        return Skipped(f"the size of {', '.join(sizes)} is an argument, not the size of an array")
+    dims = {axis.dim for a in entry.arguments for axis in a.axes}
+    try:
+        shapes = _sizes(spec, dims)
+        arguments = [
+            shape_of(tuple(shapes[axis.dim] for axis in a.axes), jnp.dtype(_dtype(a.dtype, spec.precision)))
+            for a in entry.arguments
+        ]
+        function = jit(getattr(module, entry.function))
+        symbolic = tuple(d for d in spec.dims if d in dims and spec.dims[d].size is None)
+        reasons = []
+        for platforms in (PLATFORMS, PLATFORMS[:1]):
+            try:
+                exported = export.export(function, platforms=platforms)(*arguments)
+                return Artifact(bytes(exported.serialize()), platforms, symbolic)
+            except Exception as e:  # JAX raises errors of many classes for what it cannot lower.
+                reasons.append(_first_line(e))
+        return Skipped(reasons[0])
+    except (ValueError, TypeError, KeyError) as e:
+        return Skipped(_first_line(e))
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"[:300]
+
+
+def _dtype(dtype: str, precision: str) -> str:
+    wide = precision == "float64"
+    if dtype == "real":
+        return precision
+    return {
+        "complex": "complex128" if wide else "complex64",
+        "integer": "int64" if wide else "int32",
+        "boolean": "bool",
+    }[dtype]
+
+
+def _sizes(spec: Spec, dims: set[str]) -> dict[str, Any]:
+    """A number or a symbol for each dim; all symbols in one scope, so that they may meet in one shape."""
+    from jax import export
+
+    auto = [d.name for d in spec.dims.values() if d.size is None]
+    sizes: dict[str, Any] = dict(zip(auto, export.symbolic_shape(", ".join(auto)), strict=True)) if auto else {}
+    for name in spec.dims:
+        if name in dims:
+            _size(spec, name, sizes)
+    return sizes
+
+
+def _size(spec: Spec, dim: str, sizes: dict[str, Any]) -> Any:
+    if dim not in sizes:
+        size = spec.dims[dim].size
+        sizes[dim] = _evaluate(spec, size, sizes) if isinstance(size, Expr) else size
+    return sizes[dim]
+
+
+def _evaluate(spec: Spec, e: Expr, sizes: dict[str, Any]) -> Any:
+    if isinstance(e, Number):
+        return e.value
+    if isinstance(e, SizeOf):
+        return _size(spec, spec.letters[e.letter], sizes)
+    if isinstance(e, Pointwise):
+        values = [_evaluate(spec, x, sizes) for x in e.args]
+        result = values[0]
+        for v in values[1:]:
+            match e.op:
+                case "add":
+                    result = result + v
+                case "sub":
+                    result = result - v
+                case "mul":
+                    result = result * v
+                case "floordiv":
+                    result = result // v
+                case _:
+                    raise ValueError(f"no size is made by {e.op}")
+        return result
+    raise ValueError(f"no size is made by {e!r}")
