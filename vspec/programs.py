@@ -40,10 +40,8 @@ def build_spec(
         )
     except OSError as error:
         folder = out if out is not None else Path("build")
-        where = error.filename or folder
-        raise refuse(
-            "VS0826", f"'{where}' cannot be written: {error.strerror or error}", "choose a folder with --out"
-        ) from None
+        reason = f"'{error.filename or folder}' cannot be written: {error.strerror}" if error.strerror else str(error)
+        raise refuse("VS0826", reason, "choose another folder with --out") from None
 
 
 def check_passes(disable: Collection[str]) -> None:

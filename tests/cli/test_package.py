@@ -45,8 +45,9 @@ def test_the_wheel_works_on_its_own(tmp_path: Path) -> None:
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for name in ("vspec", "compiler", "runtime", "schemas", "specs"):
         shutil.copytree(ROOT / name, source / name, ignore=ignore)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source / name)
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, source / path.name)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(source)])
     (wheel,) = tmp_path.glob("vspec-*.whl")
