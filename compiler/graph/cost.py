@@ -19,7 +19,8 @@ NOMINAL = 1000
 # Transcendental functions cost about this many multiplications.
 TRANSCENDENTAL = 10
 SIMPLE = frozenset(
-    "add sub mul div neg lt le gt ge eq ne and or not where real abs sign maximum minimum clip square relu".split()
+    {"add", "sub", "mul", "div", "neg", "abs", "sign", "maximum", "minimum", "clip", "square", "relu"}
+    | {"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "where", "real"}
 )
 
 
@@ -92,11 +93,12 @@ def flops(node: Node, sizes: Sizes) -> float:
         systems = sizes.count(a for a in batch if a.name in matrix.names)
         columns = sizes.count(a for a in batch if a.name not in matrix.names)
         power = 2 if node.op.startswith("triangular") else 3
-        return systems * (rows**power + columns * rows**2)
+        return float(systems * (rows**power + columns * rows**2))
     if node.kind is Kind.REGION:
         region, factor = node.attrs[0], 1.0
         while isinstance(region, Pull):
-            region, factor = region.inner, factor * 3 * sizes.count(region.batch)
+            factor *= 3 * sizes.count(region.batch)
+            region = region.inner
         steps = sizes.dim(region.axis.dim)
         return factor * steps * sum(flops(n, sizes) for n in topological(region.body))
     return 0.0

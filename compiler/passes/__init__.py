@@ -1,1 +1,89 @@
-""""""
+"""The passes in the order they run: each maps a graph to a graph of the same results.
+
+A pass is a module with `run(graph) -> graph` and `DOC`, one sentence of what it promises. Level 0 runs none of them, level 1
+those that never make a program slower, level 2 all. What correctness needs is done before: formulas are lowered as written.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from vspec.compiler.graph.builder import Rule
+from vspec.compiler.graph.cost import graph_cost
+from vspec.compiler.graph.graph import Graph
+from vspec.compiler.graph.rewrite import all_nodes
+from vspec.compiler.passes import dead, intern
+
+STABILISE_RULES: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A pass: the name by which it is switched off, its promise, the level from which on it runs."""
+
+    name: str
+    doc: str
+    level: int
+    run: Callable[[Graph], Graph]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The size of a program: nodes (bodies of loops included), operations, bytes moved, and the largest peak of memory."""
+
+    nodes: int
+    flops: float
+    bytes: float
+    peak: float
+
+
+@dataclass(frozen=True, slots=True)
+class PassRecord:
+    """What one run of a pass did."""
+
+    name: str
+    before: Figures
+    after: Figures
+    seconds: float
+
+
+INTERN = Pass("intern", intern.DOC, 1, intern.run)
+DEAD = Pass("dead", dead.DOC, 1, dead.run)
+
+# The only place that knows the order. Interning again merges what a pass before it made twice.
+PASSES: tuple[Pass, ...] = (INTERN, DEAD)
+
+NAMES: tuple[str, ...] = tuple(dict.fromkeys(p.name for p in PASSES))
+
+
+def run_passes(graph: Graph, level: int = 2, disable: Collection[str] = ()) -> tuple[Graph, tuple[PassRecord, ...]]:
+    """Runs the passes of a level but for those in `disable`, with a record of each.
+
+    Raises ValueError for a name in `disable` that is no pass.
+    """
+    unknown = sorted(set(disable) - set(NAMES))
+    if unknown:
+        raise ValueError(f"no pass is called {', '.join(map(repr, unknown))}; the passes are {', '.join(NAMES)}")
+    records: list[PassRecord] = []
+    chosen = [p for p in PASSES if p.level <= level and p.name not in disable]
+    before = figures(graph) if chosen else None
+    for p in chosen:
+        start = time.perf_counter()
+        graph = p.run(graph)
+        seconds = time.perf_counter() - start
+        after = figures(graph)
+        assert before is not None
+        records.append(PassRecord(p.name, before, after, seconds))
+        before = after
+    return graph, tuple(records)
+
+
+def figures(graph: Graph) -> Figures:
+    """The figures of a graph, unknown sizes at their nominal value."""
+    cost = graph_cost(graph)
+    return Figures(len(all_nodes(graph)), cost.flops, cost.bytes, cost.peak)
+
+
+__all__ = ["NAMES", "PASSES", "STABILISE_RULES", "Figures", "Pass", "PassRecord", "figures", "run_passes"]
