@@ -17,6 +17,10 @@ from vspec.compiler.calculus.functions import FUNCTIONS, NAMES
 from vspec.compiler.graph.kernel import Kernel, Tree, kernel, num, slot, slots
 
 
+# Operations that cost more than reading an array again.
+EXPENSIVE = frozenset({"exp", "tanh", "sigmoid", "sqrt", "pow", "div", "erf", "tan", "log_sigmoid"})
+
+
 @cache
 def _symbol(k: int) -> Any:
     return sp.Symbol(f"x{k}", real=True)
@@ -169,6 +173,27 @@ def partial(k: Kernel, position: int) -> Tree:
         return num(0)
     simple = _simple_partial(k.tree, position)
     return simple if simple is not None else _partial(k, position)
+
+
+@cache
+def partial_by_value(k: Kernel, position: int) -> Tree:
+    """`partial`, in which the kernel's own value may be read in one more slot, number `k.arity`.
+
+    tanh' = 1 - tanh**2 and exp' = exp need no second evaluation: the value is there already.
+    """
+    tree = partial(k, position)
+    if k.tree[0] not in EXPENSIVE:
+        return tree
+    # Both sides in SymPy's form, so that equal subtrees look equal.
+    return _replaced(tree, {k.tree, _simplified(k)}, slot(k.arity))
+
+
+def _replaced(tree: Tree, old: set[Tree], new: Tree) -> Tree:
+    if tree in old:
+        return new
+    if tree[0] in ("x", "num"):
+        return tree
+    return (tree[0], *(_replaced(c, old, new) for c in tree[1:]))
 
 
 def _simple_partial(tree: Tree, position: int) -> Tree | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vspec.compiler.calculus.linear import cholesky_pullback, inverse_pullback, inverse_transposed, lower
-from vspec.compiler.calculus.scalar import partial
+from vspec.compiler.calculus.scalar import partial_by_value
 from vspec.compiler.calculus.terms import Algebra, Term, pair
 from vspec.compiler.graph.builder import is_number
 from vspec.compiler.graph.kernel import Tree, num, slot
@@ -36,12 +36,12 @@ def times(factor: Tree, tree: Tree) -> Tree:
 
 def through_kernel(a: Algebra, node: Node, factor: Node, k: int) -> Node | None:
     """`factor` times the partial derivative of a map's kernel in slot k; None where that is zero."""
-    tree = partial(node.attrs[0], k)
+    tree = partial_by_value(node.attrs[0], k)
     if tree == num(0):
         return None
     if is_number(factor, 1):
-        return a.b.map(tree, node.inputs, "real")
-    return a.b.map(times(slot(len(node.inputs)), tree), [*node.inputs, factor], "real")
+        return a.b.map(tree, [*node.inputs, node], "real")
+    return a.b.map(times(slot(len(node.inputs) + 1), tree), [*node.inputs, node, factor], "real")
 
 
 def _map(a: Algebra, node: Node, g: Term, k: int) -> Term | None:
