@@ -152,8 +152,10 @@ def keys(part: str) -> str:
 
 
 def passes() -> str:
-    """The passes in the order in which they run."""
-    return table(["pass", "effect"], ((code(p.name), p.doc) for p in PASSES))
+    """The passes in the order in which they first run."""
+    first = {p.name: p for p in reversed(PASSES)}
+    rows = [(code(p.name), f"-O{p.level}", p.doc) for p in PASSES if first.pop(p.name, None)]
+    return table(["pass", "from", "effect"], rows)
 
 
 def not_yet() -> str:
@@ -182,7 +184,13 @@ def errors() -> str:
             continue
         lines += [f"## {title}", ""]
         for c in found:
-            lines += [f'<a id="{c.code.lower()}"></a>', f"### {c.code}: {c.title}", "", _prose(c.explanation), ""]
+            lines += [
+                f'<a id="{c.code.lower()}"></a>',
+                f"### {c.code}: {_prose(c.title)}",
+                "",
+                _prose(c.explanation),
+                "",
+            ]
             if c.example:
                 fence = "sh" if c.example.startswith("vspec ") else "yaml"
                 lines += [f"```{fence}", c.example.rstrip("\n"), "```", ""]
@@ -190,8 +198,10 @@ def errors() -> str:
 
 
 def _prose(text: str) -> str:
-    # Angle brackets and stars in a sentence are signs, not Markdown.
-    return re.sub(r"([<>*_])", r"\\\1", text)
+    # Brackets and stars in a sentence are signs, not Markdown; what stands in code quotes is left alone.
+    return "".join(
+        t if t.startswith("`") else re.sub(r"([<>*_\[\]])", r"\\\1", t) for t in re.split(r"(`[^`]*`)", text)
+    )
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
