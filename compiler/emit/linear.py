@@ -45,7 +45,7 @@ def _solve(scope: Scope, node: Node) -> Value:
     # With batches the right side is a matrix of columns per batch, of one column where there are none.
     shape = (*batch, rhs, *columns)
     dims = {x.name: x.dim for n in (node, matrix, vector) for x in n.axes}
-    right = arranged(Value(*_spread(scope, b, shape, dims)), shape)
+    right = arranged(_spread(scope, b, shape, dims), shape)
     if not columns:
         return Value(name(f"{function}({left}, {right.atom}[..., None]{options})[..., 0]"), (*batch, result))
     if len(columns) == 1:
@@ -56,9 +56,9 @@ def _solve(scope: Scope, node: Node) -> Value:
     return Value(name(f"{function}({left}, {flat}{options}).reshape({', '.join(tails)})"), (*batch, result, *columns))
 
 
-def _spread(scope: Scope, b: Value, shape: Layout, dims: dict[str, str]) -> tuple:  # type: ignore[type-arg]
+def _spread(scope: Scope, b: Value, shape: Layout, dims: dict[str, str]) -> Value:
     """The right side with the batch axes that only the matrix has."""
     if len(b.layout) == len(shape):
-        return b.text, b.layout, b.relayout
+        return b
     sizes = ", ".join(scope.size(dims[x]).code for x in shape)
-    return name(f"jnp.broadcast_to({aligned(b, shape).code}, ({sizes}))"), shape, None
+    return Value(name(f"jnp.broadcast_to({aligned(b, shape).code}, ({sizes}))"), shape)

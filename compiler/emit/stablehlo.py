@@ -6,9 +6,12 @@ JAX is imported here and only when something is exported.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from vspec.compiler.emit.entry import EmittedEntry
@@ -34,9 +37,20 @@ class Skipped:
     reason: str
 
 
+class _Loader(SourceFileLoader):
+    """Loads a program as if it stood at `program.py`: artifacts record where their code stands."""
+
+    def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> CodeType:  # type: ignore[override]
+        """The code under the name that every build has."""
+        return compile(data, "program.py", "exec", dont_inherit=True, optimize=_optimize)
+
+    def set_data(self, path: str, data: Any, *, _mode: int = 0o666) -> None:
+        """Writes no byte code beside the program."""
+
+
 def load_program(path: Path) -> ModuleType:
     """The emitted module, read from its file."""
-    found = importlib.util.spec_from_file_location(f"vspec_program_{path.parent.name.replace('-', '_')}", path)
+    found = importlib.util.spec_from_file_location("program", path, loader=_Loader("program", str(path)))
     if found is None or found.loader is None:
         raise ImportError(f"cannot load {path}")
     module = importlib.util.module_from_spec(found)
@@ -50,8 +64,25 @@ def export_all(program: Path, entries: tuple[EmittedEntry, ...], spec: Spec) -> 
 
     module = load_program(program)
     # The precision of a program is its own, whatever the process runs at.
-    with jax.enable_x64(spec.precision == "float64"):
+    with jax.enable_x64(spec.precision == "float64"), _short_locations():
         return {e.name: _export(module, e, spec) for e in entries}
+
+
+@contextmanager
+def _short_locations() -> Iterator[None]:
+    """Artifacts record the line of the program, not its callers, and no folder: those differ from build to build."""
+    import jax
+
+    update: Callable[[str, Any], None] = jax.config.update
+    options = {"jax_traceback_in_locations_limit": 1, "jax_hlo_source_file_canonicalization_regex": ".*/"}
+    before = {option: getattr(jax.config, option) for option in options}
+    for option, value in options.items():
+        update(option, value)
+    try:
+        yield
+    finally:
+        for option, value in before.items():
+            update(option, value)
 
 
 def _export(module: ModuleType, entry: EmittedEntry, spec: Spec) -> Artifact | Skipped:

@@ -135,7 +135,6 @@ def _fill(
                 }
             else:
                 skipped[name] = result.reason
-        shutil.rmtree(aside / "__pycache__", ignore_errors=True)
     record = {**report, "stablehlo": {"exported": sorted(artifacts), "skipped": skipped}}
     put(MANIFEST, _dumps(manifest(spec, graph, emitted, options, artifacts)))
     put(REPORT, _dumps(record))

@@ -43,13 +43,13 @@ def op(kind: Kind, name: str, inputs: Sequence[Node], names: Sequence[Axis], *at
     return Node(kind, name, tuple(inputs), tuple(names), dtype, attrs)
 
 
-def spec(name: str = "made", precision: str = "float64", **fields: Any) -> Spec:
+def spec(name: str = "made", precision: str = "float64", doc: str = "", **fields: Any) -> Spec:
     """A spec with nothing in it but its name."""
     empty: dict[str, Any] = {
         "dims": {}, "letters": {}, "constants": {}, "data": {}, "params": {}, "equations": (), "objectives": {},
         "plan": (), "outputs": {}, "claims": {},
     }  # fmt: skip
-    return Spec(name, "", precision, **{**empty, "path": f"{name}.yaml", "sha256": "0" * 64, **fields})
+    return Spec(name, doc, precision, **{**empty, "path": f"{name}.yaml", "sha256": "0" * 64, **fields})
 
 
 def graph_of(
