@@ -66,7 +66,8 @@ def number(value: Any, real: bool = False) -> Text:
     value = float(value)
     if math.isnan(value):
         return Text("jnp.nan", python=True, weak=True)
-    return Text("jnp.inf" if math.isinf(value) else repr(value), python=True, weak=True)
+    known = {math.pi: "jnp.pi", math.inf: "jnp.inf"}
+    return Text(known.get(value, repr(value)), python=True, weak=True)
 
 
 def decimal(value: Fraction) -> str | None:

@@ -66,6 +66,7 @@ def n(value: Any) -> Tree:
         (("polygamma", n(1), X), "polygamma(1, x)"),
         (("maximum", X, n(0)), "jnp.maximum(x, 0.0)"),
         (("softplus", ("neg", X)), "softplus(-x)"),
+        (("mul", n(2), n(3.141592653589793), X), "2 * jnp.pi * x"),
         (n(1), "1.0"),
     ],
 )
