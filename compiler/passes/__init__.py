@@ -10,13 +10,11 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from vspec.compiler.graph.builder import Rule
 from vspec.compiler.graph.cost import graph_cost
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.rewrite import all_nodes
-from vspec.compiler.passes import dead, intern
-
-STABILISE_RULES: tuple[Rule, ...] = ()
+from vspec.compiler.passes import dead, intern, stabilise
+from vspec.compiler.passes.stabilise import STABILISE_RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +49,10 @@ class PassRecord:
 
 INTERN = Pass("intern", intern.DOC, 1, intern.run)
 DEAD = Pass("dead", dead.DOC, 1, dead.run)
+STABILISE = Pass("stabilise", stabilise.DOC, 1, stabilise.run)
 
 # The only place that knows the order. Interning again merges what a pass before it made twice.
-PASSES: tuple[Pass, ...] = (INTERN, DEAD)
+PASSES: tuple[Pass, ...] = (STABILISE, INTERN, DEAD)
 
 NAMES: tuple[str, ...] = tuple(dict.fromkeys(p.name for p in PASSES))
 

@@ -12,13 +12,12 @@ from typing import Any
 
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.graph import Graph
-from vspec.compiler.graph.kernel import Tree, substitute
+from vspec.compiler.graph.kernel import substitute
 from vspec.compiler.graph.node import Axis, Kind, Node, Origin, Pull, Region, topological
 from vspec.compiler.graph.rewrite import Sweep, with_results
+from vspec.compiler.passes.patterns import normal
 
 DOC = "No two nodes of the program are equal in structure; a second one that differs in axis names is a rename of the first."
-
-COMMUTATIVE = frozenset({"add", "mul", "and", "or", "eq", "ne", "maximum", "minimum"})
 
 Face = tuple[int, tuple[str, ...]]
 """A node's class, and its names for the axes of the class."""
@@ -121,8 +120,8 @@ class Classes:
         # Axes that no operand has (a broadcast) come last and are numbered in their order.
         attrs = _attrs(node, numbers)
         own = tuple(sorted(numbers.of(node.names)))
-        dims = tuple(sorted({(numbers.table[a.name], a.dim) for x in (node, *operands) for a in x.axes}))
-        key = (node.kind, node.op, what, node.dtype, attrs, faces, own, dims)
+        sizes = tuple(sorted({(numbers.table[a.name], a.dim) for x in (node, *operands) for a in x.axes}))
+        key = (node.kind, node.op, what, node.dtype, attrs, faces, own, sizes)
         back = {k: n for n, k in numbers.table.items()}
         return self._class(key), tuple(back[k] for k in own)
 
@@ -220,15 +219,3 @@ def _attrs(node: Node, numbers: _Numbers) -> Any:
     if node.kind is Kind.LINALG:
         return (tuple(numbers.of(core) for core in a[0]), numbers.of(a[1]))
     return () if node.kind is Kind.MAP else a
-
-
-def normal(tree: Tree) -> Tree:
-    """The tree with the children of commutative operations in a fixed order, numbers told apart by type."""
-    if tree[0] == "num":
-        return ("num", type(tree[1]).__name__, repr(tree[1]))
-    if tree[0] == "x":
-        return tree
-    children = [normal(c) for c in tree[1:]]
-    if tree[0] in COMMUTATIVE:
-        children.sort(key=repr)
-    return (tree[0], *children)
