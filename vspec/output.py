@@ -95,8 +95,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Itera
         made.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     colour = coloured(sys.stdout)
     width = None if sys.stdout.isatty() else PLAIN_WIDTH
-    console = Console(file=sys.stdout, width=width, force_terminal=colour, no_color=not colour, highlight=False)
-    console.print(made)
+    console = Console(width=width, force_terminal=colour, no_color=not colour, highlight=False)
+    with console.capture() as captured:
+        console.print(made)
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    click.echo("\n".join(lines).strip("\n") + "\n", color=True)  # what the capture holds is coloured already, or not
 
 
 STYLES = {"✓": "bold green", "✗": "bold red"}

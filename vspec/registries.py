@@ -18,7 +18,7 @@ def passes() -> list[tuple[str, str]]:
     """The passes in the order in which they run: the name and what it does."""
     from vspec.compiler.passes import PASSES
 
-    return [(p.name, p.doc) for p in PASSES]
+    return list(dict.fromkeys((p.name, p.doc) for p in PASSES))  # a pass may run twice
 
 
 def functions() -> list[tuple[str, str]]:

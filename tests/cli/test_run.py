@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +205,33 @@ def test_a_whole_run_in_its_own_process(line: Path, tmp_path: Path) -> None:
     assert result.code == 0, result.err
     assert result.err == ""
     assert result.json["outputs"]["slope"] == pytest.approx(10 / 5.5)
+
+
+def test_an_interrupt_ends_quietly(tmp_path: Path) -> None:
+    slow = LINE.replace("newton(tol=1e-12)", "gradient_descent(lr=1e-9)\n  steps: 2000000000")
+    (tmp_path / "slow.yaml").write_text(slow)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vspec", "run", "slow.yaml"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A job in the background of a shell inherits that interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        for _ in range(600):
+            if process.poll() is not None or (tmp_path / "build" / "line").is_dir():
+                break
+            time.sleep(0.1)
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert (out, err.strip()) == ("", "interrupted")
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
