@@ -210,15 +210,13 @@ def test_a_whole_run_in_its_own_process(line: Path, tmp_path: Path) -> None:
 def test_an_interrupt_ends_quietly(tmp_path: Path) -> None:
     slow = LINE.replace("newton(tol=1e-12)", "gradient_descent(lr=1e-9)\n  steps: 2000000000")
     (tmp_path / "slow.yaml").write_text(slow)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "vspec", "run", "slow.yaml"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A job in the background of a shell inherits that interrupts are ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    # A job in the background of a shell inherits that interrupts are ignored, hence the handler.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from vspec.cli import main; main(['run', 'slow.yaml'])"
     )
+    command = [sys.executable, "-c", code]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         for _ in range(600):
             if process.poll() is not None or (tmp_path / "build" / "line").is_dir():
