@@ -12,7 +12,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -214,16 +214,24 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "methods": methods,
     "passes": passes,
     "not-yet": not_yet,
-    **{f"keys {part}": (lambda part=part: keys(part)) for part in ("sections", "dim_options", "data_options", "param")},
-    **{f"keys {part}": (lambda part=part: keys(part)) for part in ("stage", "output_options", "claim_options")},
+    **{f"keys {part}": partial(keys, part) for part in ("sections", "dim_options", "data_options", "param")},
+    **{f"keys {part}": partial(keys, part) for part in ("stage", "output_options", "claim_options")},
 }
 
 _REGION = re.compile(r"(<!-- generated: ([^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def fill(text: str) -> str:
-    """A page with its generated parts anew. Raises KeyError for a part that does not exist."""
-    return _REGION.sub(lambda m: f"{m[1]}\n{PARTS[m[2].strip()]()}\n\n{m[3]}", text)
+def fill(text: str, folder: str = "") -> str:
+    """A page with its generated parts anew; `folder` is where the other pages are from there.
+
+    Raises KeyError for a part that does not exist.
+    """
+
+    def part(m: re.Match[str]) -> str:
+        made = PARTS[m[2].strip()]().replace("](errors.md", f"]({folder}errors.md")
+        return f"{m[1]}\n{made}\n\n{m[3]}"
+
+    return _REGION.sub(part, text)
 
 
 def pages() -> dict[Path, str]:
@@ -233,7 +241,7 @@ def pages() -> dict[Path, str]:
         if path.name != "errors.md" and path.exists():
             text = path.read_text(encoding="utf-8")
             if _REGION.search(text):
-                found[path] = fill(text)
+                found[path] = fill(text, "" if path.parent == DOCS else "docs/")
     return found
 
 
