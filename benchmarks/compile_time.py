@@ -22,9 +22,9 @@ imported = time.perf_counter()
 built = pipeline.build(sys.argv[1], tempfile.mkdtemp() + "/out", stablehlo=False)
 compiled = time.perf_counter()
 program = vspec.load(built.directory); data = program.bind()
-arguments = program.arguments("loss_newton", program.initial_params(data), data)
+params = program.initial_params(data)
 ready = time.perf_counter()
-jax.block_until_ready(jax.jit(program.loss_newton)(*arguments))
+jax.block_until_ready(program.jitted("loss_newton")(params, data))
 print(imported - start, compiled - imported, ready - compiled, time.perf_counter() - ready)
 """
 

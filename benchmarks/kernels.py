@@ -33,7 +33,8 @@ def bound(path: Path, replace: tuple[str, str] = ("", "")) -> tuple[Any, Any]:
 
 def ours(program: Any, data: Any, entry: str, params: Any) -> Callable[[], Any]:
     """An emitted entry, jitted over all its arguments (no data baked in), as a call without arguments."""
-    arguments = program.arguments(entry, params, data)
+    roles = {"param": params, "prepared": data.prepared, "data": data.data, "constant": data.constants}
+    arguments = [roles[a.role][a.name] for a in program.entries[entry].arguments]
     f = jax.jit(getattr(program, entry))
     return lambda: f(*arguments)
 

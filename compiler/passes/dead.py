@@ -119,7 +119,7 @@ def _plans(graph: Graph) -> dict[int, Plan]:
         if isinstance(region, Region) and key not in frozen:
             plans[key] = _scan_plan(region, uses[key])
     for key, region in regions.items():
-        if isinstance(region, Pull) and key not in frozen:
+        if isinstance(region, Pull) and key not in frozen and id(region.inner) in plans:
             plans[key] = _pull_plan(region, uses[key], plans[id(region.inner)])
     changing = {key: plan for key, plan in plans.items() if plan.changes}
     inside = {id(n.attrs[0]) for r in regions.values() if isinstance(r, Region) for n in _loops(r)}
