@@ -244,7 +244,7 @@ def columns(rows: Iterable[tuple[str, ...]]) -> list[str]:
     if not rows:
         return ["  none"]
     count = len(rows[0])
-    limit = 44
+    limit = 60
     widths = [max((len(r[k]) for r in rows if len(r[k]) <= limit), default=0) for k in range(count - 1)]
     lines = []
     for r in rows:

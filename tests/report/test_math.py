@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import operator
+import re
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.report.expressions import SPAN, d, n, p, r, v
 from vspec.compiler.language.expr import (
@@ -14,10 +20,13 @@ from vspec.compiler.language.expr import (
     Block,
     Coord,
     Delta,
+    Element,
     Expr,
     Gather,
     IndexValue,
     Linalg,
+    Number,
+    Pointwise,
     SizeOf,
     Stop,
 )
@@ -194,3 +203,51 @@ def test_bounds_of_sums() -> None:
     dims = {"i": Dim("i", ("i",), 10, SPAN), "n": Dim("n", ("n",), None, SPAN)}
     shown = Printer(Unicode(), letters={"i": "i", "n": "n"}, dims=dims, bounds=True)
     assert shown.expression(r("sum", "ni", v("X", "n", "i"))) == "∑ₙ ∑ᵢ₌₀⁹ Xₙᵢ"
+
+
+NAMED = {"a": Fraction(7, 10), "b": Fraction(-13, 10), "c": Fraction(21, 10)}
+PYTHON = str.maketrans({"·": "*", "−": "-", "²": "**2", "³": "**3"})
+
+
+def arithmetic() -> st.SearchStrategy[Expr]:
+    """Trees of arithmetic, comparisons and conditions over three names and a few numbers."""
+    leaves: st.SearchStrategy[Expr] = st.sampled_from([v(x) for x in NAMED]) | st.sampled_from([n(2), n(-3), n(0.5)])
+    return st.recursive(
+        leaves,
+        lambda x: st.one_of(
+            st.builds(p, st.sampled_from(["add", "sub", "mul", "div"]), x, x),
+            st.builds(lambda e: p("neg", e), x),
+            st.builds(lambda e, k: p("pow", e, k), x, st.sampled_from([2, 3])),
+        ),
+        max_leaves=12,
+    )
+
+
+def value(e: Expr) -> Fraction:
+    """The exact value of such a tree, by its structure."""
+    if isinstance(e, Number):
+        return Fraction(e.value)
+    if isinstance(e, Element):
+        return NAMED[e.name]
+    assert isinstance(e, Pointwise)
+    args = [value(x) for x in e.args]
+    operations: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
+        "add": operator.add,
+        "sub": operator.sub,
+        "mul": operator.mul,
+        "div": operator.truediv,
+        "pow": operator.pow,
+    }
+    return -args[0] if e.op == "neg" else operations[e.op](*args)
+
+
+@given(arithmetic())
+def test_what_is_read_is_what_was_meant(e: Expr) -> None:
+    try:
+        meant = value(e)
+    except ZeroDivisionError:
+        return
+    # Numbers become exact fractions, exponents stay whole.
+    text = re.sub(r"(?<![*.\d])(\d+(?:\.\d+)?)", r'Fraction("\1")', unicode(e).translate(PYTHON).replace("**", "^"))
+    text = re.sub(r'\^Fraction\("(\d)"\)', r"**\1", text)
+    assert eval(text, {"__builtins__": {}, "Fraction": Fraction}, dict(NAMED)) == meant
