@@ -1,7 +1,7 @@
 """What a node costs: operations, bytes moved, and the peak of memory of an entry.
 
-Sizes that are known only at run time count as `NOMINAL`. The figures order alternatives and make the report's before and
-after comparable; they do not predict seconds.
+Sizes that are known only at run time count as `NOMINAL` or, along params, `NOMINAL_UNKNOWNS`. The figures order
+alternatives and make the report's before and after comparable; they do not predict seconds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree, walk
 from vspec.compiler.graph.node import Axis, Kind, Node, Pull, topological
 
-NOMINAL = 1000
+NOMINAL = 10_000
+NOMINAL_UNKNOWNS = 100
 
 # Transcendental functions cost about this many multiplications.
 TRANSCENDENTAL = 10
@@ -34,16 +35,23 @@ class Cost:
 
 
 class Sizes:
-    """Nominal sizes of dims."""
+    """Sizes of dims, where they are known only at run time nominal ones: examples outnumber the unknowns."""
 
-    def __init__(self, dims: Mapping[str, int | Node | None], nominal: int = NOMINAL) -> None:
+    def __init__(self, dims: Mapping[str, int | Node | None], unknowns: Iterable[str] = ()) -> None:
         self.dims = dims
-        self.nominal = nominal
+        self.unknowns = frozenset(unknowns)
+
+    @classmethod
+    def of(cls, graph: Graph) -> Sizes:
+        """The sizes of a graph; a dim that some param has is a dim of unknowns."""
+        return cls(graph.dims, (a.dim for n in graph.inputs.values() if n.op == "param" for a in n.axes))
 
     def dim(self, dim: str) -> int:
         """The size of a dim, or the nominal one."""
         known = self.dims.get(dim)
-        return known if isinstance(known, int) else self.nominal
+        if isinstance(known, int):
+            return known
+        return NOMINAL_UNKNOWNS if dim in self.unknowns else NOMINAL
 
     def count(self, axes: Iterable[Axis]) -> int:
         """How many elements an array with these axes has."""
@@ -133,7 +141,7 @@ def entry_cost(roots: Iterable[Node], sizes: Sizes, precision: str) -> Cost:
 
 def graph_cost(graph: Graph) -> Cost:
     """Operations and bytes of all entries, and the largest peak among them. `prepare` runs once and is left out."""
-    sizes = Sizes(graph.dims)
+    sizes = Sizes.of(graph)
     costs = [
         entry_cost([r.node for r in e.results], sizes, graph.precision) for e in graph.entries if e.kind != "prepare"
     ]

@@ -103,6 +103,11 @@ class Node:
         """The names of the axes."""
         return tuple(a.name for a in self.axes)
 
+    @property
+    def definition(self) -> str:
+        """The name that stands for this very node in the spec, or ''."""
+        return self.origin.name if self.origin.role == "value" else ""
+
     def axis(self, name: str) -> Axis:
         """The axis of that name; KeyError if there is none."""
         for a in self.axes:

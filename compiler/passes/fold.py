@@ -1,0 +1,66 @@
+"""Simplifies what each kernel computes, and joins kernels that only feed each other.
+
+SymPy brings every kernel to a normal form once: constants meet, like terms merge, what cancels goes. A map that only one other
+map reads, point by point, becomes part of its kernel, so that the normal form sees both.
+"""
+
+from __future__ import annotations
+
+from vspec.compiler.calculus.scalar import simplify
+from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.graph import Graph
+from vspec.compiler.graph.kernel import Tree, kernel, slot, substitute
+from vspec.compiler.graph.node import Kind, Node
+from vspec.compiler.graph.rewrite import count_readers, rewrite
+
+DOC = "No kernel is longer than its normal form, and no helper map feeds a single map of the same axes."
+
+# A scalar formula this small may be computed at every point: XLA takes it out of the loop again.
+TRIVIAL = 3
+
+# Joined kernels stay below this size: SymPy's time grows faster than theirs.
+MOST = 32
+
+
+def run(graph: Graph) -> Graph:
+    """The graph with joined and simplified kernels."""
+    readers = count_readers(graph)
+
+    def visit(b: Builder, node: Node, old: Node) -> Node:
+        if node.kind is not Kind.MAP:
+            return node
+        joined = _join(b, node, old, readers)
+        tree = simplify(joined.attrs[0].tree) if joined.kind is Kind.MAP else None
+        if tree is None or tree is joined.attrs[0].tree:
+            return joined
+        # An operand that cancelled would take its axes with it.
+        simpler = b.map(tree, joined.inputs, joined.dtype)
+        return simpler if set(simpler.names) == set(node.names) else joined
+
+    return rewrite(graph, visit)
+
+
+def _join(b: Builder, node: Node, old: Node, readers: dict[int, int]) -> Node:
+    tree: Tree = node.attrs[0].tree
+    inputs: list[Node] = []
+    replace: dict[int, Tree] = {}
+    ops = node.attrs[0].ops
+    for k, (x, was) in enumerate(zip(node.inputs, old.inputs, strict=True)):
+        if _joins(x, node, readers.get(was.uid, 0)) and ops + x.attrs[0].ops <= MOST:
+            ops += x.attrs[0].ops
+            replace[k] = substitute(x.attrs[0].tree, {j: slot(len(inputs) + j) for j in range(len(x.inputs))})
+            inputs.extend(x.inputs)
+        else:
+            replace[k] = slot(len(inputs))
+            inputs.append(x)
+    if len(inputs) == len(node.inputs) and all(x is y for x, y in zip(inputs, node.inputs, strict=True)):
+        return node
+    return b.map(kernel(substitute(tree, replace)).tree, inputs, node.dtype)
+
+
+def _joins(x: Node, reader: Node, readers: int) -> bool:
+    if x.kind is not Kind.MAP or x.definition or x.dtype != "real":
+        return False
+    if not x.names and x.attrs[0].ops <= TRIVIAL:
+        return True
+    return readers == 1 and set(x.names) == set(reader.names)

@@ -1,0 +1,156 @@
+"""Moves work to the earliest time at which its inputs are known: once per run instead of once per step.
+
+A node that depends on data and constants alone has the same value in every step. The nodes at the border between that part of
+the graph and the part that reads params become results of the entry `prepare`; every other entry takes them as arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.cost import SIMPLE, Sizes, flops, width
+from vspec.compiler.graph.graph import Entry, Graph, Result
+from vspec.compiler.graph.kernel import Tree, slot, slots, substitute, walk
+from vspec.compiler.graph.node import Kind, Node
+from vspec.compiler.graph.rewrite import Visit, rewrite
+from vspec.compiler.passes import intern
+
+DOC = "Nothing that depends on data and constants alone is computed in a step."
+
+BUILD, RUN, STEP = 0, 1, 2
+
+CHEAP = SIMPLE | {"x", "num", "pow", "sqrt"}
+
+# Fewer operations than this are not worth an argument of their own.
+LEAST = 64
+# An array of this many bytes that is also this many times larger than its inputs is cheaper to compute than to keep.
+LARGE, GROWTH = 64e6, 8
+
+
+def run(graph: Graph) -> Graph:
+    """The graph with an entry `prepare`, if anything can be prepared."""
+    if not any(n.kind is Kind.INPUT and n.op == "param" for n in graph.nodes):
+        return graph
+    graph = intern.run(rewrite(graph, _split(graph), bodies=False))
+    times = binding_times(graph)
+    chosen = _border(graph, times)
+    if not chosen:
+        return graph
+    names = _names(graph, chosen)
+    b = Builder(graph.dims)
+    holders: dict[int, Node] = {}
+    for node, name in zip(chosen, names, strict=True):
+        with b.at(node.origin):
+            holders[node.uid] = b.input(name, "prepared", node.axes, node.dtype)
+    prepare = Entry(
+        "prepare",
+        "prepare",
+        tuple(Result((name,), node) for name, node in zip(names, chosen, strict=True)),
+        doc="What depends on data and constants only, computed once per run.",
+    )
+    rest = rewrite(graph, lambda b, node, old: holders.get(old.uid, node))
+    inputs = {n: x for n, x in graph.inputs.items() if x.op == "param"}
+    inputs |= {holders[node.uid].attrs[0]: holders[node.uid] for node in chosen}
+    inputs |= {n: x for n, x in graph.inputs.items() if x.op != "param"}
+    return replace(rest, entries=(prepare, *rest.entries), inputs=inputs)
+
+
+def binding_times(graph: Graph) -> dict[int, int]:
+    """When each node's value is known: at build, at the start of a run, or in each step.
+
+    A node that is better computed than kept counts as a step's: its inputs are what to keep.
+    """
+    sizes = Sizes.of(graph)
+    times: dict[int, int] = {}
+    for node in graph.nodes:
+        if node.kind is Kind.INPUT:
+            times[node.uid] = STEP if node.op == "param" else RUN
+            continue
+        time = max((times[x.uid] for x in node.inputs), default=BUILD)
+        if time == RUN and node.kind in (Kind.MAP, Kind.REINDEX, Kind.GATHER) and not node.definition:
+            count = sizes.count(node.axes)
+            most = max((sizes.count(x.axes) for x in node.inputs), default=1)
+            if count * width(node.dtype, graph.precision) > LARGE and count > GROWTH * most:
+                time = STEP
+        times[node.uid] = time
+    return times
+
+
+def _border(graph: Graph, times: dict[int, int]) -> list[Node]:
+    """The nodes known at the start of a run that something in a step reads, worth an argument each."""
+    sizes = Sizes.of(graph)
+    chosen: dict[int, Node] = {}
+    work: dict[int, float] = {}
+    for node in graph.nodes:
+        if times[node.uid] == RUN and node.kind is not Kind.INPUT:
+            own = flops(node, sizes)
+            work[node.uid] = own + sum(work.get(x.uid, 0.0) for x in node.inputs)
+
+    def consider(node: Node) -> None:
+        # A rename or a broadcast is free for the reader: what is kept is what it views.
+        while node.kind in (Kind.REINDEX, Kind.STOP):
+            node = node.inputs[0]
+        if node.kind in (Kind.INPUT, Kind.REGION) or times[node.uid] != RUN or work[node.uid] < LEAST:
+            return
+        chosen[node.uid] = node
+
+    for node in graph.nodes:
+        if times[node.uid] == STEP:
+            for x in node.inputs:
+                if times[x.uid] == RUN:
+                    consider(x)
+    for entry in graph.entries:
+        if entry.kind not in ("outputs", "claims", "initial"):
+            for r in entry.results:
+                if times[r.node.uid] == RUN:
+                    consider(r.node)
+    return sorted(chosen.values(), key=lambda n: n.uid)
+
+
+def _names(graph: Graph, chosen: Sequence[Node]) -> list[str]:
+    taken = {*graph.inputs, *(e.name for e in graph.entries)}
+    names: list[str] = []
+    for node in chosen:
+        base = node.definition
+        if not base or base in taken:
+            base = f"{node.origin.name or 'data'}_prepared"
+        name, k = base, 2
+        while name in taken:
+            name, k = f"{base}_{k}", k + 1
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def _split(graph: Graph) -> Visit:
+    """A rewrite that takes expensive parts out of a step's kernels where they read only what is known before."""
+    times = binding_times(graph)
+
+    def visit(b: Builder, node: Node, old: Node) -> Node:
+        if node.kind is not Kind.MAP or times[old.uid] != STEP:
+            return node
+        early = {k for k, x in enumerate(old.inputs) if times[x.uid] <= RUN}
+        known = {k for k, x in enumerate(old.inputs) if times[x.uid] == RUN}
+        if not known:
+            return node
+        extra: list[Node] = []
+        tree = _without(b, node, node.attrs[0].tree, early, known, extra)
+        return b.map(tree, [*node.inputs, *extra], node.dtype) if extra else node
+
+    return visit
+
+
+def _without(b: Builder, node: Node, tree: Tree, early: set[int], known: set[int], extra: list[Node]) -> Tree:
+    if tree[0] in ("x", "num"):
+        return tree
+    read = slots(tree)
+    if read and read <= early and read & known and any(t[0] not in CHEAP for t in walk(tree)):
+        operands = [node.inputs[k] for k in sorted(read)]
+        union = {n for x in operands for n in x.names}
+        if any(union <= set(x.names) for x in operands):
+            local = substitute(tree, {k: slot(j) for j, k in enumerate(sorted(read))})
+            extra.append(b.map(local, operands))
+            return slot(len(node.inputs) + len(extra) - 1)
+    return (tree[0], *(_without(b, node, c, early, known, extra) for c in tree[1:]))
