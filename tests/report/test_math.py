@@ -248,6 +248,6 @@ def test_what_is_read_is_what_was_meant(e: Expr) -> None:
     except ZeroDivisionError:
         return
     # Numbers become exact fractions, exponents stay whole.
-    text = re.sub(r"(?<![*.\d])(\d+(?:\.\d+)?)", r'Fraction("\1")', unicode(e).translate(PYTHON).replace("**", "^"))
+    text = re.sub(r"(?<![.\d])(\d+(?:\.\d+)?)", r'Fraction("\1")', unicode(e).translate(PYTHON).replace("**", "^"))
     text = re.sub(r'\^Fraction\("(\d)"\)', r"**\1", text)
     assert eval(text, {"__builtins__": {}, "Fraction": Fraction}, dict(NAMED)) == meant
