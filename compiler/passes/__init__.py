@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from vspec.compiler.graph.cost import graph_cost
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.rewrite import all_nodes
-from vspec.compiler.passes import dead, fold, hoist, intern, stabilise
+from vspec.compiler.passes import contract, dead, fold, hoist, intern, stabilise
 from vspec.compiler.passes.stabilise import STABILISE_RULES
 
 
@@ -52,9 +52,10 @@ DEAD = Pass("dead", dead.DOC, 1, dead.run)
 FOLD = Pass("fold", fold.DOC, 1, fold.run)
 HOIST = Pass("hoist", hoist.DOC, 2, hoist.run)
 STABILISE = Pass("stabilise", stabilise.DOC, 1, stabilise.run)
+CONTRACT = Pass("contract", contract.DOC, 2, contract.run)
 
 # The only place that knows the order. Interning again merges what a pass before it made twice.
-PASSES: tuple[Pass, ...] = (STABILISE, INTERN, FOLD, INTERN, HOIST, INTERN, DEAD)
+PASSES: tuple[Pass, ...] = (STABILISE, INTERN, FOLD, CONTRACT, INTERN, HOIST, INTERN, DEAD)
 
 NAMES: tuple[str, ...] = tuple(dict.fromkeys(p.name for p in PASSES))
 

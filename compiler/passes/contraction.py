@@ -1,0 +1,185 @@
+"""The order in which a product of several arrays is summed, and the nodes that do it two at a time.
+
+An operand is a set of axes; whether it is static (the same in every call, so that work on static operands alone is done
+once per run) decides what its steps cost. A plan is found on these sets alone and built afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+import opt_einsum
+
+from vspec.compiler.graph.builder import Builder, union_axes
+from vspec.compiler.graph.cost import Sizes
+from vspec.compiler.graph.kernel import slot
+from vspec.compiler.graph.node import Axis, Node
+
+# A multiplication within a matrix product is cheaper than one in a loop over elements by about this much.
+ELEMENTWISE = 4
+# Static intermediates are kept for the whole run: none of more than this many elements, unless its operands are as large.
+STATIC_LIMIT = 8_000_000
+STATIC_GROWTH = 8
+
+
+@dataclass(slots=True)
+class Operand:
+    """What a plan knows of an operand."""
+
+    axes: frozenset[str]
+    static: bool
+
+
+@dataclass(slots=True)
+class Plan:
+    """Pairs of positions, as opt_einsum has them: both operands go, their product is appended.
+
+    `cost` counts what each call does, `once` what is done once per run.
+    """
+
+    steps: list[tuple[int, int]] = field(default_factory=list)
+    cost: float = 0.0
+    once: float = 0.0
+
+
+class Planner:
+    """Plans for one product: `dims` gives the dim of every axis name."""
+
+    def __init__(self, sizes: Sizes, dims: dict[str, str]) -> None:
+        self.sizes = sizes
+        self.dims = dims
+
+    def count(self, axes: Iterable[str]) -> int:
+        """Elements of an array with these axes."""
+        return self.sizes.count(Axis(n, self.dims[n]) for n in axes)
+
+    def plan(self, operands: Sequence[Operand], out: frozenset[str]) -> Plan:
+        """The cheaper of the best order and the best order that does all static work first."""
+        best = self._walk(operands, out, self._path(operands, out))
+        static = [k for k, x in enumerate(operands) if x.static]
+        if 2 <= len(static) < len(operands):
+            first = self._walk(operands, out, self._static_first(operands, out, static))
+            if self._within(operands, out, static) and (first.cost, first.once) < (best.cost, best.once):
+                return first
+        return best
+
+    def _path(self, operands: Sequence[Operand], out: frozenset[str]) -> list[tuple[int, int]]:
+        if len(operands) < 2:
+            return []
+        used = sorted({n for x in operands for n in x.axes})
+        letters = {n: opt_einsum.get_symbol(k) for k, n in enumerate(used)}
+        text = ",".join("".join(letters[n] for n in sorted(x.axes)) for x in operands)
+        text += "->" + "".join(letters[n] for n in sorted(out) if n in letters)
+        shapes = tuple(tuple(self.count([n]) for n in sorted(x.axes)) for x in operands)
+        return list(_cached_path(text, shapes))
+
+    def _static_first(
+        self, operands: Sequence[Operand], out: frozenset[str], static: Sequence[int]
+    ) -> list[tuple[int, int]]:
+        rest = [k for k in range(len(operands)) if k not in static]
+        inner_out = self._static_axes(operands, out, static)
+        positions = list(range(len(operands)))
+        steps: list[tuple[int, int]] = []
+        # The inner path counts among the static operands alone; follow them through the whole list.
+        inner = list(static)
+        fresh = len(operands)
+        for i, j in self._path([operands[k] for k in static], inner_out):
+            a, b = inner[i], inner[j]
+            steps.append((positions.index(a), positions.index(b)))
+            for k in (a, b):
+                positions.remove(k)
+                inner.remove(k)
+            positions.append(fresh)
+            inner.append(fresh)
+            fresh += 1
+        remaining = [*(operands[k] for k in rest), Operand(inner_out, True)]
+        return steps + self._path(remaining, out)
+
+    def _static_axes(self, operands: Sequence[Operand], out: frozenset[str], static: Sequence[int]) -> frozenset[str]:
+        needed = out.union(*(x.axes for k, x in enumerate(operands) if k not in static))
+        return frozenset[str]().union(*(operands[k].axes for k in static)) & needed
+
+    def _within(self, operands: Sequence[Operand], out: frozenset[str], static: Sequence[int]) -> bool:
+        largest = max(self.count(operands[k].axes) for k in static)
+        return self.count(self._static_axes(operands, out, static)) <= max(STATIC_LIMIT, STATIC_GROWTH * largest)
+
+    def _walk(self, operands: Sequence[Operand], out: frozenset[str], steps: list[tuple[int, int]]) -> Plan:
+        plan, left = Plan(steps), list(operands)
+        if len(left) == 1:
+            self._pay(plan, left[0].static, ELEMENTWISE * self.count(left[0].axes))
+        for i, j in steps:
+            a, b = left[i], left[j]
+            left = [x for k, x in enumerate(left) if k not in (i, j)]
+            both = a.axes | b.axes
+            needed = out.union(*(x.axes for x in left))
+            # With a vector on one side the matrix is read once and used once: no faster than a loop.
+            weight = ELEMENTWISE if a.axes >= b.axes or b.axes >= a.axes or both <= needed else 1
+            made = Operand(both & needed, a.static and b.static)
+            self._pay(plan, made.static, weight * self.count(both))
+            left.append(made)
+        return plan
+
+    def _pay(self, plan: Plan, static: bool, cost: float) -> None:
+        if static:
+            plan.once += cost
+        else:
+            plan.cost += cost
+
+
+@cache
+def _cached_path(text: str, shapes: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, int], ...]:
+    optimize = "optimal" if len(shapes) <= 6 else "auto"
+    path, _ = opt_einsum.contract_path(text, *shapes, shapes=True, optimize=optimize)
+    pairs: list[tuple[int, int]] = []
+    for step in path:
+        # Only the last step may take more than two operands: all that are left.
+        pairs += [tuple(sorted(step))] if len(step) == 2 else [(0, 1)] * (len(step) - 1)
+    return tuple(pairs)
+
+
+def is_matrix_product(a: frozenset[str], b: frozenset[str], out: frozenset[str]) -> bool:
+    """Whether summing a*b to `out` is more than an elementwise product: something is summed, and some axis is not shared."""
+    return bool((a | b) - out) and a != b
+
+
+def build(b: Builder, operands: Sequence[Node], out: Sequence[Axis], plan: Plan, keep_fused: frozenset[int]) -> Node:
+    """The nodes of a plan. A matrix-vector product whose matrix would be made for it alone (its uid is in `keep_fused`)
+    stays a map and a reduction, which run without that matrix in memory."""
+    left = list(operands)
+    wanted = {a.name for a in out}
+    for i, j in plan.steps:
+        x, y = left[i], left[j]
+        left = [n for k, n in enumerate(left) if k not in (i, j)]
+        needed = wanted.union(*(n.names for n in left))
+        left.append(pair(b, x, y, needed, out, keep_fused))
+    (result,) = left
+    over = [n for n in result.names if n not in wanted]
+    return b.reduce("sum", result, over) if over else result
+
+
+def pair(
+    b: Builder, x: Node, y: Node, needed: set[str], out: Sequence[Axis], keep_fused: frozenset[int] = frozenset()
+) -> Node:
+    """The sum of x*y over the axes that are not needed."""
+    x, y = (_own_sums(b, n, other, needed) for n, other in ((x, y), (y, x)))
+    union = union_axes([x, y])
+    summed = [a.name for a in union if a.name not in needed]
+    a, c = frozenset(x.names), frozenset(y.names)
+    if not summed:
+        return b.mul([x, y])
+    wide = x if a >= c else y if c >= a else None
+    if not is_matrix_product(a, c, frozenset(needed)) or (wide is not None and wide.uid in keep_fused):
+        return b.reduce("sum", b.map(("mul", slot(0), slot(1)), [x, y], "real"), summed)
+    place = {a.name: k for k, a in enumerate(out)}
+    kept = [a for a in (*x.axes, *(a for a in y.axes if a.name not in x.names)) if a.name in needed]
+    if all(a.name in place for a in kept):
+        kept.sort(key=lambda a: place[a.name])
+    return b.contract([x, y], kept)
+
+
+def _own_sums(b: Builder, x: Node, other: Node, needed: set[str]) -> Node:
+    """x summed over the axes that nothing else has."""
+    own = [n for n in x.names if n not in needed and n not in other.names]
+    return b.reduce("sum", x, own) if own else x

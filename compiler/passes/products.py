@@ -1,0 +1,131 @@
+"""Nodes read as sums of products: `expand` looks through maps, reductions, contractions and renames down to the factors.
+
+Axis names are those of the outermost node; axes that are summed keep their names unless something else has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.kernel import Tree, slot
+from vspec.compiler.graph.node import Axis, Kind, Node
+from vspec.compiler.passes.patterns import factors, number_of, powered
+
+Through = Callable[[Node], bool]
+
+
+@dataclass(slots=True)
+class Product:
+    """`value` times the product of the factors, summed over the axes `bound`."""
+
+    value: Any = 1
+    factors: list[Node] = field(default_factory=list)
+    bound: dict[str, Axis] = field(default_factory=dict)
+
+    def copy(self) -> Product:
+        """A product of its own."""
+        return Product(self.value, list(self.factors), dict(self.bound))
+
+
+class Expansion:
+    """Expands one node; `through` says which nodes below it are looked through."""
+
+    def __init__(self, b: Builder, through: Through) -> None:
+        self.b = b
+        self.through = through
+        self.taken: set[str] = set()
+        self.product = Product()
+
+    def run(self, node: Node) -> Product:
+        """The product whose value is `node`."""
+        self.taken.update(node.names)
+        self._add(node, {n: n for n in node.names}, top=True)
+        return self.product
+
+    def _add(self, node: Node, to: dict[str, str], top: bool = False) -> None:
+        """Multiplies the product by `node` with its axes renamed; two axes may get one name."""
+        if node.kind is Kind.CONST and node.op == "number" and not isinstance(node.attrs[0], bool):
+            self.product.value = self.product.value * node.attrs[0]
+            return
+        if node.kind is Kind.REINDEX:
+            # Broadcast axes vanish: a factor need not have them.
+            inner = node.inputs[0]
+            self._add(inner, {n: to[t] for n, t in zip(inner.names, node.attrs[0], strict=True)}, top)
+            return
+        if is_product(node) and node.dtype == "real" and (top or self.through(node)):
+            if node.kind is Kind.MAP:
+                self._add_map(node, to)
+            else:
+                self._add_sum(node, to)
+            return
+        self._leaf(self.b.reindex(node, tuple(to[n] for n in node.names)))
+
+    def _add_map(self, node: Node, to: dict[str, str]) -> None:
+        value, parts = number_of(factors(node.attrs[0].tree))
+        self.product.value = self.product.value * value
+        inputs: list[Node] | None = None
+        for t, e in parts:
+            if t[0] == "x" and e == 1:
+                self._add(node.inputs[t[1]], {n: to[n] for n in node.inputs[t[1]].names})
+                continue
+            if inputs is None:
+                inputs = [self.b.reindex(i, tuple(to[n] for n in i.names)) for i in node.inputs]
+            tree: Tree = powered(t, e) if e > 0 else ("div", ("num", 1), powered(t, -e))
+            self._leaf(self.b.map(tree, inputs))
+
+    def _add_sum(self, node: Node, to: dict[str, str]) -> None:
+        inner_to = dict(to)
+        for a in summed_axes(node):
+            name = a.name if a.name not in self.taken else self.b.fresh(a.name)
+            self.taken.add(name)
+            inner_to[a.name] = name
+            self.product.bound[name] = Axis(name, a.dim)
+        for x in node.inputs:
+            self._add(x, {n: inner_to[n] for n in x.names})
+
+    def _leaf(self, node: Node) -> None:
+        if node.dtype != "real":
+            node = self.b.map(("real", slot(0)), [node], "real")
+        self.product.factors.append(node)
+
+
+def summed_axes(node: Node) -> list[Axis]:
+    """The axes that a sum or a contraction removes."""
+    return list({a.name: a for x in node.inputs for a in x.axes if a.name not in node.names}.values())
+
+
+def is_product(node: Node) -> bool:
+    """Whether a node is a product, or a sum over axes."""
+    if node.kind is Kind.MAP:
+        tree = node.attrs[0].tree
+        return tree[0] in ("mul", "div", "neg") or (tree[0] == "pow" and len(factors(tree)) > 1)
+    return node.kind is Kind.CONTRACT or (node.kind is Kind.REDUCE and node.op == "sum")
+
+
+def without_deltas(b: Builder, p: Product) -> Product:
+    """The product with each delta that meets a summed axis carried out: the axis takes its partner's name."""
+    p = p.copy()
+    while True:
+        # On its own diagonal a delta is one.
+        p.factors = [x for x in p.factors if not (is_delta(x) and len(x.names) == 1)]
+        hit = next((d for d in p.factors if is_delta(d) and any(n in p.bound for n in d.names)), None)
+        if hit is None:
+            return p
+        gone, kept = hit.names if hit.names[0] in p.bound else hit.names[::-1]
+        del p.bound[gone]
+        p.factors = [b.rename(x, {gone: kept}) for x in p.factors if x is not hit]
+
+
+def is_delta(node: Node) -> bool:
+    """Whether a node is a Kronecker delta."""
+    while node.kind is Kind.REINDEX:
+        node = node.inputs[0]
+    return node.kind is Kind.INDEX and node.op == "delta" and node.axes[0].dim == node.axes[1].dim
+
+
+def axes_of(nodes: Iterable[Node]) -> dict[str, Axis]:
+    """All axes of some nodes by name."""
+    return {a.name: a for x in nodes for a in x.axes}

@@ -1,0 +1,213 @@
+"""Sums of products become contractions in a good order; values stay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.passes.support import (
+    SIZES,
+    I,
+    J,
+    K,
+    M,
+    N,
+    arguments,
+    assert_equal,
+    count,
+    graph_of,
+    inputs,
+    loop,
+    random_graph,
+)
+from tests.support.evaluate import evaluate_graph
+from vspec.compiler.calculus.derive import gradients
+from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.graph import Graph
+from vspec.compiler.graph.kernel import num, slot
+from vspec.compiler.graph.node import Axis, Kind, Node
+from vspec.compiler.passes import contract, intern
+
+BIG = {"n": 200, "m": 150, "i": 10, "k": 4, "t": 4}
+
+
+def shapes(g: Graph) -> list[tuple[str, ...]]:
+    """The operands and the result of every contraction, as strings of axis names."""
+    return [(*("".join(x.names) for x in n.inputs), "".join(n.names)) for n in g.nodes if n.kind is Kind.CONTRACT]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_equal_values(seed: int) -> None:
+    g = random_graph(seed)
+    assert_equal(g, contract.run(g), arguments(seed))
+    assert_equal(g, contract.run(intern.run(g)), arguments(seed))
+
+
+def test_a_matrix_vector_product() -> None:
+    b = Builder(SIZES)
+    given = inputs(b)
+    g = graph_of(b, given, [b.reduce("sum", b.mul([given["X"], given["w"]]), ["i"])])
+    done = contract.run(g)
+    assert_equal(g, done)
+    assert shapes(done) == [("ni", "i", "n")]
+    assert count(done, Kind.MAP) == count(done, Kind.REDUCE) == 0
+
+
+def test_an_elementwise_sum_stays() -> None:
+    b = Builder(SIZES)
+    given = inputs(b)
+    total = b.reduce("sum", b.map(("mul", slot(0), ("exp", slot(0))), [given["w"]]), ["i"])
+    g = graph_of(b, given, [total])
+    assert contract.run(g).roots == g.roots
+
+
+def test_scalars_leave_the_sum() -> None:
+    b = Builder(SIZES)
+    given = inputs(b)
+    g = graph_of(b, given, [b.reduce("sum", b.mul([given["c"], given["X"], given["w"]]), ["n", "i"])])
+    done = contract.run(g)
+    assert_equal(g, done)
+    assert count(done, Kind.REDUCE) == 1
+    assert shapes(done) == [("i", "i", "")] or shapes(done) == [("ni", "i", "n")]
+
+
+def test_curvature_is_one_matrix_product() -> None:
+    """sum[n](X[n, i]*d[n]*X[n, j]) is (X'd) X, whichever way it is nested."""
+    b = Builder(BIG)
+    given = inputs(b)
+    X, d = given["X"], b.map(("sigmoid", slot(0)), [b.contract([given["X"], given["w"]], (N,))])
+    nested = b.mul([b.mul([X, d]), b.rename(X, {"i": "j"})])
+    g = graph_of(b, given, [b.reduce("sum", nested, ["n"])], dims=BIG)
+    done = contract.run(g)
+    assert_equal(g, done, arguments(0, BIG))
+    assert [s for s in shapes(done) if len(s[-1]) == 2] in ([("ni", "nj", "ij")], [("nj", "ni", "ij")])
+
+
+def test_a_chain_is_done_from_the_cheap_end() -> None:
+    """sum[i, j](A[n, i] B[i, j] v[j]) takes two matrix-vector products, no product of matrices."""
+    b = Builder(BIG)
+    given = inputs(b)
+    B = b.input("B", "param", (I, J), "real")
+    inner = b.reduce("sum", b.mul([given["X"], B]), ["i"])
+    g = graph_of(
+        b, {**given, "B": B}, [b.reduce("sum", b.mul([inner, b.rename(given["w"], {"i": "j"})]), ["j"])], dims=BIG
+    )
+    done = contract.run(g)
+    args = {**arguments(0, BIG), "B": np.random.default_rng(1).normal(size=(10, 10))}
+    assert_equal(g, done, args)
+    assert all(len(s[1]) == 1 for s in shapes(done))
+    assert len(shapes(done)) == 2
+
+
+def test_deltas_are_carried_out() -> None:
+    b = Builder(SIZES)
+    given = inputs(b)
+    picked = b.reduce("sum", b.mul([given["X"], b.delta(I, J)]), ["i"])
+    trace = b.reduce("sum", b.mul([b.delta(I, J), given["w"]]), ["i", "j"])
+    ones = b.reduce("sum", b.delta(I, J), ["i"])
+    g = graph_of(b, given, [b.order(picked, (N, J)), trace, b.order(ones, (J,))])
+    done = contract.run(g)
+    assert_equal(g, done)
+    assert count(done, Kind.INDEX) == 0
+    assert count(done, Kind.CONTRACT) == 0
+
+
+def least_squares(b: Builder, given: dict[str, Node]) -> list[Node]:
+    """The gradient of sum[n]((sum[i](X[n, i]*w[i]) - y[n])**2)."""
+    fit = b.reduce("sum", b.mul([given["X"], given["w"]]), ["i"])
+    loss = b.reduce("sum", b.map(("pow", ("sub", slot(0), slot(1)), num(2)), [fit, given["y"]]), ["n"])
+    return [loss, *gradients(b, loss, [given["w"]])]
+
+
+def test_least_squares_goes_by_the_gram_matrix() -> None:
+    b = Builder(BIG)
+    given = inputs(b)
+    _, slope = least_squares(b, given)
+    g = graph_of(b, given, [slope], dims=BIG)
+    done = contract.run(intern.run(g))
+    assert_equal(g, done, arguments(0, BIG))
+    assert (
+        ("ni", "nj", "ij") in shapes(done)
+        or ("nj", "ni", "ij") in shapes(done)
+        or any(len(s[-1]) == 2 for s in shapes(done))
+    )
+    on_params = [
+        n
+        for n in done.nodes
+        if n.kind is Kind.CONTRACT and any(x.kind is Kind.INPUT and x.op == "param" for x in n.inputs)
+    ]
+    assert [len(x.names) for n in on_params for x in n.inputs] == [2, 1]
+    assert all("n" not in x.names for n in on_params for x in n.inputs)
+
+
+def test_few_examples_keep_the_residual() -> None:
+    b = Builder({**BIG, "n": 8})
+    given = inputs(b)
+    slope = least_squares(b, given)[1]
+    done = contract.run(intern.run(graph_of(b, given, [slope], dims={**BIG, "n": 8})))
+    assert all(len(s[-1]) < 2 for s in shapes(done))
+
+
+def distances(b: Builder, precision: str) -> tuple[Graph, Any]:
+    """Weighted squared distances of two sets of points, and the gradient of a sum of kernels by the weights."""
+    n, m, i = Axis("n", "n"), Axis("m", "m"), Axis("i", "i")
+    X, Z = b.input("X", "data", (n, i), "real"), b.input("Z", "data", (m, i), "real")
+    s, G = b.input("s", "param", (i,), "real"), b.input("G", "data", (n, m), "real")
+    tree = ("pow", ("div", ("sub", slot(0), slot(1)), slot(2)), num(2))
+    square = b.reduce("sum", b.map(tree, [X, Z, s]), ["i"])
+    kernel = b.map(("mul", slot(1), ("exp", ("neg", ("div", slot(0), num(2))))), [square, G])
+    loss = b.reduce("sum", kernel, ["n", "m"])
+    given = {"X": X, "Z": Z, "s": s, "G": G}
+    g = graph_of(b, given, [square], [loss, *gradients(b, loss, [s])], precision=precision, dims=BIG)
+    rng = np.random.default_rng(2)
+    args = {"X": 5 + rng.normal(size=(200, 10)), "Z": 5 + rng.normal(size=(150, 10))}
+    args |= {"s": rng.uniform(1, 2, size=10), "G": rng.normal(size=(200, 150))}
+    args["Z"][:50] = args["X"][:50]
+    return g, args
+
+
+def test_distances_are_matrix_products_in_double_precision() -> None:
+    g, args = distances(Builder(BIG), "float64")
+    done = contract.run(intern.run(g))
+    assert_equal(g, done, args, rtol=1e-10)
+    assert any(set(s[-1]) == {"n", "m"} for s in shapes(done))
+    assert all(len(n.axes) < 3 for n in done.nodes)
+    want, got = (evaluate_graph(x, args)["e0"]["0",] for x in (g, done))
+    assert np.abs(got - want).max() < 1e-14 * want.max()
+    assert got.min() >= 0
+
+
+def test_distances_stay_in_single_precision() -> None:
+    g, _ = distances(Builder(BIG), "float32")
+    assert any(len(n.axes) == 3 for n in contract.run(intern.run(g)).nodes)
+
+
+def test_roots_of_distances_stay() -> None:
+    b = Builder(BIG)
+    m = Axis("m", "m")
+    X, Z = b.input("X", "data", (N, I), "real"), b.input("Z", "data", (m, I), "real")
+    square = b.reduce("sum", b.map(("pow", ("sub", slot(0), slot(1)), num(2)), [X, Z]), ["i"])
+    g = graph_of(b, {"X": X, "Z": Z}, [b.map(("sqrt", slot(0)), [square])], dims=BIG)
+    assert count(contract.run(g), Kind.CONTRACT) == 0
+
+
+def test_an_exponential_made_for_one_product_is_not_materialised() -> None:
+    b = Builder({**BIG, "n": 2000})
+    given = inputs(b)
+    P = b.map(("exp", ("mul", slot(0), slot(1))), [given["X"], given["w"]])
+    g = graph_of(b, given, [b.reduce("sum", b.mul([P, given["w"]]), ["i"])], dims={**BIG, "n": 2000})
+    assert count(contract.run(g), Kind.CONTRACT) == 0
+
+
+def test_bodies_of_loops() -> None:
+    b = Builder(SIZES)
+    given = inputs(b)
+    gram = b.contract([given["X"], b.rename(given["X"], {"i": "j"})], (I, J))
+    path, _ = loop(b, given["w"], gram, given["c"])
+    del path
+    g = graph_of(b, given, [b.reduce("sum", b.mul([given["W"], given["w"]]), ["i"])], [b.order(gram, (J, I))])
+    assert_equal(g, contract.run(g))
+    assert K.name == "k"
+    assert M.dim == N.dim
