@@ -16,7 +16,6 @@ import sympy as sp
 from vspec.compiler.calculus.functions import FUNCTIONS, NAMES
 from vspec.compiler.graph.kernel import Kernel, Tree, kernel, num, slot, slots
 
-
 # Operations that cost more than reading an array again.
 EXPENSIVE = frozenset({"exp", "tanh", "sigmoid", "sqrt", "pow", "div", "erf", "tan", "log_sigmoid"})
 

@@ -21,7 +21,8 @@ class Emission:
         self.compiled = compile_spec(spec, level=level)
         path.write_text(self.compiled.emitted.text)
         loader = importlib.util.spec_from_file_location(path.stem, path)
-        assert loader is not None and loader.loader is not None
+        assert loader is not None
+        assert loader.loader is not None
         self.module = importlib.util.module_from_spec(loader)
         loader.loader.exec_module(self.module)
         self.entries = {e.name for e in self.compiled.graph.entries}
