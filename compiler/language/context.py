@@ -13,7 +13,7 @@ from vspec.compiler.language.expr import Dtype, Expr
 from vspec.compiler.language.raw import Raw
 from vspec.compiler.language.spec import Definition
 
-MAX_INLINED = 300_000
+MAX_INLINED = 100_000
 MAX_CALLS = 60
 
 

@@ -98,7 +98,8 @@ class Composer:
         """Start a mapping or a list."""
         self.check_tag(event)
         if len(self.stack) >= MAX_DEPTH:
-            span = self.span(event.start_mark, event.start_mark)
+            start = event.start_mark
+            span = Span(self.path, start.line + 1, start.column + 1, start.line + 1, start.column + 2)
             raise refuse("VS0703", f"mappings and lists are nested more than {MAX_DEPTH} deep", span)
         self.stack.append(_Open(event))
 
