@@ -230,8 +230,30 @@ def bind_constants(manifest: Manifest, given: Mapping[str, Any], sizes: Sizes) -
 
 
 def resolve_sizes(manifest: Manifest, sizes: Sizes) -> dict[str, int]:
-    """The size of every dim. Raises `DataError` VS0513 if one is still unknown."""
-    return {name: _size(sizes, name, "the program", manifest["dims"][name].get("line")) for name in manifest["dims"]}
+    """The size of every dim that is known or that an entry needs. Raises `DataError` VS0513 if one of those is unknown."""
+    dims = manifest["dims"]
+    needed = _needed(manifest)
+    return {
+        name: _size(sizes, name, "the program", dim.get("line"))
+        for name, dim in dims.items()
+        if name in sizes.known or needed & {name, *dim["letters"]}
+    }
+
+
+def _needed(manifest: Manifest) -> set[str]:
+    """The dims that entries have as axes or take as sizes, and those whose sizes are made of others."""
+    found: set[str] = set()
+    for entry in manifest["entries"].values():
+        for argument in entry["arguments"]:
+            found.update(argument["axes"])
+            if argument["role"] == "size":
+                found.add(argument["name"])
+        for result in entry["results"]:
+            found.update(result["axes"])
+    for name, dim in manifest["dims"].items():
+        if isinstance(dim["size"], str):
+            found.add(name)
+    return found
 
 
 def _size(sizes: Sizes, dim: str, what: str, line: int | None) -> int:

@@ -131,8 +131,13 @@ def _function(ctx: Context, raw: RawCall, op: Operator, env: Env) -> Expr:
     return pointwise(ctx, op.name, args, raw.span, env)
 
 
-def bind(ctx: Context, bound: tuple[Raw, ...], what: str, env: Env) -> tuple[dict[str, str], Env] | None:
-    """The bound indices with the letters they get, and the place inside; None after a mistake."""
+def bind(
+    ctx: Context, bound: tuple[Raw, ...], what: str, env: Env, body: tuple[Raw, ...] = ()
+) -> tuple[dict[str, str], Env] | None:
+    """The bound indices with the letters they get, and the place inside; None after a mistake.
+
+    In a function, an index that stands on an axis of an argument in `body` ranges over that axis, whatever its own size.
+    """
     names: dict[str, str] = {}
     # An index of the left side may be bound again, as papers do in x[n] - mean[n](x[n]); inside, it is the inner one.
     used = env.avoid | {letter for source, letter in env.scope.items() if source != letter}
@@ -156,7 +161,9 @@ def bind(ctx: Context, bound: tuple[Raw, ...], what: str, env: Env) -> tuple[dic
                 help=_another(ctx, letter, {*env.scope, *names}),
             )
         else:
-            names[letter] = letter if letter not in used else ctx.dims.fresh(ctx.dims.dim_of(letter))
+            own = ctx.dims.dim_of(letter)
+            dim = argument_dim(letter, body, env) or own
+            names[letter] = letter if letter not in used and dim == own else ctx.dims.fresh(dim)
             used |= {names[letter]}
     if not sound:
         return None
@@ -192,7 +199,7 @@ def _reduction(ctx: Context, raw: RawCall, bound: tuple[Raw, ...], env: Env) -> 
         return arity(ctx, raw, "1", 1, op.doc, env)
     if not op.several and len(bound) > 1:
         return ctx.error("VS0216", f"'{raw.name}' binds one index", raw.span, env, label=f"{len(bound)} given")
-    inside = bind(ctx, bound, raw.name, env)
+    inside = bind(ctx, bound, raw.name, env, raw.args)
     if inside is None:
         return Unknown(span=raw.span)
     names, place = inside
@@ -305,11 +312,35 @@ def _structural(ctx: Context, raw: RawCall, env: Env) -> Expr:
         near = ctx.near(raw.args[0].name, ctx.dims.letters) if isinstance(raw.args[0], RawName) else ""
         return ctx.error("VS0216", what, raw.args[0].span, env, label="not an index", help=near or doc)
     if name == "size":
-        return SizeOf(span=span, dtype="integer", letter=letter)
+        return SizeOf(span=span, dtype="integer", letter=_sized(ctx, letter, env))
     used = use_letter(ctx, letter, raw.args[0].span, env)
     if used is None:
         return Unknown(span=span)
     return IndexValue(span=span, axes=(used,), dtype="integer", letter=used)
+
+
+def argument_dim(letter: str, body: tuple[Raw, ...], env: Env) -> str | None:
+    """The dim of the axis of a function's argument on which an index stands in `body`, if there is one."""
+    if not env.formals:
+        return None
+    for node in (n for part in body for n in walk(part)):
+        if isinstance(node, RawElement) and node.name in env.formals:
+            slots = env.formals[node.name].slots
+            for raw, (_, dim) in zip(node.subscripts, slots):
+                if isinstance(raw, RawName) and raw.name == letter:
+                    return dim
+    return None
+
+
+def _sized(ctx: Context, letter: str, env: Env) -> str:
+    """The letter whose size `size(letter)` is: the one in scope, or in a function one over the axis of its argument."""
+    if letter in env.scope:
+        return env.scope[letter]
+    dim = argument_dim(letter, env.body, env)
+    if dim is None or ctx.dims.same(dim, ctx.dims.dim_of(letter)):
+        return letter
+    found = ctx.dims.dims.get(dim)
+    return found.letters[0] if found is not None else letter
 
 
 def _is_unknown(ctx: Context, bound: Raw, raw: RawCall, env: Env) -> bool:

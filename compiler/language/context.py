@@ -96,6 +96,7 @@ class Env:
         scope: the indices that may be used, each with the letter it has in the checked tree.
         open: every index may be used (an identity).
         formals: the arguments of the function whose body this is.
+        body: that body.
         slices: the axes that `:` stands for here, or None where it may not stand.
         bound: the indices of the source that a binder around this place binds.
         avoid: letters of the checked tree that a new binder may not take.
@@ -112,6 +113,7 @@ class Env:
     scope: Mapping[str, str] = field(default_factory=dict)
     open: bool = False
     formals: Mapping[str, Actual] = field(default_factory=dict)
+    body: tuple[Raw, ...] = ()
     slices: tuple[Slot, ...] | None = None
     bound: frozenset[str] = frozenset()
     avoid: frozenset[str] = frozenset()

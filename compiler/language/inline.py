@@ -95,6 +95,7 @@ def call(ctx: Context, function: Function, raw: RawCall, env: Env) -> Expr:
         bound=frozenset(),
         open=False,
         formals=formals,
+        body=(function.body,),
         slices=None,
         avoid=env.avoid | frozenset(env.scope.values()) | letters | slots,
         site=env.site or raw.span,

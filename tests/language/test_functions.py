@@ -61,8 +61,17 @@ def test_subscripts_of_an_argument_are_composed() -> None:
     assert shown(good(text), "h") == "add(sum[k](X[n, k + 1]), mul(X[n, -1], X[n, 0]))"
 
 
-def test_a_letter_must_fit_the_axis_of_the_argument() -> None:
-    _, found = diagnose(BASE + "functions:\n  f(a[:]): sum[n](a[n])\ndefine:\n  h: f(x[:])\n")
+def test_a_letter_of_the_body_ranges_over_the_axis_of_the_argument() -> None:
+    functions = "functions:\n  f(a[:]): sum[n](a[n]**2)/size(n)\n  g(a[:]): max[n](a[n])*f(a[:])\n"
+    spec = good(BASE + functions + "define:\n  h: f(x[:])\n  p[n]: g(X[n, :])\n  q: f(y[:])\n")
+    (letter,) = (x for x in definition(spec, "h").body.args[0].letters)  # type: ignore[attr-defined]
+    assert spec.letters[letter] == "i"
+    assert shown(spec, "h") == f"div(sum[{letter}](pow(x[{letter}], 2)), real(size(i)))"
+    assert shown(spec, "q") == "div(sum[n](pow(y[n], 2)), real(size(n)))"
+
+
+def test_a_letter_of_the_body_fits_all_that_it_stands_on() -> None:
+    _, found = diagnose(BASE + "functions:\n  f(a[:]): sum[i](a[i]*w[i])\ndefine:\n  h: f(y[:])\n")
     assert [d.code for d in found] == ["VS0208"]
     assert found[0].message.startswith("in f, line 12, called here:")
     assert found[0].span is not None
