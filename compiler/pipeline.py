@@ -58,26 +58,53 @@ def check_text(
         return None, e.diagnostics
 
 
-def check(path: str | Path, overrides: Mapping[str, Any] = NOTHING) -> tuple[Spec, tuple[Diagnostic, ...]]:
-    """Checks a spec file: the checked spec and the warnings. Raises SpecError with every error found."""
+def check(
+    path: str | Path, overrides: Mapping[str, Any] = NOTHING, *, allow_outside: bool = False
+) -> tuple[Spec, tuple[Diagnostic, ...]]:
+    """Checks a spec file: the checked spec and the warnings. Raises SpecError with every error found.
+
+    Imports stay inside the folder of the spec unless `allow_outside` is true.
+    """
     from vspec.compiler.source.load import load_document
 
-    spec, diagnostics = _check(load_document(path), overrides)
+    spec, diagnostics = _check(load_document(path), overrides, allow_outside)
     if spec is None:
         raise SpecError(diagnostics)
     return spec, diagnostics
 
 
-def _check(document: Document, overrides: Mapping[str, Any]) -> tuple[Spec | None, tuple[Diagnostic, ...]]:
+def _check(
+    document: Document, overrides: Mapping[str, Any], allow_outside: bool = False
+) -> tuple[Spec | None, tuple[Diagnostic, ...]]:
     from vspec.compiler.language.check import check_document
     from vspec.compiler.source.structure import validate
 
     sink = Sink()
     validate(document, sink)
+    if not sink.errors and document.root.get("imports") is not None:
+        document = _imported(document, sink, allow_outside)
     if sink.errors:
         return None, tuple(sink.diagnostics)
     spec, diagnostics = check_document(document, overrides)
     return spec, (*sink.diagnostics, *diagnostics)
+
+
+def _imported(document: Document, sink: Sink, allow_outside: bool) -> Document:
+    """The document with what it imports; mistakes go to the sink."""
+    from vspec.compiler.language.imports import Importer
+    from vspec.compiler.source.load import load_document
+    from vspec.compiler.source.structure import validate
+
+    def load(path: str) -> Document:
+        found = Sink()
+        other = load_document(path)
+        validate(other, found)
+        found.raise_if_errors()
+        return other
+
+    root = None if allow_outside else str(Path(document.path).parent)
+    library = Path(__file__).parents[1] / "specs" / "std"
+    return Importer(sink, load, str(library), root).resolve(document)
 
 
 def compile_spec(spec: Spec, *, level: int = 2, disable: Collection[str] = ()) -> Compiled:
@@ -111,6 +138,7 @@ def build(
     overrides: Mapping[str, Any] = NOTHING,
     stablehlo: bool = True,
     force: bool = False,
+    allow_outside: bool = False,
 ) -> Built:
     """Builds the program directory of a spec file (default `build/<name>` beside the current directory).
 
@@ -120,7 +148,7 @@ def build(
     from vspec.compiler.emit.write import build_key, cached, write_program
 
     start = time.perf_counter()
-    spec, warnings = check(path, overrides)
+    spec, warnings = check(path, overrides, allow_outside=allow_outside)
     directory = Path(out) if out is not None else Path("build") / spec.name
     options = Options(level, tuple(sorted(disable)))
     key = build_key(spec, options, overrides, stablehlo)

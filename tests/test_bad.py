@@ -19,14 +19,16 @@ UPDATE = os.environ.get("VSPEC_UPDATE_GOLDEN") == "1"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-def test_message(case: Path) -> None:
+def test_message(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(FOLDER)  # imports are relative to the spec
     text = case.read_text(encoding="utf-8")
     spec, diagnostics = check_text(text, case.name)
     code = case.stem.split("-")[0]
     assert code in {d.code for d in diagnostics}, f"{case.name} should trigger {code}"
     if any(d.severity == "error" for d in diagnostics):
         assert spec is None
-    found = render_text(in_order(diagnostics), {case.name: text})
+    files = {d.span.file for d in diagnostics if d.span is not None}
+    found = render_text(in_order(diagnostics), {f: Path(f).read_text(encoding="utf-8") for f in files})
     golden = case.with_suffix(".txt")
     if UPDATE:
         golden.write_text(found, encoding="utf-8")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Overrides = Mapping[str, Any]
 
 
-def check(spec: str | Path, overrides: Overrides | None = None) -> Spec:
+def check(spec: str | Path, overrides: Overrides | None = None, *, allow_outside: bool = False) -> Spec:
     """Check a spec.
 
         spec = vspec.check("fit.yaml")
@@ -29,6 +29,7 @@ def check(spec: str | Path, overrides: Overrides | None = None) -> Spec:
     Args:
         spec: a path, the name of a shipped spec, or the YAML itself (a string with more than one line).
         overrides: constants and sizes of dims that differ from the spec.
+        allow_outside: whether the spec may import files from outside of its folder.
 
     Returns:
         The checked spec: its names, axes, equations, plan and claims.
@@ -43,7 +44,7 @@ def check(spec: str | Path, overrides: Overrides | None = None) -> Spec:
         if checked is None:
             raise SpecError(diagnostics)
         return checked
-    return pipeline.check(str(find_spec(str(spec))), overrides or {})[0]
+    return pipeline.check(str(find_spec(str(spec))), overrides or {}, allow_outside=allow_outside)[0]
 
 
 def build(
@@ -55,6 +56,7 @@ def build(
     overrides: Overrides | None = None,
     stablehlo: bool = True,
     force: bool = False,
+    allow_outside: bool = False,
 ) -> Built:
     """Build the program folder of a spec.
 
@@ -69,6 +71,7 @@ def build(
         overrides: constants and sizes of dims that differ from the spec.
         stablehlo: whether to write the portable artifacts.
         force: build even if the folder is up to date.
+        allow_outside: whether the spec may import files from outside of its folder.
 
     Returns:
         Where the program is, whether it was up to date, and the warnings.
@@ -84,6 +87,7 @@ def build(
         overrides=overrides,
         stablehlo=stablehlo,
         force=force,
+        allow_outside=allow_outside,
     )
 
 
@@ -102,7 +106,12 @@ def load(directory: str | Path) -> Program:
 
 
 def compile(
-    spec: str | Path, *, level: int = 2, disable: Collection[str] = (), overrides: Overrides | None = None
+    spec: str | Path,
+    *,
+    level: int = 2,
+    disable: Collection[str] = (),
+    overrides: Overrides | None = None,
+    allow_outside: bool = False,
 ) -> Program:
     """Compile a spec and load the program; no files are kept.
 
@@ -113,7 +122,9 @@ def compile(
 
     Args and errors are those of `build`.
     """
-    return programs.compile_program(find_spec(str(spec)), level=level, disable=disable, overrides=overrides)
+    return programs.compile_program(
+        find_spec(str(spec)), level=level, disable=disable, overrides=overrides, allow_outside=allow_outside
+    )
 
 
 def run(
@@ -142,7 +153,7 @@ def run(
         out: the folder for results; nothing is written if None.
         overrides: constants and sizes of dims to compile with; for a spec only.
         level: the optimisation level; for a spec only.
-        allow_outside: whether the spec may read data outside of its folder.
+        allow_outside: whether the spec may import specs and read data outside of its folder.
 
     Returns:
         The params, outputs, claims, metrics and timings.
@@ -162,7 +173,7 @@ def run(
     else:
         path = find_spec(str(spec))
         base = path.resolve().parent
-        with programs.temporary_program(path, level=level, overrides=overrides) as made:
+        with programs.temporary_program(path, level=level, overrides=overrides, allow_outside=allow_outside) as made:
             return run_program(made, data, constants, seed, out, None, params, base, allow_outside)
     return run_program(program, data, constants, seed, out, None, params, base, allow_outside)
 

@@ -49,5 +49,5 @@ seed_option: Decorator[Any] = click.option(
     help="Seed of every draw that has none of its own.",
 )
 outside_option: Decorator[Any] = click.option(
-    "--allow-outside", is_flag=True, help="Let the spec read data files outside of its own folder."
+    "--allow-outside", is_flag=True, help="Let the spec import specs and read data outside of its own folder."
 )

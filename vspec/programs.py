@@ -29,6 +29,7 @@ def build_spec(
     overrides: Mapping[str, Any] | None = None,
     stablehlo: bool = True,
     force: bool = False,
+    allow_outside: bool = False,
 ) -> Built:
     """`pipeline.build` with coded errors for a pass that is not known (VS0822) and a folder that cannot be written (VS0826)."""
     from vspec.compiler.pipeline import build
@@ -36,7 +37,14 @@ def build_spec(
     check_passes(disable)
     try:
         return build(
-            str(spec), out, level=level, disable=disable, overrides=overrides or {}, stablehlo=stablehlo, force=force
+            str(spec),
+            out,
+            level=level,
+            disable=disable,
+            overrides=overrides or {},
+            stablehlo=stablehlo,
+            force=force,
+            allow_outside=allow_outside,
         )
     except OSError as error:
         folder = out if out is not None else Path("build")
@@ -60,26 +68,44 @@ def check_passes(disable: Collection[str]) -> None:
 
 
 def compile_program(
-    spec: Path, *, level: int = 2, disable: Collection[str] = (), overrides: Mapping[str, Any] | None = None
+    spec: Path,
+    *,
+    level: int = 2,
+    disable: Collection[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    allow_outside: bool = False,
 ) -> Program:
     """The program of a spec, built aside and loaded; nothing stays on disk.
 
     Its `directory` is the folder of the spec, which the spec's own data paths are relative to.
     """
-    with temporary_program(spec, level=level, disable=disable, overrides=overrides) as program:
+    with temporary_program(
+        spec, level=level, disable=disable, overrides=overrides, allow_outside=allow_outside
+    ) as program:
         program.directory = spec.resolve().parent
         return program
 
 
 @contextmanager
 def temporary_program(
-    spec: Path, *, level: int = 2, disable: Collection[str] = (), overrides: Mapping[str, Any] | None = None
+    spec: Path,
+    *,
+    level: int = 2,
+    disable: Collection[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    allow_outside: bool = False,
 ) -> Iterator[Program]:
     """The program of a spec, whose folder is removed at the end."""
     from vspec.runtime.program import load
 
     with tempfile.TemporaryDirectory(prefix="vspec-") as folder:
         built = build_spec(
-            spec, Path(folder) / "program", level=level, disable=disable, overrides=overrides, stablehlo=False
+            spec,
+            Path(folder) / "program",
+            level=level,
+            disable=disable,
+            overrides=overrides,
+            stablehlo=False,
+            allow_outside=allow_outside,
         )
         yield load(built.directory)

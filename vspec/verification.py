@@ -30,7 +30,7 @@ def verify_spec(
         smoke: at the quick size that claims declare under `smoke`.
         overrides: constants and sizes of dims; they win over those of `smoke`.
         seed: the run's seed.
-        allow_outside: whether data may lie outside of the spec's folder.
+        allow_outside: whether imports and data may lie outside of the spec's folder.
 
     Raises:
         SpecError: the spec is wrong.
@@ -40,11 +40,12 @@ def verify_spec(
     from vspec.runtime.run import run
 
     given = dict(overrides or {})
-    spec, _ = check(str(path), given)
+    spec, _ = check(str(path), given, allow_outside=allow_outside)
     judged: dict[str, ClaimResult] = {}
     for settings, names in groups(spec, smoke):
         # Built at every setting: a size, unlike a constant, is part of the program.
-        with temporary_program(path, overrides={**settings, **given}) as program, blame(path):
+        settled = {**settings, **given}
+        with temporary_program(path, overrides=settled, allow_outside=allow_outside) as program, blame(path):
             result = run(program, seed=seed, base=path.resolve().parent, allow_outside=allow_outside)
             judged |= {claim.name: claim for claim in result.claims if claim.name in names}
     return [judged[name] for name in spec.claims if name in judged]

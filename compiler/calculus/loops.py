@@ -53,7 +53,7 @@ def lower_recurrence(low: Lowering, r: Recurrence, reads: Reads) -> None:
     results = tuple((how, k) for k, s in enumerate(r.states) for how in sorted(reads.get(s.name, ())))
     name = "_".join(s.name for s in r.states)
     region = Region(name, axis, length, index, tuple(carry), tuple(inside), tuple(body), results)
-    with b.at(Origin(name, r.span.line, r.span.column)):
+    with b.at(Origin(name, r.span.line, r.span.column, file=low.file(r.span))):
         node = b.region("scan", region, [*inits, *captured])
         for position, (how, k) in enumerate(results):
             s = r.states[k]

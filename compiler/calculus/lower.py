@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from vspec.compiler.calculus.derive import derivative
+from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder, is_number
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Node, Origin, next_uid
@@ -46,11 +47,12 @@ class Slice:
 
 
 class Lowering:
-    """Lowers expressions against the values of names. `letters` maps every letter to its dim."""
+    """Lowers expressions against the values of names. `letters` maps every letter to its dim, `file` says where spans are."""
 
-    def __init__(self, b: Builder, letters: Mapping[str, str]) -> None:
+    def __init__(self, b: Builder, letters: Mapping[str, str], file: Callable[[Span], str] = lambda _: "") -> None:
         self.b = b
         self.letters = letters
+        self.file = file
         self.values: dict[str, Node] = {}
         self.pending: dict[str, Callable[[], Node]] = {}
         self.finals: dict[str, tuple[Node, int]] = {}
@@ -82,7 +84,7 @@ class Lowering:
     def value(self, e: Expr, name: str = "", letters: tuple[str, ...] | None = None) -> Node:
         """The node of an expression; with `letters`, exactly these axes in this order. `name` is what it defines."""
         start = self.b.number(0).uid
-        with self.b.at(Origin(name, e.span.line, e.span.column, "part")):
+        with self.b.at(Origin(name, e.span.line, e.span.column, "part", self.file(e.span))):
             node = self.lower(e)
             if letters is not None:
                 node = self.b.order(node, [self.axis(x) for x in letters])

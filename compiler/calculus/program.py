@@ -25,7 +25,7 @@ RELATIONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=
 def lower_spec(spec: Spec, rules: Iterable[Rule] = ()) -> Graph:
     """The graph of a spec before any pass. `rules` are local rewrites that apply before differentiation."""
     b = Builder({name: d.size if isinstance(d.size, int) else None for name, d in spec.dims.items()}, rules)
-    low = Lowering(b, spec.letters)
+    low = Lowering(b, spec.letters, spec.file)
     for name, d in spec.dims.items():
         if isinstance(d.size, Expr):
             b.dims[name] = low.value(d.size)
@@ -60,7 +60,7 @@ def _inputs(spec: Spec, low: Lowering) -> dict[str, Node]:
     for role, group in (("param", spec.params), ("data", spec.data), ("constant", spec.constants)):
         for name, item in group.items():
             axes = [low.axis(x) for x in item.letters]
-            with low.b.at(Origin(name, item.span.line, item.span.column)):
+            with low.b.at(Origin(name, item.span.line, item.span.column, file=spec.file(item.span))):
                 inputs[name] = low.values[name] = low.b.input(name, role, axes, item.dtype)
     return inputs
 

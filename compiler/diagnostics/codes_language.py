@@ -391,6 +391,49 @@ SECTIONS: tuple[Code, ...] = (
     ),
 )
 
+IMPORTS: tuple[Code, ...] = (
+    Code(
+        "VS0360",
+        "no such spec to import",
+        "An import is a path relative to the importing spec, with or without .yaml, or std/NAME for a file of the "
+        "library that comes with vspec.",
+        "imports:\n  std/kernel: [rbf]\n",
+    ),
+    Code(
+        "VS0361",
+        "an import of itself",
+        "A spec cannot import itself, directly or through others. What both need belongs into a third file.",
+        "",
+    ),
+    Code(
+        "VS0362",
+        "no such name in an imported spec",
+        "An import names functions, definitions, constants, data, params or objectives of the other spec, or index "
+        "letters that are to be matched with letters of this one.",
+        "imports:\n  std/kernels: [rfb]\n",
+    ),
+    Code(
+        "VS0363",
+        "an imported name that is taken",
+        "An imported name joins the names of the spec, where each stands for one thing. Another name is given by a "
+        "mapping: 'std/kernels: {rbf: kernel}' imports rbf as kernel.",
+        "imports:\n  std/kernels: [rbf]\ndefine:\n  rbf: 1\n",
+    ),
+    Code(
+        "VS0365",
+        "an imported index that does not match",
+        "The indices of an imported definition are matched with those of the spec by their letters, so that both must "
+        "take equally many values. A mapping says which letter is meant: 'lib.yaml: {energy: energy, n: m}'.",
+        "",
+    ),
+    Code(
+        "VS0366",
+        "an import outside of the spec's folder",
+        "A spec imports from its own folder, from those below it, and from the library. --allow-outside lifts this.",
+        "imports:\n  ../secret.yaml: [x]\n",
+    ),
+)
+
 _NOT_YET = (
     "This is part of the language's design and not implemented in this version. The spec is refused rather than run as "
     "something else."
@@ -408,7 +451,6 @@ PLANNED: tuple[Code, ...] = tuple(
         ("VS0407", "implicit quantities and integrals", "define:\n  y: root[x](x**2 - 2)\n"),
         ("VS0408", "expectations and densities", "define:\n  y: logpdf(normal(0, 1), x)\n"),
         ("VS0409", "dims with configurations or coordinates", "dims:\n  x: {size: 5, from: 0, to: 1}\n"),
-        ("VS0410", "imports", "imports: [other.yaml]\n"),
         (
             "VS0411",
             "domains of params other than real and positive",
@@ -454,4 +496,4 @@ SIZES: tuple[Code, ...] = (
     ),
 )
 
-LANGUAGE: tuple[Code, ...] = (*NAMES, *SYNTAX, *TYPES, *SECTIONS, *PLANNED, *SIZES)
+LANGUAGE: tuple[Code, ...] = (*NAMES, *SYNTAX, *TYPES, *SECTIONS, *IMPORTS, *PLANNED, *SIZES)

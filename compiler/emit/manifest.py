@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePath
 from typing import Any
 
+from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.emit.entry import Argument, EmittedEntry
 from vspec.compiler.emit.python import Emitted
 from vspec.compiler.graph.graph import Graph
@@ -49,28 +50,30 @@ def manifest(
         "name": spec.name,
         "doc": spec.doc,
         "spec": {"file": PurePath(spec.path).name or "spec.yaml", "sha256": spec.sha256 or sha256(spec.text)},
+        "imports": {PurePath(path).name: digest for path, digest in sorted(spec.parts.items())},
         "program": {"file": PROGRAM, "sha256": sha256(emitted.text)},
         "artifacts": dict(artifacts or {}),
         "versions": dict(versions()),
         "options": {"level": options.level, "disabled": list(options.disabled)},
         "precision": spec.precision,
         "dims": {
-            d.name: {"letters": list(d.letters), "size": _size(d.size), "line": d.span.line} for d in spec.dims.values()
+            d.name: {"letters": list(d.letters), "size": _size(d.size), "line": _line(spec, d.span)}
+            for d in spec.dims.values()
         },
         "constants": {
-            c.name: {**_array(spec, c.letters, c.dtype, c.span.line), "value": _json(c.value)}
+            c.name: {**_array(spec, c.letters, c.dtype, c.span), "value": _json(c.value)}
             for c in spec.constants.values()
         },
         "data": {
             d.name: {
-                **_array(spec, d.letters, d.dtype, d.span.line),
+                **_array(spec, d.letters, d.dtype, d.span),
                 "in": _json(d.values),
                 "default": _default(d.default),
             }
             for d in spec.data.values()
         },
         "params": {
-            p.name: {**_array(spec, p.letters, p.dtype, p.span.line), "domain": p.domain} for p in spec.params.values()
+            p.name: {**_array(spec, p.letters, p.dtype, p.span), "domain": p.domain} for p in spec.params.values()
         },
         "entries": {e.name: _entry(e) for e in emitted.entries},
         "plan": [_stage(s) for s in spec.plan],
@@ -84,8 +87,13 @@ def sha256(content: str | bytes) -> str:
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
-def _array(spec: Spec, letters: Sequence[str], dtype: str, line: int) -> dict[str, Any]:
-    return {"axes": [spec.letters[x] for x in letters], "dtype": dtype, "line": line}
+def _array(spec: Spec, letters: Sequence[str], dtype: str, span: Span) -> dict[str, Any]:
+    return {"axes": [spec.letters[x] for x in letters], "dtype": dtype, "line": _line(spec, span)}
+
+
+def _line(spec: Spec, span: Span) -> int | None:
+    """The line of the spec, or None for what stands in a file that it imports."""
+    return None if spec.file(span) else span.line
 
 
 def _size(size: int | Expr | None) -> int | str | None:

@@ -214,7 +214,7 @@ class Scope:
         """`[n, i]  logistic.yaml:16`."""
         line = line or node.origin.line
         shape = f"[{', '.join(shown(layout))}]"
-        return f"{shape}  {self.function.file}:{line}" if line else shape
+        return f"{shape}  {node.origin.file or self.function.file}:{line}" if line else shape
 
 
 # --- names --------------------------------------------------------------------------------------------------------

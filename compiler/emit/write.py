@@ -24,6 +24,7 @@ def build_key(spec: Spec, options: Options, overrides: Mapping[str, Any], stable
     """The key of a build: a hash of everything that decides its files."""
     parts = {
         "spec": sha256(spec.text or spec.sha256),
+        "imports": {Path(path).name: digest for path, digest in sorted(spec.parts.items())},
         "file": Path(spec.path).name,
         "name": spec.name,
         "compiler": compiler_hash(),

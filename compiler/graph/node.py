@@ -67,13 +67,14 @@ class Origin(NamedTuple):
     """Where a node comes from: the definition it computes ('' for a helper), the spec's line and column, a word on how.
 
     `role`: 'value' for the node that the name stands for, 'part' for one on the way to it, 'gradient', 'hessian', 'tangent' or
-    'adjoint' for derivatives.
+    'adjoint' for derivatives. `file`: where the line stands, if it is not the spec itself.
     """
 
     name: str = ""
     line: int = 0
     column: int = 0
     role: str = "value"
+    file: str = ""
 
 
 _uids = itertools.count()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +15,7 @@ from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.bound import read_constants, read_data
 from vspec.compiler.language.context import Context
 from vspec.compiler.language.equations import Solved, check_equations, drain, share_objectives
+from vspec.compiler.language.expr import Expr
 from vspec.compiler.language.infer import infer
 from vspec.compiler.language.left import declare_equations
 from vspec.compiler.language.plan import read_plan
@@ -21,7 +23,8 @@ from vspec.compiler.language.planned import refuse_planned
 from vspec.compiler.language.results import Outputs, read_claims
 from vspec.compiler.language.sections import check_functions, declare_params, read_functions, read_params
 from vspec.compiler.language.sizes import read_dims
-from vspec.compiler.language.spec import Claim, Output, Param, Spec, Stage
+from vspec.compiler.language.spec import Claim, Definition, Output, Param, Spec, Stage
+from vspec.compiler.language.substitute import letters_of
 from vspec.compiler.source.document import Document, Scalar
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -111,12 +114,13 @@ def _assemble(
         node = root.get(key)
         return node.text.strip() if isinstance(node, Scalar) and node.text else default
 
-    letters = {letter: dim for letter, dim in ctx.dims.letters.items() if dim in ctx.dims.dims}
-    return Spec(
+    dims = dict(ctx.dims.dims)
+    letters = {letter: dim for letter, dim in ctx.dims.letters.items() if dim in dims}
+    spec = Spec(
         name=text("name", PurePath(document.path).stem),
         doc=text("doc", ""),
         precision=text("precision", "float32"),
-        dims=dict(ctx.dims.dims),
+        dims=dims,
         letters=letters,
         constants=constants,
         data=data,
@@ -129,4 +133,24 @@ def _assemble(
         path=document.path,
         sha256=hashlib.sha256(document.text.encode()).hexdigest(),
         text=document.text,
+        parts={path: hashlib.sha256(text.encode()).hexdigest() for path, text in document.parts},
     )
+    return _without_idle_dims(spec) if spec.parts else spec
+
+
+def _without_idle_dims(spec: Spec) -> Spec:
+    """The spec without the dims of imported functions whose indices range over axes of their arguments."""
+    arrays = (spec.constants, spec.data, spec.params, spec.outputs)
+    letters: set[str] = {x for group in arrays for a in group.values() for x in a.letters}
+    bodies: list[Expr] = [p.init for p in spec.params.values()]
+    for e in spec.equations:
+        inner = (e,) if isinstance(e, Definition) else e.inner
+        states = () if isinstance(e, Definition) else e.states
+        letters.update(*(d.letters for d in inner), *(s.letters for s in states))
+        bodies += [d.body for d in inner] + [x for s in states for x in (s.init, s.step)]
+    bodies += [o.body for o in spec.objectives.values()] + [o.body for o in spec.outputs.values()]
+    bodies += [x for c in spec.claims.values() for x in (c.that, c.left, c.right) if x is not None]
+    bodies += [d.size for d in spec.dims.values() if isinstance(d.size, Expr)]
+    used = {spec.letters[x] for x in (*letters, *(x for body in bodies for x in letters_of(body)))}
+    kept = {name: d for name, d in spec.dims.items() if name in used or not spec.file(d.span)}
+    return replace(spec, dims=kept, letters={x: name for x, name in spec.letters.items() if name in kept})

@@ -12,6 +12,7 @@ from typing import NoReturn
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, Sink
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawFact, RawName, RawNumber, RawOp, RawSlice
+from vspec.compiler.language.rename import renamed
 from vspec.compiler.language.slips import check_characters, explain_syntax_error
 from vspec.compiler.source.document import Scalar
 
@@ -76,7 +77,8 @@ def parse_expression(scalar: Scalar, sink: Sink, *, start: int = 0, end: int | N
     """
     try:
         tree, locate = parse_python(scalar, start, end)
-        return _Converter(locate).convert(tree, 0)
+        raw = _Converter(locate).convert(tree, 0)
+        return renamed(raw, scalar.names) if scalar.names else raw
     except Refused as refused:
         sink.diagnostics.append(refused.diagnostic)
     except (RecursionError, MemoryError):

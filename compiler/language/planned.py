@@ -12,8 +12,6 @@ _SECTIONS = {
     "dynamics": ("VS0402", "dynamics (the section 'dynamics')"),
     "constraints": ("VS0403", "constraints (the section 'constraints')"),
     "runs": ("VS0404", "named variants (the section 'runs')"),
-    "import": ("VS0410", "imports (the section 'import')"),
-    "imports": ("VS0410", "imports (the section 'imports')"),
     "shard": ("VS0426", "sharding (the section 'shard')"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from vspec.compiler.diagnostics.spans import Span
@@ -179,7 +180,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A whole checked spec. `equations` are definitions and recurrences in an order in which each reads only earlier ones."""
+    """A whole checked spec. `equations` are definitions and recurrences in an order in which each reads only earlier ones.
+
+    `parts`: the files it imports, each with the SHA-256 of its text.
+    """
 
     name: str
     doc: str
@@ -197,3 +201,8 @@ class Spec:
     path: str = ""
     sha256: str = ""
     text: str = field(default="", repr=False)
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+    def file(self, span: Span) -> str:
+        """The name of the imported file in which a span stands; '' for the spec's own."""
+        return "" if span.file == self.path or not self.parts else PurePath(span.file).name

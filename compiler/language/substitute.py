@@ -19,6 +19,7 @@ from vspec.compiler.language.expr import (
     Number,
     Pointwise,
     Reduction,
+    SizeOf,
     Stop,
     Subscript,
 )
@@ -34,6 +35,8 @@ def letters_of(expr: Expr) -> frozenset[str]:
         found.update(top.axes)
         if isinstance(top, Reduction):
             found.update(top.letters)
+        elif isinstance(top, SizeOf):
+            found.add(top.letter)
         elif isinstance(top, Linalg):
             for block in top.blocks:
                 found.update(block.core)

@@ -27,11 +27,12 @@ FORWARD = "forward sweep"
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """One derivative: what was asked for, at which line of the spec, and how each of its steps was taken."""
+    """One derivative: what was asked for, at which line of the spec (or of an imported `file`), and how each step was taken."""
 
     what: str
     line: int
     how: tuple[str, ...]
+    file: str = ""
 
 
 class Recorder(Lowering):
@@ -39,7 +40,7 @@ class Recorder(Lowering):
 
     def __init__(self, spec: Spec) -> None:
         sizes = {name: d.size if isinstance(d.size, int) else None for name, d in spec.dims.items()}
-        super().__init__(Builder(sizes, (self._watch,)), spec.letters)
+        super().__init__(Builder(sizes, (self._watch,)), spec.letters, spec.file)
         self.printer = printer(spec)
         self.taken: list[Taken] = []
         self._made: list[Node] = []
@@ -66,7 +67,7 @@ class Recorder(Lowering):
             with self.sweep(hows, shared):
                 node = self._by(node, wrt)
             self.derivatives += 1
-        self.taken.append(Taken(self.printer.expression(e), e.span.line, tuple(hows)))
+        self.taken.append(Taken(self.printer.expression(e), e.span.line, tuple(hows), self.file(e.span)))
         return node
 
 

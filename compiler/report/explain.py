@@ -47,17 +47,20 @@ def explain_json(compiled: Compiled, entry: str | None = None) -> dict[str, Any]
         have = ", ".join(e.name for e in graph.entries)
         raise ValueError(f"no entry '{entry}' in '{spec.name}'; it has {have}")
     emitted = emitted_lines(compiled.emitted.text)
-    formulas = [{"name": name, "line": line, "formula": text} for name, line, text in equations(spec)]
+    own = PurePath(spec.path).name or "spec.yaml"
+    formulas = [{"name": e.name, "line": e.line, "file": e.file or own, "formula": e.formula} for e in equations(spec)]
     return {
         "name": spec.name,
         "doc": " ".join(spec.doc.split()),
-        "file": PurePath(spec.path).name or "spec.yaml",
+        "file": own,
         "precision": spec.precision,
         "dims": _dims(spec),
         "arguments": _arguments(spec),
         "mathematics": formulas,
         "plan": [_stage(s) for s in spec.plan],
-        "derivatives": [{"what": t.what, "line": t.line, "how": list(t.how)} for t in derivatives_of(spec)],
+        "derivatives": [
+            {"what": t.what, "line": t.line, "file": t.file or own, "how": list(t.how)} for t in derivatives_of(spec)
+        ],
         "prepared": _prepared(graph.entries),
         "nodes": {"before": len(compiled.before.nodes), "after": len(graph.nodes)},
         "passes": passes_table(compiled.passes),
@@ -93,6 +96,7 @@ def _arguments(spec: Spec) -> list[dict[str, Any]]:
                 note = f"= {item.value}"
             shown = p.element(name, item.letters)
             found.append({"name": name, "symbol": shown, "role": role, "line": item.span.line, "note": note})
+            found[-1]["file"] = spec.file(item.span) or PurePath(spec.path).name
     return found
 
 
@@ -218,18 +222,20 @@ def emitted_lines(text: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def _overview(found: Mapping[str, Any], seconds: bool) -> list[str]:
-    file = found["file"]
     lines = [f"{found['name']}: {found['doc']}" if found["doc"] else found["name"], ""]
     lines += ["Dimensions", *columns([(", ".join(d["letters"]), d["size"]) for d in found["dims"]]), ""]
     lines += ["Arguments"]
-    lines += [*columns([(a["role"], a["symbol"], f"{file}:{a['line']}", a["note"]) for a in found["arguments"]]), ""]
+    lines += [
+        *columns([(a["role"], a["symbol"], f"{a['file']}:{a['line']}", a["note"]) for a in found["arguments"]]),
+        "",
+    ]
     if found["mathematics"]:
         lines += ["Mathematics, as it was read"]
-        lines += [*columns([(f"{file}:{m['line']}", m["formula"]) for m in found["mathematics"]]), ""]
+        lines += [*columns([(f"{m['file']}:{m['line']}", m["formula"]) for m in found["mathematics"]]), ""]
     lines += ["Plan", *(f"  {s}" for s in found["plan"]), ""]
     if found["derivatives"]:
         lines += ["Derivatives"]
-        rows = [(f"{file}:{t['line']}", t["what"], "; then ".join(t["how"])) for t in found["derivatives"]]
+        rows = [(f"{t['file']}:{t['line']}", t["what"], "; then ".join(t["how"])) for t in found["derivatives"]]
         lines += [*columns(rows), ""]
     prepared = ", ".join(found["prepared"]) or "nothing"
     lines += ["Computed once per run, before the first step", f"  {prepared}", ""]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.expr import Affine, At, Element, Subscript
 from vspec.compiler.language.spec import Definition, Dim, Recurrence, Spec
 from vspec.compiler.report.latex import Latex
@@ -37,14 +40,26 @@ def printer(spec: Spec, style: str = "unicode", *, bounds: bool | None = None) -
     return Printer(notation, names=names_of(spec), letters=spec.letters, dims=spec.dims, bounds=shown)
 
 
-def equations(spec: Spec, style: str = "unicode", *, hidden: bool = False) -> list[tuple[str, int, str]]:
-    """The mathematics of a spec in its own order: (name, line, formula) of definitions, recurrences, objectives."""
+class Formula(NamedTuple):
+    """One formula: the name that it gives a value, the line where it stands, itself, and the imported file, if any."""
+
+    name: str
+    line: int
+    formula: str
+    file: str = ""
+
+
+def equations(spec: Spec, style: str = "unicode", *, hidden: bool = False) -> list[Formula]:
+    """The mathematics of a spec in its own order: definitions, recurrences, objectives."""
     p = printer(spec, style)
-    found: list[tuple[str, int, str]] = []
+    found: list[Formula] = []
+
+    def add(name: str, span: Span, formula: str) -> None:
+        found.append(Formula(name, span.line, formula, spec.file(span)))
 
     def define(d: Definition) -> None:
         if hidden or not d.hidden or d.name in spec.objectives:
-            found.append((d.name, d.span.line, p.equation(d.name, [Affine(x) for x in d.letters], d.body)))
+            add(d.name, d.span, p.equation(d.name, [Affine(x) for x in d.letters], d.body))
 
     for q in spec.equations:
         if isinstance(q, Definition):
@@ -52,17 +67,17 @@ def equations(spec: Spec, style: str = "unicode", *, hidden: bool = False) -> li
             continue
         for s in q.states:
             start: list[Subscript] = [At(0) if k == s.time else Affine(x) for k, x in enumerate(s.letters)]
-            found.append((s.name, s.init.span.line, p.equation(s.name, start, s.init)))
+            add(s.name, s.init.span, p.equation(s.name, start, s.init))
         for d in q.inner:
             define(d)
         for s in q.states:
             after: list[Subscript] = [Affine(x, 1, int(k == s.time)) for k, x in enumerate(s.letters)]
-            found.append((s.name, s.step.span.line, p.equation(s.name, after, s.step)))
+            add(s.name, s.step.span, p.equation(s.name, after, s.step))
     for name, o in spec.objectives.items():
         # An objective that something else reads is a definition as well, and stands among them.
         if isinstance(o.body, Element) and o.body.name == name:
             continue
-        found.append((name, o.span.line, p.equation(name, (), o.body)))
+        add(name, o.span, p.equation(name, (), o.body))
     return found
 
 

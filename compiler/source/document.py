@@ -6,9 +6,12 @@ Nothing after the source stage knows YAML; every later stage reads this tree.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Mapping as Names_
 from dataclasses import dataclass, field
 
 from vspec.compiler.diagnostics.spans import Span
+
+Names = Names_[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +19,15 @@ class Scalar:
     """A leaf. `value` is its YAML 1.2 value; `text` the characters an expression is parsed from.
 
     `places` maps each offset in `text` (one more than its length) to a (line, column) in the file, so that a caret
-    stands under the right character in plain, quoted, folded and block scalars alike.
+    stands under the right character in plain, quoted, folded and block scalars alike. `names` are other names under
+    which the text of an import is read.
     """
 
     value: str | int | float | bool | None
     text: str
     span: Span
     places: tuple[tuple[int, int], ...] = field(repr=False, default=())
+    names: Names | None = field(repr=False, default=None, hash=False)
 
     def locate(self, start: int, end: int) -> Span:
         """The span in the file of `text[start:end]`; `end` is exclusive and the span is at least one character wide."""
@@ -75,11 +80,16 @@ Value = Scalar | Sequence | Mapping
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed file: its path as the user gave it, its text, its root mapping."""
+    """A parsed file: its path as the user gave it, its text, its root mapping.
+
+    `parts` are imported files with their text; `same` are pairs of dims of which an import made one.
+    """
 
     path: str
     text: str
     root: Mapping
+    parts: tuple[tuple[str, str], ...] = ()
+    same: tuple[tuple[Span, Span], ...] = ()
 
 
 def plain(value: Value) -> object:

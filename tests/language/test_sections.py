@@ -175,7 +175,6 @@ def test_facts_about_the_spec() -> None:
         ("define:\n  a: 'argmin[y](y**2)'\n  b: 'argmin[y[k]](y[k]**2)'\n", "VS0407"),
         ("define:\n  a: 'E[z](z, by=samples(4))'\n", "VS0408"),
         ("dims:\n  x: {size: 5, from: 0, to: 1}\n", "VS0409"),
-        ("imports: [a.yaml]\n", "VS0410"),
         ("params:\n  w: {init: 1, domain: 'box(0, 1)'}\n", "VS0411"),
         ("functions:\n  f(x): mlp(hidden=[64, 64], act=tanh)\n", "VS0412"),
         ("dims: {p: 2}\ndata:\n  x[p]: real\noutputs:\n  a[p]: {is: 'x[p]', plot: field}\n", "VS0413"),

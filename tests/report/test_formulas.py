@@ -47,16 +47,16 @@ LATEX = {
 @pytest.mark.parametrize("name", NAMES)
 def test_the_shipped_problems_read_like_their_papers(name: str) -> None:
     spec, _ = check(PROBLEMS / f"{name}.yaml")
-    assert [text for _, _, text in equations(spec)] == READ[name]
-    assert LATEX[name] in [text for _, _, text in equations(spec, "latex")]
-    for _, _, text in equations(spec, "mathml"):
+    assert [text for _, _, text, _ in equations(spec)] == READ[name]
+    assert LATEX[name] in [text for _, _, text, _ in equations(spec, "latex")]
+    for _, _, text, _ in equations(spec, "mathml"):
         ET.fromstring(text)
 
 
 def test_formulas_know_their_lines() -> None:
     spec, _ = check(PROBLEMS / "logistic.yaml")
     text = (PROBLEMS / "logistic.yaml").read_text().splitlines()
-    for name, line, _ in equations(spec):
+    for name, line, _, _ in equations(spec):
         assert text[line - 1].strip().startswith(name)
 
 

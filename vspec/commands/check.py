@@ -10,15 +10,16 @@ from vspec import output
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from vspec.faults import OK, WRONG
 from vspec.locate import find_specs
-from vspec.options import format_option, set_option
+from vspec.options import format_option, outside_option, set_option
 from vspec.settings import read_settings
 
 
 @click.command(short_help="Check specs and report every mistake.")
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
 @set_option
+@outside_option
 @format_option
-def check(specs: tuple[str, ...], settings: tuple[str, ...], format_: str) -> int:
+def check(specs: tuple[str, ...], settings: tuple[str, ...], allow_outside: bool, format_: str) -> int:
     """Check specs: structure, names, indices, types, methods. Nothing is compiled or run.
 
     SPEC is a file, a folder of specs, or the name of a spec that comes with vspec. Exits with 2 if one is wrong.
@@ -39,7 +40,7 @@ def check(specs: tuple[str, ...], settings: tuple[str, ...], format_: str) -> in
     for path in find_specs(specs):
         result: dict[str, Any] = {"path": str(path), "ok": False, "name": None, "doc": None}
         try:
-            spec, warnings = check_spec(str(path), overrides)
+            spec, warnings = check_spec(str(path), overrides, allow_outside=allow_outside)
         except SpecError as error:
             found += error.diagnostics
         else:

@@ -8,7 +8,7 @@ from vspec import output
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.faults import OK, refuse
 from vspec.locate import find_spec
-from vspec.options import disable_option, format_option, level_option, set_option
+from vspec.options import disable_option, format_option, level_option, outside_option, set_option
 from vspec.programs import check_passes
 from vspec.settings import read_settings
 
@@ -19,9 +19,16 @@ from vspec.settings import read_settings
 @level_option
 @disable_option
 @set_option
+@outside_option
 @format_option
 def explain(
-    spec: str, entry: str | None, level: int, disable: tuple[str, ...], settings: tuple[str, ...], format_: str
+    spec: str,
+    entry: str | None,
+    level: int,
+    disable: tuple[str, ...],
+    settings: tuple[str, ...],
+    allow_outside: bool,
+    format_: str,
 ) -> int:
     """Show what the compiler makes of SPEC: its mathematics, the derivatives it found, what each pass did.
 
@@ -37,7 +44,7 @@ def explain(
     from vspec.compiler.report.explain import explain_json
 
     check_passes(disable)
-    checked, warnings = check(str(find_spec(spec)), read_settings(settings))
+    checked, warnings = check(str(find_spec(spec)), read_settings(settings), allow_outside=allow_outside)
     compiled = compile_spec(checked, level=level, disable=disable)
     known = [e.name for e in compiled.graph.entries]
     if entry is not None and entry not in known:

@@ -76,8 +76,8 @@ def run(
         directory, source, constants = path, path / "spec.yaml", overrides
     else:
         source = find_spec(spec)
-        constants, rebuilt = split_overrides(source, overrides)
-        built = build_spec(source, level=level, disable=disable, overrides=rebuilt)
+        constants, rebuilt = split_overrides(source, overrides, allow_outside)
+        built = build_spec(source, level=level, disable=disable, overrides=rebuilt, allow_outside=allow_outside)
         directory, warnings = built.directory, built.warnings
         base = base if base is not None else str(source.resolve().parent)
         output.show(warnings) if format_ == "text" else None
@@ -91,13 +91,15 @@ def run(
     return code
 
 
-def split_overrides(spec: Path, overrides: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_overrides(
+    spec: Path, overrides: dict[str, Any], allow_outside: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """What `--set` gives to the run, and what needs a build of its own: constants are bound late, sizes early."""
     if not overrides:
         return {}, {}
     from vspec.compiler.pipeline import check
 
-    checked, _ = check(str(spec), overrides)
+    checked, _ = check(str(spec), overrides, allow_outside=allow_outside)
     late = {name: value for name, value in overrides.items() if name in checked.constants}
     return late, {name: value for name, value in overrides.items() if name not in late}
 
