@@ -19,6 +19,7 @@ from typing import Any
 
 from vspec.codes import all_codes
 from vspec.compiler.diagnostics.code import Code
+from vspec.compiler.language.domains import DOMAINS
 from vspec.compiler.language.operators import ALONG, CONSTANTS, LINALG, POINTWISE, REDUCTIONS, STRUCTURAL
 from vspec.compiler.passes import PASSES
 from vspec.runtime.registry import METHODS, Keyword
@@ -41,10 +42,8 @@ RANGES = {
 # spec for each, so that this table follows the compiler.
 REFUSED: Mapping[str, Mapping[str, str]] = {
     "sections": {
-        "imports": "VS0410",
         "random": "VS0401",
         "dynamics": "VS0402",
-        "constraints": "VS0403",
         "runs": "VS0404",
     },
     "dim_options": {
@@ -116,6 +115,11 @@ def structural() -> str:
     rows = [(code(form), meaning) for form, meaning in (text.split(": ", 1) for text in STRUCTURAL.values())]
     rows += [(code(name), f"The constant {value!r}.") for name, value in CONSTANTS.items()]
     return table(["written", "meaning"], rows)
+
+
+def domains() -> str:
+    """The domains of params."""
+    return table(["written", "meaning"], ((code(d.example), d.doc) for d in DOMAINS.values()))
 
 
 def methods() -> str:
@@ -211,6 +215,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "along": along,
     "linalg": linalg,
     "structural": structural,
+    "domains": domains,
     "methods": methods,
     "passes": passes,
     "not-yet": not_yet,

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from vspec.runtime.bound import Bound
 from vspec.runtime.errors import ArtifactError
 from vspec.runtime.program import Program
-from vspec.runtime.space import Space
 
 RANDOM_POINTS = 3
 
@@ -60,9 +60,11 @@ def judge(program: Program, params: Mapping[str, Array], bound: Bound) -> tuple[
     here = jax.device_get(evaluated(dict(params), bound))
     elsewhere = []
     if params and any(c["kind"] == "identity" for c in declared.values()):
-        space = Space({name: p["domain"] for name, p in program.manifest["params"].items()})
+        domains = program.domains(bound)
         generator = np.random.default_rng(bound.seed)
-        elsewhere = [jax.device_get(evaluated(space.random(params, generator), bound)) for _ in range(RANDOM_POINTS)]
+        for _ in range(RANDOM_POINTS):
+            point = {k: jnp.asarray(domains[k].random(x.shape, generator), x.dtype) for k, x in params.items()}
+            elsewhere.append(jax.device_get(evaluated(point, bound)))
     return tuple(
         _identity(name, claim, [here, *elsewhere]) if claim["kind"] == "identity" else _that(name, claim, here)
         for name, claim in declared.items()

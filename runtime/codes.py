@@ -101,7 +101,7 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "VS0604": (
             "start outside the domain",
-            "A parameter with `domain: positive` starts at a value that is not positive.",
+            "A param starts outside of its `domain`: its `init` is not positive, not inside of the box, does not sum to 1, ...",
         ),
         # 08: the program or its folder is wrong (exit code 2)
         "VS0801": (

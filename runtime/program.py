@@ -19,6 +19,7 @@ from jax import Array
 
 from vspec.runtime.bound import Bound
 from vspec.runtime.data import Sizes, bind_constants, bind_data, convert, numpy_dtype, resolve_sizes
+from vspec.runtime.domains import Domain, domains_of
 from vspec.runtime.errors import ArtifactError, DataError, near
 from vspec.runtime.objective import Objective, differentiable
 
@@ -169,6 +170,12 @@ class Program:
                 raise DataError("VS0517", f"the start of '{name}' has shape {array.shape}, not {shape}", line=line)
             start[name] = jnp.asarray(array)
         return start
+
+    def domains(self, bound: Bound) -> dict[str, Domain]:
+        """Where each param lives; the bounds of boxes are evaluated on the bound data."""
+        entry = next((e for e in self.entries.values() if e.kind == "bounds"), None)
+        bounds = jax.device_get(self.jitted(entry.name)({}, bound)) if entry else {}
+        return domains_of(self.manifest, bounds)
 
     def entry(self, name: str) -> Entry:
         """The entry of that name. Raises `ArtifactError` VS0806."""

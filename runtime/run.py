@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from vspec.runtime import progress as progress_bar
 from vspec.runtime import results
 from vspec.runtime.bound import Bound
 from vspec.runtime.claims import ClaimResult, judge
+from vspec.runtime.domains import check_start
 from vspec.runtime.errors import ArtifactError
 from vspec.runtime.program import Program, load
 from vspec.runtime.stages import Event, StageResult, execute
@@ -35,6 +36,7 @@ class RunResult:
         params: name → NumPy array: the solution.
         outputs: name → NumPy array.
         claims: the judged claims, in the spec's order.
+        constraints: name → the largest violation at the solution, 0 where it is satisfied.
         metrics: a row per report: stage, start, step, value, gradient.
         stages: what each stage did and why it ended.
         timings: seconds of load, bind, solve, outputs, claims, write and their total.
@@ -51,6 +53,7 @@ class RunResult:
     timings: Mapping[str, float]
     bound: Bound
     out: Path | None = None
+    constraints: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
@@ -114,6 +117,7 @@ def run(
         clock.lap("load")
     bound = program.bind(data, constants, seed, base, allow_outside)
     start = program.initial_params(bound, params)
+    check_start(program.domains(bound), start, {p: d.get("line") for p, d in program.manifest["params"].items()})
     for array in jax.tree.leaves((bound, start)):
         array.block_until_ready()
     clock.lap("bind")
@@ -129,15 +133,16 @@ def run(
     clock.lap("solve")
     outputs = evaluate_outputs(program, solved, bound)
     clock.lap("outputs")
+    violations = evaluate_constraints(program, solved, bound)
     claims = judge(program, solved, bound)
     clock.lap("claims")
     arrays = {name: np.asarray(solved[name]) for name in program.manifest["params"] if name in solved}
     folder = None
     if out is not None:
-        facts = _facts(program, bound, stages, claims, clock.parts)
+        facts = _facts(program, bound, stages, claims, clock.parts, violations)
         folder = results.write(Path(out), program.manifest, facts, arrays, outputs, metrics)
         clock.lap("write")
-    return RunResult(program.name, arrays, outputs, claims, metrics, stages, clock.parts, bound, folder)
+    return RunResult(program.name, arrays, outputs, claims, metrics, stages, clock.parts, bound, folder, violations)
 
 
 def evaluate_outputs(program: Program, params: Mapping[str, Any], bound: Bound) -> dict[str, Any]:
@@ -153,12 +158,26 @@ def evaluate_outputs(program: Program, params: Mapping[str, Any], bound: Bound) 
     return {name: np.asarray(values[name]) for name in ordered}
 
 
+def evaluate_constraints(program: Program, params: Mapping[str, Any], bound: Bound) -> dict[str, float]:
+    """The largest violation of each constraint over its indices; NaN where it has none."""
+    entry = next((e.name for e in program.entries.values() if e.kind == "constraints"), None)
+    if entry is None:
+        return {}
+    gaps = jax.device_get(program.jitted(entry)(dict(params), bound))
+    found = {}
+    for name, record in program.manifest["constraints"].items():
+        gap = np.asarray(gaps[name], dtype=float)
+        found[name] = float(np.max(np.abs(gap) if record["relation"] == "eq" else np.maximum(gap, 0)))
+    return found
+
+
 def _facts(
     program: Program,
     bound: Bound,
     stages: tuple[StageResult, ...],
     claims: tuple[ClaimResult, ...],
     timings: Mapping[str, float],
+    violations: Mapping[str, float],
 ) -> dict[str, Any]:
     """What run.json says: enough to know what ran, on what, and how it went."""
     device = jax.devices()[0]
@@ -177,6 +196,7 @@ def _facts(
         "dims": bound.sizes,
         "constants": {name: np.asarray(value).tolist() for name, value in bound.constants.items()},
         "stages": [s.as_dict() for s in stages],
+        "constraints": dict(violations),
         "claims": [c.as_dict() for c in claims],
         "timings": dict(timings),
     }

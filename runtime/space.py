@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-
-from vspec.runtime.errors import NumericsError
 
 Point = dict[str, Array]
 Hessian = dict[str, dict[str, Array]]
@@ -52,15 +49,6 @@ class Space:
                 blocks[p][q] = block
         return blocks
 
-    def check(self, params: Mapping[str, Array], lines: Mapping[str, int | None]) -> None:
-        """Raise `NumericsError` VS0604 if a positive param is not positive."""
-        for name, domain in self.domains.items():
-            value = np.asarray(params[name])
-            if domain == "positive" and not (value > 0).all():
-                raise NumericsError(
-                    "VS0604", f"param '{name}' is positive, but starts at {value.min():g}", line=lines.get(name)
-                )
-
     def perturbed(self, params: Mapping[str, Array], generator: np.random.Generator) -> Point:
         """Another start: times `exp(normal)` where positive, else plus `normal` times `max(1, |x|)`."""
         moved = {}
@@ -70,12 +58,3 @@ class Space:
             new = x * np.exp(noise) if domain == "positive" else x + noise * np.maximum(1.0, np.abs(x))
             moved[name] = jnp.asarray(new.astype(x.dtype))
         return moved
-
-    def random(self, params: Mapping[str, Array], generator: np.random.Generator) -> Point:
-        """A random point of the domain, whatever `params` are: `exp(normal)` where positive, else `normal`."""
-        drawn: dict[str, Any] = {}
-        for name, domain in self.domains.items():
-            x = np.asarray(params[name])
-            noise = generator.standard_normal(x.shape)
-            drawn[name] = jnp.asarray((np.exp(noise) if domain == "positive" else noise).astype(x.dtype))
-        return drawn

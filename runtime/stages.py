@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 
 from vspec.runtime.bound import Bound
+from vspec.runtime.domains import Domain, check_start
 from vspec.runtime.errors import ArtifactError, NumericsError, near
 from vspec.runtime.methods import Problem, method
 from vspec.runtime.minimize import Minimizer, Solution
@@ -80,7 +81,8 @@ def optimize(
     declared = program.manifest["params"]
     over = [p for p in declared if p in (stage.get("over") or objective.over)]
     space = Space({p: declared[p]["domain"] for p in over})
-    space.check(params, {p: d.get("line") for p, d in declared.items()})
+    domains = {p: Domain(declared[p]["domain"]) for p in over}
+    check_start(domains, params, {p: d.get("line") for p, d in declared.items()})
     how = stage.get("method")
     if how is None:
         raise ArtifactError("VS0807", f"the stage that solves for '{name}' names no method", line=line)

@@ -46,10 +46,14 @@ def lower_spec(spec: Spec, rules: Iterable[Rule] = ()) -> Graph:
     entries: dict[str, Entry] = {}
     if spec.params:
         entries["initial"] = _initial(spec, low)
+    if any(p.domain.lower is not None for p in spec.params.values()):
+        entries["bounds"] = _bounds(spec, low)
     for stage in spec.plan:
         if stage.kind in ("minimize", "maximize"):
             _objective_entries(spec, low, stage, entries)
     _outputs(spec, low, entries)
+    if spec.constraints:
+        entries["constraints"] = _constraints(spec, low)
     records = _claims(spec, low, entries)
     notes = {"claims": records, "derivatives": low.derivatives}
     return Graph(tuple(entries.values()), dict(b.dims), inputs, spec.precision, notes)
@@ -73,6 +77,27 @@ def _initial(spec: Spec, low: Lowering) -> Entry:
             node = low.b.map(("real", slot(0)), [node], "real")
         results.append(Result((name,), node))
     return Entry("initial", "initial", tuple(results), doc="The params' initial values.")
+
+
+def _bounds(spec: Spec, low: Lowering) -> Entry:
+    """The ends of every box, each with (a subset of) the axes of its param."""
+    results = []
+    for name, p in spec.params.items():
+        for side, bound in (("lower", p.domain.lower), ("upper", p.domain.upper)):
+            if bound is not None:
+                results.append(Result((name, side), low.value(bound)))
+    return Entry("bounds", "bounds", tuple(results), doc="Where the boxes of the params end.")
+
+
+def _constraints(spec: Spec, low: Lowering) -> Entry:
+    """Left minus right of every relation: 0 where an equation holds, at most 0 where an inequality does."""
+    results = []
+    for c in spec.constraints.values():
+        for k, relation in enumerate(c.relations):
+            sides = [low.value(relation.left), low.value(relation.right)]
+            gap = low.b.map(("sub", slot(0), slot(1)), sides, "real")
+            results.append(Result((c.part(k),), gap))
+    return Entry("constraints", "constraints", tuple(results), doc="By how much the constraints are violated.")
 
 
 def _objective_entries(spec: Spec, low: Lowering, stage: Stage, entries: dict[str, Entry]) -> None:
@@ -209,6 +234,7 @@ def expressions(spec: Spec) -> Iterator[Expr]:
             # Inner definitions may be read from outside, too: then they are recomputed along the whole path.
             yield from (s.init for s in equation.states)
     outside = [o.body for o in spec.objectives.values()] + [o.body for o in spec.outputs.values()]
+    outside += [e for c in spec.constraints.values() for r in c.relations for e in (r.left, r.right)]
     for claim in spec.claims.values():
         outside += [e for e in (claim.that, claim.left, claim.right) if e is not None]
     yield from outside

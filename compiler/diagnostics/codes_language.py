@@ -343,7 +343,13 @@ SECTIONS: tuple[Code, ...] = (
         "'draw' names one of the laws with numbers as arguments: data is drawn before anything else is known.",
         "data:\n  x: {draw: gaussian(0, 1)}\n",
     ),
-    Code("VS0321", "an unknown domain", "A param is real or positive.", "params:\n  w: {init: 1, domain: postive}\n"),
+    Code(
+        "VS0321",
+        "a domain that does not fit",
+        "Domains are real, positive, integer, box(lo, hi), simplex[i], unit[i], psd and orthogonal. A simplex and a unit "
+        "sphere name the param's indices over which they hold; psd and orthogonal are about its last two axes.",
+        "params:\n  w: {init: 1, domain: postive}\n",
+    ),
     Code(
         "VS0322",
         "an init that reads what is not known",
@@ -377,7 +383,7 @@ SECTIONS: tuple[Code, ...] = (
     Code(
         "VS0327",
         "an init outside of its domain",
-        "A positive param starts above 0.",
+        "A positive param starts above 0, one in a box between its bounds, and so on.",
         "params:\n  w: {init: 0, domain: positive}\n",
     ),
     Code(
@@ -388,6 +394,23 @@ SECTIONS: tuple[Code, ...] = (
         "an override of the wrong kind",
         "An override is of the kind of what it replaces: a number for a number, a whole number of at least 1 for a size.",
         "",
+    ),
+)
+
+CONSTRAINTS: tuple[Code, ...] = (
+    Code(
+        "VS0355",
+        "a constraint that compares nothing",
+        "A constraint is an equation or an inequality between numbers, or a chain of them such as 0 <= x[i] <= 1. It holds "
+        "for every value of the indices on its left.",
+        "constraints:\n  c: x + y\n",
+    ),
+    Code(
+        "VS0356",
+        "a constraint that is not closed",
+        "Constraints are written with ==, <= and >=. A strict inequality describes a set without its boundary, on which no "
+        "solution can lie; a margin says how far inside it has to be.",
+        "constraints:\n  c: x > 0\n",
     ),
 )
 
@@ -444,7 +467,7 @@ PLANNED: tuple[Code, ...] = tuple(
     for code, what, example in (
         ("VS0401", "random variables and draws", "params:\n  w: {init: sample(normal(0, 1))}\n"),
         ("VS0402", "dynamics", ""),
-        ("VS0403", "constraints", "constraints:\n  c: x == 0\n"),
+        ("VS0403", "solving under constraints", "constraints:\n  c: w == 0\nsolve: {minimize: loss}\n"),
         ("VS0404", "named runs", "runs:\n  a: {}\n"),
         ("VS0405", "kinds of stages and methods", "solve: {pareto: [a, b]}\n"),
         ("VS0406", "options of stages", "solve: {minimize: loss, epochs: 5}\n"),
@@ -453,8 +476,8 @@ PLANNED: tuple[Code, ...] = tuple(
         ("VS0409", "dims with configurations or coordinates", "dims:\n  x: {size: 5, from: 0, to: 1}\n"),
         (
             "VS0411",
-            "domains of params other than real and positive",
-            "params:\n  w[i]: {init: 1, domain: 'simplex[i]'}\n",
+            "solving in domains other than real and positive",
+            "params:\n  w[i]: {init: 1, domain: 'box(0, 2)'}\nsolve: {minimize: loss}\n",
         ),
         ("VS0412", "networks and functions with array results", "functions:\n  f(x[:]) -> [k]: mlp()\n"),
         ("VS0413", "plots of paths, fields and points", "outputs:\n  a[i]: {is: 'x[i]', plot: path}\n"),
@@ -496,4 +519,4 @@ SIZES: tuple[Code, ...] = (
     ),
 )
 
-LANGUAGE: tuple[Code, ...] = (*NAMES, *SYNTAX, *TYPES, *SECTIONS, *IMPORTS, *PLANNED, *SIZES)
+LANGUAGE: tuple[Code, ...] = (*NAMES, *SYNTAX, *TYPES, *SECTIONS, *CONSTRAINTS, *IMPORTS, *PLANNED, *SIZES)

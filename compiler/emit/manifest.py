@@ -15,7 +15,7 @@ from vspec.compiler.emit.entry import Argument, EmittedEntry
 from vspec.compiler.emit.python import Emitted
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.language.expr import Expr, Number, Pointwise, SizeOf
-from vspec.compiler.language.spec import Draw, Source, Spec, Stage
+from vspec.compiler.language.spec import Draw, Param, Source, Spec, Stage
 
 PROGRAM = "program.py"
 PACKAGES = ("vspec", "jax", "sympy", "networkx")
@@ -72,10 +72,9 @@ def manifest(
             }
             for d in spec.data.values()
         },
-        "params": {
-            p.name: {**_array(spec, p.letters, p.dtype, p.span), "domain": p.domain} for p in spec.params.values()
-        },
+        "params": {p.name: {**_array(spec, p.letters, p.dtype, p.span), **_domain(p)} for p in spec.params.values()},
         "entries": {e.name: _entry(e) for e in emitted.entries},
+        "constraints": _constraint_records(spec),
         "plan": [_stage(s) for s in spec.plan],
         "outputs": _outputs(spec, emitted),
         "claims": {name: _json(record) for name, record in graph.notes.get("claims", {}).items()},
@@ -89,6 +88,27 @@ def sha256(content: str | bytes) -> str:
 
 def _array(spec: Spec, letters: Sequence[str], dtype: str, span: Span) -> dict[str, Any]:
     return {"axes": [spec.letters[x] for x in letters], "dtype": dtype, "line": _line(spec, span)}
+
+
+def _domain(p: Param) -> dict[str, Any]:
+    """The kind of a domain and, where it holds over some of the param's axes, their positions."""
+    record: dict[str, Any] = {"domain": p.domain.kind}
+    if p.domain.letters:
+        record["over"] = [p.letters.index(x) for x in p.domain.letters]
+    return record
+
+
+def _constraint_records(spec: Spec) -> dict[str, Any]:
+    return {
+        c.part(k): {
+            "relation": relation.op,
+            "text": c.text,
+            "axes": [spec.letters[x] for x in c.letters],
+            "line": _line(spec, relation.span),
+        }
+        for c in spec.constraints.values()
+        for k, relation in enumerate(c.relations)
+    }
 
 
 def _line(spec: Spec, span: Span) -> int | None:

@@ -13,6 +13,7 @@ from vspec.compiler.diagnostics.diagnostic import Diagnostic, Sink
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.bound import read_constants, read_data
+from vspec.compiler.language.constraints import read_constraints, sides
 from vspec.compiler.language.context import Context
 from vspec.compiler.language.equations import Solved, check_equations, drain, share_objectives
 from vspec.compiler.language.expr import Expr
@@ -23,7 +24,7 @@ from vspec.compiler.language.planned import refuse_planned
 from vspec.compiler.language.results import Outputs, read_claims
 from vspec.compiler.language.sections import check_functions, declare_params, read_functions, read_params
 from vspec.compiler.language.sizes import read_dims
-from vspec.compiler.language.spec import Claim, Definition, Output, Param, Spec, Stage
+from vspec.compiler.language.spec import Claim, Constraint, Definition, Output, Param, Spec, Stage
 from vspec.compiler.language.substitute import letters_of
 from vspec.compiler.source.document import Document, Scalar
 
@@ -71,13 +72,15 @@ def _check(ctx: Context, document: Document, overrides: Mapping[str, Any]) -> Sp
     # Outputs are declared before the equations are checked, so that a definition that reads one is told so.
     results = Outputs(ctx, root.get("outputs"))
     solved = check_equations(ctx, system, calls)
-    plan = read_plan(ctx, root.get("solve"), params, solved)
+    constraints = read_constraints(ctx, root.get("constraints"))
+    solved.equations += drain(ctx)
+    plan = read_plan(ctx, root.get("solve"), params, solved, root.key("constraints"))
     outputs = results.read_all()
     claims = read_claims(ctx, root.get("claims"))
     outputs = {name: results.found[name] for name in outputs}
     solved.equations += drain(ctx)
     share_objectives(solved)
-    return _assemble(ctx, document, constants, data, params, solved, plan, outputs, claims)
+    return _assemble(ctx, document, constants, data, params, solved, constraints, plan, outputs, claims)
 
 
 def _unused_overrides(ctx: Context, overrides: Mapping[str, Any], used: set[str], span: Span) -> None:
@@ -104,6 +107,7 @@ def _assemble(
     data: Any,
     params: dict[str, Param],
     solved: Solved,
+    constraints: dict[str, Constraint],
     plan: tuple[Stage, ...],
     outputs: dict[str, Output],
     claims: dict[str, Claim],
@@ -130,6 +134,7 @@ def _assemble(
         plan=plan,
         outputs=outputs,
         claims=claims,
+        constraints=constraints,
         path=document.path,
         sha256=hashlib.sha256(document.text.encode()).hexdigest(),
         text=document.text,
@@ -149,6 +154,8 @@ def _without_idle_dims(spec: Spec) -> Spec:
         letters.update(*(d.letters for d in inner), *(s.letters for s in states))
         bodies += [d.body for d in inner] + [x for s in states for x in (s.init, s.step)]
     bodies += [o.body for o in spec.objectives.values()] + [o.body for o in spec.outputs.values()]
+    letters.update(x for c in spec.constraints.values() for x in c.letters)
+    bodies += [side for c in spec.constraints.values() for side in sides(c)]
     bodies += [x for c in spec.claims.values() for x in (c.that, c.left, c.right) if x is not None]
     bodies += [d.size for d in spec.dims.values() if isinstance(d.size, Expr)]
     used = {spec.letters[x] for x in (*letters, *(x for body in bodies for x in letters_of(body)))}

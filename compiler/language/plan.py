@@ -43,8 +43,10 @@ _PLANNED_METHODS = frozenset(
 _PLANNED_KEYWORDS = frozenset({"hessian", "linear", "search", "momentum", "dampening", "nesterov"})
 
 
-def read_plan(ctx: Context, node: Value | None, params: dict[str, Param], solved: Solved) -> tuple[Stage, ...]:
-    """The stages in order."""
+def read_plan(
+    ctx: Context, node: Value | None, params: dict[str, Param], solved: Solved, constraints: Scalar | None = None
+) -> tuple[Stage, ...]:
+    """The stages in order; `constraints` is the key of that section, if there is one."""
     if node is None:
         return ()
     stages: list[Stage] = []
@@ -53,6 +55,7 @@ def read_plan(ctx: Context, node: Value | None, params: dict[str, Param], solved
         if isinstance(item, Mapping):
             stage = _stage(ctx, item, params, depends)
             if stage is not None:
+                _refuse_unsolved(ctx, stage, params, constraints)
                 stages.append(stage)
         else:
             ctx.error("VS0328", "a stage says what to do", item.span, help="for example {minimize: loss}")
@@ -112,6 +115,18 @@ def _stage(ctx: Context, node: Mapping, params: dict[str, Param], depends: _Depe
             )
             return None
     return Stage(verb.text, (objective,), over, method, steps, starts or 1, verb.span)
+
+
+def _refuse_unsolved(ctx: Context, stage: Stage, params: dict[str, Param], constraints: Scalar | None) -> None:
+    """What is checked and evaluated, but not solved for yet."""
+    if stage.kind == "evaluate":
+        return
+    if constraints is not None:
+        ctx.planned("VS0403", "solving under constraints", constraints.span, help="a stage may 'evaluate' with them")
+    for name in stage.over:
+        domain = params[name].domain if name in params else None
+        if domain is not None and domain.kind not in ("real", "positive") and domain.span is not None:
+            ctx.planned("VS0411", f"solving for a param in the domain '{domain.kind}'", domain.span)
 
 
 class _Dependence:

@@ -10,7 +10,6 @@ from vspec.compiler.source.document import Mapping, Scalar, Value
 _SECTIONS = {
     "random": ("VS0401", "random variables (the section 'random')"),
     "dynamics": ("VS0402", "dynamics (the section 'dynamics')"),
-    "constraints": ("VS0403", "constraints (the section 'constraints')"),
     "runs": ("VS0404", "named variants (the section 'runs')"),
     "shard": ("VS0426", "sharding (the section 'shard')"),
 }

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
-from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language import inline
 from vspec.compiler.language.context import Context, Env, Function, Unknown
+from vspec.compiler.language.domains import outside, read_domain
 from vspec.compiler.language.entries import entries
 from vspec.compiler.language.expr import Number
 from vspec.compiler.language.graph import components
@@ -19,7 +17,6 @@ from vspec.compiler.language.types import as_real
 from vspec.compiler.source.document import Mapping as Node
 from vspec.compiler.source.document import Scalar, Value
 
-_PLANNED_DOMAINS = ("simplex", "box", "unit", "psd", "orthogonal", "integer", "unit_interval", "sphere")
 _INITIALISERS = frozenset(
     {"glorot_uniform", "glorot_normal", "he_normal", "he_uniform", "lecun_normal", "orthogonal_init"}
 )
@@ -55,7 +52,7 @@ def read_params(ctx: Context, declared: list[tuple[Scalar, Node, str]]) -> dict[
     found: dict[str, Param] = {}
     for key, node, name in declared:
         symbol = ctx.symbols[name]
-        domain = _domain(ctx, node.get("domain"))
+        domain = read_domain(ctx, node.get("domain"), symbol)
         kind = node.get("type")
         if isinstance(kind, Scalar) and kind.text != "real":
             ctx.planned("VS0411", f"params of type {kind.text}", kind.span)
@@ -83,37 +80,14 @@ def read_params(ctx: Context, declared: list[tuple[Scalar, Node, str]]) -> dict[
         body = ctx.infer(raw, env)
         if isinstance(body, Unknown) or domain is None:
             continue
-        if domain == "positive" and isinstance(body, Number) and body.value <= 0:
-            ctx.error(
-                "VS0327",
-                f"the init of '{name}' is {init.text}, outside of its domain",
-                init.span,
-                label="the domain is positive",
-                help="start at a number above 0",
-            )
+        why = outside(domain, body.value) if isinstance(body, Number) else ""
+        if why:
+            start = "start at a number above 0" if domain.kind == "positive" else "start inside of the domain"
+            message = f"the init of '{name}' is {init.text}, outside of its domain"
+            ctx.error("VS0327", message, init.span, label=why, help=start)
             continue
         found[name] = Param(name, symbol.letters, "real", as_real(body), domain, key.span)
     return found
-
-
-def _domain(ctx: Context, node: Value | None) -> str | None:
-    if node is None:
-        return "real"
-    text = node.text.strip() if isinstance(node, Scalar) else ""
-    if text in ("real", "positive"):
-        return text
-    word = re.match(r"\w*", text)
-    name = word.group() if word else ""
-    if name in _PLANNED_DOMAINS:
-        ctx.planned("VS0411", f"the domain '{name}'", node.span)
-    else:
-        ctx.error(
-            "VS0321",
-            f"unknown domain '{text}'",
-            node.span,
-            help=did_you_mean(name, ("real", "positive", *_PLANNED_DOMAINS)) or "domains are real and positive",
-        )
-    return None
 
 
 def read_functions(ctx: Context, node: Value | None) -> dict[str, tuple[str, ...]]:

@@ -68,14 +68,25 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True)
+class Domain:
+    """Where a param lives: a kind of `domains.DOMAINS`, the letters over which it holds, the bounds of a box."""
+
+    kind: str
+    letters: tuple[str, ...] = ()
+    lower: Expr | None = None
+    upper: Expr | None = None
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Param:
-    """An unknown. `init` has (a subset of) the letters as free axes; `domain` is 'real' or 'positive' for now."""
+    """An unknown. `init` has (a subset of) the letters as free axes."""
 
     name: str
     letters: tuple[str, ...]
     dtype: Dtype
     init: Expr
-    domain: str
+    domain: Domain
     span: Span
 
 
@@ -128,6 +139,31 @@ class Objective:
     name: str
     body: Expr
     span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """`left == right` (op `eq`) or `left <= right` (op `le`) for every value of a constraint's letters."""
+
+    op: str
+    left: Expr
+    right: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """Relations that hold together: one, or the links of a chain such as `0 <= x <= 1`."""
+
+    name: str
+    letters: tuple[str, ...]
+    relations: tuple[Relation, ...]
+    text: str
+    span: Span
+
+    def part(self, k: int) -> str:
+        """The name of a relation: that of the constraint for the first, with a number for further links of a chain."""
+        return self.name if k == 0 else f"{self.name}.{k}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +238,7 @@ class Spec:
     sha256: str = ""
     text: str = field(default="", repr=False)
     parts: Mapping[str, str] = field(default_factory=dict)
+    constraints: Mapping[str, Constraint] = field(default_factory=dict)
 
     def file(self, span: Span) -> str:
         """The name of the imported file in which a span stands; '' for the spec's own."""

@@ -102,7 +102,7 @@ def _border(graph: Graph, times: dict[int, int]) -> list[Node]:
                 if times[x.uid] == RUN:
                     consider(x)
     for entry in graph.entries:
-        if entry.kind not in ("outputs", "claims", "initial"):
+        if entry.kind not in ("outputs", "claims", "initial", "bounds", "constraints"):
             for r in entry.results:
                 if times[r.node.uid] == RUN:
                     consider(r.node)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from vspec.compiler.graph.graph import Entry
 from vspec.compiler.graph.node import Kind, Node, Pull, Region, region_nodes, topological
-from vspec.compiler.language.spec import Constant, Data, Draw, Param, Source, Spec, Stage
+from vspec.compiler.language.spec import Constant, Data, Domain, Draw, Param, Source, Spec, Stage
 from vspec.compiler.report.derivatives import derivatives_of
 from vspec.compiler.report.formulas import equations, printer, size_text
+from vspec.compiler.report.math import Printer
 from vspec.compiler.report.table import passes_table, render_table
 
 if TYPE_CHECKING:
@@ -91,13 +92,20 @@ def _arguments(spec: Spec) -> list[dict[str, Any]]:
             if isinstance(item, Data):
                 note = _origin(item)
             elif isinstance(item, Param):
-                note = "" if item.domain == "real" else item.domain
+                note = "" if item.domain.kind == "real" else _domain(item.domain, p)
             elif not item.letters:
                 note = f"= {item.value}"
             shown = p.element(name, item.letters)
             found.append({"name": name, "symbol": shown, "role": role, "line": item.span.line, "note": note})
             found[-1]["file"] = spec.file(item.span) or PurePath(spec.path).name
     return found
+
+
+def _domain(domain: Domain, p: Printer) -> str:
+    if domain.lower is not None and domain.upper is not None:
+        return f"box({p.expression(domain.lower)}, {p.expression(domain.upper)})"
+    over = domain.letters if domain.kind in ("simplex", "unit") else ()
+    return f"{domain.kind}[{', '.join(over)}]" if over else domain.kind
 
 
 def _origin(d: Data) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from vspec.compiler.diagnostics.spans import Span
-from vspec.compiler.language.expr import Affine, At, Element, Subscript
+from vspec.compiler.language.expr import Affine, At, Element, Pointwise, Subscript
 from vspec.compiler.language.spec import Definition, Dim, Recurrence, Spec
 from vspec.compiler.report.latex import Latex
 from vspec.compiler.report.math import Printer
@@ -78,6 +78,11 @@ def equations(spec: Spec, style: str = "unicode", *, hidden: bool = False) -> li
         if isinstance(o.body, Element) and o.body.name == name:
             continue
         add(name, o.span, p.equation(name, (), o.body))
+    for c in spec.constraints.values():
+        for r in c.relations:
+            relation = Pointwise(span=r.span, dtype="boolean", op=r.op, args=(r.left, r.right))
+            every = f" for every {', '.join(c.letters)}" if c.letters and style == "unicode" else ""
+            add(c.name, r.span, p.expression(relation) + every)
     return found
 
 

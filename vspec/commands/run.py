@@ -67,7 +67,7 @@ def run(
       vspec run fit.yaml --data X=table.csv:height --out results/first
 
     With --format json: {"name", "directory", "results", "params": {name: shape}, "outputs": {name: number or shape},
-    "claims": [...], "stages": [...], "timings": {...}, ...}
+    "constraints": {name: violation}, "claims": [...], "stages": [...], "timings": {...}, ...}
     """
     overrides, data = read_settings(settings), read_bindings(bindings)
     warnings: tuple[Diagnostic, ...] = ()
@@ -132,6 +132,7 @@ def facts(result: RunResult, directory: Path) -> dict[str, Any]:
         "results": str(result.out),
         "params": {name: list(value.shape) for name, value in result.params.items()},
         "outputs": {n: v.item() if v.ndim == 0 else list(v.shape) for n, v in result.outputs.items()},
+        "constraints": dict(result.constraints),
         "claims": [claim.as_dict() for claim in result.claims],
         "stages": [stage.as_dict() for stage in result.stages],
         "timings": dict(result.timings),
@@ -152,6 +153,9 @@ def show_result(result: RunResult) -> None:
     shown = [(n, f"{v.item():.6g}" if v.ndim == 0 else f"array {list(v.shape)}") for n, v in result.outputs.items()]
     if shown:
         output.say("\noutputs\n" + output.columns(shown))
+    if result.constraints:
+        violated = [(name, f"{v:.3g}") for name, v in result.constraints.items()]
+        output.say("\nviolation of constraints\n" + output.columns(violated))
     if result.claims:
         output.say()
         show_claims(result.claims)
