@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DOCS = Path(__file__).parent
-PAGES = (DOCS.parent / "README.md", DOCS / "getting-started.md", DOCS / "python.md")
+NAMES = ("getting-started", "tutorial", "from-jax", "from-stan", "from-sympy", "python")
+PAGES = (DOCS.parent / "README.md", *(DOCS / f"{name}.md" for name in NAMES))
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"<!-- (file|runs): (\S+) -->\n\Z")
