@@ -23,7 +23,19 @@ from vspec.compiler.emit.stablehlo import Artifact, Skipped, export_all
 from vspec.compiler.emit.write import build_key, cached, write_program
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.language.expr import Number, Pointwise, SizeOf
-from vspec.compiler.language.spec import Constant, Data, Dim, Draw, MethodCall, Output, Param, Source, Spec, Stage
+from vspec.compiler.language.spec import (
+    Constant,
+    Data,
+    Dim,
+    Domain,
+    Draw,
+    MethodCall,
+    Output,
+    Param,
+    Source,
+    Spec,
+    Stage,
+)
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "manifest.schema.json"
 AT = Span("logistic.yaml", 7, 3, 7, 9)
@@ -46,7 +58,7 @@ def _spec(text: str = "vspec: 1\n") -> Spec:
             "y": Data("y", ("n",), "real", Draw("bernoulli", (0.2,), 1), (-1, 1), AT),
             "z": Data("z", ("m",), "real", (1.0, 2.0), None, AT),
         },
-        params={"w": Param("w", ("i",), "real", Number(span=AT, value=0), "real", AT)},
+        params={"w": Param("w", ("i",), "real", Number(span=AT, value=0), Domain("real"), AT)},
         plan=(Stage("minimize", ("loss",), ("w",), MethodCall("newton", {"tol": 1e-10}, AT), None, 1, AT),),
         outputs={"picture": Output("picture", ("j",), SizeOf(span=AT, letter="n"), ("images", 8, 8), AT)},
     )  # fmt: skip
