@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from vspec.compiler.calculus.derive import derivative
+from vspec.compiler.calculus.statistics import quantile, sorted_along
 from vspec.compiler.graph.builder import Builder, is_number
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Node, Origin, next_uid
@@ -184,17 +185,22 @@ class Lowering:
         if e.op == "norm":
             square = b.map(("pow", slot(0), num(2)), [x], "real")
             return b.map(("sqrt", slot(0)), [b.reduce("sum", square, letters, self._dims(letters))], "real")
+        if e.op in ("median", "quantile"):
+            level = self.lower(e.level) if e.level is not None else b.number(0.5)
+            return quantile(b, x, self.axis(letters[0]), level)
         return b.reduce(e.op, x, letters, self._dims(letters))
 
     def _along(self, e: Along) -> Node:
-        x = self.lower(e.body)
+        x, axis = self.lower(e.body), self.axis(e.letter)
+        if e.op in ("cumsum", "cumprod"):
+            return self.b.cumulate(e.op.removeprefix("cum"), [x], axis)
+        if e.op == "argsort":
+            return self.b.cumulate("argsort", [x], axis)
+        if e.op == "sort":
+            return sorted_along(self.b, x, axis)
         total = self.b.reduce("logsumexp", x, (e.letter,), self._dims((e.letter,)))
         tree: Tree = ("sub", slot(0), slot(1))
-        if e.op == "softmax":
-            tree = ("exp", tree)
-        elif e.op != "log_softmax":
-            raise NotImplementedError(e.op)
-        return self.b.map(tree, [x, total], "real")
+        return self.b.map(("exp", tree) if e.op == "softmax" else tree, [x, total], "real")
 
     # --- references ---------------------------------------------------------------------------------------------
 

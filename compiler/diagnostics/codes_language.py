@@ -389,6 +389,13 @@ SECTIONS: tuple[Code, ...] = (
         "An override is of the kind of what it replaces: a number for a number, a whole number of at least 1 for a size.",
         "",
     ),
+    Code(
+        "VS0334",
+        "a level that is none",
+        "The level of a quantile is a number from 0 to 1, the same for all values of the index that the quantile binds. Levels "
+        "that are computed are held between 0 and 1 when the program runs.",
+        "define:\n  y: quantile[n](x[n], 95)\n",
+    ),
 )
 
 _NOT_YET = (
@@ -425,7 +432,7 @@ PLANNED: tuple[Code, ...] = tuple(
             "recurrences that stop early",
             "define:\n  s[0]: 1\n  s[t + 1]: {is: 's[t]/2', until: 's[t] < 1'}\n",
         ),
-        ("VS0419", "order statistics and matrix decompositions", "define:\n  y: median(x[:])\n"),
+        ("VS0419", "matrix decompositions", "define:\n  y: eigvalsh(A[:, :])[0]\n"),
         ("VS0420", "named initialisers, inits that read params", "params:\n  w[i]: {init: glorot_uniform}\n"),
         ("VS0421", "external functions", "define:\n  y: extern(x)\n"),
         ("VS0422", "several names on one left side", 'define:\n  "a, b": x\n'),

@@ -200,6 +200,10 @@ class Builder:
         axes = tuple(new if a.name == axis else a for a in x.axes)
         return self.make(Kind.WINDOW, "affine", (x,), axes, x.dtype, (axis, new.name, scale, offset))
 
+    def shift(self, x: Node, axis: str, by: int) -> Node:
+        """out[.., k, ..] = x[.., k - by, ..], zero where x has no such position."""
+        return self.make(Kind.WINDOW, "shift", (x,), x.axes, x.dtype, (axis, by))
+
     def at_position(self, x: Node, axis: str, position: int) -> Node:
         """out = x[.., position, ..]."""
         if axis not in x.names:
@@ -230,6 +234,14 @@ class Builder:
     def scatter_gather(self, values: Node, index: Node, new: Axis, keep: Sequence[Axis]) -> Node:
         """out[new, keep] = sum of values[.., index axes] where index == new, over the index axes that are not kept."""
         return self.make(Kind.SCATTER, "gather", (values, index), (new, *keep), values.dtype, (new,))
+
+    def cumulate(self, op: str, inputs: Sequence[Node], axis: Axis, reverse: bool = False) -> Node:
+        """A CUMULATE node along `axis`. What it runs over is broadcast along the axis where it lacks it."""
+        *factors, x = inputs
+        if axis.name not in x.names:
+            x = self.order(x, (*x.axes, axis))
+        dtype = {"argsort": "integer", "linear": "real"}.get(op, x.dtype)
+        return self.make(Kind.CUMULATE, op, (*factors, x), union_axes([x, *factors]), dtype, (axis.name, reverse))
 
     # --- the rest -----------------------------------------------------------------------------------------------
 
@@ -286,6 +298,8 @@ def tree_dtype(tree: Tree, inputs: Sequence[str]) -> str:
         return "boolean" if isinstance(v, bool) else "integer" if isinstance(v, int) else "real"
     if op in BOOLEAN_OPS:
         return "boolean"
+    if op == "integer":
+        return "integer"
     if op in ("floor", "ceil", "round", "real"):
         return "real"
     children = [tree_dtype(c, inputs) for c in (tree[2:] if op == "where" else tree[1:])]

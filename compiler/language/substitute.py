@@ -47,7 +47,11 @@ def parts(expr: Expr) -> Iterator[Expr]:
         yield from expr.args
     elif isinstance(expr, Element):
         yield from (s.index for s in expr.subscripts if isinstance(s, Gather))
-    elif isinstance(expr, Reduction | Along | Stop):
+    elif isinstance(expr, Reduction):
+        yield expr.body
+        if expr.level is not None:
+            yield expr.level
+    elif isinstance(expr, Along | Stop):
         yield expr.body
     elif isinstance(expr, Derivative):
         yield expr.body
@@ -93,7 +97,8 @@ def substitute(expr: Expr, by: Mapping[str, Subscript]) -> Expr:
         return replace(expr, args=args, axes=union(args))
     if isinstance(expr, Reduction):
         body = substitute(expr.body, by)
-        return replace(expr, body=body, axes=tuple(x for x in body.axes if x not in expr.letters))
+        level = substitute(expr.level, by) if expr.level is not None else None
+        return replace(expr, body=body, level=level, axes=reduced_axes(body, expr.letters, level))
     if isinstance(expr, Along | Stop):
         body = substitute(expr.body, by)
         return replace(expr, body=body, axes=body.axes)
@@ -109,6 +114,12 @@ def substitute(expr: Expr, by: Mapping[str, Subscript]) -> Expr:
         subscripts = tuple(_compose(s, by) for s in expr.subscripts)
         return replace(expr, blocks=blocks, subscripts=subscripts, axes=linalg_axes(blocks, subscripts))
     return expr
+
+
+def reduced_axes(body: Expr, letters: tuple[str, ...], level: Expr | None = None) -> tuple[str, ...]:
+    """The free letters of a reduction."""
+    free = tuple(x for x in body.axes if x not in letters)
+    return free if level is None else tuple(dict.fromkeys((*free, *level.axes)))
 
 
 def linalg_axes(blocks: tuple[Block, ...], subscripts: tuple[Subscript, ...]) -> tuple[str, ...]:
