@@ -19,6 +19,7 @@ from vspec.compiler.language.expr import (
     SizeOf,
     Stop,
 )
+from vspec.compiler.language.foreign import FOREIGN
 from vspec.compiler.language.linalg import linalg
 from vspec.compiler.language.lookup import arity, lookup
 from vspec.compiler.language.operators import (
@@ -99,9 +100,8 @@ def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
     if name in ctx.opaque:
         return Unknown(span=raw.span)
     builtin = (*FUNCTIONS, *REDUCTIONS, *ALONG, *LINALG, *STRUCTURAL)
-    return ctx.error(
-        "VS0214", f"unknown function '{name}'", raw.name_span, env, label="not declared", help=ctx.near(name, builtin)
-    )
+    help = FOREIGN.get(name) or ctx.near(name, builtin)
+    return ctx.error("VS0214", f"unknown function '{name}'", raw.name_span, env, label="not declared", help=help)
 
 
 def _no_subscripts(ctx: Context, raw: RawCall, env: Env) -> bool:
@@ -195,7 +195,8 @@ def _reduction(ctx: Context, raw: RawCall, bound: tuple[Raw, ...], env: Env) -> 
     if not _no_subscripts(ctx, raw, env):
         return Unknown(span=raw.span)
     if len(raw.args) != 1 + op.level:
-        return arity(ctx, raw, str(1 + op.level), 1 + op.level, op.doc, env)
+        doc = f"for example {raw.name}[i](x[i], 0.9)" if op.level else op.doc
+        return arity(ctx, raw, str(1 + op.level), 1 + op.level, doc, env)
     if not op.several and len(bound) > 1:
         return ctx.error("VS0216", f"'{raw.name}' binds one index", raw.span, env, label=f"{len(bound)} given")
     inside = bind(ctx, bound, raw.name, env)
