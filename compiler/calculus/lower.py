@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from vspec.compiler.calculus.derive import derivative
+from vspec.compiler.calculus.selection import selected_sum
 from vspec.compiler.calculus.statistics import quantile, sorted_along
 from vspec.compiler.graph.builder import Builder, is_number
 from vspec.compiler.graph.kernel import Tree, num, slot
@@ -58,6 +59,8 @@ class Lowering:
         self.slices: dict[str, Slice] = {}
         self.bound: dict[str, Node] = {}
         self.derivatives = 0
+        # Whether an integer expression surely is at least 0, and whether it surely is below the size of a dim.
+        self.sides: Callable[[Expr, str], tuple[bool, bool]] = lambda e, dim: (False, False)
 
     def axis(self, letter: str) -> Axis:
         """The axis of a letter."""
@@ -171,11 +174,17 @@ class Lowering:
         return self.b.map(("mul", *(slot(k) for k in range(len(sizes)))), sizes, "integer")
 
     def _mean(self, x: Node, letters: tuple[str, ...]) -> Node:
-        total = self.b.reduce("sum", x, letters, self._dims(letters))
+        return self._over_count(self.b.reduce("sum", x, letters, self._dims(letters)), letters)
+
+    def _over_count(self, total: Node, letters: tuple[str, ...]) -> Node:
         return self.b.map(("div", slot(0), slot(1)), [total, self._count(letters)], "real")
 
     def _reduction(self, e: Reduction) -> Node:
         b, letters = self.b, e.letters
+        if e.op in ("sum", "mean"):
+            total = selected_sum(self, e.body, letters)
+            if total is not None:
+                return total if e.op == "sum" else self._over_count(total, letters)
         x = self.lower(e.body)
         if e.op == "mean":
             return self._mean(x, letters)

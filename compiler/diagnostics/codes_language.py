@@ -396,6 +396,14 @@ SECTIONS: tuple[Code, ...] = (
         "that are computed are held between 0 and 1 when the program runs.",
         "define:\n  y: quantile[n](x[n], 95)\n",
     ),
+    Code(
+        "VS0335",
+        "a value that is no position",
+        "A computed subscript such as T[z[n]] reads the position that its value says. Positions run from 0 to the size less one, "
+        "and unlike in T[-1] none counts from the end. Values that are known when the spec is checked are checked there: "
+        "those that 'in' lists, literal data, constants, and expressions that are outside whatever their indices are.",
+        "dims: {k: 3}\ndata:\n  z[n]: {type: integer, in: [1, 2, 3]}\n  T[k]: real\ndefine:\n  y[n]: T[z[n]]\n",
+    ),
 )
 
 _NOT_YET = (

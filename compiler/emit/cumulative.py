@@ -9,6 +9,7 @@ from vspec.compiler.emit.scope import Scope
 from vspec.compiler.emit.text import Text, name, sequence
 from vspec.compiler.graph.node import Axis, Node
 
+
 def emit_running(scope: Scope, node: Node) -> Value:
     """`jnp.cumsum(x, axis=1)`, or from the end."""
     (x,), (axis, reverse) = node.inputs, node.attrs

@@ -14,6 +14,7 @@ from vspec.compiler.emit.entry import Argument, EmittedEntry
 from vspec.compiler.emit.python import Emitted
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.language.expr import Expr, Number, Pointwise, SizeOf
+from vspec.compiler.language.ranges import Ranges
 from vspec.compiler.language.spec import Draw, Source, Spec, Stage
 
 PROGRAM = "program.py"
@@ -44,6 +45,7 @@ def manifest(
     spec: Spec, graph: Graph, emitted: Emitted, options: Options, artifacts: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """The manifest as JSON values. `artifacts`: records of exported entries, each with its file and hash."""
+    ranges = Ranges(spec)
     return {
         "manifest": 1,
         "name": spec.name,
@@ -58,7 +60,11 @@ def manifest(
             d.name: {"letters": list(d.letters), "size": _size(d.size), "line": d.span.line} for d in spec.dims.values()
         },
         "constants": {
-            c.name: {**_array(spec, c.letters, c.dtype, c.span.line), "value": _json(c.value)}
+            c.name: {
+                **_array(spec, c.letters, c.dtype, c.span.line),
+                "value": _json(c.value),
+                **_indexed(ranges, c.name),
+            }
             for c in spec.constants.values()
         },
         "data": {
@@ -66,6 +72,7 @@ def manifest(
                 **_array(spec, d.letters, d.dtype, d.span.line),
                 "in": _json(d.values),
                 "default": _default(d.default),
+                **_indexed(ranges, d.name),
             }
             for d in spec.data.values()
         },
@@ -86,6 +93,12 @@ def sha256(content: str | bytes) -> str:
 
 def _array(spec: Spec, letters: Sequence[str], dtype: str, line: int) -> dict[str, Any]:
     return {"axes": [spec.letters[x] for x in letters], "dtype": dtype, "line": line}
+
+
+def _indexed(ranges: Ranges, name: str) -> dict[str, Any]:
+    """The dims along which the values are positions, if there are any."""
+    dims = ranges.tightest(name)
+    return {"indexes": list(dims)} if dims else {}
 
 
 def _size(size: int | Expr | None) -> int | str | None:

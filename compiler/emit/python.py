@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from vspec.compiler.emit.helpers import HELPERS
 from vspec.compiler.emit.entry import EmittedEntry, emit_entry
+from vspec.compiler.emit.helpers import HELPERS
 from vspec.compiler.emit.scalar import MODULES
 from vspec.compiler.emit.text import quoted
 from vspec.compiler.graph.graph import Graph

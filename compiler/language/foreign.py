@@ -15,7 +15,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ("dot inner vdot", "write the sum: sum[i](a[i]*b[i])"),
     ("einsum matmul mm bmm tensordot", "write the sum: sum[j](A[i, j]*B[j, k])"),
     ("outer kron", "letters that differ make the outer product: a[i]*b[j]"),
-    ("transpose swapaxes permute T", "operands meet by letter: A[j, i] is the transpose of A[i, j], and needs no function"),
+    (
+        "transpose swapaxes permute T",
+        "operands meet by letter: A[j, i] is the transpose of A[i, j], and needs no function",
+    ),
     ("zeros ones full fill", "a number broadcasts over the letters on the left: 'zero[i]: 0' under 'define'"),
     ("zeros_like ones_like full_like", "a number broadcasts over the letters on the left: 'zero[i]: 0' under 'define'"),
     ("eye identity kronecker kroneckerdelta", "the identity matrix is delta[i, j]"),
@@ -25,7 +28,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "reshape ravel flatten squeeze unsqueeze expand_dims broadcast_to tile repeat",
         "axes have letters, and operands meet by letter: no shape needs to change",
     ),
-    ("concatenate concat hstack vstack append", "stack(a, b) is to make one axis of several (VS0416, not implemented yet)"),
+    (
+        "concatenate concat hstack vstack append",
+        "stack(a, b) is to make one axis of several (VS0416, not implemented yet)",
+    ),
     ("take gather take_along_axis index_select", "an integer array is a subscript: T[z[n], i]"),
     (
         "scatter scatter_add index_add segment_sum bincount histogram",

@@ -171,7 +171,7 @@ def _scatter(node: Node, args: list[Any], sizes: dict[str, int]) -> Any:
     if node.op == "at":
         return zeros.at[node.attrs[1]].add(args[0])
     if node.op == "gather":
-        (new,), (values, index) = node.attrs, node.inputs
+        (new,) = node.attrs
         keep = [a for a in node.axes if a.name != new.name]
         axes = [*keep, *{a.name: a for x in node.inputs for a in x.axes if a not in keep}.values()]
         names, shape = tuple(a.name for a in axes), [sizes[a.dim] for a in axes]
