@@ -39,9 +39,16 @@ class Builder:
             self.origin = before
 
     def fresh(self, base: str, taken: Iterable[str] = ()) -> str:
-        """A new axis name like `i_1` that nothing else uses."""
-        self._fresh += 1
-        return f"{base.split('~')[0]}~{self._fresh}"
+        """A new axis name like `i~1` that this builder has not made before and that is not among `taken`.
+
+        A pass works with a builder of its own on names that another one made: it names those it works on.
+        """
+        known = set(taken)
+        while True:
+            self._fresh += 1
+            name = f"{base.split('~')[0]}~{self._fresh}"
+            if name not in known:
+                return name
 
     def make(
         self, kind: Kind, op: str, inputs: Sequence[Node], axes: Sequence[Axis], dtype: str, attrs: tuple[Any, ...] = ()
