@@ -34,6 +34,7 @@ from vspec.compiler.language.expr import (
     Stop,
     Subscript,
 )
+from vspec.compiler.language.spec import Definition
 
 # A kernel larger than this is split: SymPy's time grows faster than the kernel, and XLA fuses across nodes anyway.
 KERNEL_OPS = 48
@@ -59,6 +60,7 @@ class Lowering:
         self.slices: dict[str, Slice] = {}
         self.bound: dict[str, Node] = {}
         self.derivatives = 0
+        self.definitions: Mapping[str, Definition] = {}
         # Whether an integer expression surely is at least 0, and whether it surely is below the size of a dim.
         self.sides: Callable[[Expr, str], tuple[bool, bool]] = lambda e, dim: (False, False)
 

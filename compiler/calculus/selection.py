@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from vspec.compiler.graph.node import Node
 from vspec.compiler.language.expr import (
     Along,
+    At,
     Delta,
     Element,
     Expr,
@@ -25,7 +26,7 @@ from vspec.compiler.language.expr import (
     Reduction,
     SizeOf,
 )
-from vspec.compiler.language.substitute import parts, substitute
+from vspec.compiler.language.substitute import parts, subscript_axes, substitute
 from vspec.compiler.language.types import union
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Choice:
 
 def selected_sum(low: Lowering, body: Expr, letters: tuple[str, ...]) -> Node | None:
     """The sum of the body over the letters without its deltas; None where it has none of a computed position."""
-    factors = [Factor(f) for f in _factors(body)]
+    factors = [Factor(_one_hot(low, f)) for f in _factors(body)]
     bound = list(letters)
     scatter: Choice | None = None
     found = False
@@ -162,9 +163,26 @@ def _factors(e: Expr) -> Iterable[Expr]:
         yield e
 
 
+def _one_hot(low: Lowering, e: Expr) -> Expr:
+    """The delta itself where the expression reads a definition that is one, as `onehot[n, k]: delta[z[n], k]`."""
+    found = low.definitions.get(e.name) if isinstance(e, Element) else None
+    if found is None or not isinstance(e, Element) or not isinstance(found.body, Delta) or e.name in low.slices:
+        return e
+    by = dict(zip(found.letters, e.subscripts))
+    used = {x: s for x, s in by.items() if x in found.body.axes}
+    if any(isinstance(s, At) and s.position < 0 for s in used.values()):
+        return e
+    letters = frozenset(subscript_axes(tuple(used.values())))
+    return substitute(found.body, used) if _free(found.body, frozenset(used) | letters) else e
+
+
 def _substitutable(e: Expr, letter: str, position: Expr) -> bool:
     """Whether the position may stand for the letter everywhere: nothing binds its letters or runs along the letter."""
-    own = {letter, *position.axes}
+    return _free(e, frozenset((letter, *position.axes)))
+
+
+def _free(e: Expr, own: frozenset[str]) -> bool:
+    """Whether nothing in the expression binds any of the letters or runs along one."""
     stack = [e]
     while stack:
         top = stack.pop()

@@ -312,7 +312,7 @@ def _positions(spec: Spec) -> list[Position]:
                 for s in e.subscripts:
                     if isinstance(s, Gather):
                         enter(e.op, s.index, e.blocks[0].core[0])
-            stack.extend(parts(e))
+            stack.extend(reversed(list(parts(e))))
     return list(found.values())
 
 
