@@ -45,6 +45,9 @@ def emit_at(scope: Scope, node: Node) -> Value:
 def emit_gather(scope: Scope, node: Node) -> Value:
     """`table[z]`; axes that table and index share walk along together."""
     array, index = scope.whole(node.inputs[0]), scope.whole(node.inputs[1])
+    if index.text.python and not index.text.simple:
+        # A position computed from sizes; of open sizes, JAX takes it as an array only.
+        index = Value(scope.array(index, "integer"), ())
     (axis,) = node.attrs
     shared = {a for a in array.layout if a in index.layout and a != axis}
     if not shared:

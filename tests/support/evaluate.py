@@ -165,7 +165,7 @@ class Interpreter:
             moved, by = np.moveaxis(self.found[x.uid], position, 0), node.attrs[1]
             out = np.zeros_like(moved)
             out[max(by, 0) : len(out) + min(by, 0)] = moved[max(-by, 0) : len(out) - max(by, 0)]
-            return np.moveaxis(out, 0, position)
+            return self.transposed(node, x, np.moveaxis(out, 0, position), position, node.attrs[0])
         _, new, scale, offset = node.attrs
         rows = scale * np.arange(self.size(node.axis(new).dim)) + offset
         return self.transposed(node, x, np.take(self.found[x.uid], rows, axis=position), position, new)
