@@ -350,6 +350,9 @@ def _example(ctx: Context, raw: RawCall) -> str:
     """How a reduction without its index would be written."""
     only = raw.args[0] if len(raw.args) == 1 else None
     symbol = ctx.symbols.get(only.name) if isinstance(only, RawName | RawElement) else None
+    op = REDUCTIONS.get(raw.name)
+    level = ", 0.9" if op is not None and op.level else ""
     if symbol is None or not symbol.letters:
-        return f"{raw.name}[i](...)"
-    return f"{raw.name}[{', '.join(symbol.letters)}]({symbol.shown})"
+        return f"{raw.name}[i](...{level})"
+    bound = symbol.letters if op is not None and op.several else symbol.letters[-1:]
+    return f"{raw.name}[{', '.join(bound)}]({symbol.shown}{level})"
