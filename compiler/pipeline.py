@@ -161,11 +161,16 @@ def build(
 
 def report(compiled: Compiled) -> dict[str, Any]:
     """What a build did, for `report.json`: the passes table and the nodes before and after."""
+    from vspec.compiler.language.ranges import Ranges
     from vspec.compiler.report.table import passes_table
 
     return {
         "nodes": {"before": len(compiled.before.nodes), "after": len(compiled.graph.nodes)},
         "derivatives": compiled.graph.notes.get("derivatives", 0),
+        "unproved_subscripts": [
+            {"line": p.index.span.line, "column": p.index.span.column, "array": p.name, "axis": p.dim}
+            for p in Ranges(compiled.spec).unproved()
+        ],
         "passes": passes_table(compiled.passes),
         "seconds": dict(compiled.seconds),
     }

@@ -96,7 +96,7 @@ def reductions() -> str:
     """Reductions."""
     kinds = {"same": "numbers", "real": "numbers", "boolean": "conditions"}
     gives = {"same": "the same", "real": "real", "boolean": "a condition", "integer": "an integer"}
-    rows = [(code(f"{r.name}[i](e)"), kinds[r.takes], gives[r.gives], r.doc) for r in REDUCTIONS.values()]
+    rows = [(code(r.written), kinds[r.takes], gives[r.gives], r.doc) for r in REDUCTIONS.values()]
     return table(["written", "takes", "gives", "meaning"], rows)
 
 

@@ -83,6 +83,11 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "wrong start of a parameter",
             "A start given for a parameter does not have its shape, or is not finite.",
         ),
+        "VS0518": (
+            "a value that is no position",
+            "The spec reads another array at positions that these values say, as in `T[z[n]]`, and one of them is negative "
+            "or beyond the end of that axis.",
+        ),
         # 06: the numerics failed (exit code 4)
         "VS0601": (
             "objective is not finite at the start",

@@ -229,6 +229,33 @@ def bind_constants(manifest: Manifest, given: Mapping[str, Any], sizes: Sizes) -
     return arrays
 
 
+def check_positions(manifest: Manifest, kind: str, arrays: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    """Check that values which stand in subscripts are positions of the axes they read.
+
+    Args:
+        manifest: the manifest.
+        kind: `data` or `constants`.
+        arrays: the bound arrays of that kind.
+        sizes: the size of every dim.
+
+    Raises `DataError` VS0518.
+    """
+    for name, array in arrays.items():
+        entry = manifest[kind][name]
+        for dim in entry.get("indexes") or ():
+            bad = (array < 0) | (array >= sizes[dim])
+            if np.any(bad):
+                at = tuple(int(k) for k in np.argwhere(bad)[0])
+                place = f" at {list(at)}" if at else ""
+                raise DataError(
+                    "VS0518",
+                    f"{kind.removesuffix('s')} '{name}' has {array[at]}{place}, which is no position along '{dim}' of size "
+                    f"{sizes[dim]}",
+                    f"positions run from 0 to {sizes[dim] - 1}",
+                    line=entry.get("line"),
+                )
+
+
 def resolve_sizes(manifest: Manifest, sizes: Sizes) -> dict[str, int]:
     """The size of every dim that is known or that an entry needs. Raises `DataError` VS0513 if one of those is unknown."""
     dims = manifest["dims"]

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from vspec.runtime.bound import Bound
-from vspec.runtime.data import Sizes, bind_constants, bind_data, convert, numpy_dtype, resolve_sizes
+from vspec.runtime.data import Sizes, bind_constants, bind_data, check_positions, convert, numpy_dtype, resolve_sizes
 from vspec.runtime.domains import Domain, domains_of
 from vspec.runtime.errors import ArtifactError, DataError, near
 from vspec.runtime.objective import Objective, differentiable
@@ -142,6 +142,8 @@ class Program:
         folder = Path(base) if base is not None else self.directory
         bound_data = bind_data(self.manifest, data or {}, sizes, seed, folder, allow_outside)
         dims = tuple(resolve_sizes(self.manifest, sizes).items())
+        check_positions(self.manifest, "data", bound_data, dict(dims))
+        check_positions(self.manifest, "constants", bound_constants, dict(dims))
         bound = Bound(_device(bound_data), _device(bound_constants), {}, dims, seed)
         if "prepare" not in self.entries:
             return bound

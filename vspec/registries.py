@@ -26,7 +26,7 @@ def functions() -> list[tuple[str, str]]:
     from vspec.compiler.language.operators import ALONG, FUNCTIONS, LINALG, REDUCTIONS, STRUCTURAL
 
     listed = [(_call(name, op.least, op.most), op.doc) for name, op in FUNCTIONS.items()]
-    listed += [(f"{r.name}[i](e)", r.doc) for r in REDUCTIONS.values()]
+    listed += [(r.written, r.doc) for r in REDUCTIONS.values()]
     listed += [(f"{m.name}[i](e)", m.doc) for m in ALONG.values()]
     listed += [(a.example, a.doc) for a in LINALG.values()]
     listed += [(form, meaning) for form, meaning in (text.split(": ", 1) for text in STRUCTURAL.values())]

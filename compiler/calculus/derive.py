@@ -120,13 +120,16 @@ def _tracked(e: Node, x: Node, position: int, letter: str, nodes: Sequence[Node]
         (name,) = carried
         if node.kind is Kind.REINDEX:
             name = node.attrs[0][node.inputs[0].names.index(name)]
-        elif node.kind is Kind.WINDOW or (node.kind is Kind.GATHER):
+        elif node.kind in (Kind.WINDOW, Kind.GATHER, Kind.CUMULATE):
             if name == node.attrs[0]:
                 return False
         elif node.kind is Kind.LINALG:
             if any(name in core for core in node.attrs[0]):
                 return False
-        elif node.kind is Kind.SCATTER or node.kind not in (Kind.MAP, Kind.REDUCE, Kind.CONTRACT):
+        elif node.kind is Kind.SCATTER:
+            if name == node.attrs[0] or any(isinstance(t, Axis) and t.name == name for t in node.attrs):
+                return False
+        elif node.kind not in (Kind.MAP, Kind.REDUCE, Kind.CONTRACT):
             return False
         if name not in node.names:
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vspec.compiler.calculus.cumulative import cumulative_pushforward
 from vspec.compiler.calculus.linear import (
     cholesky_pushforward,
     inverse_pushforward,
@@ -53,6 +54,9 @@ def _reindex(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
 def _window(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
     axis = node.attrs[0]
     t = a.settle(t, {axis})
+    if node.op == "shift":
+        # What is constant along the axis is not so any more where zeros come in.
+        return Term(a.b.shift(a.spread(t.node, [axis]), axis, node.attrs[1]), t.pairs)
     if axis not in t.node.names:
         return t
     if node.op == "at":
@@ -84,6 +88,14 @@ def _scatter(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
     extra = [x for x in spread.axes if x.name not in values.names]
     keep = [x for x in node.axes if x.name != node.attrs[0].name]
     return Term(a.b.scatter_gather(spread, index, node.attrs[0], [*keep, *extra]), t.pairs)
+
+
+def _cumulate(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
+    if node.op == "argsort":
+        return None
+    axis = node.attrs[0]
+    t = a.settle(t, {axis})
+    return Term(cumulative_pushforward(a, node, a.spread(t.node, [axis]), k), t.pairs)
 
 
 def _linalg(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
@@ -119,5 +131,6 @@ RULES: dict[Kind, JVP] = {
     Kind.WINDOW: _window,
     Kind.GATHER: _gather,
     Kind.SCATTER: _scatter,
+    Kind.CUMULATE: _cumulate,
     Kind.LINALG: _linalg,
 }

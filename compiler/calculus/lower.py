@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from vspec.compiler.calculus.derive import derivative
+from vspec.compiler.calculus.selection import selected_sum
+from vspec.compiler.calculus.statistics import quantile, sorted_along
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder, is_number
 from vspec.compiler.graph.kernel import Tree, num, slot
@@ -33,6 +35,7 @@ from vspec.compiler.language.expr import (
     Stop,
     Subscript,
 )
+from vspec.compiler.language.spec import Definition
 
 # A kernel larger than this is split: SymPy's time grows faster than the kernel, and XLA fuses across nodes anyway.
 KERNEL_OPS = 48
@@ -59,6 +62,9 @@ class Lowering:
         self.slices: dict[str, Slice] = {}
         self.bound: dict[str, Node] = {}
         self.derivatives = 0
+        self.definitions: Mapping[str, Definition] = {}
+        # Whether an integer expression surely is at least 0, and whether it surely is below the size of a dim.
+        self.sides: Callable[[Expr, str], tuple[bool, bool]] = lambda e, dim: (False, False)
 
     def axis(self, letter: str) -> Axis:
         """The axis of a letter."""
@@ -172,11 +178,17 @@ class Lowering:
         return self.b.map(("mul", *(slot(k) for k in range(len(sizes)))), sizes, "integer")
 
     def _mean(self, x: Node, letters: tuple[str, ...]) -> Node:
-        total = self.b.reduce("sum", x, letters, self._dims(letters))
+        return self._over_count(self.b.reduce("sum", x, letters, self._dims(letters)), letters)
+
+    def _over_count(self, total: Node, letters: tuple[str, ...]) -> Node:
         return self.b.map(("div", slot(0), slot(1)), [total, self._count(letters)], "real")
 
     def _reduction(self, e: Reduction) -> Node:
         b, letters = self.b, e.letters
+        if e.op in ("sum", "mean"):
+            total = selected_sum(self, e.body, letters)
+            if total is not None:
+                return total if e.op == "sum" else self._over_count(total, letters)
         x = self.lower(e.body)
         if e.op == "mean":
             return self._mean(x, letters)
@@ -186,17 +198,22 @@ class Lowering:
         if e.op == "norm":
             square = b.map(("pow", slot(0), num(2)), [x], "real")
             return b.map(("sqrt", slot(0)), [b.reduce("sum", square, letters, self._dims(letters))], "real")
+        if e.op in ("median", "quantile"):
+            level = self.lower(e.level) if e.level is not None else b.number(0.5)
+            return quantile(b, x, self.axis(letters[0]), level)
         return b.reduce(e.op, x, letters, self._dims(letters))
 
     def _along(self, e: Along) -> Node:
-        x = self.lower(e.body)
+        x, axis = self.lower(e.body), self.axis(e.letter)
+        if e.op in ("cumsum", "cumprod"):
+            return self.b.cumulate(e.op.removeprefix("cum"), [x], axis)
+        if e.op == "argsort":
+            return self.b.cumulate("argsort", [x], axis)
+        if e.op == "sort":
+            return sorted_along(self.b, x, axis)
         total = self.b.reduce("logsumexp", x, (e.letter,), self._dims((e.letter,)))
         tree: Tree = ("sub", slot(0), slot(1))
-        if e.op == "softmax":
-            tree = ("exp", tree)
-        elif e.op != "log_softmax":
-            raise NotImplementedError(e.op)
-        return self.b.map(tree, [x, total], "real")
+        return self.b.map(("exp", tree) if e.op == "softmax" else tree, [x, total], "real")
 
     # --- references ---------------------------------------------------------------------------------------------
 

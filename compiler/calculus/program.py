@@ -16,6 +16,7 @@ from vspec.compiler.graph.graph import Entry, Graph, Result
 from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import Axis, Node, Origin
 from vspec.compiler.language.expr import Element, Expr, Pointwise
+from vspec.compiler.language.ranges import Ranges
 from vspec.compiler.language.spec import Claim, Definition, Recurrence, Spec, Stage
 from vspec.runtime.registry import METHODS
 
@@ -26,6 +27,8 @@ def lower_spec(spec: Spec, rules: Iterable[Rule] = ()) -> Graph:
     """The graph of a spec before any pass. `rules` are local rewrites that apply before differentiation."""
     b = Builder({name: d.size if isinstance(d.size, int) else None for name, d in spec.dims.items()}, rules)
     low = Lowering(b, spec.letters, spec.file)
+    ranges = Ranges(spec)
+    low.sides, low.definitions = ranges.sides, ranges.definitions
     for name, d in spec.dims.items():
         if isinstance(d.size, Expr):
             b.dims[name] = low.value(d.size)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vspec.compiler.calculus.cumulative import cumulative_pullback
 from vspec.compiler.calculus.linear import cholesky_pullback, inverse_pullback, inverse_transposed, lower
 from vspec.compiler.calculus.scalar import partial_by_value
 from vspec.compiler.calculus.spectral import SPECTRAL, pullback
@@ -110,6 +111,10 @@ def _window(a: Algebra, node: Node, g: Term, k: int) -> Term | None:
     if node.op == "at":
         axis, position = node.attrs
         return Term(a.b.scatter_at(g.node, x.axis(axis), position), g.pairs)
+    if node.op == "shift":
+        axis, by = node.attrs
+        g = a.settle(g, {axis})
+        return Term(a.b.shift(a.spread(g.node, [axis]), axis, -by), g.pairs)
     axis, new, scale, offset = node.attrs
     g = a.settle(g, {new})
     return Term(a.b.scatter_affine(a.spread(g.node, [new]), new, x.axis(axis), scale, offset), g.pairs)
@@ -143,6 +148,16 @@ def _scatter(a: Algebra, node: Node, g: Term, k: int) -> Term | None:
     (new,) = node.attrs
     g = a.settle(g, {new.name, *index.names})
     return Term(a.b.gather(g.node, index, new.name), g.pairs)
+
+
+def _cumulate(a: Algebra, node: Node, g: Term, k: int) -> Term | None:
+    if node.op == "argsort":
+        return None
+    axis = node.attrs[0]
+    g = a.settle(g, {axis})
+    bar = cumulative_pullback(a, node, a.spread(g.node, [axis]), k)
+    inside = node.inputs[k].names
+    return a.sum(Term(bar, g.pairs), [n for n in node.names if n not in inside])
 
 
 def _linalg(a: Algebra, node: Node, g: Term, k: int) -> Term | None:
@@ -187,6 +202,7 @@ RULES: dict[Kind, VJP] = {
     Kind.WINDOW: _window,
     Kind.GATHER: _gather,
     Kind.SCATTER: _scatter,
+    Kind.CUMULATE: _cumulate,
     Kind.LINALG: _linalg,
 }
 

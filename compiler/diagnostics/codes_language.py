@@ -395,6 +395,21 @@ SECTIONS: tuple[Code, ...] = (
         "An override is of the kind of what it replaces: a number for a number, a whole number of at least 1 for a size.",
         "",
     ),
+    Code(
+        "VS0334",
+        "a level that is none",
+        "The level of a quantile is a number from 0 to 1, the same for all values of the index that the quantile binds. Levels "
+        "that are computed are held between 0 and 1 when the program runs.",
+        "define:\n  y: quantile[n](x[n], 95)\n",
+    ),
+    Code(
+        "VS0335",
+        "a value that is no position",
+        "A computed subscript such as T[z[n]] reads the position that its value says. Positions run from 0 to the size less one, "
+        "and unlike in T[-1] none counts from the end. Values that are known when the spec is checked are checked there: "
+        "those that 'in' lists, literal data, constants, and expressions that are outside whatever their indices are.",
+        "dims: {k: 3}\ndata:\n  z[n]: {type: integer, in: [1, 2, 3]}\n  T[k]: real\ndefine:\n  y[n]: T[z[n]]\n",
+    ),
 )
 
 ALGEBRA: tuple[Code, ...] = (
@@ -500,7 +515,6 @@ PLANNED: tuple[Code, ...] = tuple(
             "recurrences that stop early",
             "define:\n  s[0]: 1\n  s[t + 1]: {is: 's[t]/2', until: 's[t] < 1'}\n",
         ),
-        ("VS0419", "order statistics and matrix decompositions", "define:\n  y: median(x[:])\n"),
         ("VS0420", "named initialisers, inits that read params", "params:\n  w[i]: {init: glorot_uniform}\n"),
         ("VS0421", "external functions", "define:\n  y: extern(x)\n"),
         ("VS0422", "several names on one left side", 'define:\n  "a, b": x\n'),

@@ -33,10 +33,6 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "float": ("real",),
     "int": ("integer",),
     "bool": ("boolean",),
-    "ln": ("log",),
-    "softmin": ("softmax",),
-    "expectation": ("E",),
-    "grad": ("d",),
 }
 
 

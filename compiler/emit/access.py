@@ -45,12 +45,22 @@ def emit_at(scope: Scope, node: Node) -> Value:
 def emit_gather(scope: Scope, node: Node) -> Value:
     """`table[z]`; axes that table and index share walk along together."""
     array, index = scope.whole(node.inputs[0]), scope.whole(node.inputs[1])
+    if index.text.python and not index.text.simple:
+        # A position computed from sizes; of open sizes, JAX takes it as an array only.
+        index = Value(scope.array(index, "integer"), ())
     (axis,) = node.attrs
     shared = {a for a in array.layout if a in index.layout and a != axis}
     if not shared:
         k = array.layout.index(axis)
         items = [":"] * k + [index.text.code]
         return Value(subscripted(array.text, items), array.layout[:k] + index.layout + array.layout[k + 1 :])
+    if len(shared) == len(array.layout) - 1 == len(index.layout) - 1:
+        # One position for each of all other axes, as sorting gives them.
+        k = array.layout.index(axis)
+        (new,) = (a for a in index.layout if a not in shared)
+        layout = (*array.layout[:k], new, *array.layout[k + 1 :])
+        rows = arranged(index, layout).code
+        return Value(name(f"jnp.take_along_axis({array.text.code}, {rows}, axis={k})"), layout)
     dims = {a.name: a.dim for a in node.inputs[1].axes}
     items = [_along(scope, a, axis, index, shared, dims) for a in array.layout]
     fixed = [k for k, item in enumerate(items) if item != ":"]

@@ -15,6 +15,7 @@ from vspec.compiler.emit.entry import Argument, EmittedEntry
 from vspec.compiler.emit.python import Emitted
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.language.expr import Expr, Number, Pointwise, SizeOf
+from vspec.compiler.language.ranges import Ranges
 from vspec.compiler.language.spec import Draw, Param, Source, Spec, Stage
 
 PROGRAM = "program.py"
@@ -45,6 +46,7 @@ def manifest(
     spec: Spec, graph: Graph, emitted: Emitted, options: Options, artifacts: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """The manifest as JSON values. `artifacts`: records of exported entries, each with its file and hash."""
+    ranges = Ranges(spec)
     return {
         "manifest": 1,
         "name": spec.name,
@@ -61,7 +63,11 @@ def manifest(
             for d in spec.dims.values()
         },
         "constants": {
-            c.name: {**_array(spec, c.letters, c.dtype, c.span), "value": _json(c.value)}
+            c.name: {
+                **_array(spec, c.letters, c.dtype, c.span),
+                "value": _json(c.value),
+                **_indexed(ranges, c.name),
+            }
             for c in spec.constants.values()
         },
         "data": {
@@ -69,6 +75,7 @@ def manifest(
                 **_array(spec, d.letters, d.dtype, d.span),
                 "in": _json(d.values),
                 "default": _default(d.default),
+                **_indexed(ranges, d.name),
             }
             for d in spec.data.values()
         },
@@ -114,6 +121,12 @@ def _constraint_records(spec: Spec) -> dict[str, Any]:
 def _line(spec: Spec, span: Span) -> int | None:
     """The line of the spec, or None for what stands in a file that it imports."""
     return None if spec.file(span) else span.line
+
+
+def _indexed(ranges: Ranges, name: str) -> dict[str, Any]:
+    """The dims along which the values are positions, if there are any."""
+    dims = ranges.tightest(name)
+    return {"indexes": list(dims)} if dims else {}
 
 
 def _size(size: int | Expr | None) -> int | str | None:

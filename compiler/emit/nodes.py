@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vspec.compiler.emit import access, arrays, linear, loops
+from vspec.compiler.emit import access, arrays, cumulative, linear, loops
 from vspec.compiler.emit.layout import Value
 from vspec.compiler.emit.scope import EmissionError, Scope
 from vspec.compiler.graph.node import Kind, Node
@@ -35,10 +35,15 @@ EMITTERS: dict[tuple[Kind, str], Emitter] = {
     (Kind.REINDEX, ""): arrays.emit_reindex,
     (Kind.WINDOW, "affine"): access.emit_window,
     (Kind.WINDOW, "at"): access.emit_at,
+    (Kind.WINDOW, "shift"): cumulative.emit_shift,
     (Kind.GATHER, ""): access.emit_gather,
     (Kind.SCATTER, "affine"): access.emit_scatter_window,
     (Kind.SCATTER, "at"): access.emit_scatter_at,
     (Kind.SCATTER, "gather"): access.emit_scatter_gather,
+    (Kind.CUMULATE, "sum"): cumulative.emit_running,
+    (Kind.CUMULATE, "prod"): cumulative.emit_running,
+    (Kind.CUMULATE, "linear"): cumulative.emit_linear,
+    (Kind.CUMULATE, "argsort"): cumulative.emit_argsort,
     (Kind.LINALG, ""): linear.emit_linalg,
     (Kind.RANDOM, ""): emit_unsupported,
     (Kind.CALL, ""): emit_unsupported,

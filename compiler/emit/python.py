@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from vspec.compiler.emit.entry import EmittedEntry, emit_entry
+from vspec.compiler.emit.helpers import HELPERS
 from vspec.compiler.emit.scalar import MODULES
 from vspec.compiler.emit.text import quoted
 from vspec.compiler.graph.graph import Graph
@@ -29,7 +30,8 @@ def emit_program(graph: Graph, spec: Spec) -> Emitted:
         text, emitted = emit_entry(graph, entry, file)
         functions.append(text)
         entries.append(emitted)
-    body = "\n\n\n".join(functions)
+    helpers = [text for name, text in HELPERS.items() if any(f"{name}(" in f for f in functions)]
+    body = "\n\n\n".join([*helpers, *functions])
     head = [_docstring(spec, file), *_imports(body)]
     return Emitted("\n".join(head) + "\n\n\n" + body + "\n", tuple(entries))
 

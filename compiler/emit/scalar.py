@@ -304,6 +304,10 @@ def _real(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     return Text(f"{a.atom}.astype({context.real})")
 
 
+def _whole(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
+    return Text(f"{args[0].atom}.astype({dtype_code('integer', context.precision)})")
+
+
 _SPECIAL: dict[str, Callable[[Sequence[Tree], list[Text], Context], Text]] = {
     "add": _add,
     "sub": _sub,
@@ -317,6 +321,7 @@ _SPECIAL: dict[str, Callable[[Sequence[Tree], list[Text], Context], Text]] = {
     "not": _not,
     "where": _where,
     "real": _real,
+    "integer": _whole,
 }
 
 OPERATIONS: frozenset[str] = frozenset({*_SPECIAL, *COMPARISONS, *LOGIC, *FUNCTIONS})

@@ -270,6 +270,9 @@ _WORDS = {
 }
 
 
+_ALONG = {"sum": "running", "prod": "running", "linear": "carried", "argsort": "order", "shift": "shifted"}
+
+
 def helper_name(scope: Scope, node: Node) -> str:
     """A short name for a value that the spec did not name: `exp_margin`, `margin_bar`, `total`."""
     if node.origin.name and node.origin.role in ("adjoint", "tangent"):
@@ -279,6 +282,8 @@ def helper_name(scope: Scope, node: Node) -> str:
         word = node.attrs[0].tree[0]
     elif node.kind in (Kind.REDUCE, Kind.LINALG):
         word = node.op
+    elif node.kind is Kind.CUMULATE or node.op == "shift":
+        word = _ALONG[node.op]
     else:
         word = str(node.kind)
     word = _WORDS.get(word, word)

@@ -39,9 +39,16 @@ class Builder:
             self.origin = before
 
     def fresh(self, base: str, taken: Iterable[str] = ()) -> str:
-        """A new axis name like `i_1` that nothing else uses."""
-        self._fresh += 1
-        return f"{base.split('~')[0]}~{self._fresh}"
+        """A new axis name like `i~1` that this builder has not made before and that is not among `taken`.
+
+        A pass works with a builder of its own on names that another one made: it names those it works on.
+        """
+        known = set(taken)
+        while True:
+            self._fresh += 1
+            name = f"{base.split('~')[0]}~{self._fresh}"
+            if name not in known:
+                return name
 
     def make(
         self, kind: Kind, op: str, inputs: Sequence[Node], axes: Sequence[Axis], dtype: str, attrs: tuple[Any, ...] = ()
@@ -200,6 +207,10 @@ class Builder:
         axes = tuple(new if a.name == axis else a for a in x.axes)
         return self.make(Kind.WINDOW, "affine", (x,), axes, x.dtype, (axis, new.name, scale, offset))
 
+    def shift(self, x: Node, axis: str, by: int) -> Node:
+        """out[.., k, ..] = x[.., k - by, ..], zero where x has no such position."""
+        return self.make(Kind.WINDOW, "shift", (x,), x.axes, x.dtype, (axis, by))
+
     def at_position(self, x: Node, axis: str, position: int) -> Node:
         """out = x[.., position, ..]."""
         if axis not in x.names:
@@ -230,6 +241,14 @@ class Builder:
     def scatter_gather(self, values: Node, index: Node, new: Axis, keep: Sequence[Axis]) -> Node:
         """out[new, keep] = sum of values[.., index axes] where index == new, over the index axes that are not kept."""
         return self.make(Kind.SCATTER, "gather", (values, index), (new, *keep), values.dtype, (new,))
+
+    def cumulate(self, op: str, inputs: Sequence[Node], axis: Axis, reverse: bool = False) -> Node:
+        """A CUMULATE node along `axis`. What it runs over is broadcast along the axis where it lacks it."""
+        *factors, x = inputs
+        if axis.name not in x.names:
+            x = self.order(x, (*x.axes, axis))
+        dtype = {"argsort": "integer", "linear": "real"}.get(op, x.dtype)
+        return self.make(Kind.CUMULATE, op, (*factors, x), union_axes([x, *factors]), dtype, (axis.name, reverse))
 
     # --- the rest -----------------------------------------------------------------------------------------------
 
@@ -286,6 +305,8 @@ def tree_dtype(tree: Tree, inputs: Sequence[str]) -> str:
         return "boolean" if isinstance(v, bool) else "integer" if isinstance(v, int) else "real"
     if op in BOOLEAN_OPS:
         return "boolean"
+    if op == "integer":
+        return "integer"
     if op in ("floor", "ceil", "round", "real"):
         return "real"
     children = [tree_dtype(c, inputs) for c in (tree[2:] if op == "where" else tree[1:])]

@@ -21,7 +21,7 @@ NOMINAL_UNKNOWNS = 100
 TRANSCENDENTAL = 10
 SIMPLE = frozenset(
     {"add", "sub", "mul", "div", "neg", "abs", "sign", "maximum", "minimum", "clip", "square", "relu"}
-    | {"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "where", "real"}
+    | {"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "where", "real", "integer"}
 )
 
 
@@ -69,7 +69,7 @@ def kernel_flops(tree: Tree) -> int:
     """Operations of a kernel at one point."""
     total = 0
     for t in walk(tree):
-        if t[0] in ("x", "num", "real"):
+        if t[0] in ("x", "num", "real", "integer"):
             continue
         if t[0] in SIMPLE:
             total += max(1, len(t) - 2)
@@ -90,6 +90,9 @@ def flops(node: Node, sizes: Sizes) -> float:
     if node.kind is Kind.CONTRACT:
         union = {a.name: a for x in (node, *node.inputs) for a in x.axes}
         return sizes.count(union.values()) * len(node.inputs)
+    if node.kind is Kind.CUMULATE:
+        along = sizes.dim(node.axis(node.attrs[0]).dim)
+        return own * {"linear": 3, "argsort": max(1, along.bit_length())}.get(node.op, 1)
     if node.kind is Kind.SCATTER:
         return sizes.count(node.inputs[0].axes)
     if node.kind is Kind.LINALG:

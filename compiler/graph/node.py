@@ -16,10 +16,14 @@ broadcasting rule. Two axes of one node never share a name. An axis belongs to a
 | REINDEX  | ""                          | one           | (targets,) one axis name per input axis     | out[axes] = in[targets]: renames, transposes, takes diagonals (a name twice), broadcasts (an axis of `axes` not among targets) |
 | WINDOW   | affine                      | one           | (axis, new axis name, scale, offset)        | out[.., s, ..] = in[.., scale*s + offset, ..] |
 | WINDOW   | at                          | one           | (axis, position)                            | out = in[.., position, ..]; the axis goes; a negative position counts from the end |
+| WINDOW   | shift                       | one           | (axis, by)                                  | out[.., k, ..] = in[.., k - by, ..], zero where there is no such position |
 | GATHER   | ""                          | array, index  | (axis,)                                     | out[rest, index axes] = in[.., index, ..]; shared axes are aligned |
 | SCATTER  | affine                      | one           | (axis, new Axis, scale, offset)             | the adjoint of WINDOW affine: zeros but for the window |
 | SCATTER  | at                          | one           | (new Axis, position)                        | the adjoint of WINDOW at |
 | SCATTER  | gather                      | values, index | (new Axis,)                                 | out[new, axes] = sum of values over index axes not in `axes`, where index == new |
+| CUMULATE | sum prod                    | one           | (axis, reverse)                             | the running sum or product along the axis, the element itself included; from the end if `reverse` |
+| CUMULATE | linear                      | factors, terms| (axis, reverse)                             | y[k] = factors[k]*y[k - 1] + terms[k] along the axis, where y[-1] = 0; mirrored if `reverse`. Factors may lack the axis |
+| CUMULATE | argsort                     | one           | (axis, reverse)                             | the positions of the elements along the axis in ascending order, equal ones as they stand; `reverse` is False |
 | LINALG   | see `linalg.py`             | operands      | (core axis names per operand, core of result) | batched over the other axes |
 | REGION   | scan, vjp                   | operands      | (Region or Pull,)                           | a tuple, read by ITEM |
 | ITEM     | ""                          | region        | (position,)                                 | one result of a region |
@@ -55,6 +59,7 @@ class Kind(StrEnum):
     WINDOW = "window"
     GATHER = "gather"
     SCATTER = "scatter"
+    CUMULATE = "cumulate"
     LINALG = "linalg"
     RANDOM = "random"
     CALL = "call"

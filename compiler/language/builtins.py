@@ -8,14 +8,18 @@ from vspec.compiler.language import inline
 from vspec.compiler.language.context import Context, Env, Unknown
 from vspec.compiler.language.derivatives import derivative
 from vspec.compiler.language.expr import (
+    Affine,
     Along,
     Delta,
+    Dtype,
+    Element,
     Expr,
     IndexValue,
     Reduction,
     SizeOf,
     Stop,
 )
+from vspec.compiler.language.foreign import FOREIGN
 from vspec.compiler.language.linalg import linalg
 from vspec.compiler.language.lookup import arity, lookup
 from vspec.compiler.language.operators import (
@@ -28,7 +32,10 @@ from vspec.compiler.language.operators import (
     Operator,
 )
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice, walk
+from vspec.compiler.language.spec import Definition
+from vspec.compiler.language.statistics import level_of
 from vspec.compiler.language.subscripts import letter_of, use_letter, value_of
+from vspec.compiler.language.substitute import reduced_axes
 from vspec.compiler.language.types import a_dtype, as_real, pointwise, unknown
 
 
@@ -93,9 +100,8 @@ def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
     if name in ctx.opaque:
         return Unknown(span=raw.span)
     builtin = (*FUNCTIONS, *REDUCTIONS, *ALONG, *LINALG, *STRUCTURAL)
-    return ctx.error(
-        "VS0214", f"unknown function '{name}'", raw.name_span, env, label="not declared", help=ctx.near(name, builtin)
-    )
+    help = FOREIGN.get(name) or ctx.near(name, builtin)
+    return ctx.error("VS0214", f"unknown function '{name}'", raw.name_span, env, label="not declared", help=help)
 
 
 def _no_subscripts(ctx: Context, raw: RawCall, env: Env) -> bool:
@@ -195,8 +201,9 @@ def _reduction(ctx: Context, raw: RawCall, bound: tuple[Raw, ...], env: Env) -> 
     op = REDUCTIONS[raw.name]
     if not _no_subscripts(ctx, raw, env):
         return Unknown(span=raw.span)
-    if len(raw.args) != 1:
-        return arity(ctx, raw, "1", 1, op.doc, env)
+    if len(raw.args) != 1 + op.level:
+        doc = f"for example {raw.name}[i](x[i], 0.9)" if op.level else op.doc
+        return arity(ctx, raw, str(1 + op.level), 1 + op.level, doc, env)
     if not op.several and len(bound) > 1:
         return ctx.error("VS0216", f"'{raw.name}' binds one index", raw.span, env, label=f"{len(bound)} given")
     inside = bind(ctx, bound, raw.name, env, raw.args)
@@ -235,7 +242,13 @@ def _reduction(ctx: Context, raw: RawCall, bound: tuple[Raw, ...], env: Env) -> 
     elif op.takes == "real" or body.dtype == "boolean":
         body = as_real(body)
     dtype = body.dtype if op.gives == "same" else op.gives
-    return Reduction(span=raw.span, axes=axes, dtype=dtype, op=raw.name, letters=letters, body=body)
+    level: Expr | None = None
+    if op.level:
+        level = level_of(ctx, raw, names, place)
+        if isinstance(level, Unknown):
+            return Unknown(span=raw.span, axes=reduced_axes(body, letters, level), exact=level.exact)
+        axes = reduced_axes(body, letters, level)
+    return Reduction(span=raw.span, axes=axes, dtype=dtype, op=raw.name, letters=letters, body=body, level=level)
 
 
 def _along(ctx: Context, raw: RawCall, bound: tuple[Raw, ...], env: Env) -> Expr:
@@ -255,9 +268,14 @@ def _along(ctx: Context, raw: RawCall, bound: tuple[Raw, ...], env: Env) -> Expr
     )
     if letter is None:
         return Unknown(span=raw.span)
-    body = ctx.infer(raw.args[0], env)
+    inner, place = letter, env
+    if env.step is not None and letter == env.step.letter:
+        # Inside the step this letter is one number. The whole axis is made outside of the loop and read at that number.
+        inner = ctx.dims.fresh(ctx.dims.dim_of(letter))
+        place = replace(env, scope={**env.scope, source.name: inner})
+    body = ctx.infer(raw.args[0], place)
     lost = unknown((body,), raw.span)
-    if letter not in body.axes and (lost is None or lost.exact) and env.site is None:
+    if inner not in body.axes and (lost is None or lost.exact) and env.site is None:
         return ctx.error(
             "VS0210",
             f"'{raw.name}' goes along '{source.name}', but its argument does not depend on it",
@@ -266,8 +284,16 @@ def _along(ctx: Context, raw: RawCall, bound: tuple[Raw, ...], env: Env) -> Expr
         )
     if lost is not None:
         return lost
-    body = as_real(body)
-    return Along(span=raw.span, axes=body.axes, dtype="real", op=raw.name, letter=letter, body=body)
+    if op.gives == "real" or body.dtype == "boolean":
+        body = as_real(body)
+    dtype: Dtype = body.dtype if op.gives == "same" else op.gives
+    result = Along(span=raw.span, axes=body.axes, dtype=dtype, op=raw.name, letter=inner, body=body)
+    if inner == letter:
+        return result
+    name = ctx.hidden_name()
+    ctx.declare_hidden(Definition(name, body.axes, result, dtype, raw.span, hidden=True))
+    axes = tuple(letter if x == inner else x for x in body.axes)
+    return Element(span=raw.span, axes=axes, dtype=dtype, name=name, subscripts=tuple(Affine(x) for x in axes))
 
 
 def delta(ctx: Context, raw: RawElement, env: Env) -> Expr:
@@ -355,6 +381,9 @@ def _example(ctx: Context, raw: RawCall) -> str:
     """How a reduction without its index would be written."""
     only = raw.args[0] if len(raw.args) == 1 else None
     symbol = ctx.symbols.get(only.name) if isinstance(only, RawName | RawElement) else None
+    op = REDUCTIONS.get(raw.name)
+    level = ", 0.9" if op is not None and op.level else ""
     if symbol is None or not symbol.letters:
-        return f"{raw.name}[i](...)"
-    return f"{raw.name}[{', '.join(symbol.letters)}]({symbol.shown})"
+        return f"{raw.name}[i](...{level})"
+    bound = symbol.letters if op is not None and op.several else symbol.letters[-1:]
+    return f"{raw.name}[{', '.join(bound)}]({symbol.shown}{level})"

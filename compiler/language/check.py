@@ -21,6 +21,7 @@ from vspec.compiler.language.infer import infer
 from vspec.compiler.language.left import declare_equations
 from vspec.compiler.language.plan import read_plan
 from vspec.compiler.language.planned import refuse_planned
+from vspec.compiler.language.positions import check_positions
 from vspec.compiler.language.results import Outputs, read_claims
 from vspec.compiler.language.sections import check_functions, declare_params, read_functions, read_params
 from vspec.compiler.language.sizes import read_dims
@@ -80,7 +81,10 @@ def _check(ctx: Context, document: Document, overrides: Mapping[str, Any]) -> Sp
     outputs = {name: results.found[name] for name in outputs}
     solved.equations += drain(ctx)
     share_objectives(solved)
-    return _assemble(ctx, document, constants, data, params, solved, constraints, plan, outputs, claims)
+    spec = _assemble(ctx, document, constants, data, params, solved, constraints, plan, outputs, claims)
+    if not ctx.sink.errors:
+        check_positions(ctx, spec)
+    return spec
 
 
 def _unused_overrides(ctx: Context, overrides: Mapping[str, Any], used: set[str], span: Span) -> None:

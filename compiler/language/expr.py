@@ -78,11 +78,12 @@ class Pointwise(Expr):
 
 @dataclass(frozen=True, slots=True)
 class Reduction(Expr):
-    """`op[letters](body)` for an op of `REDUCTIONS`."""
+    """`op[letters](body)` for an op of `REDUCTIONS`; `op[letters](body, level)` where it takes one, free of the letters."""
 
     op: str
     letters: tuple[str, ...]
     body: Expr
+    level: Expr | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,20 +34,30 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Reducer:
-    """A reduction `name[i](e)`. `takes` and `gives` are dtypes; `same` keeps integers integer."""
+    """A reduction `name[i](e)`. `takes` and `gives` are dtypes; `same` keeps integers integer.
+
+    `several`: whether it binds more than one index. `level`: whether it takes a second argument, a number from 0 to 1.
+    """
 
     name: str
     takes: Literal["real", "same", "boolean"]
     gives: Literal["real", "same", "boolean", "integer"]
     doc: str
     several: bool = True
+    level: bool = False
+
+    @property
+    def written(self) -> str:
+        """How it is called."""
+        return f"{self.name}[i](e{', q' if self.level else ''})"
 
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """An operation along one axis that keeps the index, `name[i](e)`."""
+    """An operation along one axis that keeps the index, `name[i](e)`. `gives`: its dtype; `same` keeps integers integer."""
 
     name: str
+    gives: Literal["real", "same", "integer"]
     doc: str
 
 
@@ -151,15 +161,26 @@ REDUCTIONS: Mapping[str, Reducer] = _table(
         Reducer("all", "boolean", "boolean", "True if the condition holds for every index."),
         Reducer("norm", "real", "real", "The square root of the sum of squares over the bound indices."),
         Reducer("var", "real", "real", "The mean squared deviation from the mean over the bound indices."),
+        Reducer("median", "real", "real", "The middle value, or the mean of the two in the middle.", False),
+        Reducer(
+            "quantile",
+            "real",
+            "real",
+            "The value below which the share q of the values lies, linear between neighbours in order.",
+            False,
+            True,
+        ),
     )
 )
 
 ALONG: Mapping[str, Map] = _table(
     (
-        Map("softmax", "exp(e) divided by its sum over the index, safe for large values."),
-        Map("log_softmax", "The logarithm of softmax, safe for large values."),
-        Map("cumsum", "The running sum along the index, the element itself included."),
-        Map("cumprod", "The running product along the index, the element itself included."),
+        Map("softmax", "real", "exp(e) divided by its sum over the index, safe for large values."),
+        Map("log_softmax", "real", "The logarithm of softmax, safe for large values."),
+        Map("cumsum", "same", "The running sum along the index, the element itself included."),
+        Map("cumprod", "same", "The running product along the index, the element itself included."),
+        Map("sort", "same", "The values in ascending order; the index counts the rank, from 0."),
+        Map("argsort", "integer", "The positions of the values in ascending order, equal ones as they stand."),
     )
 )
 
@@ -260,7 +281,6 @@ PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "nodes": ("VS0414", "node counts in claims"),
         "stack": ("VS0416", "stacked axes"),
-        **dict.fromkeys(("sort", "argsort", "top_k", "median", "quantile", "nearest"), ("VS0419", "order statistics")),
         "extern": ("VS0421", "external functions"),
     }
 )

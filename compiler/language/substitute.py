@@ -15,6 +15,7 @@ from vspec.compiler.language.expr import (
     Element,
     Expr,
     Gather,
+    IndexValue,
     Linalg,
     Number,
     Pointwise,
@@ -50,7 +51,11 @@ def parts(expr: Expr) -> Iterator[Expr]:
         yield from expr.args
     elif isinstance(expr, Element):
         yield from (s.index for s in expr.subscripts if isinstance(s, Gather))
-    elif isinstance(expr, Reduction | Along | Stop):
+    elif isinstance(expr, Reduction):
+        yield expr.body
+        if expr.level is not None:
+            yield expr.level
+    elif isinstance(expr, Along | Stop):
         yield expr.body
     elif isinstance(expr, Derivative):
         yield expr.body
@@ -85,18 +90,22 @@ def subscript_axes(subscripts: tuple[Subscript, ...]) -> tuple[str, ...]:
 
 
 def substitute(expr: Expr, by: Mapping[str, Subscript]) -> Expr:
-    """The expression with letters of slices replaced by subscripts; such letters stand in subscripts only."""
+    """The expression with letters replaced by subscripts. No letter is one of an operation along an axis, and none of the
+    subscripts' own letters is bound in the expression."""
     if not by or by.keys().isdisjoint(expr.axes):
         return expr
     if isinstance(expr, Element):
         subscripts = tuple(_compose(s, by) for s in expr.subscripts)
         return replace(expr, subscripts=subscripts, axes=subscript_axes(subscripts))
+    if isinstance(expr, IndexValue):
+        return _value(expr, by[expr.letter])
     if isinstance(expr, Pointwise):
         args = tuple(substitute(a, by) for a in expr.args)
         return replace(expr, args=args, axes=union(args))
     if isinstance(expr, Reduction):
         body = substitute(expr.body, by)
-        return replace(expr, body=body, axes=tuple(x for x in body.axes if x not in expr.letters))
+        level = substitute(expr.level, by) if expr.level is not None else None
+        return replace(expr, body=body, level=level, axes=reduced_axes(body, expr.letters, level))
     if isinstance(expr, Along | Stop):
         body = substitute(expr.body, by)
         return replace(expr, body=body, axes=body.axes)
@@ -112,6 +121,12 @@ def substitute(expr: Expr, by: Mapping[str, Subscript]) -> Expr:
         subscripts = tuple(_compose(s, by) for s in expr.subscripts)
         return replace(expr, blocks=blocks, subscripts=subscripts, axes=linalg_axes(blocks, subscripts))
     return expr
+
+
+def reduced_axes(body: Expr, letters: tuple[str, ...], level: Expr | None = None) -> tuple[str, ...]:
+    """The free letters of a reduction."""
+    free = tuple(x for x in body.axes if x not in letters)
+    return free if level is None else tuple(dict.fromkeys((*free, *level.axes)))
 
 
 def linalg_axes(blocks: tuple[Block, ...], subscripts: tuple[Subscript, ...]) -> tuple[str, ...]:
@@ -137,6 +152,21 @@ def _compose(s: Subscript, by: Mapping[str, Subscript]) -> Subscript:
     assert index is not None, "slices are taken whole, so that no affine form meets a position from the end"
     scaled = _integer("mul", Number(span=index.span, dtype="integer", value=s.scale), index)
     return Gather(_integer("add", scaled, Number(span=index.span, dtype="integer", value=s.offset)))
+
+
+def _value(expr: IndexValue, new: Subscript) -> Expr:
+    """The subscript as an integer."""
+    if isinstance(new, Gather):
+        return new.index
+    if isinstance(new, At):
+        assert new.position >= 0, "the size of the axis is not known here"
+        return Number(span=expr.span, dtype="integer", value=new.position)
+    result: Expr = replace(expr, letter=new.letter, axes=(new.letter,))
+    if new.scale != 1:
+        result = _integer("mul", Number(span=expr.span, dtype="integer", value=new.scale), result)
+    if new.offset:
+        result = _integer("add", result, Number(span=expr.span, dtype="integer", value=new.offset))
+    return result
 
 
 def _integer(op: str, left: Expr, right: Expr) -> Expr:

@@ -210,7 +210,9 @@ def _attrs(node: Node, numbers: _Numbers) -> Any:
     if node.kind is Kind.REDUCE:
         return tuple(sorted(numbers.of(a[0])))
     if node.kind is Kind.WINDOW:
-        return (*numbers.of(a[:1]), a[1]) if node.op == "at" else (*numbers.of(a[:2]), *a[2:])
+        return (*numbers.of(a[:2]), *a[2:]) if node.op == "affine" else (*numbers.of(a[:1]), a[1])
+    if node.kind is Kind.CUMULATE:
+        return (*numbers.of(a[:1]), a[1])
     if node.kind is Kind.GATHER:
         return numbers.of(a)
     if node.kind is Kind.SCATTER:

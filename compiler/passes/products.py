@@ -79,7 +79,7 @@ class Expansion:
     def _add_sum(self, node: Node, to: dict[str, str]) -> None:
         inner_to = dict(to)
         for a in summed_axes(node):
-            name = a.name if a.name not in self.taken else self.b.fresh(a.name)
+            name = a.name if a.name not in self.taken else self.b.fresh(a.name, self.taken)
             self.taken.add(name)
             inner_to[a.name] = name
             self.product.bound[name] = Axis(name, a.dim)

@@ -205,7 +205,7 @@ def _push(scope: Scope, tree: Tree, exponent: list[tuple[int, Tree]]) -> Tree | 
     if x is None or x.kind is not Kind.REDUCE or x.op != "sum" or x.inputs[0].kind is not Kind.MAP:
         return None
     factor = scope.node(total(exponent))
-    names = {n: b.fresh(n) for n in x.attrs[0] if n in factor.names}
+    names = {n: b.fresh(n, (*x.inputs[0].names, *factor.names)) for n in x.attrs[0] if n in factor.names}
     inputs = [b.rename(i, names) for i in x.inputs[0].inputs]
     inner = Scope(b, inputs)
     own, rest = exponentials(inner, factors(x.inputs[0].attrs[0].tree))

@@ -21,6 +21,7 @@ COLOURS: dict[Kind, str] = {
     Kind.INDEX: "#f4f4f4",
     Kind.MAP: "#fff7d6",
     Kind.REDUCE: "#fde0c5",
+    Kind.CUMULATE: "#fde0c5",
     Kind.CONTRACT: "#f9c9b0",
     Kind.LINALG: "#cfe0f5",
     Kind.REGION: "#e3d5ef",

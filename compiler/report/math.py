@@ -325,11 +325,11 @@ class Printer:
         if e.op == "norm":
             inside = self.n.fence("norm", self._any(e.body).text)
             return Piece(self.n.sub(inside, [self._letter(x) for x in e.letters]))
-        return self._bound(e.op, e.letters, e.body)
+        return self._bound(e.op, e.letters, e.body, *((e.level,) if e.level is not None else ()))
 
-    def _bound(self, op: str, letters: Sequence[str], body: Expr) -> Piece:
+    def _bound(self, op: str, letters: Sequence[str], *args: Expr) -> Piece:
         head = self.n.bound(self.n.word(WORDS.get(op, op)), [self._letter(x) for x in letters])
-        return Piece(self.n.call(head, [self._any(body).text]))
+        return Piece(self.n.call(head, [self._any(a).text for a in args]))
 
     def _upper(self, letter: str) -> str:
         """The last value of a letter, '' where the data decides it."""

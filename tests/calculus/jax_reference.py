@@ -40,6 +40,7 @@ UNARY = {
     "floor": jnp.floor,
     "ceil": jnp.ceil,
     "round": jnp.round,
+    "integer": lambda x: jnp.asarray(x, int),
     "square": jnp.square,
     "neg": jnp.negative,
     "not": jnp.logical_not,
@@ -144,6 +145,10 @@ def _value(node: Node, values: dict[int, Any], sizes: dict[str, int]) -> Any:
         return _window(node, args[0], sizes)
     if node.kind is Kind.SCATTER:
         return _scatter(node, args, sizes)
+    if node.kind is Kind.GATHER:
+        return _gather(node, args, sizes)
+    if node.kind is Kind.CUMULATE:
+        return _cumulate(node, args, sizes)
     raise NotImplementedError(node.kind)
 
 
@@ -151,6 +156,12 @@ def _window(node: Node, x: Any, sizes: dict[str, int]) -> Any:
     where = node.inputs[0].names.index(node.attrs[0])
     if node.op == "at":
         return jnp.take(x, node.attrs[1] % x.shape[where], axis=where)
+    if node.op == "shift":
+        by = node.attrs[1]
+        at = jnp.arange(x.shape[where]) - by
+        inside = (at >= 0) & (at < x.shape[where])
+        moved = jnp.moveaxis(jnp.take(x, jnp.clip(at, 0, x.shape[where] - 1), axis=where), where, -1)
+        return jnp.moveaxis(jnp.where(inside, moved, 0), -1, where)
     _, new, scale, offset = node.attrs
     return jnp.take(x, scale * jnp.arange(sizes[node.axis(new).dim]) + offset, axis=where)
 
@@ -159,12 +170,49 @@ def _scatter(node: Node, args: list[Any], sizes: dict[str, int]) -> Any:
     zeros = jnp.zeros([sizes[a.dim] for a in node.axes])
     if node.op == "at":
         return zeros.at[node.attrs[1]].add(args[0])
+    if node.op == "gather":
+        (new,) = node.attrs
+        keep = [a for a in node.axes if a.name != new.name]
+        axes = [*keep, *{a.name: a for x in node.inputs for a in x.axes if a not in keep}.values()]
+        names, shape = tuple(a.name for a in axes), [sizes[a.dim] for a in axes]
+        rows, add = (jnp.broadcast_to(aligned(args[k], node.inputs[k], names), shape) for k in (1, 0))
+        grid = [jnp.arange(sizes[a.dim]).reshape([-1 if b == a else 1 for b in axes]) for a in keep]
+        zeros = jnp.zeros([sizes[new.dim], *(sizes[a.dim] for a in keep)])
+        out = zeros.at[(rows, *(jnp.broadcast_to(g, shape) for g in grid))].add(add)
+        return jnp.transpose(out, [[new.name, *(a.name for a in keep)].index(n) for n in node.names])
     if node.op == "affine":
         axis, new, scale, offset = node.attrs
         where = node.names.index(new.name)
         steps = scale * jnp.arange(args[0].shape[node.inputs[0].names.index(axis)]) + offset
         return jnp.moveaxis(jnp.moveaxis(zeros, where, 0).at[steps].add(jnp.moveaxis(args[0], where, 0)), 0, where)
     raise NotImplementedError(node.op)
+
+
+def _gather(node: Node, args: list[Any], sizes: dict[str, int]) -> Any:
+    x, index = node.inputs
+    rows = aligned(args[1], index, node.names)
+    places = []
+    for a in x.axes:
+        shape = [sizes[a.dim] if a.name == n else 1 for n in node.names]
+        places.append(rows if a.name == node.attrs[0] else jnp.arange(sizes[a.dim]).reshape(shape))
+    return args[0][tuple(places)]
+
+
+def _cumulate(node: Node, args: list[Any], sizes: dict[str, int]) -> Any:
+    axis, reverse = node.attrs
+    shape = [sizes[a.dim] for a in node.axes]
+    laid = [jnp.broadcast_to(aligned(x, i, node.names), shape) for x, i in zip(args, node.inputs, strict=True)]
+    laid = [jnp.moveaxis(x, node.names.index(axis), 0)[:: -1 if reverse else 1] for x in laid]
+    if node.op == "linear":
+        rows = [laid[1][0]]
+        for k in range(1, shape[node.names.index(axis)]):
+            rows.append(laid[0][k] * rows[-1] + laid[1][k])
+        out = jnp.stack(rows)
+    elif node.op == "argsort":
+        out = jnp.argsort(laid[0], axis=0)
+    else:
+        out = {"sum": jnp.cumsum, "prod": jnp.cumprod}[node.op](laid[0], axis=0)
+    return jnp.moveaxis(out[:: -1 if reverse else 1], 0, node.names.index(axis))
 
 
 def _reindex(node: Node, x: Any, sizes: dict[str, int]) -> Any:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.calculus.jax_reference import evaluate
 from vspec.compiler.calculus.derive import derivative, gradients
+from vspec.compiler.calculus.statistics import quantile, sorted_along
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Node, topological
@@ -78,7 +79,9 @@ def graphs(draw: Any) -> tuple[Scene, Node]:
     s = scene(draw(st.integers(0, 2**16)))
     b = s.b
     for _ in range(draw(st.integers(2, 9))):
-        kind = draw(st.sampled_from(["unary", "binary", "binary", "reduce", "rename", "at", "solve", "product"]))
+        kind = draw(
+            st.sampled_from(["unary", "binary", "binary", "reduce", "rename", "at", "solve", "product", "run", "sort"])
+        )
         x = draw(st.sampled_from(s.pool[-4:]))
         other = draw(st.sampled_from(s.pool))
         if kind == "unary":
@@ -96,6 +99,15 @@ def graphs(draw: Any) -> tuple[Scene, Node]:
         elif kind == "at" and x.names:
             name = draw(st.sampled_from(x.names))
             new = b.at_position(x, name, draw(st.sampled_from([0, 1, -1])))
+        elif kind == "run" and x.names:
+            axis = x.axis(draw(st.sampled_from(x.names)))
+            op, reverse = draw(st.sampled_from(["sum", "prod", "linear"])), draw(st.booleans())
+            rest = [a.name for a in other.axes if a.name not in x.names]
+            factors = b.map(("tanh", X0), [b.reduce("sum", other, rest)])
+            new = b.cumulate(op, [factors, x] if op == "linear" else [x], axis, reverse)
+        elif kind == "sort" and x.names:
+            axis = x.axis(draw(st.sampled_from(x.names)))
+            new = draw(st.sampled_from([sorted_along(b, x, axis), quantile(b, x, axis, b.number(0.3))]))
         elif kind == "solve" and {"i", "j"} <= set(x.names) and "i" in other.names:
             tame = b.map(("add", ("mul", num(3.0), X1), ("mul", num(0.3), ("tanh", X0))), [x, b.delta(I, J)])
             right = b.rename(other, {"j": "k"}) if "j" in other.names else other

@@ -163,6 +163,74 @@ def test_gathers(tmp_path: Path) -> None:
     check({(k,): v for k, v in results.items()}, tmp_path)
 
 
+def test_positions_for_each_of_all_other_axes(tmp_path: Path) -> None:
+    deep, square = arg("deep", "n", "i", "b"), arg("square", "n", "i")
+    order = op(Kind.CUMULATE, "argsort", [square], axes("n", "i"), "i", False, dtype="integer")
+    turned = op(Kind.REINDEX, "", [order], axes("i", "n"), ("n", "i"), dtype="integer")
+    aside = op(Kind.REINDEX, "", [square], (Axis("n", "n"), Axis("m", "i")), ("n", "m"))
+    every = op(Kind.CUMULATE, "argsort", [deep], axes("n", "i", "b"), "n", False, dtype="integer")
+    apart = op(Kind.REINDEX, "", [deep], (Axis("q", "n"), *axes("i", "b")), ("q", "i", "b"))
+    results = {
+        "sorted": op(Kind.GATHER, "", [aside, turned], axes("n", "i"), "m"),
+        "deep": op(Kind.GATHER, "", [apart, every], axes("n", "i", "b"), "q"),
+    }
+    text = check({(k,): v for k, v in results.items()}, tmp_path)
+    assert text.count("jnp.take_along_axis(") == 2
+
+
+def test_a_position_made_of_sizes(tmp_path: Path) -> None:
+    x = arg("x", "n", "i")
+    size = op(Kind.CONST, "size", (), (), "n", dtype="integer")
+    middle = map_(("floordiv", X, num(2)), size, dtype="integer")
+    text = check(op(Kind.GATHER, "", [x, middle], axes("i"), "n"), tmp_path)
+    assert "x[jnp.asarray(n // 2, dtype=int)]" in text
+
+
+def test_whole_numbers_as_integers(tmp_path: Path) -> None:
+    table, q = arg("table", "k"), arg("q", "n")
+    place = map_(("integer", ("floor", ("mul", num(3.0), ("sigmoid", X)))), q, dtype="integer")
+    check({("place",): place, ("read",): op(Kind.GATHER, "", [table, place], axes("n"), "k")}, tmp_path)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("axis", ["n", "i", "b"])
+def test_running_operations(tmp_path: Path, axis: str, reverse: bool) -> None:
+    x, f, count = arg("x", "n", "i", "b"), arg("f", axis), arg("count", "n", "i", "b", dtype="integer")
+    other, less = arg("g", "b", "i"), arg("h", "i", "n")
+    full = axes("n", "i", "b")
+
+    def run(name: str, *given: Node, dtype: str = "real") -> Node:
+        return op(Kind.CUMULATE, name, given, full, axis, reverse, dtype=dtype)
+
+    rate = op(Kind.CONST, "number", (), (), 0.5)
+    whole = op(Kind.REINDEX, "", [less], full, ("i", "n"))
+    results = {
+        "sum": run("sum", x),
+        "prod": run("prod", x),
+        "integers": run("sum", count, dtype="integer"),
+        "plain": run("linear", x, x),
+        "scalar": run("linear", rate, x),
+        "along": run("linear", f, x),
+        "other": run("linear", other, x),
+        "broadcast": run("linear", x, whole),
+        "ones": run("sum", op(Kind.REINDEX, "", [op(Kind.CONST, "number", (), (), 1.0)], full, ())),
+    }
+    text = check({(k,): v for k, v in results.items()}, tmp_path)
+    assert text.count("def linear_recurrence(") == 1
+
+
+@pytest.mark.parametrize("by", [1, -1, 2])
+def test_shifts(tmp_path: Path, by: int) -> None:
+    x, v = arg("x", "n", "i"), arg("v", "k")
+    results = {
+        "rows": op(Kind.WINDOW, "shift", [x], axes("n", "i"), "n", by),
+        "columns": op(Kind.WINDOW, "shift", [x], axes("n", "i"), "i", by),
+        "vector": op(Kind.WINDOW, "shift", [v], axes("k"), "k", by),
+    }
+    text = check({(k,): v for k, v in results.items()}, tmp_path)
+    assert ("jnp.pad(v[:-1], (1, 0))" in text) == (by == 1)
+
+
 def test_scattered_sums(tmp_path: Path) -> None:
     k = Axis("k", "k")
     v, u, w = arg("v", "n"), arg("u", "n", "i"), arg("w", "i", "b", "n")

@@ -79,7 +79,8 @@ def show(e: Expr) -> str:
     if isinstance(e, Element):
         return f"{e.name}[{', '.join(_subscript(s) for s in e.subscripts)}]" if e.subscripts else e.name
     if isinstance(e, Reduction):
-        return f"{e.op}[{', '.join(e.letters)}]({show(e.body)})"
+        level = f", {show(e.level)}" if e.level is not None else ""
+        return f"{e.op}[{', '.join(e.letters)}]({show(e.body)}{level})"
     if isinstance(e, Along):
         return f"{e.op}[{e.letter}]({show(e.body)})"
     if isinstance(e, Derivative):

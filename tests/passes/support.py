@@ -99,7 +99,7 @@ def random_graph(seed: int, size: int = 25, names: bool = True) -> Graph:
 
     for step in range(size):
         b.origin = Origin(f"v{step}" if names and rng.random() < 0.3 else "", step + 1)
-        x, what = pick(), int(rng.integers(9))
+        x, what = pick(), int(rng.integers(11))
         if what <= 1:
             y = pick()
             if len({*x.names, *y.names}) <= 3:
@@ -132,6 +132,14 @@ def random_graph(seed: int, size: int = 25, names: bool = True) -> Graph:
                 pool.append(b.map(("mul", slot(0), slot(1)), [x, b.delta(first, second)]))
         elif what == 8 and x.axes:
             pool.append(b.at_position(x, x.names[0], int(rng.integers(-1, 2))))
+        elif what == 9 and x.axes:
+            along = x.axes[int(rng.integers(len(x.axes)))]
+            runs = b.map(("tanh", slot(0)), [x])
+            op = ("sum", "prod", "linear")[int(rng.integers(3))]
+            pool.append(b.cumulate(op, [runs, x] if op == "linear" else [runs], along, bool(rng.random() < 0.5)))
+        elif what == 10 and x.axes:
+            along = x.axes[int(rng.integers(len(x.axes)))]
+            pool.append(b.shift(x, along.name, 1 if rng.random() < 0.5 else -1))
     b.origin = Origin()
     squash = [b.map(("tanh", slot(0)), [x]) for x in pool[-6:]]
     path, final = loop(b, given["w"], squash[0] if not squash[0].axes else given["lam"], given["c"])

@@ -55,6 +55,18 @@ def test_a_matrix_vector_product() -> None:
     assert count(done, Kind.MAP) == count(done, Kind.REDUCE) == 0
 
 
+def test_names_made_by_another_builder_are_not_taken() -> None:
+    """Axes of the graph may have names that a new builder would make first: sums inside keep apart from them."""
+    b = Builder(SIZES)
+    given = inputs(b)
+    other = {k: Axis(f"i~{k}", "i") for k in (1, 2, 3)}
+    scale = b.reduce("sum", b.map(("mul", slot(0), ("exp", slot(1))), [given["X"], given["w"]]), ["i"])
+    for axis in other.values():
+        outer = b.mul([given["X"], scale, b.rename(given["X"], {"i": axis.name})])
+        g = graph_of(b, given, [b.reduce("sum", outer, ["n"])])
+        assert_equal(g, contract.run(g))
+
+
 def test_an_elementwise_sum_stays() -> None:
     b = Builder(SIZES)
     given = inputs(b)

@@ -48,7 +48,9 @@ def expression(draw: Any, free: frozenset[str], depth: int = 3, names: tuple[str
     if depth == 0:
         return draw(st.sampled_from(leaves))
     kind = draw(
-        st.sampled_from(["leaf", "unary", "binary", "binary", "sum", "reduce", "derivative", "softmax", "solve"])
+        st.sampled_from(
+            ["leaf", "unary", "binary", "binary", "sum", "reduce", "derivative", "softmax", "solve", "along", "select"]
+        )
     )
 
     def sub(letters: frozenset[str], at: int = depth - 1) -> str:
@@ -60,12 +62,22 @@ def expression(draw: Any, free: frozenset[str], depth: int = 3, names: tuple[str
         return draw(st.sampled_from(BINARY)).format(sub(free), sub(free))
     if kind in ("sum", "reduce"):
         letter = draw(st.sampled_from([x for x in "nmij" if x not in free] or ["t"]))
-        op = "sum" if kind == "sum" else draw(st.sampled_from(["mean", "max", "logsumexp", "var", "prod"]))
+        op = "sum" if kind == "sum" else draw(st.sampled_from(["mean", "max", "logsumexp", "var", "prod", "median"]))
         # The checker refuses a reduction of what does not depend on its index.
         return f"{op}[{letter}]({sub(free | {letter})} + 0.3*{OWN[letter]})" if letter != "t" else sub(free)
     if kind == "softmax" and free & {"n", "i"}:
         letter = sorted(free & {"n", "i"})[0]
         return f"softmax[{letter}]({sub(free)} + 0.3*{OWN[letter]})"
+    if kind == "along" and free:
+        letter = draw(st.sampled_from(sorted(free)))
+        op = draw(st.sampled_from(["cumsum", "cumprod", "sort"]))
+        return f"{op}[{letter}]({sub(free)} + 0.3*{OWN[letter]})"
+    if kind == "select" and free & {"i", "j"} and not free & {"n", "m"}:
+        letter = min(free & {"i", "j"})
+        return f"sum[n](delta[z[n], {letter}]*({sub(free | {'n'})}))"
+    if kind == "select" and free & {"n", "m"} and not free & {"i", "j"}:
+        letter = min(free & {"n", "m"})
+        return f"sum[i](delta[z[{letter}], i]*({sub(free | {'i'})}))"
     if kind == "derivative":
         letter = sorted(free & {"i", "j"})
         wrt = f"w[{letter[0]}]" if letter else "c"

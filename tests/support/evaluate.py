@@ -161,6 +161,11 @@ class Interpreter:
         position = x.names.index(node.attrs[0])
         if node.op == "at":
             return self.transposed(node, x, np.take(self.found[x.uid], node.attrs[1], axis=position), position, None)
+        if node.op == "shift":
+            moved, by = np.moveaxis(self.found[x.uid], position, 0), node.attrs[1]
+            out = np.zeros_like(moved)
+            out[max(by, 0) : len(out) + min(by, 0)] = moved[max(-by, 0) : len(out) - max(by, 0)]
+            return self.transposed(node, x, np.moveaxis(out, 0, position), position, node.attrs[0])
         _, new, scale, offset = node.attrs
         rows = scale * np.arange(self.size(node.axis(new).dim)) + offset
         return self.transposed(node, x, np.take(self.found[x.uid], rows, axis=position), position, new)
@@ -198,6 +203,15 @@ class Interpreter:
         rows = scale * np.arange(self.size(x.axis(axis).dim)) + offset
         out[(slice(None),) * position + (rows,)] = self.found[x.uid]
         return self.align(out, [a.name for a in axes], node.axes)
+
+    def on_cumulate(self, node: Node) -> Any:
+        axis, reverse = node.attrs
+        k = node.names.index(axis)
+        args = [np.moveaxis(self.operand(x, node.axes, True), k, 0) for x in node.inputs]
+        if reverse:
+            args = [x[::-1] for x in args]
+        value = CUMULATIVE[node.op](*args)
+        return np.moveaxis(value[::-1] if reverse else value, 0, k)
 
     def on_linalg(self, node: Node) -> Any:
         cores, result = node.attrs
@@ -259,6 +273,21 @@ REDUCTIONS: dict[str, Callable[[Array], Any]] = {
     "any": lambda x: np.any(x, axis=-1),
     "all": lambda x: np.all(x, axis=-1),
     "logsumexp": _logsumexp,
+}
+
+
+def _linear(factors: Array, terms: Array) -> Array:
+    out = np.array(terms)
+    for k in range(1, len(out)):
+        out[k] += factors[k] * out[k - 1]
+    return out
+
+
+CUMULATIVE: dict[str, Callable[..., Array]] = {
+    "sum": lambda x: np.cumsum(x, axis=0),
+    "prod": lambda x: np.cumprod(x, axis=0),
+    "linear": _linear,
+    "argsort": lambda x: np.argsort(x, axis=0, kind="stable"),
 }
 
 
@@ -376,6 +405,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "floor": np.floor,
     "ceil": np.ceil,
     "round": np.round,
+    "integer": lambda x: np.asarray(x).astype(np.int64),
     "clip": lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi),
     "square": np.square,
     "xlogy": special.xlogy,

@@ -98,7 +98,7 @@ class Meaning:
             return self._reduction(e)
         if isinstance(e, ex.Along):
             x, axes = self._with(e.body, (e.letter,))
-            return getattr(jax.nn, e.op)(x, axis=axes.index(e.letter)), axes
+            return getattr(jax.nn if "softmax" in e.op else jnp, e.op)(x, axis=axes.index(e.letter)), axes
         if isinstance(e, ex.Derivative):
             return self._derivative(e.body, list(e.wrt))
         if isinstance(e, ex.Linalg):
@@ -133,6 +133,14 @@ class Meaning:
             return jss.logsumexp(x, over), rest
         if e.op in ("argmax", "argmin"):
             return getattr(jnp, e.op)(x, over[0]), rest
+        if e.op == "quantile":
+            assert e.level is not None
+            level, own = self.value(e.level)
+            every = tuple(dict.fromkeys((*rest, *own)))
+            x = jnp.broadcast_to(_lay(x, axes, (*every, *e.letters)), [self.size(n) for n in (*every, *e.letters)])
+            levels = jnp.broadcast_to(_lay(level * 1.0, own, every), x.shape[:-1])
+            flat = jax.vmap(jnp.quantile)(x.reshape(-1, x.shape[-1]), levels.reshape(-1))
+            return flat.reshape(x.shape[:-1]), every
         return getattr(jnp, e.op)(x, axis=over), rest
 
     def subscript(self, x: Any, subscripts: tuple[ex.Subscript, ...]) -> Named:

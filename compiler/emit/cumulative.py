@@ -1,0 +1,61 @@
+"""Text of CUMULATE nodes: running sums and products, linear recurrences, sorting; and of what is shifted along an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vspec.compiler.emit.layout import Layout, Value, arranged, subscripted
+from vspec.compiler.emit.scope import Scope
+from vspec.compiler.emit.text import Text, name, sequence
+from vspec.compiler.graph.node import Axis, Node
+
+
+def emit_running(scope: Scope, node: Node) -> Value:
+    """`jnp.cumsum(x, axis=1)`, or from the end."""
+    (x,), (axis, reverse) = node.inputs, node.attrs
+    value = scope.whole(x)
+    text, k = scope.array(value, x.dtype), value.layout.index(axis)
+    function = {"sum": "cumsum", "prod": "cumprod"}[node.op]
+    if reverse:
+        return Value(name(f"jax.lax.{function}({text.code}, axis={k}, reverse=True)"), value.layout)
+    return Value(name(f"jnp.{function}({text.code}{_axis(value, k)})"), value.layout)
+
+
+def emit_argsort(scope: Scope, node: Node) -> Value:
+    """`jnp.argsort(x, axis=1, stable=True)`."""
+    value = scope.whole(node.inputs[0])
+    code = f"{value.text.code}{_axis(value, value.layout.index(node.attrs[0]))}"
+    return Value(name(f"jnp.argsort({code}, stable=True)"), value.layout)
+
+
+def emit_linear(scope: Scope, node: Node) -> Value:
+    """`linear_recurrence(factors, terms, axis=0)`. The scan joins elements along the axis, so both have all of it."""
+    factors, terms = node.inputs
+    axis, reverse = node.attrs
+    # In the order of the terms, where they have all axes.
+    axes = terms.axes if len(terms.axes) == len(node.axes) else node.axes
+    layout = tuple(a.name for a in axes)
+    left, right = (_full(scope, x, axes, layout) for x in (factors, terms))
+    options = f", axis={layout.index(axis)}" + (", reverse=True" if reverse else "")
+    return Value(name(f"linear_recurrence({left.code}, {right.code}{options})"), layout)
+
+
+def _full(scope: Scope, x: Node, axes: Sequence[Axis], layout: Layout) -> Text:
+    value = scope.broadcast(scope.value(x), axes, x.dtype)
+    return scope.array(Value(arranged(value, layout), layout), x.dtype)
+
+
+def emit_shift(scope: Scope, node: Node) -> Value:
+    """`jnp.pad(x[:-1], (1, 0))`."""
+    value = scope.whole(node.inputs[0])
+    axis, by = node.attrs
+    k = value.layout.index(axis)
+    kept = subscripted(value.text, [":"] * k + [f":{-by}" if by > 0 else f"{-by}:"])
+    width = f"({by}, 0)" if by > 0 else f"(0, {-by})"
+    if len(value.layout) > 1:
+        width = sequence([width if j == k else "(0, 0)" for j in range(len(value.layout))])
+    return Value(name(f"jnp.pad({kept.code}, {width})"), value.layout)
+
+
+def _axis(value: Value, k: int) -> str:
+    return f", axis={k}" if len(value.layout) > 1 else ""
