@@ -12,8 +12,9 @@ from typing import Any
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, Sink
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
+from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.bound import read_constants, read_data
-from vspec.compiler.language.constraints import read_constraints, sides
+from vspec.compiler.language.constraints import read_constraints
 from vspec.compiler.language.context import Context
 from vspec.compiler.language.equations import Solved, check_equations, drain, share_objectives
 from vspec.compiler.language.expr import Expr
@@ -149,19 +150,14 @@ def _assemble(
 
 def _without_idle_dims(spec: Spec) -> Spec:
     """The spec without the dims of imported functions whose indices range over axes of their arguments."""
-    arrays = (spec.constants, spec.data, spec.params, spec.outputs)
+    arrays = (spec.constants, spec.data, spec.params, spec.outputs, spec.constraints)
     letters: set[str] = {x for group in arrays for a in group.values() for x in a.letters}
-    bodies: list[Expr] = [p.init for p in spec.params.values()]
     for e in spec.equations:
         inner = (e,) if isinstance(e, Definition) else e.inner
         states = () if isinstance(e, Definition) else e.states
         letters.update(*(d.letters for d in inner), *(s.letters for s in states))
-        bodies += [d.body for d in inner] + [x for s in states for x in (s.init, s.step)]
-    bodies += [o.body for o in spec.objectives.values()] + [o.body for o in spec.outputs.values()]
-    letters.update(x for c in spec.constraints.values() for x in c.letters)
-    bodies += [side for c in spec.constraints.values() for side in sides(c)]
-    bodies += [x for c in spec.claims.values() for x in (c.that, c.left, c.right) if x is not None]
-    bodies += [d.size for d in spec.dims.values() if isinstance(d.size, Expr)]
-    used = {spec.letters[x] for x in (*letters, *(x for body in bodies for x in letters_of(body)))}
+    sizes = [d.size for d in spec.dims.values() if isinstance(d.size, Expr)]
+    read = (x for body in (*bodies(spec), *sizes) for x in letters_of(body))
+    used = {spec.letters[x] for x in (*letters, *read)}
     kept = {name: d for name, d in spec.dims.items() if name in used or not spec.file(d.span)}
     return replace(spec, dims=kept, letters={x: name for x, name in spec.letters.items() if name in kept})

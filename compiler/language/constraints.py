@@ -5,7 +5,6 @@ from __future__ import annotations
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.context import Context, Env, Unknown
 from vspec.compiler.language.entries import entries
-from vspec.compiler.language.expr import Expr
 from vspec.compiler.language.heads import parse_head, plain_letters
 from vspec.compiler.language.parse import parse_expression
 from vspec.compiler.language.raw import Raw, RawOp
@@ -90,8 +89,3 @@ def _conjuncts(raw: Raw) -> list[Raw]:
     if isinstance(raw, RawOp) and raw.op == "and":
         return [part for arg in raw.args for part in _conjuncts(arg)]
     return [raw]
-
-
-def sides(constraint: Constraint) -> list[Expr]:
-    """Every expression of a constraint."""
-    return [e for r in constraint.relations for e in (r.left, r.right)]

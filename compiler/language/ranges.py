@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.dims import Dims, Linear, added, scaled
 from vspec.compiler.language.expr import (
     Along,
@@ -266,20 +267,6 @@ def _definitions(spec: Spec) -> dict[str, Definition]:
     return found
 
 
-def _bodies(spec: Spec) -> Iterator[Expr]:
-    yield from (p.init for p in spec.params.values())
-    for e in spec.equations:
-        if isinstance(e, Definition):
-            yield e.body
-        else:
-            yield from (x for s in e.states for x in (s.init, s.step))
-            yield from (d.body for d in e.inner)
-    yield from (o.body for o in spec.objectives.values())
-    yield from (o.body for o in spec.outputs.values())
-    for c in spec.claims.values():
-        yield from (e for e in (c.that, c.left, c.right) if e is not None)
-
-
 def _letters(spec: Spec) -> dict[str, tuple[str, ...]]:
     found = {n: x.letters for group in (spec.constants, spec.data, spec.params) for n, x in group.items()}
     found |= {n: o.letters for n, o in spec.outputs.items()}
@@ -300,7 +287,7 @@ def _positions(spec: Spec) -> list[Position]:
         if dim is not None:
             found.setdefault((index.span, name, dim), Position(name, index, dim))
 
-    for body in _bodies(spec):
+    for body in bodies(spec):
         stack = [body]
         while stack:
             e = stack.pop()
