@@ -19,6 +19,7 @@ from vspec.output import note, reply, show
 COMMANDS: dict[str, tuple[str, str]] = {
     "new": ("new", "Write a small spec to start from."),
     "check": ("check", "Check specs and report every mistake."),
+    "fmt": ("fmt", "Write specs in their canonical form."),
     "build": ("build", "Compile a spec into a JAX program."),
     "run": ("run", "Run a spec or a built program and save the results."),
     "verify": ("verify", "Run specs and judge their claims."),
@@ -36,9 +37,9 @@ Example:
   vspec check fit.yaml
   vspec run fit.yaml
 \b
-Exit codes: 0 success, 1 a claim failed, 2 the spec or the usage is wrong,
-3 the data does not fit, 4 the numerics failed, 70 an error of vspec itself,
-130 interrupted.
+Exit codes: 0 success, 1 a claim failed (fmt --check: a file would change),
+2 the spec or the usage is wrong, 3 the data does not fit, 4 the numerics
+failed, 70 an error of vspec itself, 130 interrupted.
 """
 
 

@@ -19,6 +19,7 @@ from vspec.compiler.diagnostics.suggest import nearest
 from vspec.runtime.errors import RunError
 
 OK, CLAIM_FAILED, WRONG, DATA, NUMERICS, OURS, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 3, 4, 70, 130, 141
+UNFORMATTED = 1  # of `vspec fmt --check`
 
 
 class CommandError(Exception):
