@@ -45,7 +45,9 @@ def create_file(path: Path, text: str) -> None:
         with path.open("x", encoding="utf-8", newline="") as out:
             out.write(text)
     except FileExistsError:
-        raise refuse("VS0830", f"'{path}' is already there", "choose another name, or write over it with --force") from None
+        raise refuse(
+            "VS0830", f"'{path}' is already there", "choose another name, or write over it with --force"
+        ) from None
     except (OSError, ValueError) as error:
         raise cannot_write(path, error) from None
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+from vspec.compiler.diagnostics.diagnostic import SpecError
 from vspec.compiler.format.attach import attach
 from vspec.compiler.format.expressions import same, same_head
 from vspec.compiler.format.kinds import Place
 from vspec.compiler.format.layout import Layout, read_layout
-from vspec.compiler.format.printer import Printer, aligned
+from vspec.compiler.format.printer import Line, Printer, aligned
 from vspec.compiler.source.document import Mapping, Scalar, Sequence, Value
 from vspec.compiler.source.load import parse_document
 from vspec.compiler.source.structure import schema
@@ -31,6 +32,8 @@ def format_text(text: str, path: str) -> str:
     attach(layout)
     sort_sections(layout)
     printer = Printer()
+    if not layout.root.entries:
+        printer.line(Line("{}"), False)
     printer.collection(layout.root, 0, Place.root())
     lines = list(aligned(printer.lines))[:-1]
     made = "\n".join(lines) + "\n"
@@ -63,7 +66,10 @@ def sort_sections(layout: Layout) -> None:
 
 def check(before: Mapping, comments: Counter[str], made: str, path: str) -> None:
     """Raise ChangedError unless the result says what the file said."""
-    after = parse_document(made, path)
+    try:
+        after = parse_document(made, path)
+    except SpecError as error:
+        raise ChangedError(f"it could not be read again: {error}") from None
     found = Counter(comment.text for comment in read_layout(after.text, path).comments)
     if found != comments:
         lost = next(iter((comments - found) | (found - comments)))

@@ -150,7 +150,7 @@ def in_flow(node: Node, place: Place, *, anchor: bool = True) -> str | None:
         if node.style in ("|", ">") or over_lines(node, place.expression, 0, 0) is not None:
             return None
         return (mark + on_one_line(node, place.expression, flow=True)).rstrip()
-    if node.broken or not (node.flow or not node.entries):
+    if node.entries and (node.broken or not node.flow):
         return None
     parts: list[str] = []
     for entry, key in zip(node.entries, keys(node, place, flow=True)):

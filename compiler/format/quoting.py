@@ -6,6 +6,7 @@ import re
 
 from vspec.compiler.source.read import UNSEEN
 from vspec.compiler.source.scalars import OutOfRangeError, value_of
+from vspec.compiler.source.slips import balanced
 
 RESERVED = re.compile(r"[,\[\]{}#&*!|>'\"%@`]|[-?:](?:\s|$)|---|\.\.\.|<<$|=$")
 CUTTING = re.compile(r":(?:\s|$)|\s#|\n|\t")
@@ -25,7 +26,8 @@ def written(text: str, flow: bool) -> str:
 def _bare(text: str, flow: bool) -> bool:
     if not text or text != text.strip() or RESERVED.match(text) or CUTTING.search(text) or _unprintable(text):
         return False
-    if flow and BRACKETS.search(text):
+    # An open bracket makes a reader of specs look for its partner further on.
+    if not balanced(text) or (flow and BRACKETS.search(text)):
         return False
     try:
         return isinstance(value_of(text), str)

@@ -94,7 +94,9 @@ def plain(text: str, flow: bool) -> bool:
         return False
     if flow:
         return FLOW_SAFE.fullmatch(text) is not None and text == text.strip()
-    return re.fullmatch(r"[A-Za-z0-9(][\w.()*/+<>=, \[\]:-]*", text) is not None and not re.search(r": |:$|^\s|\s$", text)
+    return re.fullmatch(r"[A-Za-z0-9(][\w.()*/+<>=, \[\]:-]*", text) is not None and not re.search(
+        r": |:$|^\s|\s$", text
+    )
 
 
 def with_comments(text: str, rng: random.Random) -> str:
@@ -102,8 +104,10 @@ def with_comments(text: str, rng: random.Random) -> str:
     lines: list[str] = []
     for number, line in enumerate(text.rstrip("\n").split("\n")):
         for _ in range(rng.choice((0, 0, 0, 1, 2))):
-            lines.append(rng.choice(("", "   ", f"{' ' * rng.choice((0, 0, 1, 2, 3, 4, 6))}# before {number}: {{x}}, 'y'")))
-        lines.append(line + (f" {' ' * rng.randrange(9)}#{rng.choice(('', ' '))}beside {number}" if rng.random() < 0.3 else ""))
+            pad = " " * rng.choice((0, 0, 1, 2, 3, 4, 6))
+            lines += [rng.choice(("", "   ", f"{pad}# before {number}: {{x}}, 'y'"))]
+        beside = f" {' ' * rng.randrange(9)}#{rng.choice(('', ' '))}beside {number}"
+        lines.append(line + (beside if rng.random() < 0.3 else ""))
     if rng.random() < 0.5:
         lines.append(f"{' ' * rng.choice((0, 2, 4))}# the end")
     return "\n".join(lines) + rng.choice(("", "\n", "\n\n\n"))

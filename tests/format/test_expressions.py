@@ -96,7 +96,8 @@ def test_parentheses(text: str, made: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a b", "(a", "a ^ b", "lambda x:x", "[x for x in y]", "'text'", "a;b", "α+β", "1 +", "{a:1}", "-" * 5000]
+    "text",
+    ["", "a b", "(a", "a ^ b", "lambda x:x", "[x for x in y]", "'text'", "a;b", "α+β", "1 +", "{a:1}", "-" * 5000],
 )
 def test_what_is_no_expression_is_left_alone(text: str) -> None:
     assert canonical(text) == text

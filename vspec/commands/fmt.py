@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,7 @@ def from_stdin() -> Result:
     from vspec.compiler.source.read import MAX_BYTES, decoded
 
     try:
-        return formatted(decoded(click.get_binary_stream("stdin").read(MAX_BYTES + 1), "<stdin>"), "<stdin>")
+        return formatted(decoded(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>"), "<stdin>")
     except SpecError as error:
         return Result("<stdin>", "", "", error.diagnostics, WRONG)
 
