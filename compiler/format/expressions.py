@@ -51,6 +51,11 @@ def canonical(text: str) -> str:
     return text
 
 
+def is_expression(text: str) -> bool:
+    """Whether a text can be read as an expression."""
+    return _tree(text) is not None
+
+
 def same(one: str, other: str) -> bool:
     """Whether two texts are the same expression: equal as trees, or equal as texts."""
     if one == other:

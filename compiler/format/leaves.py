@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vspec.compiler.format.expressions import canonical
+from vspec.compiler.format.expressions import canonical, is_expression
 from vspec.compiler.format.quoting import written
 from vspec.compiler.format.tree import Leaf
 
@@ -44,6 +44,7 @@ def block_scalar(leaf: Leaf, expression: bool, indent: int) -> tuple[str, list[s
 
     None for one that ends in blanks, which are safe only between quotes.
     """
+    expression = expression and is_expression(leaf.raw)  # else each blank may matter
     ending = leaf.text[len(leaf.text.rstrip()) :]
     if ending.strip("\n") and not expression:
         return None

@@ -76,20 +76,6 @@ def test_doctor_says_what_is_missing(vspec: Vspec, monkeypatch: pytest.MonkeyPat
     assert "the package 'no-such-package' is not installed" in result.err
 
 
-def test_new_writes_a_spec_that_is_right(vspec: Vspec, tmp_path: Path) -> None:
-    assert vspec("new", "my fit").code == 0
-    path = tmp_path / "my fit.yaml"
-    assert "name: my-fit\n" in path.read_text()
-    assert vspec("check", path).code == 0
-
-
-def test_new_writes_over_nothing(vspec: Vspec, tmp_path: Path) -> None:
-    (tmp_path / "fit.yaml").write_text("mine")
-    assert vspec("new", "fit", "--format", "json").codes == ["VS0830"]
-    assert (tmp_path / "fit.yaml").read_text() == "mine"
-    assert vspec("new", "no/such/folder/fit", "--format", "json").codes == ["VS0826"]
-
-
 def test_explain(vspec: Vspec, line: Path) -> None:
     result = vspec("explain", line)
     assert result.code == 0, result.err

@@ -135,6 +135,10 @@ SOUND = {
         "name: 'x\n\n   y'\ndoc: |\n  a  b:\n    # no comment\n\n  c\n",
     ),
     "a text that keeps its empty lines does": ("doc: |+\n  a\n\n\nname: x\n", "name: x\ndoc: |+\n  a\n\n\n"),
+    "blanks in a text that is no expression": (
+        "define:\n  a: >1\n     \n    b  @@\n",
+        "define:\n  a: >2\n      \n     b  @@\n",
+    ),
     "a value below its key moves up": (
         "define:\n  a:\n    # why\n    x+1 # one\n",
         "define:\n  # why\n  a: x + 1                     # one\n",
