@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("explain", "Show how a spec is derived and optimised."),
     "explain-error": ("explain_error", "Explain a diagnostic code, or list them all."),
     "list": ("listing", "List shipped specs, methods, passes or functions."),
-    "schema": ("schema", "Print the JSON Schema of specs or manifests."),
+    "schema": ("schema", "Print or write a JSON Schema, for editors and tools."),
     "doctor": ("doctor", "Show versions and devices, and whether all is well."),
 }
 
@@ -100,10 +100,16 @@ def explain(error: BaseException, argv: list[str]) -> int:
     if found.exit_code == INTERRUPTED:
         note("interrupted")
     if wants_json(argv):
-        reply(next((a for a in argv if not a.startswith("-")), ""), found.exit_code, found.diagnostics)
+        reply(named(argv), found.exit_code, found.diagnostics)
     else:
         show(found.diagnostics)
     return found.exit_code
+
+
+def named(argv: list[str]) -> str:
+    """The command among the arguments, as it is written; empty if there is none."""
+    words = [word for before, word in zip(["", *argv], argv) if before != "--format" and not word.startswith("-")]
+    return words[0] if words else ""
 
 
 def wants_json(argv: list[str]) -> bool:
