@@ -19,13 +19,14 @@ from vspec.output import note, reply, show
 COMMANDS: dict[str, tuple[str, str]] = {
     "new": ("new", "Write a small spec to start from."),
     "check": ("check", "Check specs and report every mistake."),
+    "fmt": ("fmt", "Write specs in their canonical form."),
     "build": ("build", "Compile a spec into a JAX program."),
     "run": ("run", "Run a spec or a built program and save the results."),
     "verify": ("verify", "Run specs and judge their claims."),
     "explain": ("explain", "Show how a spec is derived and optimised."),
     "explain-error": ("explain_error", "Explain a diagnostic code, or list them all."),
     "list": ("listing", "List shipped specs, methods, passes or functions."),
-    "schema": ("schema", "Print the JSON Schema of specs or manifests."),
+    "schema": ("schema", "Print or write a JSON Schema, for editors and tools."),
     "doctor": ("doctor", "Show versions and devices, and whether all is well."),
 }
 
@@ -36,9 +37,9 @@ Example:
   vspec check fit.yaml
   vspec run fit.yaml
 \b
-Exit codes: 0 success, 1 a claim failed, 2 the spec or the usage is wrong,
-3 the data does not fit, 4 the numerics failed, 70 an error of vspec itself,
-130 interrupted.
+Exit codes: 0 success, 1 a claim failed (fmt --check: a file would change),
+2 the spec or the usage is wrong, 3 the data does not fit, 4 the numerics
+failed, 70 an error of vspec itself, 130 interrupted.
 """
 
 
@@ -99,10 +100,16 @@ def explain(error: BaseException, argv: list[str]) -> int:
     if found.exit_code == INTERRUPTED:
         note("interrupted")
     if wants_json(argv):
-        reply(next((a for a in argv if not a.startswith("-")), ""), found.exit_code, found.diagnostics)
+        reply(named(argv), found.exit_code, found.diagnostics)
     else:
         show(found.diagnostics)
     return found.exit_code
+
+
+def named(argv: list[str]) -> str:
+    """The command among the arguments, as it is written; empty if there is none."""
+    words = [word for before, word in zip(["", *argv], argv) if before != "--format" and not word.startswith("-")]
+    return words[0] if words else ""
 
 
 def wants_json(argv: list[str]) -> bool:

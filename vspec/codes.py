@@ -79,6 +79,32 @@ FRONT: tuple[Code, ...] = (
         "vspec new logistic.yaml",
     ),
     Code(
+        "VS0831",
+        "stdin beside files",
+        "'-' formats what comes in on stdin and writes it to stdout. It cannot be mixed with files, which are formatted in "
+        "their place.",
+        "vspec fmt - logistic.yaml",
+    ),
+    Code(
+        "VS0832",
+        "no such template",
+        "'vspec new' has no template of that name. 'vspec new --list' names them all.",
+        "vspec new digits --template clasification",
+    ),
+    Code(
+        "VS0833",
+        "the spec cannot have this name",
+        "A new spec is named after its file: letters, digits, dots, underscores and hyphens, at most 100 of them, starting with "
+        "a letter or a digit.",
+        "vspec new 'my fit'",
+    ),
+    Code(
+        "VS0839",
+        "formatting would change the spec",
+        "'vspec fmt' reads what it made and compares it with the file: the formatted spec would have said something else, or "
+        "lost a comment. This is a bug in vspec, not in your spec; the file is left as it is.",
+    ),
+    Code(
         INTERNAL,
         "an error of ours",
         "vspec did something it did not expect: a bug in vspec, not in your spec. Please report it together with the "

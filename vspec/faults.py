@@ -19,6 +19,7 @@ from vspec.compiler.diagnostics.suggest import nearest
 from vspec.runtime.errors import RunError
 
 OK, CLAIM_FAILED, WRONG, DATA, NUMERICS, OURS, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 3, 4, 70, 130, 141
+UNFORMATTED = 1  # of `vspec fmt --check`
 
 
 class CommandError(Exception):
@@ -93,20 +94,27 @@ def fault(error: BaseException) -> Fault:
 def _of_click(error: click.ClickException) -> Diagnostic:
     """Click's own errors in our style: lower case, no full stop, one help line."""
     message = error.format_message().strip().rstrip(".")
-    possible = [str(p) for p in getattr(error, "possibilities", None) or ()]
     message = re.split(r"\.? (?:Did you mean|\(Possible|\(Did you mean)", message)[0]
-    tips = [f"did you mean '{possible[0]}'?"] if possible else []
+    guess = _meant(error, message)
+    tips = [f"did you mean '{guess}'?"] if guess else []
     context = getattr(error, "ctx", None)
     if context is not None:
-        if (
-            not tips
-            and (unknown := re.match(r"No such command '(.*)'", message))
-            and isinstance(context.command, click.Group)
-        ):
-            guess = nearest(unknown[1], context.command.list_commands(context))
-            tips = [f"did you mean '{guess}'?"] if guess else []
         tips.append(f"see '{context.command_path} --help'")
     return Diagnostic("VS0820", message[:1].lower() + message[1:], help=tuple(tips))
+
+
+def _meant(error: click.ClickException, message: str) -> str | None:
+    """The command, option or value that was probably meant."""
+    context, param = getattr(error, "ctx", None), getattr(error, "param", None)
+    if isinstance(error, click.NoSuchOption):
+        known = [name for p in context.command.params for name in (*p.opts, *p.secondary_opts)] if context else []
+        return nearest(error.option_name, known) or next(iter(error.possibilities or ()), None)
+    if unknown := re.match(r"No such command '(.*)'", message):
+        group = context.command if context is not None else None
+        return nearest(unknown[1], group.list_commands(context)) if isinstance(group, click.Group) else None
+    if (wrong := re.search(r"'([^']*)' is not one of", message)) and param is not None:
+        return nearest(wrong[1], map(str, getattr(param.type, "choices", ())))
+    return None
 
 
 def _ours(error: BaseException) -> Fault:

@@ -77,6 +77,27 @@ def find_specs(names: Iterable[str]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
+def own_specs(names: Iterable[str]) -> list[Path]:
+    """The files of several paths or folders, each once: never a spec that comes with vspec, which is not the caller's.
+
+    Raises:
+        SpecError: a path leads to no file (VS0101), or a folder has no spec (VS0829).
+    """
+    found: list[Path] = []
+    for name in names:
+        path = Path(name)
+        if os.path.isdir(path):
+            below = specs_below(path)
+            if not below:
+                raise refuse("VS0829", f"there is no spec in the folder '{name}' or below it")
+            found += below
+        elif os.path.isfile(path):
+            found.append(path)
+        else:
+            raise refuse("VS0101", f"there is no file '{name}'", _nearby(path))
+    return list(dict.fromkeys(found))
+
+
 def near_path(path: Path) -> Path:
     """`path` relative to the current folder if it lies below that, so that messages stay short."""
     try:

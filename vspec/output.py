@@ -37,11 +37,11 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
-def show(diagnostics: Iterable[Diagnostic], *, summary: bool = True) -> None:
-    """Diagnostics for people, on stderr, with the lines of the files they point at."""
+def show(diagnostics: Iterable[Diagnostic], *, summary: bool = True, texts: Mapping[str, str] | None = None) -> None:
+    """Diagnostics for people, on stderr, with the lines of the files they point at; `texts`: of what is no file."""
     found = list(diagnostics)
     files = {d.span.file for d in found if d.span is not None}
-    sources = {file: text for file in files if (text := _text(file)) is not None}
+    sources = {file: text for file in files if (text := (texts or {}).get(file) or _text(file)) is not None}
     text = render_text(found, sources, color=coloured(sys.stderr), summary=summary)
     if text:
         click.echo(text, err=True, nl=False, color=True)

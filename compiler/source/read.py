@@ -39,6 +39,15 @@ def read_text(path: str) -> str:
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "the path is not valid"
         raise refuse("VS0101", f"'{path}' cannot be read: {reason[:1].lower()}{reason[1:]}") from None
+    return decoded(raw, path)
+
+
+def decoded(raw: bytes, path: str) -> str:
+    """The text that some bytes stand for.
+
+    Raises:
+        SpecError: they are too many (VS0701) or not UTF-8 (VS0102).
+    """
     if len(raw) > MAX_BYTES:
         raise too_large(path)
     try:

@@ -41,9 +41,10 @@ def schema() -> dict[str, Any]:
 @cache
 def _validator() -> Any:
     # Imported here, since it takes longer than reading the file and not every caller validates.
-    from jsonschema.validators import Draft202012Validator
+    from jsonschema.validators import Draft202012Validator, extend
 
-    return Draft202012Validator(schema())
+    # The forms of names are in the schema for editors; the language says in more detail what is wrong with a left side.
+    return extend(Draft202012Validator, {"propertyNames": lambda *_: ()})(schema())
 
 
 def validate(document: Document, sink: Sink) -> None:
@@ -71,6 +72,8 @@ class _Reader:
             yield from self.unknown_keys(error)
         elif kind == "required":
             yield from self.missing_keys(error)
+        elif kind == "not" and error.validator_value:
+            yield from self.none_of(error, list(error.validator_value["properties"]))
         elif kind == "not":
             yield self.excluded(error)
         elif kind == "dependentRequired":
@@ -122,10 +125,6 @@ class _Reader:
 
     def alternatives(self, error: Any) -> Iterator[Diagnostic]:
         """None of several forms fits: explain the one of the right shape, or name them all when no shape is right."""
-        forms = error.schema["anyOf"]
-        if all(set(form) == {"required"} for form in forms):
-            yield from self.none_of(error, [form["required"][0] for form in forms])
-            return
         by_form: dict[int, list[Any]] = {}
         for inner in error.context:
             by_form.setdefault(inner.schema_path[0], []).append(inner)
@@ -156,6 +155,8 @@ class _Reader:
                 and key.text in schema()["properties"]
             ):
                 tip = f"'{key.text}' is a section of the spec: write it at the left margin"
+            elif not near and not error.absolute_path and (option := _stage_option(key.text)):
+                tip = f"'{option}' belongs to a stage: write it under 'solve'"
             yield Diagnostic("VS0130", f"unknown key '{key.text}' {where}", key.span, "not known here", (tip,))
 
     def missing_keys(self, error: Any) -> Iterator[Diagnostic]:
@@ -275,6 +276,12 @@ def _title(form: Any) -> str:
         return str(form["title"])
     kinds = form.get("type", [])
     return " or ".join(TYPES[k] for k in ([kinds] if isinstance(kinds, str) else kinds)) or "another value"
+
+
+def _stage_option(key: str) -> str | None:
+    """The option of a stage that a key is or was meant to be."""
+    options = schema()["$defs"]["stage"]["properties"]
+    return key if key in options else nearest(key, options)
 
 
 def _described(form: Any, key: str) -> tuple[str, ...]:

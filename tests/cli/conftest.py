@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from jsonschema import Draft202012Validator
 
 from vspec.cli import main
 
 ROOT = Path(__file__).parents[2]
+REPLIES = Draft202012Validator(json.loads((ROOT / "schemas" / "output.schema.json").read_text(encoding="utf-8")))
 
 LINE = """\
 vspec: 1
@@ -78,6 +80,7 @@ class Result:
         assert {"command", "ok", "exit_code", "diagnostics"} <= set(found)
         assert found["exit_code"] == self.code
         assert found["ok"] == (self.code == 0)
+        REPLIES.validate(found)
         return found
 
     @property

@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.conftest import ROOT, Vspec
 from vspec.codes import FRONT, all_codes
+from vspec.commands.schema import SCHEMAS
 from vspec.runtime.codes import CODES as RUN
 
 
@@ -53,11 +54,22 @@ def test_explain_error_of_no_code(code: str, vspec: Vspec) -> None:
     assert vspec("explain-error", code, "--format", "json").codes == ["VS0825"]
 
 
-@pytest.mark.parametrize(("option", "name"), [([], "vspec.schema.json"), (["--manifest"], "manifest.schema.json")])
-def test_schema(option: list[str], name: str, vspec: Vspec) -> None:
-    expected = json.loads((files("vspec.schemas") / name).read_text(encoding="utf-8"))
-    assert json.loads(vspec("schema", *option).out) == expected
-    assert vspec("schema", *option, "--format", "json").json["schema"] == expected
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_schema(kind: str, vspec: Vspec, tmp_path: Path) -> None:
+    expected = json.loads((files("vspec.schemas") / SCHEMAS[kind]).read_text(encoding="utf-8"))
+    assert json.loads(vspec("schema", kind).out) == expected
+    assert vspec("schema", kind, "--format", "json").json["schema"] == expected
+    assert vspec("schema", kind, "--out", "s.json").out == "s.json: written\n"
+    assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8")) == expected
+    assert vspec("schema", kind, "--out", "s.json", "--format", "json").json["path"] == "s.json"
+
+
+def test_schema_is_that_of_specs_unless_said_otherwise(vspec: Vspec) -> None:
+    assert vspec("schema").out == vspec("schema", "spec").out
+    result = vspec("schema", "manifst")
+    assert result.code == 2
+    assert "did you mean 'manifest'?" in result.err
+    assert vspec("schema", "--out", "no/such/folder/s.json", "--format", "json").codes == ["VS0826"]
 
 
 def test_doctor(vspec: Vspec) -> None:
@@ -74,20 +86,6 @@ def test_doctor_says_what_is_missing(vspec: Vspec, monkeypatch: pytest.MonkeyPat
     result = vspec("doctor")
     assert result.code == 2
     assert "the package 'no-such-package' is not installed" in result.err
-
-
-def test_new_writes_a_spec_that_is_right(vspec: Vspec, tmp_path: Path) -> None:
-    assert vspec("new", "my fit").code == 0
-    path = tmp_path / "my fit.yaml"
-    assert "name: my-fit\n" in path.read_text()
-    assert vspec("check", path).code == 0
-
-
-def test_new_writes_over_nothing(vspec: Vspec, tmp_path: Path) -> None:
-    (tmp_path / "fit.yaml").write_text("mine")
-    assert vspec("new", "fit", "--format", "json").codes == ["VS0830"]
-    assert (tmp_path / "fit.yaml").read_text() == "mine"
-    assert vspec("new", "no/such/folder/fit", "--format", "json").codes == ["VS0826"]
 
 
 def test_explain(vspec: Vspec, line: Path) -> None:

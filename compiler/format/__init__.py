@@ -1,0 +1,1 @@
+"""Canonical formatting of specs: the same reading, the same comments, one layout."""
