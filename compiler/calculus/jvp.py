@@ -12,7 +12,6 @@ from vspec.compiler.calculus.linear import (
     lower,
     product,
 )
-from vspec.compiler.calculus.spectral import SPECTRAL, pushforward
 from vspec.compiler.calculus.terms import Algebra, Term
 from vspec.compiler.calculus.vjp import extreme_share, others_product, through_kernel
 from vspec.compiler.graph.kernel import slot
@@ -110,8 +109,6 @@ def _linalg(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
         return Term(inverse_pushforward(a, node, dot), t.pairs)
     if node.op == "cholesky":
         return Term(cholesky_pushforward(a, node, dot), t.pairs)
-    if node.op in SPECTRAL:
-        return Term(pushforward(a, node, dot), t.pairs)
     right = dot
     if k == 0:
         rows, columns = cores[0]

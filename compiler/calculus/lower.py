@@ -330,18 +330,12 @@ class Lowering:
             (other,) = e.blocks[1].core
             operands[1] = b.rename(self._with_axes(operands[1], (other,)), {other: rows})
             cores.append((rows,))
-        if e.op in ("eigvalsh", "eigh"):
-            # Only the symmetric part counts, so that derivatives are those of a function of any matrix.
-            turned = b.rename(operands[0], {rows: columns, columns: rows})
-            operands[0] = b.map(("mul", num(0.5), ("add", slot(0), slot(1))), [operands[0], turned], "real")
-        if e.op in ("solve", "triangular_solve", "eigvalsh", "svdvals"):
+        if e.op in ("solve", "triangular_solve"):
             result = [self.axis(columns)]
         elif e.op == "inv":
             result = [self.axis(columns), self.axis(rows)]
-        elif e.op in ("cholesky", "eigh", "svd_left", "expm"):
+        elif e.op == "cholesky":
             result = [self.axis(rows), self.axis(columns)]
-        elif e.op == "svd_right":
-            result = [self.axis(columns), Axis(b.fresh(columns), self.letters[columns])]
         else:
             result = []
         node = b.linalg(e.op, operands, cores, result)

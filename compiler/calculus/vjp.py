@@ -12,7 +12,6 @@ from collections.abc import Callable
 from vspec.compiler.calculus.cumulative import cumulative_pullback
 from vspec.compiler.calculus.linear import cholesky_pullback, inverse_pullback, inverse_transposed, lower
 from vspec.compiler.calculus.scalar import partial_by_value
-from vspec.compiler.calculus.spectral import SPECTRAL, pullback
 from vspec.compiler.calculus.terms import Algebra, Term, pair
 from vspec.compiler.graph.builder import is_number
 from vspec.compiler.graph.kernel import Tree, num, slot
@@ -173,8 +172,6 @@ def _linalg(a: Algebra, node: Node, g: Term, k: int) -> Term | None:
         bar = inverse_pullback(a, node, value)
     elif node.op == "cholesky":
         bar = cholesky_pullback(a, node, value)
-    elif node.op in SPECTRAL:
-        bar = pullback(a, node, value)
     else:
         rows, columns = cores[0]
         if node.op == "solve":

@@ -412,16 +412,6 @@ SECTIONS: tuple[Code, ...] = (
     ),
 )
 
-ALGEBRA: tuple[Code, ...] = (
-    Code(
-        "VS0332",
-        "a matrix that is wider than tall",
-        "Singular values and vectors are those of a matrix with at least as many rows as columns, so that there is one "
-        "for each column. A wide matrix is transposed first; its left vectors are then the right ones.",
-        "dims: {i: 2, j: 3, k: 3}\ndata:\n  A[i, j]: real\ndefine:\n  s[k]: svdvals(A[:, :])[k]\n",
-    ),
-)
-
 CONSTRAINTS: tuple[Code, ...] = (
     Code(
         "VS0355",
@@ -543,4 +533,4 @@ SIZES: tuple[Code, ...] = (
     ),
 )
 
-LANGUAGE: tuple[Code, ...] = (*NAMES, *SYNTAX, *TYPES, *SECTIONS, *ALGEBRA, *CONSTRAINTS, *IMPORTS, *PLANNED, *SIZES)
+LANGUAGE: tuple[Code, ...] = (*NAMES, *SYNTAX, *TYPES, *SECTIONS, *CONSTRAINTS, *IMPORTS, *PLANNED, *SIZES)

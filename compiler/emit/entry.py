@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from vspec.compiler.emit.layout import Value, arranged, shown
-from vspec.compiler.emit.linear import WITH_VECTORS, named
 from vspec.compiler.emit.names import Names, identifier
 from vspec.compiler.emit.nodes import render
 from vspec.compiler.emit.scope import WIDTH, EmissionError, Function, Line, Scope, count_uses, defined_name, formatted
 from vspec.compiler.emit.text import Text, quoted
 from vspec.compiler.graph.graph import Entry, Graph, Result
-from vspec.compiler.graph.node import Axis, Kind, Node, Pull, topological
+from vspec.compiler.graph.node import Axis, Kind, Node, topological
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +58,7 @@ def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry
             raise EmissionError(f"{n!r} of entry '{entry.name}' is not among the inputs of the graph")
     names = Names()
     parameters = [(name, names.reserve(name), x) for name, x in graph.inputs.items() if x.uid in reached]
-    function = Function(
-        graph, file, names, render, arguments=[(p, x) for _, p, x in parameters], factored=_factored(nodes)
-    )
+    function = Function(graph, file, names, render, arguments=[(p, x) for _, p, x in parameters])
     scope = Scope(function, count_uses(nodes, [r.node for r in entry.results]))
     for _, parameter, x in parameters:
         # A scalar constant may come as a Python number, which has no methods and a weak dtype.
@@ -91,22 +88,6 @@ def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry
     lines = [*_signature(emitted), f"    {quoted(entry.doc or _summary(emitted))}"]
     lines += formatted([*function.header, *scope.lines, returned])
     return "\n".join(lines), emitted
-
-
-def _factored(nodes: Sequence[Node]) -> frozenset[int]:
-    """The matrices whose eigenvectors or singular vectors some node is."""
-    found: set[int] = set()
-    stack = list(nodes)
-    while stack:
-        node = stack.pop()
-        if node.kind is Kind.LINALG and node.op in WITH_VECTORS:
-            found.add(named(node.inputs[0]).uid)
-        elif node.kind is Kind.REGION:
-            region = node.attrs[0]
-            while isinstance(region, Pull):
-                region = region.inner
-            stack += topological(region.body)
-    return frozenset(found)
 
 
 def _wishes(entry: Entry) -> dict[int, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vspec.compiler.emit.layout import Layout, Value, aligned, arranged
 from vspec.compiler.emit.scope import EmissionError, Scope
 from vspec.compiler.emit.text import name
-from vspec.compiler.graph.node import Kind, Node
+from vspec.compiler.graph.node import Node
 
 
 def emit_linalg(scope: Scope, node: Node) -> Value:
@@ -20,12 +20,6 @@ def emit_linalg(scope: Scope, node: Node) -> Value:
         return Value(name(f"jnp.linalg.slogdet({text})[1]"), batch)
     if node.op in ("cholesky", "inv", "det"):
         return Value(name(f"jnp.linalg.{node.op}({text})"), batch + tuple(result))
-    if node.op == "expm":
-        return Value(name(f"expm({text})"), batch + tuple(result))
-    if node.op in _EIGEN:
-        return _eigen(scope, node, text, batch)
-    if node.op in _SINGULAR:
-        return _singular(scope, node, text, batch)
     raise EmissionError(f"no JAX text for the matrix operation {node.op!r}")
 
 
@@ -68,42 +62,3 @@ def _spread(scope: Scope, b: Value, shape: Layout, dims: dict[str, str]) -> Valu
         return b
     sizes = ", ".join(scope.size(dims[x]).code for x in shape)
     return Value(name(f"jnp.broadcast_to({aligned(b, shape).code}, ({sizes}))"), shape)
-
-
-# What one call returns, in its order.
-_EIGEN = ("eigvalsh", "eigh")
-_SINGULAR = ("svd_left", "svdvals", "svd_right")
-WITH_VECTORS = frozenset({"eigh", "svd_left", "svd_right"})
-
-
-def named(node: Node) -> Node:
-    """The node of which this one is another name; operands of one call meet in it."""
-    while node.kind is Kind.REINDEX and len(node.axes) == len(node.inputs[0].axes):
-        node = node.inputs[0]
-    return node
-
-
-def _eigen(scope: Scope, node: Node, text: str, batch: Layout) -> Value:
-    """Values and vectors of one matrix come from one call."""
-    layout = batch + tuple(node.attrs[1])
-    matrix = named(node.inputs[0]).uid
-    if matrix not in scope.function.factored:
-        return Value(name(f"jnp.linalg.eigvalsh({text}, symmetrize_input=False)"), layout)
-    values, vectors = scope.together(
-        (matrix, text), ("eigenvalues", "eigenvectors"), f"jnp.linalg.eigh({text}, symmetrize_input=False)"
-    )
-    return Value(name(values if node.op == "eigvalsh" else vectors), layout)
-
-
-def _singular(scope: Scope, node: Node, text: str, batch: Layout) -> Value:
-    """Singular values and both kinds of vectors come from one call, whose right vectors are rows."""
-    layout = batch + tuple(node.attrs[1])
-    matrix = named(node.inputs[0]).uid
-    if matrix not in scope.function.factored:
-        return Value(name(f"jnp.linalg.svd({text}, compute_uv=False)"), layout)
-    left, values, right = scope.together(
-        (matrix, text), ("left", "singular_values", "right"), f"jnp.linalg.svd({text}, full_matrices=False)"
-    )
-    if node.op == "svd_right":
-        return Value(name(right), (*batch, layout[-1], layout[-2]))
-    return Value(name(left if node.op == "svd_left" else values), layout)

@@ -35,7 +35,7 @@ class Line:
 
 @dataclass(slots=True)
 class Function:
-    """What all scopes of one function share: names, and the sizes of dims. `factored`: matrices whose vectors are wanted."""
+    """What all scopes of one function share: names, and the sizes of dims."""
 
     graph: Graph
     file: str
@@ -45,7 +45,6 @@ class Function:
     size_arguments: list[tuple[str, str]] = field(default_factory=list)
     header: list[Line] = field(default_factory=list)
     arguments: Sequence[tuple[str, Node]] = ()
-    factored: frozenset[int] = frozenset()
 
 
 class Scope:
@@ -68,7 +67,6 @@ class Scope:
         self.wishes: dict[int, str] = {}
         self.results: dict[int, list[Value]] = {}
         self.items: dict[tuple[int, int], str] = {}
-        self._together: dict[tuple[int, str], tuple[str, ...]] = {}
         self._pending: dict[int, Node] = {}
 
     # --- values ---------------------------------------------------------------------------------------------------
@@ -207,18 +205,6 @@ class Scope:
         text = Text(target, python=value.text.python, weak=value.text.weak)
         self.values[node.uid] = Value(text, value.layout)
         return self.values[node.uid]
-
-    def together(self, key: tuple[int, str], wishes: Sequence[str], code: str) -> tuple[str, ...]:
-        """The names of the results of a call that returns several; it is written once for each key."""
-        scope: Scope | None = self
-        while scope is not None:
-            if key in scope._together:
-                return scope._together[key]
-            scope = scope.outer
-        names = tuple(self.function.names.reserve(w) for w in wishes)
-        self.line(", ".join(names), code)
-        self._together[key] = names
-        return names
 
     def line(self, target: str, code: str, comment: str = "") -> None:
         """Any assignment."""

@@ -35,11 +35,5 @@ OPS: dict[str, LinalgOp] = {
         LinalgOp("inv", (2,), 2, "cores ((r, c),) -> (c, r): V with sum_c A[r, c] V[c, s] = 1 where r is s"),
         LinalgOp("logdet", (2,), 0, "cores ((r, c),) -> (): log |det A|"),
         LinalgOp("det", (2,), 0, "cores ((r, c),) -> (): det A"),
-        LinalgOp("eigvalsh", (2,), 1, "cores ((r, c),) -> (k,): the eigenvalues of a symmetric A, ascending"),
-        LinalgOp("eigh", (2,), 2, "cores ((r, c),) -> (r, k): its orthonormal eigenvectors, in columns"),
-        LinalgOp("svdvals", (2,), 1, "cores ((r, c),) -> (k,): the singular values of a tall A, descending"),
-        LinalgOp("svd_left", (2,), 2, "cores ((r, c),) -> (r, k): its left singular vectors, as many as columns"),
-        LinalgOp("svd_right", (2,), 2, "cores ((r, c),) -> (c, k): its right singular vectors"),
-        LinalgOp("expm", (2,), 2, "cores ((r, c),) -> (r, c): the exponential of A"),
     )
 }

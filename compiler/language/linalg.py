@@ -55,18 +55,6 @@ def linalg(ctx: Context, raw: RawCall, env: Env) -> Expr:
                     label=f"over {ctx.dims.show(slot.dim)}",
                     help=f"for example {op.example}",
                 )
-        wide = [ctx.dims.size(s.dim) for s in slots]
-        if op.operands == (("n", "m"),) and wide[0] is not None and wide[1] is not None and wide[0] < wide[1]:
-            sound = False
-            ctx.error(
-                "VS0332",
-                f"'{raw.name}' takes a matrix with at least as many rows as columns, and this one is {wide[0]} by {wide[1]}",
-                arg.span,
-                env,
-                label="more columns than rows",
-                help="define its transpose, T[j, i]: A[i, j], and take that; left and right vectors change places",
-            )
-            continue
         core = tuple(s.letter for s in slots if s.letter is not None)
         blocks.append(Block(as_real(body), core))
     given = raw.subscripts or ()

@@ -209,42 +209,6 @@ LINALG: Mapping[str, Algebra] = _table(
             "logdet", (("n", "n"),), (), "logdet(A[:, :])", "The logarithm of the absolute value of the determinant."
         ),
         Algebra("trace", (("n", "n"),), (), "trace(A[:, :])", "The sum of the diagonal."),
-        Algebra(
-            "eigvalsh",
-            (("n", "n"),),
-            ("n",),
-            "eigvalsh(A[:, :])[k]",
-            "The eigenvalues of the symmetric matrix (A + A')/2, ascending.",
-        ),
-        Algebra(
-            "eigh",
-            (("n", "n"),),
-            ("n", "n"),
-            "eigh(A[:, :])[i, k]",
-            "The orthonormal eigenvectors of (A + A')/2: column k belongs to eigenvalue k.",
-        ),
-        Algebra(
-            "svdvals",
-            (("n", "m"),),
-            ("m",),
-            "svdvals(A[:, :])[k]",
-            "The singular values, descending, of a matrix with at least as many rows as columns.",
-        ),
-        Algebra(
-            "svd_left",
-            (("n", "m"),),
-            ("n", "m"),
-            "svd_left(A[:, :])[i, k]",
-            "The left singular vectors of such a matrix, in columns, one for each singular value.",
-        ),
-        Algebra(
-            "svd_right",
-            (("n", "m"),),
-            ("m", "m"),
-            "svd_right(A[:, :])[j, k]",
-            "The right singular vectors of such a matrix, in columns.",
-        ),
-        Algebra("expm", (("n", "n"),), ("n", "n"), "expm(A[:, :])[i, j]", "The exponential of a matrix."),
     )
 )
 

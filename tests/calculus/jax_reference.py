@@ -224,16 +224,6 @@ def _reindex(node: Node, x: Any, sizes: dict[str, int]) -> Any:
     return jnp.broadcast_to(x, tuple(sizes[a.dim] for a in node.axes))
 
 
-SPECTRAL: dict[str, Any] = {
-    "eigvalsh": lambda a: jnp.linalg.eigvalsh(a, symmetrize_input=False),
-    "eigh": lambda a: jnp.linalg.eigh(a, symmetrize_input=False)[1],
-    "svdvals": lambda a: jnp.linalg.svd(a, full_matrices=False)[1],
-    "svd_left": lambda a: jnp.linalg.svd(a, full_matrices=False)[0],
-    "svd_right": lambda a: jnp.swapaxes(jnp.linalg.svd(a, full_matrices=False)[2], -1, -2),
-    "expm": jsl.expm,
-}
-
-
 def _linalg(node: Node, args: list[Any]) -> Any:
     cores, result = node.attrs
     batch = [a.name for a in node.axes if a.name not in result]
@@ -250,8 +240,6 @@ def _linalg(node: Node, args: list[Any]) -> Any:
         out = jnp.linalg.inv(a)
     elif node.op == "cholesky":
         out = jnp.linalg.cholesky(a)
-    elif node.op in SPECTRAL:
-        out = SPECTRAL[node.op](a)
     else:
         rhs = laid(1)[..., None]
         shape = jnp.broadcast_shapes(a.shape[:-2], rhs.shape[:-2])

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from scipy import linalg, special  # type: ignore[import-untyped]
+from scipy import special  # type: ignore[import-untyped]
 
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree
@@ -307,12 +307,6 @@ LINALG: dict[str, Callable[..., Any]] = {
     "inv": np.linalg.inv,
     "logdet": lambda a: np.linalg.slogdet(a)[1],
     "det": np.linalg.det,
-    "eigvalsh": np.linalg.eigvalsh,
-    "eigh": lambda a: np.linalg.eigh(a)[1],
-    "svdvals": lambda a: np.linalg.svd(a, compute_uv=False),
-    "svd_left": lambda a: np.linalg.svd(a, full_matrices=False)[0],
-    "svd_right": lambda a: np.swapaxes(np.linalg.svd(a, full_matrices=False)[2], -1, -2),
-    "expm": linalg.expm,
 }
 
 

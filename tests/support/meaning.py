@@ -202,25 +202,10 @@ class Meaning:
         elif e.op == "trace":
             return jnp.trace(args[0], axis1=-2, axis2=-1), batch
         else:
-            spectral = SPECTRAL.get(e.op)
-            out = spectral(args[0]) if spectral else getattr(jnp.linalg, e.op)(args[0])
+            out = getattr(jnp.linalg, e.op)(args[0])
         if not e.subscripts:
             return out, batch
         return self.subscript(out, (*(ex.Affine(n) for n in batch), *e.subscripts))
-
-
-def _even(a: Any) -> Any:
-    return (a + jnp.swapaxes(a, -1, -2)) / 2
-
-
-SPECTRAL: dict[str, Any] = {
-    "eigvalsh": lambda a: jnp.linalg.eigh(_even(a))[0],
-    "eigh": lambda a: jnp.linalg.eigh(_even(a))[1],
-    "svdvals": lambda a: jnp.linalg.svd(a, full_matrices=False)[1],
-    "svd_left": lambda a: jnp.linalg.svd(a, full_matrices=False)[0],
-    "svd_right": lambda a: jnp.swapaxes(jnp.linalg.svd(a, full_matrices=False)[2], -1, -2),
-    "expm": jsl.expm,
-}
 
 
 def _without(letters: tuple[str, ...], k: int) -> tuple[str, ...]:
