@@ -389,6 +389,13 @@ SECTIONS: tuple[Code, ...] = (
         "An override is of the kind of what it replaces: a number for a number, a whole number of at least 1 for a size.",
         "",
     ),
+    Code(
+        "VS0332",
+        "a wide matrix where a tall one is wanted",
+        "svdvals, svd_left and svd_right take matrices with at least as many rows as columns. The transpose has the same "
+        "singular values; its left and right singular vectors are exchanged.",
+        "dims: {n: 2, i: 3}\ndata:\n  X[n, i]: real\ndefine:\n  s[i]: svdvals(X[:, :])[i]\n",
+    ),
 )
 
 _NOT_YET = (
@@ -425,7 +432,7 @@ PLANNED: tuple[Code, ...] = tuple(
             "recurrences that stop early",
             "define:\n  s[0]: 1\n  s[t + 1]: {is: 's[t]/2', until: 's[t] < 1'}\n",
         ),
-        ("VS0419", "order statistics and matrix decompositions", "define:\n  y: median(x[:])\n"),
+        ("VS0419", "order statistics", "define:\n  y: median(x[:])\n"),
         ("VS0420", "named initialisers, inits that read params", "params:\n  w[i]: {init: glorot_uniform}\n"),
         ("VS0421", "external functions", "define:\n  y: extern(x)\n"),
         ("VS0422", "several names on one left side", 'define:\n  "a, b": x\n'),

@@ -21,6 +21,7 @@ from vspec.compiler.language.lookup import arity, lookup
 from vspec.compiler.language.operators import (
     ALONG,
     FUNCTIONS,
+    INSTEAD,
     LINALG,
     PLANNED,
     REDUCTIONS,
@@ -93,9 +94,8 @@ def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
     if name in ctx.opaque:
         return Unknown(span=raw.span)
     builtin = (*FUNCTIONS, *REDUCTIONS, *ALONG, *LINALG, *STRUCTURAL)
-    return ctx.error(
-        "VS0214", f"unknown function '{name}'", raw.name_span, env, label="not declared", help=ctx.near(name, builtin)
-    )
+    help = INSTEAD.get(name) or ctx.near(name, builtin)
+    return ctx.error("VS0214", f"unknown function '{name}'", raw.name_span, env, label="not declared", help=help)
 
 
 def _no_subscripts(ctx: Context, raw: RawCall, env: Env) -> bool:

@@ -55,7 +55,8 @@ class Map:
 class Algebra:
     """A function of whole axes. `operands`: names of the sizes of each operand's slices; `result`: of the result's axes.
 
-    Equal names must be equal sizes: `solve` takes `A[:, :]` of sizes n, n and `b[:]` of size n.
+    Equal names must be equal sizes: `solve` takes `A[:, :]` of sizes n, n and `b[:]` of size n. `tall`: the matrix may
+    not have fewer rows than columns.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Algebra:
     result: tuple[str, ...]
     example: str
     doc: str
+    tall: bool = False
 
 
 T = TypeVar("T", Operator, Reducer, Map, Algebra)
@@ -188,6 +190,45 @@ LINALG: Mapping[str, Algebra] = _table(
             "logdet", (("n", "n"),), (), "logdet(A[:, :])", "The logarithm of the absolute value of the determinant."
         ),
         Algebra("trace", (("n", "n"),), (), "trace(A[:, :])", "The sum of the diagonal."),
+        Algebra("expm", (("n", "n"),), ("n", "n"), "expm(A[:, :])[i, j]", "The exponential of a matrix."),
+        Algebra(
+            "eigvalsh",
+            (("n", "n"),),
+            ("n",),
+            "eigvalsh(A[:, :])[k]",
+            "The eigenvalues of the symmetric matrix (A + A')/2, ascending.",
+        ),
+        Algebra(
+            "eigh",
+            (("n", "n"),),
+            ("n", "n"),
+            "eigh(A[:, :])[i, k]",
+            "The orthonormal eigenvectors of (A + A')/2: column k belongs to eigvalsh(A[:, :])[k].",
+        ),
+        Algebra(
+            "svdvals",
+            (("n", "m"),),
+            ("m",),
+            "svdvals(A[:, :])[k]",
+            "The singular values, descending, of a matrix with at least as many rows as columns.",
+            True,
+        ),
+        Algebra(
+            "svd_left",
+            (("n", "m"),),
+            ("n", "m"),
+            "svd_left(A[:, :])[i, k]",
+            "The left singular vectors U of A = U S V': column k belongs to svdvals(A[:, :])[k].",
+            True,
+        ),
+        Algebra(
+            "svd_right",
+            (("n", "m"),),
+            ("m", "m"),
+            "svd_right(A[:, :])[j, k]",
+            "The right singular vectors V of A = U S V': column k belongs to svdvals(A[:, :])[k].",
+            True,
+        ),
     )
 )
 
@@ -225,8 +266,19 @@ PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
         "nodes": ("VS0414", "node counts in claims"),
         "stack": ("VS0416", "stacked axes"),
         **dict.fromkeys(("sort", "argsort", "top_k", "median", "quantile", "nearest"), ("VS0419", "order statistics")),
-        **dict.fromkeys(("eigh", "eigvalsh", "eig", "svd", "qr", "expm"), ("VS0419", "matrix decompositions")),
         "extern": ("VS0421", "external functions"),
+    }
+)
+
+# Functions that the language does without, and what to write instead.
+INSTEAD: Mapping[str, str] = MappingProxyType(
+    {
+        "svd": "write svdvals(A[:, :])[k], svd_left(A[:, :])[i, k] and svd_right(A[:, :])[j, k]; they share one decomposition",
+        "eig": "write eigvalsh(A[:, :])[k] and eigh(A[:, :])[i, k]; only symmetric matrices have decompositions here",
+        "qr": "R is the transpose of cholesky(G[:, :]) for G = X'X; a least-squares problem is solve(G[:, :], Xy[:])[i]",
+        "lstsq": "write solve(G[:, :], Xy[:])[i] with G = X'X and Xy = X'y",
+        "pinv": "write solve(G[:, :], Xy[:])[i] with G = X'X, or sums over svd_left, svdvals and svd_right",
+        "slogdet": "write logdet(A[:, :]) and sign(det(A[:, :]))",
     }
 )
 
