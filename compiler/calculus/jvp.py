@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vspec.compiler.calculus.cumulative import cumulative_pushforward
-from vspec.compiler.calculus.linear import (
-    cholesky_pushforward,
-    inverse_pushforward,
-    inverse_transposed,
-    lower,
-    product,
-)
+from vspec.compiler.calculus.decompositions import PUSHFORWARDS
+from vspec.compiler.calculus.linear import lower, product
 from vspec.compiler.calculus.terms import Algebra, Term
 from vspec.compiler.calculus.vjp import extreme_share, others_product, through_kernel
 from vspec.compiler.graph.kernel import slot
@@ -102,13 +97,8 @@ def _linalg(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
     cores, _ = node.attrs
     t = a.settle(t, {n for core in cores for n in core})
     dot = a.spread(t.node, cores[k])
-    if node.op in ("logdet", "det"):
-        factors = [dot, inverse_transposed(a, node)] + ([node] if node.op == "det" else [])
-        return a.sum(Term(b.mul(factors), t.pairs), cores[0])
-    if node.op == "inv":
-        return Term(inverse_pushforward(a, node, dot), t.pairs)
-    if node.op == "cholesky":
-        return Term(cholesky_pushforward(a, node, dot), t.pairs)
+    if node.op in PUSHFORWARDS:
+        return Term(PUSHFORWARDS[node.op](a, node, dot), t.pairs)
     right = dot
     if k == 0:
         rows, columns = cores[0]

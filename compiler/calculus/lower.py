@@ -334,8 +334,12 @@ class Lowering:
             result = [self.axis(columns)]
         elif e.op == "inv":
             result = [self.axis(columns), self.axis(rows)]
-        elif e.op == "cholesky":
+        elif e.op in ("cholesky", "expm", "eigh", "svd_left"):
             result = [self.axis(rows), self.axis(columns)]
+        elif e.op in ("eigvalsh", "svdvals"):
+            result = [self.axis(columns)]
+        elif e.op == "svd_right":
+            result = [self.axis(columns), Axis(b.fresh(columns), self.letters[columns])]
         else:
             result = []
         node = b.linalg(e.op, operands, cores, result)

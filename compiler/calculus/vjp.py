@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vspec.compiler.calculus.cumulative import cumulative_pullback
-from vspec.compiler.calculus.linear import cholesky_pullback, inverse_pullback, inverse_transposed, lower
+from vspec.compiler.calculus.decompositions import PULLBACKS
+from vspec.compiler.calculus.linear import lower
 from vspec.compiler.calculus.scalar import partial_by_value
 from vspec.compiler.calculus.terms import Algebra, Term, pair
 from vspec.compiler.graph.builder import is_number
@@ -165,13 +166,8 @@ def _linalg(a: Algebra, node: Node, g: Term, k: int) -> Term | None:
     g = a.settle(g, {*result, *(n for core in cores for n in core)})
     value = a.spread(g.node, result)
     x = node.inputs[k]
-    if node.op in ("logdet", "det"):
-        factors = [value, inverse_transposed(a, node)] + ([node] if node.op == "det" else [])
-        bar = b.mul(factors)
-    elif node.op == "inv":
-        bar = inverse_pullback(a, node, value)
-    elif node.op == "cholesky":
-        bar = cholesky_pullback(a, node, value)
+    if node.op in PULLBACKS:
+        bar = PULLBACKS[node.op](a, node, value)
     else:
         rows, columns = cores[0]
         if node.op == "solve":

@@ -396,6 +396,13 @@ SECTIONS: tuple[Code, ...] = (
         "",
     ),
     Code(
+        "VS0332",
+        "a wide matrix where a tall one is wanted",
+        "svdvals, svd_left and svd_right take matrices with at least as many rows as columns. The transpose has the same "
+        "singular values; its left and right singular vectors are exchanged.",
+        "dims: {n: 2, i: 3}\ndata:\n  X[n, i]: real\ndefine:\n  s[i]: svdvals(X[:, :])[i]\n",
+    ),
+    Code(
         "VS0334",
         "a level that is none",
         "The level of a quantile is a number from 0 to 1, the same for all values of the index that the quantile binds. Levels "

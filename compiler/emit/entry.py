@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vspec.compiler.emit.decompositions import gather_parts
 from vspec.compiler.emit.layout import Value, arranged, shown
 from vspec.compiler.emit.names import Names, identifier
 from vspec.compiler.emit.nodes import render
@@ -64,6 +65,7 @@ def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry
         # A scalar constant may come as a Python number, which has no methods and a weak dtype.
         loose = x.op == "constant" and not x.axes
         scope.values[x.uid] = Value(Text(parameter, python=loose, weak=loose), x.names)
+    scope.parts = gather_parts(nodes)
     single = len(entry.results) == 1 and entry.results[0].path == ()
     if not single:
         scope.wishes = _wishes(entry)

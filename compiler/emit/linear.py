@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vspec.compiler.emit.decompositions import FAMILIES, emit_decomposition
 from vspec.compiler.emit.layout import Layout, Value, aligned, arranged
 from vspec.compiler.emit.scope import EmissionError, Scope
 from vspec.compiler.emit.text import name
@@ -12,6 +13,8 @@ def emit_linalg(scope: Scope, node: Node) -> Value:
     """A matrix operation, batched over the axes that are no core of it."""
     if node.op in _SOLVES:
         return _solve(scope, node)
+    if node.op in FAMILIES:
+        return emit_decomposition(scope, node)
     (core,), result = node.attrs
     value = scope.whole(node.inputs[0])
     batch = tuple(a for a in value.layout if a not in core)
@@ -20,6 +23,13 @@ def emit_linalg(scope: Scope, node: Node) -> Value:
         return Value(name(f"jnp.linalg.slogdet({text})[1]"), batch)
     if node.op in ("cholesky", "inv", "det"):
         return Value(name(f"jnp.linalg.{node.op}({text})"), batch + tuple(result))
+    if node.op == "expm":
+        return Value(name(f"expm({text})"), batch + tuple(result))
+    if node.op == "cofactor":
+        slope = "jax.grad(jnp.linalg.det)"
+        if batch:
+            slope = f'jnp.vectorize({slope}, signature="(n,n)->(n,n)")'
+        return Value(name(f"{slope}({text})"), batch + tuple(result))
     raise EmissionError(f"no JAX text for the matrix operation {node.op!r}")
 
 
@@ -35,8 +45,11 @@ def _solve(scope: Scope, node: Node) -> Value:
     function, options, straight = _SOLVES[node.op]
     (_, (rhs,)), (result,) = node.attrs
     matrix, vector = node.inputs
-    a, b = scope.whole(matrix), scope.whole(vector)
     core = (rhs, result) if straight else (result, rhs)
+    a, b = scope.value(matrix), scope.whole(vector)
+    if not {*core} <= {*a.layout}:
+        a = scope.whole(matrix)
+    # A matrix that is the same along some axis is factored once.
     batch = tuple(x for x in a.layout if x not in core)
     columns = tuple(x for x in b.layout if x != rhs and x not in batch)
     left = arranged(a, batch + core).code

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from vspec.compiler.emit.decompositions import gather_parts
 from vspec.compiler.emit.layout import Layout, Value, arranged
 from vspec.compiler.emit.scope import Line, Scope, count_uses, defined_name
 from vspec.compiler.emit.text import Text, name
@@ -96,6 +97,7 @@ def _step(scope: Scope, region: Region, operands: Sequence[Operand], paths: list
     index = names.reserve(region.axis.name.split("~")[0]) if reads_index else "_"
 
     inner = Scope(scope.function, count_uses(nodes, region.body), scope.indent + 4, scope)
+    inner.parts = gather_parts(nodes)
     for state, carry in zip(states, region.carry, strict=True):
         inner.values[carry.uid] = Value(name(state), carry.names)
     inner.values[region.index.uid] = Value(name(index), ())

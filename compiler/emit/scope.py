@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from vspec.compiler.emit.layout import Layout, Value, aligned, shown
 from vspec.compiler.emit.names import Names
@@ -51,7 +52,8 @@ class Scope:
     """The body of a function, or of a function inside it.
 
     `wishes`: names for nodes that the spec did not name; `results`: what a region gave, one value per position;
-    `items`: the spec's names for results of regions.
+    `items`: the spec's names for results of regions; `parts`: what is read of each matrix decomposition, and
+    `decompositions` the layout of the batch axes and the names of the parts of those that are written.
     """
 
     def __init__(
@@ -67,6 +69,8 @@ class Scope:
         self.wishes: dict[int, str] = {}
         self.results: dict[int, list[Value]] = {}
         self.items: dict[tuple[int, int], str] = {}
+        self.parts: Mapping[Any, Mapping[str, Node]] = {}
+        self.decompositions: dict[Any, tuple[Layout, Mapping[str, str]]] = {}
         self._pending: dict[int, Node] = {}
 
     # --- values ---------------------------------------------------------------------------------------------------
@@ -80,6 +84,15 @@ class Scope:
                 return found
             scope = scope.outer
         raise EmissionError(f"{node!r} is read before it is made")
+
+    def decomposed(self, key: Any) -> tuple[Layout, Mapping[str, str]] | None:
+        """A decomposition that is written, here or in an enclosing scope."""
+        scope: Scope | None = self
+        while scope is not None:
+            if key in scope.decompositions:
+                return scope.decompositions[key]
+            scope = scope.outer
+        return None
 
     def whole(self, node: Node) -> Value:
         """The value with all its axes there."""

@@ -24,6 +24,9 @@ SIMPLE = frozenset(
     | {"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "where", "real", "integer"}
 )
 
+# What these cost, in products of the matrix with its transpose.
+DECOMPOSED = {"expm": 16, "eigvalsh": 4, "eigh": 9, "svdvals": 4, "svd_left": 14, "svd_right": 14}
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -104,6 +107,9 @@ def flops(node: Node, sizes: Sizes) -> float:
         systems = sizes.count(a for a in batch if a.name in matrix.names)
         columns = sizes.count(a for a in batch if a.name not in matrix.names)
         power = 2 if node.op.startswith("triangular") else 3
+        if node.op in DECOMPOSED:
+            square = sizes.dim(matrix.axis(cores[0][1]).dim) ** 2
+            return float(systems * DECOMPOSED[node.op] * rows * square)
         return float(systems * (rows**power + columns * rows**2))
     if node.kind is Kind.REGION:
         region, factor = node.attrs[0], 1.0

@@ -35,5 +35,12 @@ OPS: dict[str, LinalgOp] = {
         LinalgOp("inv", (2,), 2, "cores ((r, c),) -> (c, r): V with sum_c A[r, c] V[c, s] = 1 where r is s"),
         LinalgOp("logdet", (2,), 0, "cores ((r, c),) -> (): log |det A|"),
         LinalgOp("det", (2,), 0, "cores ((r, c),) -> (): det A"),
+        LinalgOp("cofactor", (2,), 2, "cores ((r, c),) -> (r, c): the derivative of det A by A[r, c], of any rank"),
+        LinalgOp("expm", (2,), 2, "cores ((r, c),) -> (r, c): exp A"),
+        LinalgOp("eigvalsh", (2,), 1, "cores ((r, c),) -> (k,): the eigenvalues of (A + A')/2, ascending"),
+        LinalgOp("eigh", (2,), 2, "cores ((r, c),) -> (r, k): their orthonormal eigenvectors"),
+        LinalgOp("svdvals", (2,), 1, "cores ((r, c),) -> (k,): singular values, descending; at least as many r as c"),
+        LinalgOp("svd_left", (2,), 2, "cores ((r, c),) -> (r, k): the left singular vectors that belong to them"),
+        LinalgOp("svd_right", (2,), 2, "cores ((r, c),) -> (c, k): the right singular vectors"),
     )
 }

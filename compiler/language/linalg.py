@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vspec.compiler.language.context import Context, Env, Unknown
-from vspec.compiler.language.dims import UNKNOWN, Slot
+from vspec.compiler.language.dims import UNKNOWN, Slot, added, scaled
 from vspec.compiler.language.expr import (
     Block,
     Expr,
@@ -55,6 +55,8 @@ def linalg(ctx: Context, raw: RawCall, env: Env) -> Expr:
                     label=f"over {ctx.dims.show(slot.dim)}",
                     help=f"for example {op.example}",
                 )
+        if op.tall and _wide(ctx, raw, slots, env):
+            sound = False
         core = tuple(s.letter for s in slots if s.letter is not None)
         blocks.append(Block(as_real(body), core))
     given = raw.subscripts or ()
@@ -78,3 +80,23 @@ def linalg(ctx: Context, raw: RawCall, env: Env) -> Expr:
     if any(isinstance(b.body, Unknown) for b in blocks):
         return Unknown(span=raw.span, axes=axes, exact=True)
     return Linalg(span=raw.span, axes=axes, dtype="real", op=raw.name, blocks=tuple(blocks), subscripts=kept)
+
+
+def _wide(ctx: Context, raw: RawCall, slots: tuple[Slot, ...], env: Env) -> bool:
+    """Refuse a matrix that surely has fewer rows than columns; where sizes are open, binding the data checks them."""
+    rows, columns = slots
+    if UNKNOWN in (rows.dim, columns.dim):
+        return False
+    more = added(ctx.dims.sizes(rows.dim), scaled(ctx.dims.sizes(columns.dim), -1))
+    if not set(more) <= {""} or more.get("", 0) >= 0:
+        return False
+    ctx.error(
+        "VS0332",
+        f"'{raw.name}' needs at least as many rows as columns, but the rows are {ctx.dims.show(rows.dim)} "
+        f"and the columns {ctx.dims.show(columns.dim)}",
+        columns.span or raw.span,
+        env,
+        label=f"columns over {ctx.dims.show(columns.dim)}",
+        help="transpose it under 'define', as in At[j, i]: A[i, j]; svd_left and svd_right then change places",
+    )
+    return True

@@ -65,7 +65,8 @@ class Map:
 class Algebra:
     """A function of whole axes. `operands`: names of the sizes of each operand's slices; `result`: of the result's axes.
 
-    Equal names must be equal sizes: `solve` takes `A[:, :]` of sizes n, n and `b[:]` of size n.
+    Equal names must be equal sizes: `solve` takes `A[:, :]` of sizes n, n and `b[:]` of size n. `tall`: the matrix may
+    not have fewer rows than columns.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Algebra:
     result: tuple[str, ...]
     example: str
     doc: str
+    tall: bool = False
 
 
 T = TypeVar("T", Operator, Reducer, Map, Algebra)
@@ -209,6 +211,45 @@ LINALG: Mapping[str, Algebra] = _table(
             "logdet", (("n", "n"),), (), "logdet(A[:, :])", "The logarithm of the absolute value of the determinant."
         ),
         Algebra("trace", (("n", "n"),), (), "trace(A[:, :])", "The sum of the diagonal."),
+        Algebra("expm", (("n", "n"),), ("n", "n"), "expm(A[:, :])[i, j]", "The exponential of a matrix."),
+        Algebra(
+            "eigvalsh",
+            (("n", "n"),),
+            ("n",),
+            "eigvalsh(A[:, :])[k]",
+            "The eigenvalues of the symmetric matrix (A + A')/2, ascending.",
+        ),
+        Algebra(
+            "eigh",
+            (("n", "n"),),
+            ("n", "n"),
+            "eigh(A[:, :])[i, k]",
+            "The orthonormal eigenvectors of (A + A')/2: column k belongs to eigvalsh(A[:, :])[k].",
+        ),
+        Algebra(
+            "svdvals",
+            (("n", "m"),),
+            ("m",),
+            "svdvals(A[:, :])[k]",
+            "The singular values, descending, of a matrix with at least as many rows as columns.",
+            True,
+        ),
+        Algebra(
+            "svd_left",
+            (("n", "m"),),
+            ("n", "m"),
+            "svd_left(A[:, :])[i, k]",
+            "The left singular vectors U of A = U S V': column k belongs to svdvals(A[:, :])[k].",
+            True,
+        ),
+        Algebra(
+            "svd_right",
+            (("n", "m"),),
+            ("m", "m"),
+            "svd_right(A[:, :])[j, k]",
+            "The right singular vectors V of A = U S V': column k belongs to svdvals(A[:, :])[k].",
+            True,
+        ),
     )
 )
 
@@ -248,6 +289,7 @@ PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
         "extern": ("VS0421", "external functions"),
     }
 )
+
 
 # Scalars that a later version gives inside a stage or a claim.
 PLANNED_NAMES: Mapping[str, tuple[str, str]] = MappingProxyType(

@@ -240,6 +240,16 @@ def _linalg(node: Node, args: list[Any]) -> Any:
         out = jnp.linalg.inv(a)
     elif node.op == "cholesky":
         out = jnp.linalg.cholesky(a)
+    elif node.op == "expm":
+        out = jsl.expm(a)
+    elif node.op == "cofactor":
+        out = jnp.vectorize(jax.grad(jnp.linalg.det), signature="(n,n)->(n,n)")(a)
+    elif node.op in ("eigvalsh", "eigh"):
+        values, vectors = jnp.linalg.eigh(a)
+        out = values if node.op == "eigvalsh" else vectors * _signs(vectors)
+    elif node.op in ("svdvals", "svd_left", "svd_right"):
+        u, s, vt = jnp.linalg.svd(a, full_matrices=False)
+        out = {"svd_left": u * _signs(u), "svdvals": s, "svd_right": jnp.swapaxes(vt, -1, -2) * _signs(u)}[node.op]
     else:
         rhs = laid(1)[..., None]
         shape = jnp.broadcast_shapes(a.shape[:-2], rhs.shape[:-2])
@@ -253,3 +263,9 @@ def _linalg(node: Node, args: list[Any]) -> Any:
             out = jsl.solve_triangular(a, rhs, lower=True, trans=1)[..., 0]
     order = [[*batch, *result].index(n) for n in node.names]
     return jnp.transpose(out, order)
+
+
+def _signs(x: Any) -> Any:
+    """The sign of the largest entry of each column, as in the reference interpreter."""
+    where = jnp.argmax(jnp.abs(x), axis=-2, keepdims=True)
+    return jnp.sign(jnp.take_along_axis(x, where, axis=-2))

@@ -299,6 +299,42 @@ def _cholesky(a: Array) -> Array:
     return np.asarray(np.linalg.cholesky((a + np.swapaxes(a, -1, -2)) / 2))
 
 
+def _even(a: Array) -> Array:
+    return np.asarray((a + np.swapaxes(a, -1, -2)) / 2)
+
+
+def _signs(x: Array) -> Array:
+    """The sign of the largest entry of each column: vectors are determined but for that, and here it is positive."""
+    where = np.argmax(np.abs(x), axis=-2, keepdims=True)
+    return np.asarray(np.sign(np.take_along_axis(x, where, axis=-2)))
+
+
+def _eigenvectors(a: Array) -> Array:
+    v = np.asarray(np.linalg.eigh(_even(a))[1])
+    return v * _signs(v)
+
+
+def _singular(a: Array) -> tuple[Array, Array, Array]:
+    u, s, vt = (np.asarray(x) for x in np.linalg.svd(a, full_matrices=False))
+    return u * _signs(u), s, np.swapaxes(vt, -1, -2) * _signs(u)
+
+
+def _cofactors(a: Array) -> Array:
+    """Minor by minor, so that the rank does not matter."""
+    out = np.empty_like(a)
+    for i in range(a.shape[-1]):
+        for j in range(a.shape[-1]):
+            minor = np.delete(np.delete(a, i, axis=-2), j, axis=-1)
+            out[..., i, j] = (-1) ** (i + j) * np.linalg.det(minor)
+    return out
+
+
+def _expm(a: Array) -> Array:
+    from scipy.linalg import expm  # type: ignore[import-untyped]
+
+    return np.asarray(expm(a))
+
+
 LINALG: dict[str, Callable[..., Any]] = {
     "solve": _solve,
     "triangular_solve": lambda a, b: _solve(np.tril(a), b),
@@ -307,6 +343,13 @@ LINALG: dict[str, Callable[..., Any]] = {
     "inv": np.linalg.inv,
     "logdet": lambda a: np.linalg.slogdet(a)[1],
     "det": np.linalg.det,
+    "cofactor": _cofactors,
+    "expm": _expm,
+    "eigvalsh": lambda a: np.linalg.eigvalsh(_even(a)),
+    "eigh": _eigenvectors,
+    "svdvals": lambda a: _singular(a)[1],
+    "svd_left": lambda a: _singular(a)[0],
+    "svd_right": lambda a: _singular(a)[2],
 }
 
 

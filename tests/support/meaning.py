@@ -201,6 +201,13 @@ class Meaning:
             return jnp.linalg.slogdet(args[0])[1], batch
         elif e.op == "trace":
             return jnp.trace(args[0], axis1=-2, axis2=-1), batch
+        elif e.op == "expm":
+            out = jsl.expm(args[0])
+        elif e.op in ("eigvalsh", "eigh"):
+            out = jnp.linalg.eigh(args[0])[e.op == "eigh"]
+        elif e.op in ("svdvals", "svd_left", "svd_right"):
+            out = jnp.linalg.svd(args[0], full_matrices=False)[("svd_left", "svdvals", "svd_right").index(e.op)]
+            out = jnp.swapaxes(out, -1, -2) if e.op == "svd_right" else out
         else:
             out = getattr(jnp.linalg, e.op)(args[0])
         if not e.subscripts:
