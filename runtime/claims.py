@@ -60,7 +60,7 @@ def judge(program: Program, params: Mapping[str, Array], bound: Bound) -> tuple[
     here = jax.device_get(evaluated(dict(params), bound))
     elsewhere = []
     if params and any(c["kind"] == "identity" for c in declared.values()):
-        space = Space({name: p["domain"] for name, p in program.manifest["params"].items()})
+        space = Space.of(program.manifest["params"], program.manifest["params"])
         generator = np.random.default_rng(bound.seed)
         elsewhere = [jax.device_get(evaluated(space.random(params, generator), bound)) for _ in range(RANDOM_POINTS)]
     return tuple(

@@ -29,7 +29,7 @@ from vspec.compiler.language.operators import (
 )
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice, walk
 from vspec.compiler.language.subscripts import letter_of, use_letter, value_of
-from vspec.compiler.language.types import a_dtype, as_real, pointwise, unknown
+from vspec.compiler.language.types import a_dtype, as_real, pointwise, takes_complex, unknown
 
 
 def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
@@ -225,9 +225,13 @@ def _reduction(ctx: Context, raw: RawCall, bound: tuple[Raw, ...], env: Env) -> 
                 label=a_dtype(body.dtype),
                 help="compare it with something, for example x != 0",
             )
+    elif not takes_complex(ctx, f"'{raw.name}'", op.complex, (body,), env):
+        return Unknown(span=raw.span)
     elif op.takes == "real" or body.dtype == "boolean":
         body = as_real(body)
     dtype = body.dtype if op.gives == "same" else op.gives
+    if body.dtype == "complex" and op.complex:
+        dtype = op.complex
     return Reduction(span=raw.span, axes=axes, dtype=dtype, op=raw.name, letters=letters, body=body)
 
 
@@ -259,6 +263,8 @@ def _along(ctx: Context, raw: RawCall, bound: tuple[Raw, ...], env: Env) -> Expr
         )
     if lost is not None:
         return lost
+    if not takes_complex(ctx, f"'{raw.name}'", op.complex, (body,), env):
+        return Unknown(span=raw.span)
     body = as_real(body)
     return Along(span=raw.span, axes=body.axes, dtype="real", op=raw.name, letter=letter, body=body)
 

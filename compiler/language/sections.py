@@ -35,6 +35,9 @@ def declare_params(ctx: Context, node: Value | None) -> list[tuple[Scalar, Node,
             continue
         symbol.dtype = "real"
         if isinstance(value, Node):
+            kind = value.get("type")
+            if isinstance(kind, Scalar) and kind.text == "complex":
+                symbol.dtype = "complex"
             found.append((key, value, symbol.name))
         else:
             ctx.error(
@@ -57,7 +60,7 @@ def read_params(ctx: Context, declared: list[tuple[Scalar, Node, str]]) -> dict[
         symbol = ctx.symbols[name]
         domain = _domain(ctx, node.get("domain"))
         kind = node.get("type")
-        if isinstance(kind, Scalar) and kind.text != "real":
+        if isinstance(kind, Scalar) and kind.text not in ("real", "complex"):
             ctx.planned("VS0411", f"params of type {kind.text}", kind.span)
         init = node.get("init")
         if not isinstance(init, Scalar):
@@ -83,7 +86,26 @@ def read_params(ctx: Context, declared: list[tuple[Scalar, Node, str]]) -> dict[
         body = ctx.infer(raw, env)
         if isinstance(body, Unknown) or domain is None:
             continue
-        if domain == "positive" and isinstance(body, Number) and body.value <= 0:
+        if domain != "real" and symbol.dtype == "complex":
+            option = node.key("domain")
+            ctx.error(
+                "VS0353",
+                f"the param '{name}' is complex and has no domain",
+                option.span if option is not None else key.span,
+                help="write it as amplitude*exp(1j*phase) with a positive and a real param",
+            )
+            continue
+        if body.dtype == "complex" and symbol.dtype == "real":
+            ctx.error(
+                "VS0352",
+                f"the init of '{name}' is complex, but the param is real",
+                body.span,
+                label="this is complex",
+                help="give the param 'type: complex'",
+            )
+            continue
+        value = body.value if isinstance(body, Number) and not isinstance(body.value, complex) else 1
+        if domain == "positive" and value <= 0:
             ctx.error(
                 "VS0327",
                 f"the init of '{name}' is {init.text}, outside of its domain",
@@ -92,7 +114,7 @@ def read_params(ctx: Context, declared: list[tuple[Scalar, Node, str]]) -> dict[
                 help="start at a number above 0",
             )
             continue
-        found[name] = Param(name, symbol.letters, "real", as_real(body), domain, key.span)
+        found[name] = Param(name, symbol.letters, symbol.dtype or "real", as_real(body), domain, key.span)
     return found
 
 
