@@ -87,12 +87,15 @@ def _read(
             number = None
         if not isinstance(number, int | float | bool | complex):
             is_text = isinstance(value.value, str)
+            help = "what follows from other quantities is written under 'define'" if is_text else ""
+            if what == "constant" and imaginary(value.text) is not None:
+                help = "constants are real: write the complex number under 'define'"
             ctx.error(
                 "VS0318",
                 f"the {what} {'of ' if what == 'value' else ''}'{symbol.name}' is not a number",
                 value.span,
                 label="a number is expected here",
-                help="what follows from other quantities is written under 'define'" if is_text else "",
+                help=help,
             )
             return None
         leaves.append(value)

@@ -144,8 +144,8 @@ _INSTEAD = {
 def shown(op: str) -> str:
     """How an operation is written: `'<'`, `'exp'`."""
     example = POINTWISE[op].symbol
-    if POINTWISE[op].callable or not example:
-        return f"'{op}'"
+    if POINTWISE[op].callable:
+        return f"'{example.partition('(')[0]}'" if "(" in example else f"'{op}'"
     return f"'{example.strip('ab ')}'"
 
 
