@@ -333,8 +333,16 @@ def _twice(low: Lowering, letter: str) -> Axis:
 
 
 def _interleaved(low: Lowering, even: Node, odd: Node, letter: str, axis: Axis) -> Node:
-    """Two arrays along `letter` as one along `axis`, in turn."""
-    return low.b.add([low.b.scatter_affine(x, letter, axis, 2, k) for k, x in enumerate((even, odd))])
+    """Two arrays along `letter` as one along `axis`, in turn; one that is zero leaves its places empty."""
+    there = [(k, x) for k, x in enumerate((even, odd)) if not _is_zero(x)]
+    placed = [low.b.scatter_affine(x, letter, axis, 2, k) for k, x in there or [(0, even)]]
+    return low.b.add(placed)
+
+
+def _is_zero(x: Node) -> bool:
+    while x.kind is Kind.REINDEX:
+        x = x.inputs[0]
+    return is_number(x, 0)
 
 
 def _block_matrix(low: Lowering, parts: Parts, twice: dict[str, Axis]) -> Node:
