@@ -73,6 +73,9 @@ def _inputs(spec: Spec, low: Lowering) -> dict[str, Node]:
 def _initial(spec: Spec, low: Lowering) -> Entry:
     results = []
     for name, p in spec.params.items():
+        if p.dtype == "complex":
+            results.append(Result((name,), joined(low, low.part_values(p.init, "", p.letters))))
+            continue
         node = low.value(p.init, "", p.letters)
         if node.dtype != "real" and p.dtype == "real":
             node = low.b.map(("real", slot(0)), [node], "real")

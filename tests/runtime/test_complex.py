@@ -187,3 +187,24 @@ def test_complex_data_for_a_real_declaration(scales: Program, tmp_path: Path) ->
     with pytest.raises(DataError) as caught:
         scales.bind({"X": str(tmp_path / "X.csv")})
     assert caught.value.code == "VS0507"
+
+
+def test_artifacts_of_block_matrices_have_open_sizes(tmp_path: Path) -> None:
+    """The dim of a real matrix of twice the size is the compiler's own; an artifact follows the data's size all the same."""
+    path = tmp_path / "blocks.yaml"
+    path.write_text(
+        "vspec: 1\nname: blocks\nprecision: float64\ndims:\n  n, m: auto\ndata:\n  A[n, m]: complex\n"
+        "params:\n  z[n]: {init: 1, type: complex}\nobjectives:\n  loss: sum[n](abs(solve(A[:, :], z[:])[n])**2)\n"
+        "solve: {minimize: loss}\n"
+    )
+    p = load(pipeline.build(path, tmp_path / "build").directory)
+    exported = p.exported("loss_gradient")
+    for size in (2, 5):
+        rng = np.random.default_rng(size)
+        A = rng.normal(size=(size, size)) + 1j * rng.normal(size=(size, size))
+        bound = p.bind({"A": A})
+        z = jnp.asarray(rng.normal(size=size) + 1j)
+        places = {"param": {"z": z}, "data": bound.data, "prepared": bound.prepared}
+        value = exported.call(*(places[a.role][a.name] for a in p.entry("loss_gradient").arguments))
+        inverse = np.linalg.inv(A)
+        np.testing.assert_allclose(value, 2 * inverse.conj().T @ inverse @ z, rtol=1e-8, atol=1e-8)
