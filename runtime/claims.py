@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from vspec.runtime.bound import Bound
+from vspec.runtime.domains import Domain
 from vspec.runtime.errors import ArtifactError
 from vspec.runtime.program import Program
 
@@ -63,12 +64,18 @@ def judge(program: Program, params: Mapping[str, Array], bound: Bound) -> tuple[
         domains = program.domains(bound)
         generator = np.random.default_rng(bound.seed)
         for _ in range(RANDOM_POINTS):
-            point = {k: jnp.asarray(domains[k].random(x.shape, generator), x.dtype) for k, x in params.items()}
+            point = {k: jnp.asarray(_anywhere(domains[k], x, generator), x.dtype) for k, x in params.items()}
             elsewhere.append(jax.device_get(evaluated(point, bound)))
     return tuple(
         _identity(name, claim, [here, *elsewhere]) if claim["kind"] == "identity" else _that(name, claim, here)
         for name, claim in declared.items()
     )
+
+
+def _anywhere(domain: Domain, like: Array, generator: np.random.Generator) -> Any:
+    """A random point of a domain, complex where the param is."""
+    drawn = domain.random(like.shape, generator)
+    return drawn + 1j * domain.random(like.shape, generator) if jnp.iscomplexobj(like) else drawn
 
 
 def _that(name: str, claim: Mapping[str, Any], results: Mapping[str, Any]) -> ClaimResult:

@@ -16,7 +16,7 @@ from vspec.runtime.sources import Source, read
 
 Manifest = Mapping[str, Any]
 
-_KINDS = {"real": "numbers", "integer": "integers", "boolean": "truth values"}
+_KINDS = {"real": "real numbers", "integer": "integers", "boolean": "truth values", "complex": "complex numbers"}
 
 
 @dataclass(slots=True)
@@ -83,9 +83,14 @@ def _transposed(axes: list[str], shape: tuple[int, ...], known: Mapping[str, int
 
 
 def numpy_dtype(dtype: str, precision: str) -> Any:
-    """The NumPy dtype of `real`, `integer` or `boolean` under a precision."""
+    """The NumPy dtype of `real`, `integer`, `boolean` or `complex` under a precision."""
     wide = precision == "float64"
-    table = {"real": np.float64 if wide else np.float32, "integer": np.int64 if wide else np.int32, "boolean": np.bool_}
+    table: dict[str, type[np.generic]] = {
+        "real": np.float64 if wide else np.float32,
+        "integer": np.int64 if wide else np.int32,
+        "boolean": np.bool_,
+        "complex": np.complex128 if wide else np.complex64,
+    }
     return np.dtype(table[dtype])
 
 
@@ -94,7 +99,7 @@ def convert(array: Any, dtype: str, precision: str, what: str, line: int | None 
 
     Args:
         array: anything NumPy understands.
-        dtype: `real`, `integer` or `boolean`.
+        dtype: `real`, `integer`, `boolean` or `complex`.
         precision: `float32` or `float64`.
         what: how messages call it.
         line: line of the spec.
@@ -106,13 +111,13 @@ def convert(array: Any, dtype: str, precision: str, what: str, line: int | None 
         array = np.asarray(array)
     except ValueError as e:
         raise DataError("VS0507", f"{what} is not an array: {e}", line=line) from None
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in ("biufc" if dtype == "complex" else "biuf"):
         if array.dtype.kind == "V" and array.dtype.itemsize in (1, 2):  # bfloat16 and its kin, from accelerators
             array = array.astype(np.float32)
         else:
             raise DataError("VS0507", f"{what} has dtype {array.dtype} where {_KINDS[dtype]} are declared", line=line)
     target = numpy_dtype(dtype, precision)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind in "fc" and not np.isfinite(array).all():
         bad = np.argwhere(~np.isfinite(array))
         at = tuple(int(k) for k in bad[0])
         raise DataError(
@@ -122,7 +127,7 @@ def convert(array: Any, dtype: str, precision: str, what: str, line: int | None 
         )
     with np.errstate(over="ignore", invalid="ignore"):
         converted = array.astype(target)
-    if dtype != "real":
+    if dtype not in ("real", "complex"):
         same = converted == array
     else:
         same = np.isfinite(converted)
@@ -160,6 +165,8 @@ def bind_data(
                 drawn.append(name)
                 continue
             value, allowed, folder = default.get("value", default), allow_outside, base
+            if entry["dtype"] == "complex" and "value" in default:
+                value = _complex(value)
         if value is None:
             raise DataError(
                 "VS0501",
@@ -188,6 +195,11 @@ def bind_data(
         array = draw(law["law"], law.get("arguments", ()), shape, generator, f"data '{name}'")
         arrays[name] = _check(manifest, name, array, sizes, precision)
     return {name: arrays[name] for name in declared}
+
+
+def _complex(value: Any) -> Any:
+    """Literal complex numbers, which a manifest keeps as text: `1+2j`."""
+    return [_complex(v) for v in value] if isinstance(value, list) else complex(value)
 
 
 def _check(manifest: Manifest, name: str, value: Any, sizes: Sizes, precision: str) -> Any:

@@ -101,7 +101,7 @@ def check_start(domains: Mapping[str, Domain], params: Values, lines: Mapping[st
         if name not in params or domain.kind == "real":
             continue
         x = np.asarray(params[name])
-        miss = domain.violation(x.astype(float))
+        miss = domain.violation(x if np.iscomplexobj(x) else x.astype(float))
         if not miss <= 100 * float(np.finfo(x.dtype).eps) * max(1.0, float(np.max(np.abs(x), initial=0))):
             by = f"starts at {x.min():g}" if domain.kind == "positive" else f"its start misses that by {miss:.3g}"
             raise NumericsError("VS0604", f"param '{name}' {WORDS[domain.kind]}, but {by}", line=lines.get(name))

@@ -43,7 +43,7 @@ class Objective:
         return jnp.asarray(self.program.call(self.name, params, bound))
 
     def gradient(self, params: Params, bound: Bound) -> Gradient:
-        """Param → derivative, of the param's shape."""
+        """Param → derivative, of the param's shape; by a complex z = x + iy it is dL/dx + i dL/dy."""
         if self.has("gradient"):
             return self._named(self._call("gradient", params, bound))
         return self.value_and_gradient(params, bound)[1]
@@ -58,7 +58,8 @@ class Objective:
         raise ArtifactError("VS0806", f"the program has no gradient of '{self.name}'", line=self.line)
 
     def newton(self, params: Params, bound: Bound) -> tuple[Array, Gradient, Hessian]:
-        """Value, gradient, and param → param → block of shape `[axes of p, axes of q]`."""
+        """Value, gradient, and param → param → block of shape `[axes of p, axes of q]`; a complex z has the blocks of
+        `z.re` and `z.im`."""
         if self.has("newton"):
             value, gradient, hessian = self._call("newton", params, bound)
         elif self.has("hessian"):
@@ -104,7 +105,8 @@ def differentiable(objective: Objective) -> Callable[[Params, Bound], Array]:
 
     def backward(kept: Any, cotangent: Any) -> tuple[Any, Any]:
         gradient, pull, params, bound = kept
-        scaled = {k: cotangent * g for k, g in gradient.items() if k in params}
+        # JAX's derivative by a complex x + iy is dL/dx - i dL/dy.
+        scaled = {k: cotangent * jnp.conj(g) for k, g in gradient.items() if k in params}
         if pull is None:
             others = {k: jnp.zeros_like(p) for k, p in params.items() if k not in gradient}
             return {**others, **scaled}, jax.tree.map(_zero, bound)

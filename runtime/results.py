@@ -109,11 +109,13 @@ def dumps(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Only dicts, lists, strings and finite numbers."""
+    """Only dicts, lists, strings and finite numbers; a complex number is the list of its parts."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
+    if isinstance(value, complex):
+        return [plain(value.real), plain(value.imag)]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import cmath
 import csv
-import math
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from vspec.runtime.errors import DataError, near
 
 _SKLEARN = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
+_COMPLEX = re.compile(r"[0-9.eE+\-]*[0-9.]j")
 _FILES = (".npz", ".npy", ".csv")
 
 
@@ -170,11 +172,13 @@ def _csv(path: Path, column: str | None, what: str, name: str, axes: int) -> Any
             near(column, known) if known else "the file has no header line",
         )
     at = list(range(width)) if column is None else [known.index(column)]
-    table = np.empty((len(rows), len(at)))
+    cells = [[_number(row[c]) for c in at] for row in rows]
+    wide = any(isinstance(value, complex) for line in cells for value in line)
+    table = np.empty((len(rows), len(at)), complex if wide else float)
     for r, row in enumerate(rows):
         for k, c in enumerate(at):
-            value = _number(row[c])
-            if value is None or math.isnan(value):
+            value = cells[r][k]
+            if value is None or cmath.isnan(value):
                 label = f"'{header[c]}'" if header else str(c + 1)
                 found = f"'{row[c].strip()[:40]}'" if row[c].strip() else "nothing"
                 raise DataError(
@@ -185,9 +189,17 @@ def _csv(path: Path, column: str | None, what: str, name: str, axes: int) -> Any
     return table if axes >= 2 else table[:, 0]
 
 
-def _number(cell: str) -> float | None:
+def _number(cell: str) -> float | complex | None:
+    """The number in a cell, a complex one as in `1 + 2j`."""
     try:
         return float(cell)
+    except ValueError:
+        pass
+    compact = "".join(cell.split())
+    if not _COMPLEX.fullmatch(compact):
+        return None
+    try:
+        return complex(compact)
     except ValueError:
         return None
 

@@ -80,7 +80,7 @@ def optimize(
     objective = program.derivatives(name)
     declared = program.manifest["params"]
     over = [p for p in declared if p in (stage.get("over") or objective.over)]
-    space = Space({p: declared[p]["domain"] for p in over})
+    space = Space.of(declared, over)
     domains = {p: Domain(declared[p]["domain"]) for p in over}
     check_start(domains, params, {p: d.get("line") for p, d in declared.items()})
     how = stage.get("method")
@@ -152,7 +152,7 @@ def problem(objective: Objective, space: Space, sign: float, fixed: Params, boun
         at = params(point)
         v, g, h = objective.newton(at, bound)
         gradient = {k: sign * g[k].astype(at[k].dtype) for k in space.domains}
-        hessian = {p: {q: sign * h[p][q].astype(at[p].dtype) for q in space.domains} for p in space.domains}
+        hessian = {p: {q: sign * h[p][q].astype(point[p].dtype) for q in space.names} for p in space.names}
         return sign * v, space.gradient(at, gradient), space.hessian(at, gradient, hessian)
 
     return Problem(value, value_and_gradient, newton)
@@ -166,7 +166,8 @@ def _diverged(objective: Objective, name: str, solution: Solution, sign: float, 
             "VS0601", f"objective '{name}' is {value} at the start", "look at the `init` of its params", where
         )
     if solution.steps == 0:
-        listed = ", ".join(f"'{p}'" for p in solution.bad) or "its params"
+        params = dict.fromkeys(p.removesuffix(".re").removesuffix(".im") for p in solution.bad)
+        listed = ", ".join(f"'{p}'" for p in params) or "its params"
         return NumericsError(
             "VS0603",
             f"objective '{name}' is {value:g} at the start, but its gradient with respect to {listed} is not finite",

@@ -64,13 +64,16 @@ def reply(command: str, exit_code: int, diagnostics: Iterable[Diagnostic] = (), 
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON can say it: not-a-number becomes null, infinities the strings "inf" and "-inf"."""
+    """`value` as JSON can say it: not-a-number becomes null, infinities the strings "inf" and "-inf", a complex
+    number the list of its parts."""
     if isinstance(value, bool) or value is None or isinstance(value, (int, str)):
         return value
     if isinstance(value, float):
         if math.isnan(value):
             return None
         return value if math.isfinite(value) else str(value)
+    if isinstance(value, complex):
+        return [plain(value.real), plain(value.imag)]
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -133,6 +133,20 @@ class v_atan2(sp.Function):  # type: ignore[misc]  # noqa: N801
         return b / (a**2 + b**2) if argindex == 1 else -a / (a**2 + b**2)
 
 
+class v_hypot(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        # Parts over the modulus are at most 1; at 0, where the modulus has a kink, the derivative is taken as 0.
+        a, b = self.args
+        length = v_hypot(a, b)
+        return self.args[argindex - 1] / v_where(OPAQUE["eq"](length, 0), sp.Integer(1), length)
+
+
+class v_copysign(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        a, b = self.args
+        return v_copysign(1, a) * v_copysign(1, b) if argindex == 1 else sp.Integer(0)
+
+
 class v_mod(sp.Function):  # type: ignore[misc]  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         a, b = self.args
@@ -187,6 +201,8 @@ FUNCTIONS: dict[str, type[Any]] = {
     "maximum": v_maximum,
     "minimum": v_minimum,
     "atan2": v_atan2,
+    "hypot": v_hypot,
+    "copysign": v_copysign,
     "mod": v_mod,
     "xlogy": v_xlogy,
     "polygamma": v_polygamma,

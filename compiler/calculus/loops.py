@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vspec.compiler.calculus.lower import Lowering, Slice
+from vspec.compiler.calculus.parts import names
 from vspec.compiler.graph.builder import Builder, is_number
 from vspec.compiler.graph.kernel import num, slot
 from vspec.compiler.graph.node import Kind, Node, Origin, Region, topological
-from vspec.compiler.language.expr import At, Element
+from vspec.compiler.language.expr import At, Element, Expr
 from vspec.compiler.language.spec import Recurrence, State
 
 Reads = dict[str, set[str]]
@@ -33,35 +34,49 @@ def lower_recurrence(low: Lowering, r: Recurrence, reads: Reads) -> None:
     index = b.input(r.letter, "index", (), "integer")
     inits: list[Node] = []
     carry: list[Node] = []
+    own: list[tuple[State, str]] = []
     for s in r.states:
         letters = _without_time(s)
-        inits.append(low.value(s.init, s.name, letters))
-        carry.append(b.input(s.name, "carry", [low.axis(x) for x in letters], s.dtype))
+        for key, label, init in _parts(low, s, s.init):
+            own.append((s, key))
+            inits.append(init)
+            dtype = "real" if s.dtype == "complex" else s.dtype
+            carry.append(b.input(label, "carry", [low.axis(x) for x in letters], dtype))
     with low.step(r.letter, index):
-        for s, node in zip(r.states, carry, strict=True):
-            low.slices[s.name] = Slice(node, s.time)
+        for (s, key), node in zip(own, carry, strict=True):
+            low.slices[key] = Slice(node, s.time)
         for d in r.inner:
             letters = tuple(x for x in d.letters if x != r.letter)
-            node = low.value(d.body, d.name, letters)
+            low.enter(d.name, d.body, letters, d.dtype)
             if r.letter in d.letters:
-                low.slices[d.name] = Slice(node, d.letters.index(r.letter))
-            else:
-                low.values[d.name] = node
-        steps = [_real(b, low.value(s.step, s.name, _without_time(s)), s) for s in r.states]
-    inits = [_real(b, x, s) for x, s in zip(inits, r.states, strict=True)]
+                for key in names(d.name) if d.dtype == "complex" else (d.name,):
+                    low.slices[key] = Slice(low.values.pop(key), d.letters.index(r.letter))
+        steps = [_real(b, node, s) for s in r.states for _, _, node in _parts(low, s, s.step)]
+    inits = [_real(b, x, s) for x, (s, _) in zip(inits, own, strict=True)]
     captured, inside, body = close(b, steps, [*carry, index])
-    results = tuple((how, k) for k, s in enumerate(r.states) for how in sorted(reads.get(s.name, ())))
+    results = tuple((how, k) for k, (s, _) in enumerate(own) for how in sorted(reads.get(s.name, ())))
     name = "_".join(s.name for s in r.states)
     region = Region(name, axis, length, index, tuple(carry), tuple(inside), tuple(body), results)
     with b.at(Origin(name, r.span.line, r.span.column, file=low.file(r.span))):
         node = b.region("scan", region, [*inits, *captured])
-        for position, (how, k) in enumerate(results):
-            s = r.states[k]
+    for position, (how, k) in enumerate(results):
+        s, key = own[k]
+        with b.at(Origin(carry[k].attrs[0], r.span.line, r.span.column)):
             if how == "final":
-                low.finals[s.name] = (b.item(node, position, carry[k].axes, s.dtype), s.time)
+                low.finals[key] = (b.item(node, position, carry[k].axes, carry[k].dtype), s.time)
             else:
-                path = b.item(node, position, (axis, *carry[k].axes), s.dtype)
-                low.values[s.name] = b.order(path, [low.axis(x) for x in s.letters])
+                path = b.item(node, position, (axis, *carry[k].axes), carry[k].dtype)
+                low.values[key] = b.order(path, [low.axis(x) for x in s.letters])
+
+
+def _parts(low: Lowering, s: State, e: Expr) -> list[tuple[str, str, Node]]:
+    """Of the start or the step of a state: the name of its value, how the program calls it, and the value; of a complex
+    state these of both parts."""
+    letters = _without_time(s)
+    if s.dtype != "complex":
+        return [(s.name, s.name, low.value(e, s.name, letters))]
+    keys, values = names(s.name), low.part_values(e, s.name, letters)
+    return [(key, key.replace(".", "_"), value) for key, value in zip(keys, values, strict=True)]
 
 
 def _without_time(s: State) -> tuple[str, ...]:
@@ -70,7 +85,7 @@ def _without_time(s: State) -> tuple[str, ...]:
 
 def _real(b: Builder, x: Node, s: State) -> Node:
     # A carry keeps its dtype from step to step, also where the initial value is the integer 0.
-    if x.dtype != s.dtype and s.dtype == "real":
+    if x.dtype not in ("real", s.dtype) and s.dtype in ("real", "complex"):
         return b.map(("real", slot(0)), [x], "real") if not is_number(x) else b.number(float(x.attrs[0]))
     return x
 

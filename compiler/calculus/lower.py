@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
+from vspec.compiler.calculus import parts
 from vspec.compiler.calculus.derive import derivative
 from vspec.compiler.calculus.selection import selected_sum
 from vspec.compiler.calculus.statistics import quantile, sorted_along
@@ -62,6 +64,7 @@ class Lowering:
         self.slices: dict[str, Slice] = {}
         self.bound: dict[str, Node] = {}
         self.derivatives = 0
+        self.variables: frozenset[str] = frozenset()
         self.definitions: Mapping[str, Definition] = {}
         # Whether an integer expression surely is at least 0, and whether it surely is below the size of a dim.
         self.sides: Callable[[Expr, str], tuple[bool, bool]] = lambda e, dim: (False, False)
@@ -94,15 +97,62 @@ class Lowering:
             node = self.lower(e)
             if letters is not None:
                 node = self.b.order(node, [self.axis(x) for x in letters])
+        return self._named(node, name, start)
+
+    def _named(self, node: Node, name: str, start: int) -> Node:
         if name and node.uid > start and node.origin.role == "part":
             # The last node is the one that the name stands for.
             node = replace(node, origin=node.origin._replace(name=name, role="value"), uid=next_uid())
         return node
 
+    def part_values(self, e: Expr, name: str = "", letters: tuple[str, ...] | None = None) -> parts.Parts:
+        """`value` for an expression with complex values: the nodes of its real and of its imaginary part."""
+        start = self.b.number(0).uid
+        with self.b.at(Origin(name, e.span.line, e.span.column, "part")):
+            re, im = parts.parts_of(self, e)
+            if letters is not None:
+                axes = [self.axis(x) for x in letters]
+                re, im = self.b.order(re, axes), self.b.order(im, axes)
+        if not name:
+            return re, im
+        return self._named(re, f"{name}_re", start), self._named(im, f"{name}_im", start)
+
+    def enter(self, name: str, e: Expr, letters: tuple[str, ...], dtype: str) -> None:
+        """Lowers what a name stands for and keeps it under the name, or under those of its parts."""
+        if dtype != "complex":
+            self.values[name] = self._variable(name, self.value(e, name, letters))
+        else:
+            for key, node in zip(parts.names(name), self.part_values(e, name, letters), strict=True):
+                self.values[key] = self._variable(name, node)
+
+    def postpone(self, name: str, e: Expr, letters: tuple[str, ...], dtype: str) -> None:
+        """Lowers what a name stands for once it is asked for."""
+        if dtype != "complex":
+            self.pending.setdefault(name, partial(self.value, e, name, letters))
+            return
+        both = cache(partial(self.part_values, e, name, letters))
+        for k, key in enumerate(parts.names(name)):
+            self.pending.setdefault(key, partial(lambda k: both()[k], k))
+
+    def argument(self, name: str, node: Node) -> None:
+        """Keeps an argument of the program under its name, or under those of its parts."""
+        if node.dtype == "complex":
+            parts.split(self, name, node)
+        else:
+            self.values[name] = node
+
+    def _variable(self, name: str, node: Node) -> Node:
+        # A number would sink into the kernels that read it, and a derivative by its name would find nothing.
+        if name in self.variables and is_number(node):
+            return self.b.array(float(node.attrs[0]), (), "real")
+        return node
+
     def lower(self, e: Expr) -> Node:
         """The node of an expression; its axes are among the free letters of the expression."""
+        if e.dtype == "complex":
+            return parts.joined(self, parts.parts_of(self, e))
         if isinstance(e, Number):
-            return self.b.number(e.value, e.dtype)
+            return self.b.number(e.value.real if isinstance(e.value, complex) else e.value, e.dtype)
         if isinstance(e, Pointwise):
             leaves: list[Node] = []
             tree, _ = self._tree(e, leaves)
@@ -114,7 +164,7 @@ class Lowering:
         if isinstance(e, Along):
             return self._along(e)
         if isinstance(e, Derivative):
-            return self._derivative(e)
+            return self._derivative(e)[0]
         if isinstance(e, Linalg):
             return self._linalg(e)
         if isinstance(e, Delta):
@@ -135,6 +185,11 @@ class Lowering:
             return num(e.value), 0
         if not isinstance(e, Pointwise):
             return self._leaf(self.lower(e), leaves), 0
+        if any(a.dtype == "complex" for a in e.args):
+            return parts.real_tree(self, e, leaves)
+        short = parts.even_power(self, e, leaves)
+        if short is not None:
+            return short
         children: list[Tree] = []
         ops = 1
         for arg in e.args:
@@ -143,6 +198,8 @@ class Lowering:
             ops += count
         if e.op == "real" and e.args[0].dtype == "real":
             return children[0], ops - 1
+        if e.op in ("im", "arg"):
+            return parts.of_real(e.op, children[0]), ops
         tree: Tree = (e.op, *children)
         if ops > KERNEL_OPS:
             return self._leaf(self.b.map(tree, list(leaves), e.dtype), leaves), 0
@@ -185,6 +242,8 @@ class Lowering:
 
     def _reduction(self, e: Reduction) -> Node:
         b, letters = self.b, e.letters
+        if e.body.dtype == "complex":
+            return parts.real_reduction(self, e)
         if e.op in ("sum", "mean"):
             total = selected_sum(self, e.body, letters)
             if total is not None:
@@ -268,12 +327,21 @@ class Lowering:
 
     # --- derivatives, linear algebra ----------------------------------------------------------------------------
 
-    def _derivative(self, e: Derivative) -> Node:
-        node = self.lower(e.body)
+    def _derivative(self, e: Derivative) -> tuple[Node, ...]:
+        """The derivative: one node, or the two of a complex one."""
+        nodes = self._differentiated(e)
         for wrt in e.wrt:
-            node = self._by(node, wrt)
+            nodes = self._step(nodes, wrt)
             self.derivatives += 1
-        return node
+        return nodes
+
+    def _differentiated(self, e: Derivative) -> tuple[Node, ...]:
+        return parts.parts_of(self, e.body) if e.body.dtype == "complex" else (self.lower(e.body),)
+
+    def _step(self, nodes: tuple[Node, ...], wrt: Element) -> tuple[Node, ...]:
+        if len(nodes) == 1 and wrt.dtype != "complex":
+            return (self._by(nodes[0], wrt),)
+        return parts.wirtinger(self, nodes, wrt)
 
     def _by(self, node: Node, wrt: Element) -> Node:
         """d(node, wrt): along plain letters at once, then the subscripts that are not plain letters."""
@@ -316,9 +384,18 @@ class Lowering:
                 x = self.b.rename(x, {new.name: s.letter})
         return x
 
-    def _linalg(self, e: Linalg) -> Node:
+    def _linalg(self, e: Linalg, operands: list[Node] | None = None) -> Node:
+        return self._read(self._matrix_function(e, operands or [self.lower(block.body) for block in e.blocks]), e)
+
+    def _read(self, x: Node, e: Linalg) -> Node:
+        """The entries of a function of whole axes that are asked for: its own axes come last."""
+        if not e.subscripts:
+            return x
+        batch: list[Subscript] = [Affine(a.name) for a in x.axes[: len(x.axes) - len(e.subscripts)]]
+        return self.subscript(x, [*batch, *e.subscripts])
+
+    def _matrix_function(self, e: Linalg, operands: list[Node]) -> Node:
         b = self.b
-        operands = [self.lower(block.body) for block in e.blocks]
         first = e.blocks[0].core
         if e.op == "trace":
             x = self._with_axes(operands[0], first)
@@ -342,12 +419,7 @@ class Lowering:
             result = [self.axis(columns), Axis(b.fresh(columns), self.letters[columns])]
         else:
             result = []
-        node = b.linalg(e.op, operands, cores, result)
-        if not result:
-            return node
-        batch = len(node.axes) - len(result)
-        plain: list[Subscript] = [Affine(a.name) for a in node.axes[:batch]]
-        return self.subscript(node, [*plain, *e.subscripts])
+        return b.linalg(e.op, operands, cores, result)
 
     def _with_axes(self, x: Node, letters: tuple[str, ...]) -> Node:
         missing = [self.axis(n) for n in letters if n not in x.names]

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from vspec.compiler.calculus.derive import derivative, gradients
 from vspec.compiler.calculus.loops import lower_recurrence, reads_of
 from vspec.compiler.calculus.lower import Lowering
+from vspec.compiler.calculus.parts import joined, names
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder, Rule
 from vspec.compiler.graph.graph import Entry, Graph, Result
 from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import Axis, Node, Origin
-from vspec.compiler.language.expr import Element, Expr, Pointwise
+from vspec.compiler.language.expr import Derivative, Element, Expr, Pointwise
 from vspec.compiler.language.ranges import Ranges
-from vspec.compiler.language.spec import Claim, Definition, Recurrence, Spec, Stage
+from vspec.compiler.language.spec import Claim, Definition, Param, Recurrence, Spec, Stage
 from vspec.runtime.registry import METHODS
+
+Found = TypeVar("Found", bound=Expr)
 
 RELATIONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 
@@ -32,6 +35,7 @@ def lower_spec(spec: Spec, rules: Iterable[Rule] = ()) -> Graph:
     for name, d in spec.dims.items():
         if isinstance(d.size, Expr):
             b.dims[name] = low.value(d.size)
+    low.variables = differentiated(spec)
     inputs = _inputs(spec, low)
     states = {s.name: s for r in spec.equations if isinstance(r, Recurrence) for s in r.states}
     reads = reads_of((e for x in expressions(spec) for e in elements(x)), states)
@@ -43,9 +47,9 @@ def lower_spec(spec: Spec, rules: Iterable[Rule] = ()) -> Graph:
             lower_recurrence(low, equation, reads)
             for inner in equation.inner:
                 # Read outside the loop, an inner definition is computed along the whole path.
-                low.pending.setdefault(inner.name, partial(low.value, inner.body, inner.name, inner.letters))
+                low.postpone(inner.name, inner.body, inner.letters, inner.dtype)
         else:
-            low.values[equation.name] = low.value(equation.body, equation.name, equation.letters)
+            low.enter(equation.name, equation.body, equation.letters, equation.dtype)
     entries: dict[str, Entry] = {}
     if spec.params:
         entries["initial"] = _initial(spec, low)
@@ -68,13 +72,17 @@ def _inputs(spec: Spec, low: Lowering) -> dict[str, Node]:
         for name, item in group.items():
             axes = [low.axis(x) for x in item.letters]
             with low.b.at(Origin(name, item.span.line, item.span.column, file=spec.file(item.span))):
-                inputs[name] = low.values[name] = low.b.input(name, role, axes, item.dtype)
+                inputs[name] = low.b.input(name, role, axes, item.dtype)
+            low.argument(name, inputs[name])
     return inputs
 
 
 def _initial(spec: Spec, low: Lowering) -> Entry:
     results = []
     for name, p in spec.params.items():
+        if p.dtype == "complex":
+            results.append(Result((name,), joined(low, low.part_values(p.init, "", p.letters))))
+            continue
         node = low.value(p.init, "", p.letters)
         if node.dtype != "real" and p.dtype == "real":
             node = low.b.map(("real", slot(0)), [node], "real")
@@ -110,14 +118,16 @@ def _objective_entries(spec: Spec, low: Lowering, stage: Stage, entries: dict[st
         return
     b, value = low.b, low.get(name)
     params = [spec.params[p] for p in stage.over]
+    reals = real_params(low, params)
     with b.at(Origin("", stage.span.line, stage.span.column, "gradient")):
-        slopes = gradients(b, value, [low.values[p.name] for p in params])
+        slopes = dict(zip(reals, gradients(b, value, list(reals.values())), strict=True))
+        whole = [_whole(low, p, slopes) for p in params]
 
     def path(*keys: str | int) -> tuple[str | int, ...]:
         # One param: the array itself; several: a dict by name.
         return tuple(k for k in keys if isinstance(k, int) or len(params) > 1)
 
-    gradient = [Result(path(p.name), g) for p, g in zip(params, slopes, strict=True)]
+    gradient = [Result(path(p.name), g) for p, g in zip(params, whole, strict=True)]
     wrt = ", ".join(f"{p.name}[{', '.join(p.letters)}]" if p.letters else p.name for p in params)
     entries[name] = Entry(name, "objective", (Result((), value),), name)
     entries[f"{name}_gradient"] = Entry(
@@ -130,15 +140,19 @@ def _objective_entries(spec: Spec, low: Lowering, stage: Stage, entries: dict[st
     if stage.method is None or "hessian" not in METHODS[stage.method.name].needs:
         return
     blocks: dict[tuple[str, str], Node] = {}
-    for k, (p, slope) in enumerate(zip(params, slopes, strict=True)):
-        for q in params[k:]:
+    for k, (p, slope) in enumerate(slopes.items()):
+        for q, x in list(reals.items())[k:]:
             with b.at(Origin("", stage.span.line, stage.span.column, "hessian")):
-                block = _block(low, slope, low.values[q.name])
-                blocks[p.name, q.name] = block
-                if q is not p:
+                block = _block(low, slope, x)
+                blocks[p, q] = block
+                if q != p:
                     axes = (*block.axes[len(slope.axes) :], *block.axes[: len(slope.axes)])
-                    blocks[q.name, p.name] = b.order(block, axes)
-    hessian = [Result(path(p.name, q.name), blocks[p.name, q.name]) for p in params for q in params]
+                    blocks[q, p] = b.order(block, axes)
+
+    def place(p: str, q: str) -> tuple[str, ...]:
+        return (p, q) if len(reals) > 1 else ()
+
+    hessian = [Result(place(p, q), blocks[p, q]) for p in reals for q in reals]
     entries[f"{name}_hessian"] = Entry(
         f"{name}_hessian", "hessian", tuple(hessian), name, f"The Hessian of {name} by {wrt}."
     )
@@ -146,6 +160,20 @@ def _objective_entries(spec: Spec, low: Lowering, stage: Stage, entries: dict[st
     entries[f"{name}_newton"] = Entry(
         f"{name}_newton", "newton", three, name, f"{name}, its gradient and its Hessian by {wrt}."
     )
+
+
+def real_params(low: Lowering, params: Iterable[Param]) -> dict[str, Node]:
+    """The real unknowns by name: of a complex param its two parts."""
+    keys = [key for p in params for key in (names(p.name) if p.dtype == "complex" else (p.name,))]
+    return {key: low.values[key] for key in keys}
+
+
+def _whole(low: Lowering, p: Param, slopes: Mapping[str, Node]) -> Node:
+    """The gradient by a param; by a complex one dL/dx + i dL/dy, the direction of steepest ascent."""
+    if p.dtype != "complex":
+        return slopes[p.name]
+    re, im = names(p.name)
+    return joined(low, (slopes[re], slopes[im]))
 
 
 def _block(low: Lowering, slope: Node, x: Node) -> Node:
@@ -203,8 +231,12 @@ def _discrepancy(low: Lowering, claim: Claim) -> Node:
     """The largest absolute difference of the two sides of an identity."""
     if claim.left is None or claim.right is None:
         raise ValueError(f"claim {claim.name} is no identity")
-    left, right = low.value(claim.left), low.value(claim.right)
-    gap = low.b.map(("abs", ("sub", slot(0), slot(1))), [left, right], "real")
+    if "complex" in (claim.left.dtype, claim.right.dtype):
+        sides = [*low.part_values(claim.left), *low.part_values(claim.right)]
+        gap = low.b.map(("hypot", ("sub", slot(0), slot(2)), ("sub", slot(1), slot(3))), sides, "real")
+    else:
+        left, right = low.value(claim.left), low.value(claim.right)
+        gap = low.b.map(("abs", ("sub", slot(0), slot(1))), [left, right], "real")
     if gap.kind == "const":
         return low.b.number(float(gap.attrs[0]))
     return low.b.reduce("max", gap, gap.names) if gap.names else gap
@@ -252,12 +284,22 @@ def expressions(spec: Spec) -> Iterator[Expr]:
             queue += [e.name for e in elements(inner[name].body)]
 
 
+def differentiated(spec: Spec) -> frozenset[str]:
+    """The names by which some derivative of a spec is taken."""
+    whole = (spec.equations, *(tuple(s.values()) for s in (spec.objectives, spec.outputs, spec.claims)))
+    return frozenset(w.name for d in _find(whole, Derivative) for w in d.wrt)
+
+
 def elements(e: Any) -> Iterator[Element]:
     """Every element that an expression refers to."""
+    return _find(e, Element)
+
+
+def _find(e: Any, kind: type[Found]) -> Iterator[Found]:
     stack: list[Any] = [e]
     while stack:
         x = stack.pop()
-        if isinstance(x, Element):
+        if isinstance(x, kind):
             yield x
         if isinstance(x, tuple):
             stack.extend(x)

@@ -17,7 +17,7 @@ from vspec.compiler.calculus.functions import FUNCTIONS, NAMES
 from vspec.compiler.graph.kernel import Kernel, Tree, kernel, num, slot, slots
 
 # Operations that cost more than reading an array again.
-EXPENSIVE = frozenset({"exp", "tanh", "sigmoid", "sqrt", "pow", "div", "erf", "tan", "log_sigmoid"})
+EXPENSIVE = frozenset({"exp", "tanh", "sigmoid", "sqrt", "pow", "div", "erf", "tan", "log_sigmoid", "hypot"})
 
 
 @cache

@@ -81,7 +81,7 @@ def _eigen_gaps(a: Algebra, values: Node, own: str, first: Axis, second: Axis) -
 def eigenvectors_pullback(a: Algebra, node: Node, bar: Node) -> Node:
     """A_bar = sym(V (F * (V' V_bar)) V')."""
     b = a.b
-    ((rows, columns),), (_, own) = node.attrs
+    ((rows, columns),), (row, own) = node.attrs
     values, vectors = _eigen(a, node)
     m, k, q = a.fresh(node.axis(own)), a.fresh(node.axis(own)), a.fresh(node.axis(row))
     turned = product(a, b.rename(node, {own: m.name}), b.rename(bar, {own: k.name}), row)

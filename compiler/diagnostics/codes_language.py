@@ -479,6 +479,41 @@ IMPORTS: tuple[Code, ...] = (
     ),
 )
 
+COMPLEX: tuple[Code, ...] = (
+    Code(
+        "VS0350",
+        "an operation that complex numbers do not have",
+        "Complex numbers have no order, and only some functions are defined for them. Take a real of them first: re(z), "
+        "im(z), abs(z) or arg(z).",
+        "data:\n  z: complex\ndefine:\n  y: z < 1\n",
+    ),
+    Code(
+        "VS0351",
+        "a complex objective",
+        "What is made small or large is one real number. Take re(...) or abs(...) of it.",
+        "params:\n  z: {init: 1j, type: complex}\nobjectives:\n  loss: z**2\n",
+    ),
+    Code(
+        "VS0352",
+        "a complex number where a real is needed",
+        "A real param starts at a real, plots show reals, and a claim compares reals.",
+        "params:\n  w: {init: 2j}\n",
+    ),
+    Code(
+        "VS0353",
+        "an option that complex quantities do not have",
+        "Domains, drawn values and lists of allowed values are about reals. Build the complex number from reals: "
+        "a + 1j*b, or r*exp(1j*phi).",
+        "params:\n  z: {init: 1, type: complex, domain: positive}\n",
+    ),
+    Code(
+        "VS0354",
+        "linear algebra that complex matrices do not have",
+        "Of the functions of whole axes, solve, inv and trace take complex matrices.",
+        "dims: {i, j: 2}\ndata:\n  A[i, j]: complex\ndefine:\n  y: det(A[:, :])\n",
+    ),
+)
+
 _NOT_YET = (
     "This is part of the language's design and not implemented in this version. The spec is refused rather than run as "
     "something else."
@@ -517,7 +552,6 @@ PLANNED: tuple[Code, ...] = tuple(
         ("VS0422", "several names on one left side", 'define:\n  "a, b": x\n'),
         ("VS0423", "boundary conditions", "dims:\n  x: {size: 5, boundary: periodic}\n"),
         ("VS0424", "expressions as arguments of stages and methods", "solve: {minimize: loss, steps: n*2}\n"),
-        ("VS0425", "complex numbers", "data:\n  z: complex\n"),
         ("VS0426", "sharding", ""),
     )
 )
@@ -540,4 +574,4 @@ SIZES: tuple[Code, ...] = (
     ),
 )
 
-LANGUAGE: tuple[Code, ...] = (*NAMES, *SYNTAX, *TYPES, *SECTIONS, *CONSTRAINTS, *IMPORTS, *PLANNED, *SIZES)
+LANGUAGE: tuple[Code, ...] = (*NAMES, *SYNTAX, *TYPES, *SECTIONS, *CONSTRAINTS, *IMPORTS, *COMPLEX, *PLANNED, *SIZES)

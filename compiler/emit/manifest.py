@@ -220,4 +220,7 @@ def _json(value: Any) -> Any:
         return {str(k): _json(v) for k, v in value.items()}
     if isinstance(value, tuple | list):
         return [_json(v) for v in value]
+    if isinstance(value, complex):
+        # JSON has no complex numbers: they are text, as Python writes them.
+        return str(value).strip("()")
     return value

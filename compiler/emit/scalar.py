@@ -73,6 +73,9 @@ FUNCTIONS = {
     "digamma": "digamma",
     "xlogy": "xlogy",
     "polygamma": "polygamma",
+    "copysign": "jnp.copysign",
+    "re": "jnp.real",
+    "im": "jnp.imag",
 }
 # The modules of the functions that are imported by name.
 MODULES = {
@@ -308,6 +311,22 @@ def _whole(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     return Text(f"{args[0].atom}.astype({dtype_code('integer', context.precision)})")
 
 
+def _complex(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
+    """`re + 1j * im`; a part that is zero is left out."""
+    re, im = args
+    if trees[1] in (("num", 0), ("num", 0.0)):
+        return replace(re, weak=True)
+    imaginary = _infix(f"1j * {im.at(MUL + 1)}", MUL, [im])
+    if trees[0] in (("num", 0), ("num", 0.0)):
+        return imaginary
+    return _infix(f"{re.at(ADD)} + {imaginary.at(ADD + 1)}", ADD, [re, imaginary])
+
+
+def _hypot(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
+    # JAX's derivatives of jnp.hypot are wrong to second order where both parts are equal; those of the modulus are right.
+    return call("jnp.abs", _complex(trees, args, context))
+
+
 _SPECIAL: dict[str, Callable[[Sequence[Tree], list[Text], Context], Text]] = {
     "add": _add,
     "sub": _sub,
@@ -322,6 +341,8 @@ _SPECIAL: dict[str, Callable[[Sequence[Tree], list[Text], Context], Text]] = {
     "where": _where,
     "real": _real,
     "integer": _whole,
+    "complex": _complex,
+    "hypot": _hypot,
 }
 
 OPERATIONS: frozenset[str] = frozenset({*_SPECIAL, *COMPARISONS, *LOGIC, *FUNCTIONS})

@@ -6,17 +6,24 @@ JAX is imported here and only when something is exported.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
 from vspec.compiler.emit.entry import EmittedEntry
+from vspec.compiler.graph.kernel import Tree
+from vspec.compiler.graph.node import Kind, Node, topological
 from vspec.compiler.language.expr import Expr, Number, Pointwise, SizeOf
 from vspec.compiler.language.spec import Spec
+
+NO_DIMS: Mapping[str, int | Node | None] = {}
+_OPERATIONS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "floordiv": operator.floordiv}
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -58,14 +65,19 @@ def load_program(path: Path) -> ModuleType:
     return module
 
 
-def export_all(program: Path, entries: tuple[EmittedEntry, ...], spec: Spec) -> dict[str, Artifact | Skipped]:
-    """Every entry of a written program as an artifact, or the reason why it is none."""
+def export_all(
+    program: Path, entries: tuple[EmittedEntry, ...], spec: Spec, made: Mapping[str, int | Node | None] = NO_DIMS
+) -> dict[str, Artifact | Skipped]:
+    """Every entry of a written program as an artifact, or the reason why it is none.
+
+    `made`: the dims of the graph, among them those that the compiler made (the parts of complex numbers side by side).
+    """
     import jax
 
     module = load_program(program)
     # The precision of a program is its own, whatever the process runs at.
     with jax.enable_x64(spec.precision == "float64"), _short_locations():
-        return {e.name: _export(module, e, spec) for e in entries}
+        return {e.name: _export(module, e, spec, made) for e in entries}
 
 
 @contextmanager
@@ -85,7 +97,9 @@ def _short_locations() -> Iterator[None]:
             update(option, value)
 
 
-def _export(module: ModuleType, entry: EmittedEntry, spec: Spec) -> Artifact | Skipped:
+def _export(
+    module: ModuleType, entry: EmittedEntry, spec: Spec, made: Mapping[str, int | Node | None]
+) -> Artifact | Skipped:
     from jax import ShapeDtypeStruct, export, jit
     from jax import numpy as jnp
 
@@ -95,7 +109,10 @@ def _export(module: ModuleType, entry: EmittedEntry, spec: Spec) -> Artifact | S
         return Skipped(f"the size of {', '.join(sizes)} is an argument, not the size of an array")
     dims = {axis.dim for a in entry.arguments for axis in a.axes}
     try:
-        shapes = _sizes(spec, dims)
+        own = {d: x for d, x in made.items() if d in dims and d not in spec.dims}
+        read = {n.attrs[0] for x in own.values() if isinstance(x, Node) for n in topological([x]) if n.op == "size"}
+        shapes = _sizes(spec, dims | read)
+        shapes |= {d: _of_node(x, shapes) if isinstance(x, Node) else x for d, x in own.items()}
         arguments = [
             shape_of(tuple(shapes[axis.dim] for axis in a.axes), jnp.dtype(_dtype(a.dtype, spec.precision)))
             for a in entry.arguments
@@ -149,25 +166,35 @@ def _size(spec: Spec, dim: str, sizes: dict[str, Any]) -> Any:
     return sizes[dim]
 
 
+def _of_node(node: Node, sizes: Mapping[str, Any]) -> Any:
+    """A size that is a node, in numbers and symbols."""
+    if node.op == "size":
+        return sizes[node.attrs[0]]
+    if node.op == "number":
+        return node.attrs[0]
+    if node.kind is not Kind.MAP:
+        raise ValueError(f"no size is made by {node!r}")
+    return _of_tree(node.attrs[0].tree, [_of_node(x, sizes) for x in node.inputs])
+
+
+def _of_tree(tree: Tree, slots: list[Any]) -> Any:
+    if tree[0] == "x":
+        return slots[tree[1]]
+    if tree[0] == "num":
+        return tree[1]
+    operation = _OPERATIONS.get(tree[0])
+    if operation is None:
+        raise ValueError(f"no size is made by {tree[0]}")
+    return reduce(operation, (_of_tree(t, slots) for t in tree[1:]))
+
+
 def _evaluate(spec: Spec, e: Expr, sizes: dict[str, Any]) -> Any:
     if isinstance(e, Number):
         return e.value
     if isinstance(e, SizeOf):
         return _size(spec, spec.letters[e.letter], sizes)
     if isinstance(e, Pointwise):
-        values = [_evaluate(spec, x, sizes) for x in e.args]
-        result = values[0]
-        for v in values[1:]:
-            match e.op:
-                case "add":
-                    result = result + v
-                case "sub":
-                    result = result - v
-                case "mul":
-                    result = result * v
-                case "floordiv":
-                    result = result // v
-                case _:
-                    raise ValueError(f"no size is made by {e.op}")
-        return result
+        if e.op not in _OPERATIONS:
+            raise ValueError(f"no size is made by {e.op}")
+        return reduce(_OPERATIONS[e.op], (_evaluate(spec, x, sizes) for x in e.args))
     raise ValueError(f"no size is made by {e!r}")

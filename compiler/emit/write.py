@@ -124,7 +124,7 @@ def _fill(
     if stablehlo:
         from vspec.compiler.emit.stablehlo import Artifact, export_all
 
-        for name, result in export_all(aside / PROGRAM, emitted.entries, spec).items():
+        for name, result in export_all(aside / PROGRAM, emitted.entries, spec, graph.dims).items():
             if isinstance(result, Artifact):
                 file = f"{ARTIFACTS}/{name}.bin"
                 digest = put(file, result.content)

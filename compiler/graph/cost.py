@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import prod
 
 from vspec.compiler.graph.graph import Graph
-from vspec.compiler.graph.kernel import Tree, walk
+from vspec.compiler.graph.kernel import BORDER, Tree, walk
 from vspec.compiler.graph.node import Axis, Kind, Node, Pull, topological
 
 NOMINAL = 10_000
@@ -22,6 +22,7 @@ TRANSCENDENTAL = 10
 SIMPLE = frozenset(
     {"add", "sub", "mul", "div", "neg", "abs", "sign", "maximum", "minimum", "clip", "square", "relu"}
     | {"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "where", "real", "integer"}
+    | {"copysign", *BORDER}
 )
 
 # What these cost, in products of the matrix with its transpose.
@@ -65,7 +66,7 @@ def width(dtype: str, precision: str) -> int:
     """Bytes per element."""
     if dtype == "boolean":
         return 1
-    return 8 if precision == "float64" else 4
+    return (8 if precision == "float64" else 4) * (2 if dtype == "complex" else 1)
 
 
 def kernel_flops(tree: Tree) -> int:

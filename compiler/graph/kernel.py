@@ -4,6 +4,8 @@ A kernel's `tree` is a nested tuple:
 
 - `("x", k)` is slot k;
 - `("num", v)` a number: int, float or `fractions.Fraction`;
+- `("re", x)`, `("im", x)` split a complex slot and `("complex", re, im)` joins two reals; each is a whole kernel by itself,
+  and nothing else in a graph is complex;
 - `(op, child, ...)` an operation of `compiler/language/operators.py`; `add` and `mul` take two or more children,
   `("pow", base, exponent)`, `("where", condition, yes, no)`, comparisons and `and or not` give booleans,
   `("real", c)` turns a boolean or integer into a real, `("integer", c)` a whole real into an integer.
@@ -18,6 +20,9 @@ from dataclasses import dataclass
 from typing import Any
 
 Tree = tuple[Any, ...]
+
+# Kernels at the border between complex arguments and results and the reals in between.
+BORDER = frozenset({"re", "im", "complex"})
 
 X0: Tree = ("x", 0)
 X1: Tree = ("x", 1)

@@ -26,6 +26,7 @@ LAWS: Mapping[str, tuple[str, ...]] = {
     "integers": ("low", "high"),
 }
 _LAW_DEFAULTS: Mapping[str, tuple[float, ...]] = {"uniform": (0.0, 1.0), "normal": (0.0, 1.0), "exponential": (1.0,)}
+_TYPES = ("real", "integer", "boolean", "complex")
 
 
 def read_constants(
@@ -115,18 +116,17 @@ def read_data(ctx: Context, node: Value | None) -> dict[str, Data]:
             default = _source(ctx, options)
         dtype: Any = "integer" if isinstance(default, Draw) and default.law in ("poisson", "integers") else "real"
         if kind is not None:
-            if kind.text == "complex":
-                ctx.planned("VS0425", "complex numbers", kind.span)
-                continue
-            if kind.text not in ("real", "integer", "boolean"):
+            if kind.text not in _TYPES:
                 ctx.error(
                     "VS0326",
                     f"'{kind.text}' is not a type of data",
                     kind.span,
-                    help=did_you_mean(kind.text, ("real", "integer", "boolean")) or "types are real, integer, boolean",
+                    help=did_you_mean(kind.text, _TYPES) or f"types are {', '.join(_TYPES)}",
                 )
                 continue
             dtype = kind.text
+            if dtype == "complex" and options is not None:
+                _complex(ctx, symbol.name, options)
         symbol.dtype = dtype
         values = _values(ctx, options.node.get("in")) if options is not None else None
         if options is not None and (given := options.node.get("value")) is not None:
@@ -134,6 +134,18 @@ def read_data(ctx: Context, node: Value | None) -> dict[str, Data]:
             default = result[0] if result is not None else None
         found[symbol.name] = Data(symbol.name, symbol.letters, dtype, default, values, key.span)
     return found
+
+
+def _complex(ctx: Context, name: str, options: _Entry) -> None:
+    """Refuse the options that are about real numbers."""
+    helps = {
+        "draw": "draw two reals a and b, and define the complex number a + 1j*b",
+        "in": "check a property of it in a claim, such as abs(abs(z) - 1) < 1e-9",
+    }
+    for key, help in helps.items():
+        at = options.node.key(key)
+        if at is not None:
+            ctx.error("VS0353", f"'{name}' is complex and has no '{key}'", at.span, help=help)
 
 
 def _values(ctx: Context, node: Value | None) -> tuple[float, ...] | None:

@@ -36,7 +36,7 @@ from vspec.compiler.language.spec import Definition
 from vspec.compiler.language.statistics import level_of
 from vspec.compiler.language.subscripts import letter_of, use_letter, value_of
 from vspec.compiler.language.substitute import reduced_axes
-from vspec.compiler.language.types import a_dtype, as_real, pointwise, unknown
+from vspec.compiler.language.types import a_dtype, as_real, pointwise, takes_complex, unknown
 
 
 def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
@@ -239,9 +239,13 @@ def _reduction(ctx: Context, raw: RawCall, bound: tuple[Raw, ...], env: Env) -> 
                 label=a_dtype(body.dtype),
                 help="compare it with something, for example x != 0",
             )
+    elif not takes_complex(ctx, f"'{raw.name}'", op.complex, (body,), env):
+        return Unknown(span=raw.span)
     elif op.takes == "real" or body.dtype == "boolean":
         body = as_real(body)
     dtype = body.dtype if op.gives == "same" else op.gives
+    if body.dtype == "complex" and op.complex:
+        dtype = op.complex
     level: Expr | None = None
     if op.level:
         level = level_of(ctx, raw, names, place)
@@ -284,6 +288,8 @@ def _along(ctx: Context, raw: RawCall, bound: tuple[Raw, ...], env: Env) -> Expr
         )
     if lost is not None:
         return lost
+    if not takes_complex(ctx, f"'{raw.name}'", op.complex, (body,), env):
+        return Unknown(span=raw.span)
     if op.gives == "real" or body.dtype == "boolean":
         body = as_real(body)
     dtype: Dtype = body.dtype if op.gives == "same" else op.gives

@@ -15,7 +15,7 @@ from vspec.compiler.language.operators import (
     STRUCTURAL,
 )
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice
-from vspec.compiler.language.types import a_dtype
+from vspec.compiler.language.types import a_dtype, widest
 
 
 def derivative(ctx: Context, raw: RawCall, env: Env) -> Expr:
@@ -29,16 +29,16 @@ def derivative(ctx: Context, raw: RawCall, env: Env) -> Expr:
             w is not None and (not isinstance(w, Unknown) or w.exact) for w in wrt
         )
         return Unknown(span=raw.span, axes=axes, exact=exact)
-    if body.dtype != "real" and not isinstance(body, Number):
+    if body.dtype not in ("real", "complex") and not isinstance(body, Number):
         return ctx.error(
             "VS0304",
-            f"only a real has a derivative, and this is {a_dtype(body.dtype)}",
+            f"only a real or complex number has a derivative, and this is {a_dtype(body.dtype)}",
             body.span,
             env,
             label=a_dtype(body.dtype),
         )
     elements = tuple(w for w in wrt if isinstance(w, Element))
-    return Derivative(span=raw.span, axes=axes, dtype="real", body=body, wrt=elements)
+    return Derivative(span=raw.span, axes=axes, dtype=widest((body, *elements)), body=body, wrt=elements)
 
 
 def _wrt(ctx: Context, raw: Raw, env: Env) -> Expr | None:
@@ -81,11 +81,11 @@ def _wrt(ctx: Context, raw: Raw, env: Env) -> Expr | None:
             help="give the value a name under 'define' and use it in the objective",
         )
         return None
-    if found.dtype != "real":
+    if found.dtype not in ("real", "complex"):
         where = "write its value with a point, like 2.0" if symbol is not None and symbol.kind == "constant" else ""
         ctx.error(
             "VS0304",
-            f"a derivative is taken with respect to a real, and '{name}' is {a_dtype(found.dtype)}",
+            f"a derivative is taken with respect to a real or complex number, and '{name}' is {a_dtype(found.dtype)}",
             raw.span,
             env,
             label=a_dtype(found.dtype),

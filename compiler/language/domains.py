@@ -93,7 +93,8 @@ def _box(ctx: Context, raw: Raw, symbol: Symbol, kind: Kind) -> Domain | None:
             return None
         bounds.append(as_real(found))
     lower, upper = bounds
-    if isinstance(lower, Number) and isinstance(upper, Number) and not lower.value < upper.value:
+    ends = number_of(lower), number_of(upper)
+    if ends[0] is not None and ends[1] is not None and not ends[0] < ends[1]:
         ctx.error("VS0321", "the box is empty", raw.span, label="the first bound is below the second")
         return None
     return Domain("box", (), lower, upper, raw.span)
@@ -159,9 +160,14 @@ def outside(domain: Domain, value: float) -> str:
     if domain.kind == "unit" and abs(value) > 1:
         return "no entry of a vector of length 1 is larger than 1"
     if domain.kind == "box":
-        lower, upper = domain.lower, domain.upper
-        if isinstance(lower, Number) and value < lower.value:
-            return f"the domain starts at {lower.value}"
-        if isinstance(upper, Number) and value > upper.value:
-            return f"the domain ends at {upper.value}"
+        lower, upper = number_of(domain.lower), number_of(domain.upper)
+        if lower is not None and value < lower:
+            return f"the domain starts at {lower}"
+        if upper is not None and value > upper:
+            return f"the domain ends at {upper}"
     return ""
+
+
+def number_of(e: Expr | None) -> float | None:
+    """The value of a literal real, or None."""
+    return e.value if isinstance(e, Number) and not isinstance(e.value, complex) else None

@@ -108,6 +108,15 @@ def _check_objective(ctx: Context, equation: Equation, solved: Solved) -> None:
     if body.dtype == "boolean":
         ctx.error("VS0305", f"the objective '{equation.name}' is {a_dtype(body.dtype)}, not a number", body.span)
         return
+    if body.dtype == "complex":
+        ctx.error(
+            "VS0351",
+            f"the objective '{equation.name}' is complex",
+            body.span,
+            label="complex numbers have no order",
+            help="make a real of it: re(...) or abs(...)",
+        )
+        return
     solved.objectives[equation.name] = Objective(equation.name, as_real(body), equation.span)
 
 

@@ -25,9 +25,9 @@ class Expr:
 
 @dataclass(frozen=True, slots=True)
 class Number(Expr):
-    """A literal, `pi` or `inf` included."""
+    """A literal, `pi` or `inf` included; a complex one is imaginary: `2j`."""
 
-    value: int | float | bool
+    value: int | float | bool | complex
 
 
 @dataclass(frozen=True, slots=True)

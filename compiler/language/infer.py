@@ -6,12 +6,15 @@ so that one expression can report several independent mistakes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.builtins import call, delta
 from vspec.compiler.language.context import Actual, Context, Env, Symbol, Unknown
 from vspec.compiler.language.dims import UNKNOWN
 from vspec.compiler.language.expr import (
     Affine,
+    Dtype,
     Element,
     Expr,
     Gather,
@@ -34,13 +37,14 @@ from vspec.compiler.language.subscripts import Subscripting
 from vspec.compiler.language.substitute import subscript_axes, substitute
 from vspec.compiler.language.types import pointwise
 
+_KINDS: Mapping[type, Dtype] = {bool: "boolean", int: "integer", float: "real", complex: "complex"}
+
 
 def infer(ctx: Context, raw: Raw, env: Env) -> Expr:
     """The checked expression; `Unknown` after a mistake, with a diagnostic in the context's sink."""
     if isinstance(raw, RawNumber):
         value = raw.value
-        dtype = "boolean" if isinstance(value, bool) else "integer" if isinstance(value, int) else "real"
-        return Number(span=raw.span, dtype=dtype, value=value)  # type: ignore[arg-type]
+        return Number(span=raw.span, dtype=_KINDS[type(value)], value=value)
     if isinstance(raw, RawOp):
         return pointwise(ctx, raw.op, tuple(ctx.infer(a, env) for a in raw.args), raw.span, env)
     if isinstance(raw, RawElement):

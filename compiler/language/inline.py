@@ -154,7 +154,7 @@ def _hide(ctx: Context, actual: Actual, raw: Raw, real: bool) -> Actual:
     """The argument as an element of a hidden definition."""
     expr = actual.expr
     assert expr is not None
-    if real and expr.dtype != "real":
+    if real and expr.dtype not in ("real", "complex"):
         expr = Pointwise(span=expr.span, axes=expr.axes, dtype="real", op="real", args=(expr,))
     slots = tuple(letter for letter, _ in actual.slots)
     letters = (*(x for x in expr.axes if x not in slots), *slots)

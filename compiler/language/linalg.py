@@ -16,7 +16,7 @@ from vspec.compiler.language.operators import (
 from vspec.compiler.language.raw import RawCall
 from vspec.compiler.language.subscripts import Subscripting
 from vspec.compiler.language.substitute import linalg_axes
-from vspec.compiler.language.types import as_real
+from vspec.compiler.language.types import as_real, widest
 
 
 def linalg(ctx: Context, raw: RawCall, env: Env) -> Expr:
@@ -79,7 +79,19 @@ def linalg(ctx: Context, raw: RawCall, env: Env) -> Expr:
     axes = linalg_axes(tuple(blocks), kept)
     if any(isinstance(b.body, Unknown) for b in blocks):
         return Unknown(span=raw.span, axes=axes, exact=True)
-    return Linalg(span=raw.span, axes=axes, dtype="real", op=raw.name, blocks=tuple(blocks), subscripts=kept)
+    dtype = widest(tuple(b.body for b in blocks))
+    if dtype == "complex" and not op.complex:
+        able = ", ".join(name for name, other in LINALG.items() if other.complex)
+        at = next(b.body.span for b in blocks if b.body.dtype == "complex")
+        return ctx.error(
+            "VS0354",
+            f"'{raw.name}' is not for complex matrices",
+            at,
+            env,
+            label="this is complex",
+            help=f"complex matrices have {able}",
+        )
+    return Linalg(span=raw.span, axes=axes, dtype=dtype, op=raw.name, blocks=tuple(blocks), subscripts=kept)
 
 
 def _wide(ctx: Context, raw: RawCall, slots: tuple[Slot, ...], env: Env) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from vspec.compiler.language.context import Context, Symbol
@@ -22,11 +23,13 @@ def literal(
         dtype: what the numbers must be; found out when None.
     """
     leaves: list[Scalar] = []
-    data = _read(ctx, symbol, value, what, 0, leaves)
+    data = _read(ctx, symbol, value, what, 0, leaves, dtype == "complex")
     if data is None:
         return None
     values = [leaf.value for leaf in leaves]
     found: Dtype
+    if dtype == "complex":
+        return data, "complex"
     if dtype is not None:
         found = dtype
         for leaf in leaves:
@@ -48,7 +51,20 @@ def _real(data: Any) -> Any:
     return tuple(_real(x) for x in data) if isinstance(data, tuple) else float(data)
 
 
-def _read(ctx: Context, symbol: Symbol, value: Value, what: str, depth: int, leaves: list[Scalar]) -> Any:
+def imaginary(text: str) -> complex | None:
+    """The complex number that a text spells, such as `1 + 2j`; None if it spells none."""
+    compact = "".join(text.split())
+    if not re.fullmatch(r"[0-9.eE+\-]*[0-9.]j", compact):
+        return None
+    try:
+        return complex(compact)
+    except ValueError:
+        return None
+
+
+def _read(
+    ctx: Context, symbol: Symbol, value: Value, what: str, depth: int, leaves: list[Scalar], imaginaries: bool
+) -> Any:
     rank = len(symbol.dims)
     if isinstance(value, Mapping):
         ctx.error("VS0326", f"the {what} of '{symbol.name}' is a number or a list", value.span)
@@ -62,18 +78,28 @@ def _read(ctx: Context, symbol: Symbol, value: Value, what: str, depth: int, lea
                 label="a list is expected",
             )
             return None
-        if not isinstance(value.value, int | float | bool):
+        number: int | float | complex | str | None = value.value
+        if imaginaries and isinstance(number, str):
+            number = imaginary(number)
+        elif imaginaries and isinstance(number, int | float) and not isinstance(number, bool):
+            number = complex(number)
+        elif imaginaries:
+            number = None
+        if not isinstance(number, int | float | bool | complex):
             is_text = isinstance(value.value, str)
+            help = "what follows from other quantities is written under 'define'" if is_text else ""
+            if what == "constant" and imaginary(value.text) is not None:
+                help = "constants are real: write the complex number under 'define'"
             ctx.error(
                 "VS0318",
                 f"the {what} {'of ' if what == 'value' else ''}'{symbol.name}' is not a number",
                 value.span,
                 label="a number is expected here",
-                help="what follows from other quantities is written under 'define'" if is_text else "",
+                help=help,
             )
             return None
         leaves.append(value)
-        return value.value
+        return number
     if depth >= rank:
         shape = "is a scalar" if rank == 0 else f"has {rank} ax{'is' if rank == 1 else 'es'}"
         ctx.error(
@@ -104,5 +130,5 @@ def _read(ctx: Context, symbol: Symbol, value: Value, what: str, depth: int, lea
                 value.span,
             )
             return None
-    items = [_read(ctx, symbol, item, what, depth + 1, leaves) for item in value.items]
+    items = [_read(ctx, symbol, item, what, depth + 1, leaves, imaginaries) for item in value.items]
     return None if any(i is None for i in items) else tuple(items)

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, TypeVar
 
-Rule = Literal["real", "same", "compare", "logic", "choose", "cast"]
+Rule = Literal["real", "same", "compare", "logic", "choose", "cast", "part"]
 """How the result's dtype follows from the arguments:
 
 `real` takes numbers as reals and gives a real; `same` keeps integers integer and is real otherwise; `compare` takes
-numbers and gives a boolean; `logic` takes and gives booleans; `choose` is `where`; `cast` is `real`.
+numbers and gives a boolean; `logic` takes and gives booleans; `choose` is `where`; `cast` is `real`; `part` takes a
+number and gives a real that says something about it as a complex number.
 """
+
+Complex = Literal["", "complex", "real"]
+"""What an operation gives for complex arguments; with the empty one, the default, it refuses them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class Operator:
     doc: str
     symbol: str = ""
     callable: bool = True
+    complex: Complex = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,8 @@ class Reducer:
         """How it is called."""
         return f"{self.name}[i](e{', q' if self.level else ''})"
 
+    complex: Complex = ""
+
 
 @dataclass(frozen=True, slots=True)
 class Map:
@@ -59,6 +66,7 @@ class Map:
     name: str
     gives: Literal["real", "same", "integer"]
     doc: str
+    complex: Complex = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +83,18 @@ class Algebra:
     example: str
     doc: str
     tall: bool = False
+    complex: Complex = ""
 
 
 T = TypeVar("T", Operator, Reducer, Map, Algebra)
 
 
-def _table(entries: Iterable[T]) -> Mapping[str, T]:
-    return MappingProxyType({e.name: e for e in entries})
+def _table(entries: Iterable[T], complex: Mapping[str, Complex] = MappingProxyType({})) -> Mapping[str, T]:
+    """The entries by name; `complex` says which of them take complex arguments."""
+    found = {e.name: replace(e, complex=complex[e.name]) if e.name in complex else e for e in entries}
+    if not complex.keys() <= found.keys():
+        raise ValueError(f"no such operations: {sorted(complex.keys() - found.keys())}")
+    return MappingProxyType(found)
 
 
 POINTWISE: Mapping[str, Operator] = _table(
@@ -146,7 +159,16 @@ POINTWISE: Mapping[str, Operator] = _table(
         Operator("clip", 3, 3, "same", "The first argument, limited to lie between the second and the third."),
         Operator("square", 1, 1, "same", "The argument times itself."),
         Operator("xlogy", 2, 2, "real", "a*log(b), and 0 where a is 0."),
-    )
+        Operator("re", 1, 1, "part", "The real part of a complex number."),
+        Operator("im", 1, 1, "part", "The imaginary part of a complex number."),
+        Operator("conj", 1, 1, "same", "The complex conjugate."),
+        Operator("arg", 1, 1, "part", "The angle of a complex number, from -pi to pi."),
+    ),
+    complex={
+        **dict.fromkeys(("add", "sub", "mul", "div", "pow", "neg", "square", "where", "conj"), "complex"),
+        **dict.fromkeys(("exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh"), "complex"),
+        **dict.fromkeys(("re", "im", "arg", "abs", "eq", "ne"), "real"),
+    },
 )
 
 REDUCTIONS: Mapping[str, Reducer] = _table(
@@ -172,7 +194,8 @@ REDUCTIONS: Mapping[str, Reducer] = _table(
             False,
             True,
         ),
-    )
+    ),
+    complex={"sum": "complex", "prod": "complex", "mean": "complex", "norm": "real", "var": "real"},
 )
 
 ALONG: Mapping[str, Map] = _table(
@@ -250,7 +273,8 @@ LINALG: Mapping[str, Algebra] = _table(
             "The right singular vectors V of A = U S V': column k belongs to svdvals(A[:, :])[k].",
             True,
         ),
-    )
+    ),
+    complex=dict.fromkeys(("solve", "inv", "trace"), "complex"),
 )
 
 CONSTANTS: Mapping[str, float] = MappingProxyType({"pi": 3.141592653589793, "inf": float("inf")})
@@ -300,7 +324,7 @@ PLANNED_NAMES: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 
-WORDS = frozenset({"true", "false", "True", "False", "None", "real", "integer", "boolean", "auto"})
+WORDS = frozenset({"true", "false", "True", "False", "None", "real", "integer", "boolean", "complex", "auto"})
 
 BUILTINS: frozenset[str] = frozenset(
     set(FUNCTIONS)

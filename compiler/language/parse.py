@@ -207,7 +207,9 @@ class _Converter:
                 )
             return RawNumber(span=span, value=value)
         if isinstance(value, complex):
-            self.refuse("VS0235", "complex literals are not part of the expression language", node)
+            if math.isinf(value.imag):
+                self.refuse("VS0723", "the number is too large for a double", node, "this is infinite")
+            return RawNumber(span=span, value=value)
         what = {str: "a string", bytes: "a string", type(None): "None"}.get(type(value), "this")
         self.refuse("VS0235", f"{what} is not part of the expression language", node)
 
@@ -255,7 +257,9 @@ class _Converter:
         if isinstance(node.op, ast.Not):
             return RawOp(span=span, op="not", args=(body,))
         if isinstance(body, RawNumber) and not isinstance(body.value, bool):
-            return RawNumber(span=span, value=-body.value)
+            # The real part of an imaginary literal stays 0: -(0 + 2j) would have a negative zero.
+            value = complex(0, -body.value.imag) if isinstance(body.value, complex) else -body.value
+            return RawNumber(span=span, value=value)
         return RawOp(span=span, op="neg", args=(body,))
 
     def comparison(self, node: ast.Compare, depth: int) -> Raw:
@@ -359,9 +363,9 @@ class _Converter:
 
 
 def _literal(node: Raw) -> int | float | None:
-    """The value of an expression of literals, or None; huge ones become infinite instead of being computed."""
+    """The value of an expression of real literals, or None; huge ones become infinite instead of being computed."""
     if isinstance(node, RawNumber):
-        return node.value
+        return None if isinstance(node.value, complex) else node.value
     if not isinstance(node, RawOp):
         return None
     values = [_literal(a) for a in node.args]

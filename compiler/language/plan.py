@@ -190,7 +190,14 @@ def _objective(ctx: Context, node: Value, solved: Solved) -> str | None:
     objectives = [n for n, s in ctx.symbols.items() if s.kind == "objective"]
     listed = f"objectives are {', '.join(objectives)}" if objectives else "declare it under 'objectives'"
     if symbol is not None and symbol.kind in ("definition", "state"):
-        if symbol.dtype is not None:
+        if symbol.dtype == "complex" and not symbol.dims:
+            ctx.error(
+                "VS0351",
+                f"'{name}' cannot be optimised: it is complex",
+                node.span,
+                help=f"write re({name}) or abs({name})",
+            )
+        elif symbol.dtype is not None:
             why = f"has indices: {symbol.shown}" if symbol.dims else "is a condition"
             ctx.error(
                 "VS0305",

@@ -17,9 +17,9 @@ class Raw:
 
 @dataclass(frozen=True, slots=True)
 class RawNumber(Raw):
-    """A literal."""
+    """A literal; a complex one is imaginary: `2j`."""
 
-    value: int | float | bool
+    value: int | float | bool | complex
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from vspec.compiler.language.graph import components
 from vspec.compiler.language.left import Equation, System, shown_left
 from vspec.compiler.language.spec import Definition, Recurrence, State
 from vspec.compiler.language.substitute import elements
-from vspec.compiler.language.types import a_dtype, as_real, is_literal
+from vspec.compiler.language.types import a_dtype, as_real, is_literal, widest
 
 
 def check_recurrence(
@@ -38,11 +38,12 @@ def check_recurrence(
         return []
     outside: list[Definition | Recurrence] = list(drain(ctx))
     for state, init in zip(states, inits):
-        ctx.symbols[state.name].dtype = "real" if is_literal(init) else init.dtype
+        ctx.symbols[state.name].dtype = widest((init,)) if is_literal(init) else init.dtype
     kept = dict(ctx.symbols)
     made = _pass(ctx, system, states, inner_order, letter, positions)
-    if made is not None and _widen(ctx, states, made[1]):
-        # An integer start with a real step: the state is real, and all that reads it is checked once more.
+    while made is not None and _widen(ctx, states, made[1]):
+        # An integer start with a real step: the state is real, and all that reads it is checked once more. Then its
+        # step may turn out complex, and at last the state is.
         ctx.hidden.clear()
         ctx.symbols.clear()
         ctx.symbols.update(kept)
@@ -71,7 +72,7 @@ def check_recurrence(
                 step.span,
             )
             return []
-        if dtype == "real":
+        if dtype in ("real", "complex"):
             init, step = as_real(init), as_real(step)
         result.append(State(state.name, state.letters, state.time, init, step, dtype, state.span))
     return [*outside, Recurrence(letter, tuple(result), tuple(hidden), states[0].span)]
@@ -161,11 +162,11 @@ def _pass(
 
 
 def _widen(ctx: Context, states: list[Equation], steps: list[Expr]) -> bool:
-    """Make integer states real whose step is real; whether there was one."""
+    """Make integer states real whose step is real, and either complex whose step is; whether there was one."""
     changed = False
     for state, step in zip(states, steps):
         dtype: Dtype | None = ctx.symbols[state.name].dtype
-        if dtype == "integer" and step.dtype == "real":
-            ctx.symbols[state.name].dtype = "real"
+        if (dtype == "integer" and step.dtype == "real") or (dtype in ("integer", "real") and step.dtype == "complex"):
+            ctx.symbols[state.name].dtype = step.dtype
             changed = True
     return changed

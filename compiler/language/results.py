@@ -8,7 +8,7 @@ from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.context import Context, Env, Unknown
 from vspec.compiler.language.entries import entries
-from vspec.compiler.language.expr import Affine, Element, Expr
+from vspec.compiler.language.expr import Affine, Element, Expr, Pointwise
 from vspec.compiler.language.heads import declare, parse_head
 from vspec.compiler.language.parse import parse_expression
 from vspec.compiler.language.raw import Raw, RawOp
@@ -73,6 +73,14 @@ class Outputs:
         if isinstance(body, Unknown):
             return None
         symbol.dtype = body.dtype
+        if body.dtype == "complex" and self.plots.get(name) is not None:
+            ctx.error(
+                "VS0352",
+                f"'{name}' is complex, and a plot shows reals",
+                body.span,
+                label="this is complex",
+                help="plot abs(...), arg(...), re(...) or im(...) of it",
+            )
         self.found[name] = Output(name, symbol.letters, body, self.plots.get(name), symbol.span)
         return self.found[name]
 
@@ -224,7 +232,28 @@ def _that(
             help="compare it with something, for example < 1e-6",
         )
         return None
+    if not _reals(ctx, name, body):
+        return None
     return Claim(name, _one_line(node), body, None, None, None, reported, smoke, span)
+
+
+def _reals(ctx: Context, name: str, body: Expr) -> bool:
+    """Whether what a claim compares are reals, so that the figures can be shown; records the mistake."""
+    if not isinstance(body, Pointwise):
+        return True
+    if body.op == "and":
+        return all(_reals(ctx, name, part) for part in body.args)
+    found = next((a for a in body.args if a.dtype == "complex"), None)
+    if body.op in ("eq", "ne") and found is not None:
+        ctx.error(
+            "VS0352",
+            f"the claim '{name}' compares complex numbers",
+            found.span,
+            label="this is complex",
+            help="bound the distance, abs(a - b) < 1e-9, or claim an identity with a tolerance",
+        )
+        return False
+    return True
 
 
 def _identity(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from vspec.compiler.language import inline
 from vspec.compiler.language.context import Context, Env, Function, Unknown
-from vspec.compiler.language.domains import outside, read_domain
+from vspec.compiler.language.domains import number_of, outside, read_domain
 from vspec.compiler.language.entries import entries
-from vspec.compiler.language.expr import Number
 from vspec.compiler.language.graph import components
 from vspec.compiler.language.heads import declare, parse_function_head, parse_head
 from vspec.compiler.language.operators import RESERVED
@@ -32,6 +31,9 @@ def declare_params(ctx: Context, node: Value | None) -> list[tuple[Scalar, Node,
             continue
         symbol.dtype = "real"
         if isinstance(value, Node):
+            kind = value.get("type")
+            if isinstance(kind, Scalar) and kind.text == "complex":
+                symbol.dtype = "complex"
             found.append((key, value, symbol.name))
         else:
             ctx.error(
@@ -54,7 +56,7 @@ def read_params(ctx: Context, declared: list[tuple[Scalar, Node, str]]) -> dict[
         symbol = ctx.symbols[name]
         domain = read_domain(ctx, node.get("domain"), symbol)
         kind = node.get("type")
-        if isinstance(kind, Scalar) and kind.text != "real":
+        if isinstance(kind, Scalar) and kind.text not in ("real", "complex"):
             ctx.planned("VS0411", f"params of type {kind.text}", kind.span)
         init = node.get("init")
         if not isinstance(init, Scalar):
@@ -80,13 +82,32 @@ def read_params(ctx: Context, declared: list[tuple[Scalar, Node, str]]) -> dict[
         body = ctx.infer(raw, env)
         if isinstance(body, Unknown) or domain is None:
             continue
-        why = outside(domain, body.value) if isinstance(body, Number) else ""
+        if domain.kind != "real" and symbol.dtype == "complex":
+            option = node.key("domain")
+            ctx.error(
+                "VS0353",
+                f"the param '{name}' is complex and has no domain",
+                option.span if option is not None else key.span,
+                help="write it as amplitude*exp(1j*phase) with a positive and a real param",
+            )
+            continue
+        if body.dtype == "complex" and symbol.dtype == "real":
+            ctx.error(
+                "VS0352",
+                f"the init of '{name}' is complex, but the param is real",
+                body.span,
+                label="this is complex",
+                help="give the param 'type: complex'",
+            )
+            continue
+        number = number_of(body)
+        why = outside(domain, number) if number is not None else ""
         if why:
             start = "start at a number above 0" if domain.kind == "positive" else "start inside of the domain"
             message = f"the init of '{name}' is {init.text}, outside of its domain"
             ctx.error("VS0327", message, init.span, label=why, help=start)
             continue
-        found[name] = Param(name, symbol.letters, "real", as_real(body), domain, key.span)
+        found[name] = Param(name, symbol.letters, symbol.dtype or "real", as_real(body), domain, key.span)
     return found
 
 

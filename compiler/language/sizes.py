@@ -166,7 +166,7 @@ def _size_expression(ctx: Context, raw: Raw) -> Expr | None:
 
 def _number(ctx: Context, expr: Expr) -> int | None:
     if isinstance(expr, Number):
-        return int(expr.value)
+        return int(expr.value.real)
     if isinstance(expr, SizeOf):
         return ctx.dims.size(ctx.dims.dim_of(expr.letter))
     if not isinstance(expr, Pointwise):

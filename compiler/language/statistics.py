@@ -58,7 +58,7 @@ def level_of(ctx: Context, raw: RawCall, names: Mapping[str, str], inside: Env) 
 
 
 def _literal(e: Expr) -> float | None:
-    if isinstance(e, Number):
+    if isinstance(e, Number) and not isinstance(e.value, complex):
         return float(e.value)
     if isinstance(e, Pointwise) and e.op == "neg":
         inner = _literal(e.args[0])

@@ -112,7 +112,7 @@ class Subscripting:
         if index.dtype != "integer" and not isinstance(index, Unknown):
             ctx.error(
                 "VS0218",
-                f"a subscript is an integer, but this is {'a condition' if index.dtype == 'boolean' else 'real'}",
+                f"a subscript is an integer, but this is {'a condition' if index.dtype == 'boolean' else index.dtype}",
                 raw.span,
                 env,
                 label="not an integer",

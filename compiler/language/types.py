@@ -5,7 +5,7 @@ from __future__ import annotations
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.context import Context, Env, Unknown
 from vspec.compiler.language.expr import Dtype, Expr, Number, Pointwise
-from vspec.compiler.language.operators import POINTWISE
+from vspec.compiler.language.operators import POINTWISE, Complex
 
 
 def union(parts: tuple[Expr, ...]) -> tuple[str, ...]:
@@ -28,17 +28,38 @@ def is_literal(expr: Expr) -> bool:
 
 
 def as_real(expr: Expr) -> Expr:
-    """The expression as a real: a literal stays as written, an integer or boolean is converted."""
+    """The expression as a real, unless it is complex: a literal stays as written, an integer or boolean is converted."""
     if expr.dtype in ("real", "complex") or is_literal(expr) or isinstance(expr, Unknown):
         return expr
     return Pointwise(span=expr.span, axes=expr.axes, dtype="real", op="real", args=(expr,))
 
 
 def numbers(args: tuple[Expr, ...]) -> tuple[tuple[Expr, ...], Dtype]:
-    """Numbers brought to one dtype: integer if all are, else real. Booleans count as 0 and 1, real."""
+    """Numbers brought to one dtype: integer if all are, complex if one is, else real. Booleans count as 0 and 1, real."""
     if all(a.dtype == "integer" for a in args):
         return args, "integer"
-    return tuple(as_real(a) for a in args), "real"
+    return tuple(as_real(a) for a in args), widest(args)
+
+
+def widest(args: tuple[Expr, ...]) -> Dtype:
+    """What a function of reals gives: complex if one of its arguments is, else real."""
+    return "complex" if any(a.dtype == "complex" for a in args) else "real"
+
+
+def takes_complex(ctx: Context, name: str, support: Complex, args: tuple[Expr, ...], env: Env, help: str = "") -> bool:
+    """Whether an operation that says `support` of complex numbers may have these arguments; records the mistake."""
+    found = next((a for a in args if a.dtype == "complex"), None)
+    if found is None or support:
+        return True
+    ctx.error(
+        "VS0350",
+        f"{name} does not take complex numbers",
+        found.span,
+        env,
+        label="this is complex",
+        help=help or "take a real of it first: re(z), im(z) or abs(z)",
+    )
+    return False
 
 
 def unknown(parts: tuple[Expr, ...], span: Span) -> Unknown | None:
@@ -54,8 +75,10 @@ def pointwise(ctx: Context, op: str, args: tuple[Expr, ...], span: Span, env: En
     lost = unknown(args, span)
     if lost is not None:
         return lost
-    rule = POINTWISE[op].rule
+    rule, support = POINTWISE[op].rule, POINTWISE[op].complex
     dtype: Dtype = "real"
+    if rule not in ("logic", "choose") and not takes_complex(ctx, shown(op), support, args, env, _INSTEAD.get(op, "")):
+        return Unknown(span=span)
     if rule == "logic":
         for arg in args:
             if arg.dtype != "boolean":
@@ -92,19 +115,46 @@ def pointwise(ctx: Context, op: str, args: tuple[Expr, ...], span: Span, env: En
             return args[0]
     elif op == "pow":
         args, dtype = _power(args)
+    elif op in ("re", "conj") and args[0].dtype != "complex":
+        # A real number is its own real part and its own conjugate.
+        return as_real(args[0])
     elif rule == "same":
         args, dtype = numbers(args)
     else:
         args = tuple(as_real(a) for a in args)
+        dtype = widest(args) if rule == "real" else "real"
+    if dtype == "complex" and support == "real":
+        dtype = "real"
     return Pointwise(span=span, axes=union(args), dtype=dtype, op=op, args=args)
+
+
+# What to write in the place of operations that have no complex form.
+_INSTEAD = {
+    "real": "the real part is re(z)",
+    **dict.fromkeys(("lt", "le", "gt", "ge"), "complex numbers have no order: compare re(z), im(z) or abs(z)"),
+    **dict.fromkeys(("maximum", "minimum", "clip"), "complex numbers have no order: take re(z), im(z) or abs(z)"),
+    "sign": "the direction of z is z/abs(z)",
+    "log1p": "write log(1 + z)",
+    "expm1": "write exp(z) - 1",
+    "sigmoid": "write 1/(1 + exp(-z))",
+    "xlogy": "write a*log(z)",
+}
+
+
+def shown(op: str) -> str:
+    """How an operation is written: `'<'`, `'exp'`."""
+    example = POINTWISE[op].symbol
+    if POINTWISE[op].callable:
+        return f"'{example.partition('(')[0]}'" if "(" in example else f"'{op}'"
+    return f"'{example.strip('ab ')}'"
 
 
 def _power(args: tuple[Expr, ...]) -> tuple[tuple[Expr, ...], Dtype]:
     base, exponent = args
-    whole = isinstance(exponent, Number) and isinstance(exponent.value, int)
-    if base.dtype == "integer" and whole and isinstance(exponent, Number) and exponent.value >= 0:
+    power = exponent.value if isinstance(exponent, Number) and isinstance(exponent.value, int) else None
+    if base.dtype == "integer" and power is not None and power >= 0:
         return args, "integer"
-    return (as_real(base), exponent if whole else as_real(exponent)), "real"
+    return (as_real(base), exponent if power is not None else as_real(exponent)), widest(args)
 
 
 def a_dtype(dtype: Dtype) -> str:

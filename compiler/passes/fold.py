@@ -9,7 +9,7 @@ from __future__ import annotations
 from vspec.compiler.calculus.scalar import simplify
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.graph import Graph
-from vspec.compiler.graph.kernel import Tree, kernel, slot, substitute
+from vspec.compiler.graph.kernel import BORDER, Tree, kernel, slot, substitute
 from vspec.compiler.graph.node import Kind, Node
 from vspec.compiler.graph.rewrite import count_readers, rewrite
 
@@ -27,7 +27,7 @@ def run(graph: Graph) -> Graph:
     readers = count_readers(graph)
 
     def visit(b: Builder, node: Node, old: Node) -> Node:
-        if node.kind is not Kind.MAP:
+        if node.kind is not Kind.MAP or node.attrs[0].tree[0] in BORDER:
             return node
         joined = _join(b, node, old, readers)
         tree = simplify(joined.attrs[0].tree) if joined.kind is Kind.MAP else None
@@ -59,7 +59,7 @@ def _join(b: Builder, node: Node, old: Node, readers: dict[int, int]) -> Node:
 
 
 def _joins(x: Node, reader: Node, readers: int) -> bool:
-    if x.kind is not Kind.MAP or x.definition or x.dtype != "real":
+    if x.kind is not Kind.MAP or x.definition or x.dtype != "real" or x.attrs[0].tree[0] in BORDER:
         return False
     if not x.names and x.attrs[0].ops <= TRIVIAL:
         return True

@@ -13,7 +13,7 @@ from functools import partial
 from vspec.compiler.calculus.derive import derivative, gradients
 from vspec.compiler.calculus.loops import lower_recurrence, reads_of
 from vspec.compiler.calculus.lower import Lowering
-from vspec.compiler.calculus.program import elements, expressions
+from vspec.compiler.calculus.program import differentiated, elements, expressions, real_params
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.node import Axis, Kind, Node
 from vspec.compiler.language.expr import Affine, Derivative, Expr
@@ -58,17 +58,17 @@ class Recorder(Lowering):
             hows.append(describe(self._made, shared))
             self._made = before + self._made
 
-    def _derivative(self, e: Derivative) -> Node:
-        node = self.lower(e.body)
+    def _derivative(self, e: Derivative) -> tuple[Node, ...]:
+        nodes = self._differentiated(e)
         hows: list[str] = []
         for wrt in e.wrt:
             letters = {s.letter for s in wrt.subscripts if isinstance(s, Affine)}
-            shared = tuple(x for x in node.names if x in letters)
+            shared = tuple(x for x in nodes[0].names if x in letters)
             with self.sweep(hows, shared):
-                node = self._by(node, wrt)
+                nodes = self._step(nodes, wrt)
             self.derivatives += 1
         self.taken.append(Taken(self.printer.expression(e), e.span.line, tuple(hows), self.file(e.span)))
-        return node
+        return nodes
 
 
 def describe(made: list[Node], shared: tuple[str, ...]) -> str:
@@ -95,12 +95,13 @@ def describe(made: list[Node], shared: tuple[str, ...]) -> str:
 def derivatives_of(spec: Spec) -> list[Taken]:
     """Every derivative that the spec writes and that its plan's methods ask for, in the order of the spec."""
     low = Recorder(spec)
+    low.variables = differentiated(spec)
     for name, d in spec.dims.items():
         if isinstance(d.size, Expr):
             low.b.dims[name] = low.value(d.size)
     for role, group in (("param", spec.params), ("data", spec.data), ("constant", spec.constants)):
         for name, item in group.items():
-            low.values[name] = low.b.input(name, role, [low.axis(x) for x in item.letters], item.dtype)
+            low.argument(name, low.b.input(name, role, [low.axis(x) for x in item.letters], item.dtype))
     states = {s.name: s for r in spec.equations if isinstance(r, Recurrence) for s in r.states}
     reads = reads_of((e for x in expressions(spec) for e in elements(x)), states)
     for name, objective in spec.objectives.items():
@@ -109,9 +110,9 @@ def derivatives_of(spec: Spec) -> list[Taken]:
         if isinstance(q, Recurrence):
             lower_recurrence(low, q, reads)
             for inner in q.inner:
-                low.pending.setdefault(inner.name, partial(low.value, inner.body, inner.name, inner.letters))
+                low.postpone(inner.name, inner.body, inner.letters, inner.dtype)
         else:
-            low.values[q.name] = low.value(q.body, q.name, q.letters)
+            low.enter(q.name, q.body, q.letters, q.dtype)
     for stage in spec.plan:
         if stage.kind in ("minimize", "maximize"):
             low.taken += _asked(spec, low, stage)
@@ -131,18 +132,20 @@ def _asked(spec: Spec, low: Recorder, stage: Stage) -> list[Taken]:
     params = [spec.params[p] for p in stage.over]
     hows: list[str] = []
     with low.sweep(hows):
-        slopes = gradients(low.b, value, [low.values[p.name] for p in params])
+        slopes = gradients(low.b, value, list(real_params(low, params).values()))
     line = stage.span.line
     wrt = ", ".join(low.printer.element(p.name, p.letters) for p in params)
     found = [Taken(f"gradient of {name} by {wrt}", line, (f"one {hows[0]}",))]
     if stage.method is None or "hessian" not in METHODS[stage.method.name].needs:
         return found
-    for k, (p, slope) in enumerate(zip(params, slopes, strict=True)):
+    slope_of = dict(zip(real_params(low, params), slopes, strict=True))
+    for k, p in enumerate(params):
         for q in params[k:]:
-            x = low.values[q.name]
             steps = [hows[0]]
             with low.sweep(steps):
-                derivative(low.b, slope, x, [Axis(low.b.fresh(a.name), a.dim) for a in x.axes])
+                for key in real_params(low, [p]):
+                    for x in real_params(low, [q]).values():
+                        derivative(low.b, slope_of[key], x, [Axis(low.b.fresh(a.name), a.dim) for a in x.axes])
             pair = low.printer.element(p.name, p.letters)
             pair = f"{pair} twice" if q is p else f"{pair} and {low.printer.element(q.name, q.letters)}"
             found.append(Taken(f"Hessian of {name} by {pair}", line, tuple(steps)))

@@ -16,7 +16,7 @@ _FENCES = {
 }
 
 # Functions that LaTeX has a command for.
-_COMMANDS = frozenset({"exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "det", "max", "min"})
+_COMMANDS = frozenset({"exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "det", "max", "min", "arg"})
 
 # Greek letters that the visitor writes itself.
 _LETTERS = {"δ": r"\delta", "Γ": r"\Gamma", "ψ": r"\psi"}
@@ -56,6 +56,9 @@ class Latex(Notation):
 
     def power(self, base: str, exponent: str) -> str:
         return f"{base}^{{{exponent}}}"
+
+    def conjugate(self, x: str) -> str:
+        return f"{x}^{{*}}"
 
     def fraction(self, top: str, bottom: str) -> str:
         return rf"\frac{{{top}}}{{{bottom}}}"

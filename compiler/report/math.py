@@ -66,6 +66,8 @@ WORDS = {
     "digamma": "ψ",
     "sign": "sgn",
     "cholesky": "chol",
+    "re": "Re",
+    "im": "Im",
     "trace": "tr",
 }
 FENCED = {"abs": "abs", "floor": "floor", "ceil": "ceil"}
@@ -184,9 +186,14 @@ class Printer:
 
     # --- atoms ----------------------------------------------------------------------------------------------------
 
-    def _number(self, value: int | float | bool) -> Piece:
+    def _number(self, value: int | float | bool | complex) -> Piece:
         if isinstance(value, bool):
             return Piece(self.n.word("true" if value else "false"))
+        if isinstance(value, complex):
+            unit = Piece(self.n.word("i"))
+            if abs(value.imag) != 1:
+                return self._product(self._number(value.imag), unit)
+            return unit if value.imag > 0 else Piece(self.n.prefix("neg", unit.text), Level.NEG, signed=True)
         if value < 0:
             return Piece(self.n.prefix("neg", self._at(self._number(-value), Level.MUL)), Level.NEG, signed=True)
         if math.isinf(value):
@@ -273,6 +280,8 @@ class Printer:
             return Piece(n.fence("floor", self._quotient(*map(self._any, e.args)).text))
         if op in FENCED:
             return Piece(n.fence(FENCED[op], self._any(e.args[0]).text))
+        if op == "conj":
+            return Piece(n.conjugate(self._at(self._any(e.args[0]), Level.ATOM)), Level.POWER)
         if op == "lgamma":
             inside = n.call(n.name("Γ", False), [self._any(e.args[0]).text])
             return Piece(n.call(n.word("log"), [n.fence("abs", inside)]))

@@ -46,6 +46,9 @@ class MathML(Notation):
     def power(self, base: str, exponent: str) -> str:
         return f"<msup>{base}{exponent}</msup>"
 
+    def conjugate(self, x: str) -> str:
+        return f"<msup>{x}{sign('*')}</msup>"
+
     def fraction(self, top: str, bottom: str) -> str:
         return f"<mfrac>{top}{bottom}</mfrac>"
 

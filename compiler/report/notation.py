@@ -107,6 +107,10 @@ class Notation(ABC):
         """A base raised to an exponent."""
 
     @abstractmethod
+    def conjugate(self, x: str) -> str:
+        """A complex conjugate, marked behind."""
+
+    @abstractmethod
     def fraction(self, top: str, bottom: str) -> str:
         """A quotient."""
 
@@ -205,6 +209,9 @@ class Unicode(Notation):
     def power(self, base: str, exponent: str) -> str:
         high = raised(exponent)
         return f"{base}^{exponent}" if high is None else base + high
+
+    def conjugate(self, x: str) -> str:
+        return f"{x}*"
 
     def fraction(self, top: str, bottom: str) -> str:
         return f"{top}/{bottom}"

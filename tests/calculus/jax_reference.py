@@ -45,6 +45,10 @@ UNARY = {
     "neg": jnp.negative,
     "not": jnp.logical_not,
     "real": lambda x: jnp.asarray(x, jnp.float64),
+    "re": jnp.real,
+    "im": jnp.imag,
+    "conj": jnp.conj,
+    "arg": jnp.angle,
 }
 BINARY = {
     "sub": jnp.subtract,
@@ -64,6 +68,9 @@ BINARY = {
     "atan2": jnp.arctan2,
     "xlogy": jss.xlogy,
     "polygamma": jss.polygamma,
+    "complex": lambda x, y: x + 1j * y,
+    "hypot": lambda x, y: jnp.abs(x + 1j * y),
+    "copysign": jnp.copysign,
 }
 
 

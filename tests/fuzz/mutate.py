@@ -63,6 +63,7 @@ PIECES = (
     *("0", "1", "2", "-1", "0.5", "1e9", "1e999", "1j", "0x1F", "07", "1_000", "99999999999999999999", "pi", "inf", "e"),
     *("[i]", "[:]", "[:, :]", "[-1]", "[0]", "[i + 1]", "[2*i]", "[i, i]", "[t - 1]", "[i, j]", "[n - i]", "[i*j]", "[0.5]"),
     *("sum[i](", "mean[n](", "max[i](", "logsumexp[i](", "softmax[i](", "d(", "delta[i, j]", "index(i)", "size(n)"),
+    *("conj(", "re(", "im(", "arg(", "abs(", "0.5j*", "inv("),
     *("solve(", "logdet(", "cholesky(", "stop(", "E[z](", "root[x](", "sample(", "KL(", "f(", "x.y", "run.steps", "w[i]"),
 )  # fmt: skip
 SUBSCRIPTS = (

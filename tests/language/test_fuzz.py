@@ -19,6 +19,7 @@ PIECES = [
     *("n", "i", "j", "t", "w", "X", "y", "f", "s", "foo", "index", "size", "delta", "d", "E", "pi", "max", "sum", "root"),
     *("+", "-", "*", "/", "**", "%", "<", "==", "and", "or", "not", "if", "else", "(", ")", "[", "]", ",", ":", ".", "="),
     *("0", "1", "2", "-1", "0.5", "1e9", "^", "'", "sum[i](", "mean[n](", "d(", "w[i]", "X[n, i]", "s[t]", "y[:]", "f("),
+    *("1j", "2j*", "conj(", "re(", "abs(", "z[i]", "arg("),
     *("softmax[i](", "solve(", "logdet(", "stop(", "norm[i, j](", "argmax[n](", "lambda", "\n", " ", "é", "\u2028", "\x00"),
 ]  # fmt: skip
 EXPRESSIONS = st.lists(st.sampled_from(PIECES), max_size=14).map("".join) | st.text(max_size=20)
@@ -29,6 +30,7 @@ dims: {{n: 4, 'i, j': 3, t: 5}}
 data:
   X[n, i]: real
   y[n]: integer
+  z[i]: complex
 params:
   w[i]: {{init: {0}}}
 functions:

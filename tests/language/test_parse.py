@@ -95,7 +95,6 @@ def test_places_over_several_lines() -> None:
         "(yield)",
         "*x",
         "f(*x)",
-        "1j",
         "None",
         "...",
         "x is y",

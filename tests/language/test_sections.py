@@ -183,7 +183,6 @@ def test_facts_about_the_spec() -> None:
         ("define:\n  'y1, y2': '1'\n", "VS0422"),
         ("dims:\n  x: {size: 5, boundary: periodic}\n", "VS0423"),
         (LOSS + "constants: {k: 3}\nsolve: {minimize: loss, method: adam(lr=k)}\n", "VS0424"),
-        ("data:\n  z: complex\n", "VS0425"),
     ],
 )
 def test_what_is_not_there_yet_is_named(text: str, code: str) -> None:

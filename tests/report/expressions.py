@@ -10,9 +10,9 @@ from vspec.compiler.language.expr import Affine, Derivative, Element, Expr, Numb
 SPAN = Span("spec.yaml", 1, 1, 1, 2)
 
 
-def n(value: int | float | bool) -> Number:
+def n(value: int | float | bool | complex) -> Number:
     """A number."""
-    dtype: Any = "boolean" if isinstance(value, bool) else "integer" if isinstance(value, int) else "real"
+    dtype: Any = {bool: "boolean", int: "integer", float: "real", complex: "complex"}[type(value)]
     return Number(span=SPAN, value=value, dtype=dtype)
 
 

@@ -80,7 +80,24 @@ def test_hopfield_against_numpy(solved: Any) -> None:
     assert np.max(np.diff(np.asarray(ours.outputs["level"]), axis=0)) < 1e-6
 
 
-@pytest.mark.parametrize("name", ["problems/logistic", "problems/gp-regression", "problems/hopfield"])
+def test_flux_ring_against_numpy(solved: Any) -> None:
+    n, flux = 12, 0.7
+    hop = np.roll(np.eye(n), 1, axis=1)
+    H = -np.exp(1j * flux / n) * hop - np.exp(-1j * flux / n) * hop.T
+    energies, states = np.linalg.eigh(H)
+    ours = solved("problems/flux-ring")
+    psi = np.asarray(ours.outputs["state"])
+    assert psi.dtype == np.complex128
+    assert abs(np.vdot(states[:, 0], psi)) == pytest.approx(1, abs=1e-9)
+    assert np.vdot(psi, H @ psi).real == pytest.approx(energies[0], abs=1e-10)
+    step = 1e-5
+    shifted = [-2 * np.cos((flux + s) / n) for s in (-step, step)]
+    assert float(ours.outputs["current"]) == pytest.approx((shifted[1] - shifted[0]) / (2 * step), abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    "name", ["problems/logistic", "problems/gp-regression", "problems/hopfield", "problems/flux-ring"]
+)
 def test_claims_hold(solved: Any, name: str) -> None:
     claims = solved(name).claims
     assert claims, "a shipped spec has claims"
@@ -108,5 +125,5 @@ def test_optimisation_levels_agree(path: Path, tmp_path: Path) -> None:
             plain = jax.tree.leaves(programs[0].call(name, at, bounds[0]))
             assert len(ours) == len(plain)
             for a, b in zip(ours, plain, strict=True):
-                scale = float(np.max(np.abs(np.asarray(b, float)), initial=0.0))
+                scale = float(np.max(np.abs(np.asarray(b)), initial=0.0))
                 np.testing.assert_allclose(a, b, rtol=rtol, atol=atol * max(1.0, scale), err_msg=name)

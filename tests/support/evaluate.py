@@ -86,7 +86,9 @@ class Interpreter:
         """The value with the dtype and the shape that the node promises."""
         if node.dtype == "tuple":
             return value
-        dtype = {"boolean": np.dtype(bool), "integer": np.dtype(np.int64)}.get(node.dtype, self.real)
+        wide = np.result_type(self.real, np.complex64)
+        dtypes = {"boolean": np.dtype(bool), "integer": np.dtype(np.int64), "complex": wide}
+        dtype = dtypes.get(node.dtype, self.real)
         array = np.asarray(value).astype(dtype)
         if array.shape != self.shape(node.axes):
             raise ValueError(f"{node} has shape {array.shape}, expected {self.shape(node.axes)}")
@@ -406,8 +408,8 @@ BINARY: dict[str, Callable[..., Any]] = {
     "minimum": np.minimum,
 }
 
-EXACT = frozenset({"neg", "not", "where", "abs", "sign", "clip", "square"})
-"""Functions that keep integers (and booleans) what they are."""
+EXACT = frozenset({"neg", "not", "where", "abs", "sign", "clip", "square", "re", "im"})
+"""Functions that keep integers (and booleans) what they are, or take complex numbers."""
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "neg": lambda x: 0 - x if np.asarray(x).dtype.kind == "b" else np.negative(x),
@@ -446,4 +448,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "clip": lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi),
     "square": np.square,
     "xlogy": special.xlogy,
+    "hypot": np.hypot,
+    "copysign": np.copysign,
+    "re": np.real,
+    "im": np.imag,
+    "complex": lambda x, y: x + 1j * y,
 }

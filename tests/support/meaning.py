@@ -128,7 +128,7 @@ class Meaning:
         over = tuple(axes.index(n) for n in e.letters)
         rest = tuple(n for n in axes if n not in e.letters)
         if e.op == "norm":
-            return jnp.sqrt(jnp.sum(x**2, over)), rest
+            return jnp.sqrt(jnp.sum(jnp.abs(x) ** 2, over)), rest
         if e.op == "logsumexp":
             return jss.logsumexp(x, over), rest
         if e.op in ("argmax", "argmin"):
@@ -177,7 +177,23 @@ class Meaning:
             return there._derivative(body, before) if before else there.value(body)
 
         axes = inner(at)[1]
-        jacobian = jax.jacobian(lambda v: inner(v)[0] * 1.0)(at)
+
+        def slopes(part: Any, by: Any) -> Any:
+            """The Jacobian of the real or the imaginary part by the real or the imaginary part of the variable."""
+            return jax.jacobian(lambda v: part(inner(by(v))[0] * 1.0))(jnp.zeros(jnp.shape(at)))
+
+        if not jnp.iscomplexobj(at):
+            jacobian = slopes(jnp.real, lambda v: at + v)
+            if jnp.iscomplexobj(inner(at)[0]):
+                jacobian = jacobian + 1j * slopes(jnp.imag, lambda v: at + v)
+        else:
+            # Wirtinger's (d/dx - i d/dy)/2.
+            by_x, by_y = (
+                slopes(jnp.real, lambda v, unit=unit: at + unit * v)
+                + 1j * slopes(jnp.imag, lambda v, unit=unit: at + unit * v)
+                for unit in (1, 1j)
+            )
+            jacobian = (by_x - 1j * by_y) / 2
         # Axes of the body keep their letters; those of the variable take the subscripts, shared letters the diagonal.
         own: tuple[ex.Subscript, ...] = tuple(ex.Affine(n) for n in axes)
         return self.subscript(jacobian, (*own, *last.subscripts))
