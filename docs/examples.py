@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DOCS = Path(__file__).parent
-PAGES = (DOCS.parent / "README.md", DOCS / "getting-started.md", DOCS / "python.md")
+PAGES = (DOCS.parent / "README.md", *(DOCS / f"{n}.md" for n in ("getting-started", "python", "editor", "output")))
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"<!-- (file|runs): (\S+) -->\n\Z")
