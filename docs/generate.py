@@ -155,6 +155,25 @@ def keys(part: str) -> str:
     return table(["key", "meaning", ""], rows)
 
 
+def replies() -> str:
+    """The fields of each command's reply, from its schema."""
+    node = json.loads((resources.files("vspec.schemas") / "output.schema.json").read_text(encoding="utf-8"))
+    rows = [("every command", code(name), value["description"]) for name, value in node["properties"].items()]
+    for part in node["allOf"]:
+        if "command" in part["if"]["properties"]:
+            name = part["if"]["properties"]["command"]["const"]
+            fields = node["$defs"][name]["properties"].items()
+            rows += [(code(f"vspec {name}"), code(field), value["description"]) for field, value in fields]
+    return table(["command", "field", "meaning"], rows)
+
+
+def diagnostic() -> str:
+    """The fields of a diagnostic."""
+    node = json.loads((resources.files("vspec.schemas") / "output.schema.json").read_text(encoding="utf-8"))
+    fields = node["$defs"]["diagnostic"]["properties"].items()
+    return table(["field", "meaning"], ((code(name), value["description"]) for name, value in fields))
+
+
 def passes() -> str:
     """The passes in the order in which they first run."""
     first = {p.name: p for p in reversed(PASSES)}
@@ -218,6 +237,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "domains": domains,
     "methods": methods,
     "passes": passes,
+    "replies": replies,
+    "diagnostic": diagnostic,
     "not-yet": not_yet,
     **{f"keys {part}": partial(keys, part) for part in ("sections", "dim_options", "data_options", "param")},
     **{f"keys {part}": partial(keys, part) for part in ("stage", "output_options", "claim_options")},

@@ -110,8 +110,9 @@ def _meant(error: click.ClickException, message: str) -> str | None:
         known = [name for p in context.command.params for name in (*p.opts, *p.secondary_opts)] if context else []
         return nearest(error.option_name, known) or next(iter(error.possibilities or ()), None)
     if unknown := re.match(r"No such command '(.*)'", message):
-        group = context.command if context is not None else None
-        return nearest(unknown[1], group.list_commands(context)) if isinstance(group, click.Group) else None
+        if context is None or not isinstance(context.command, click.Group):
+            return None
+        return nearest(unknown[1], context.command.list_commands(context))
     if (wrong := re.search(r"'([^']*)' is not one of", message)) and param is not None:
         return nearest(wrong[1], map(str, getattr(param.type, "choices", ())))
     return None

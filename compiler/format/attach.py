@@ -54,7 +54,7 @@ def _above(
         return following
     closed = [] if last is None else list(_closed(last, following))
     fitting = [c for c in closed if not c.flow and c.column <= comment.column]
-    if fitting and (following is None or comment.column > following.column):
+    if fitting and (following is None or comment.column > following.parent.column):
         deepest = max(c.column for c in fitting)
         [c for c in fitting if c.column == deepest][-1].foot.append(comment)
         return None

@@ -95,8 +95,8 @@ def _difference(one: Value, other: Value, place: Place, ordered: bool = True) ->
                 return found or key.text
         return None
     if isinstance(one, Sequence) and isinstance(other, Sequence) and len(one.items) == len(other.items):
-        found = [_difference(a, b, place.item()) for a, b in zip(one.items, other.items)]
-        return next((x for x in found if x is not None), None)
+        items = [_difference(a, b, place.item()) for a, b in zip(one.items, other.items)]
+        return next((x for x in items if x is not None), None)
     if isinstance(one, Scalar) and isinstance(other, Scalar) and _same_value(one, other, place.expression):
         return None
     return ""

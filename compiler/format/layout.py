@@ -16,6 +16,8 @@ from vspec.compiler.source.scalars import Lines
 
 # What may stand before a comment that has a line of its own: dashes of list items, a mark of documents, an anchor.
 BARE_LINE = re.compile(r"(?:---|\.\.\.)?[\s-]*(?:&\S+\s*)?")
+# An anchor and what may stand between it and its block.
+AHEAD = re.compile(r"&\S+(?:\s|#[^\n]*)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,9 @@ class _Maker:
             if made.mapping:
                 made.start = made.entries[0].start
         made.column = self.column_of(made.start)
+        if not how.flow and how.anchor is not None and (ahead := AHEAD.match(self.lines.text, how.start)):
+            # A block starts below its anchor.
+            made.column = self.column_of(ahead.end())
         return made
 
     def entry(self, key: Scalar | None, inner: Value, parent: Collection) -> Entry:

@@ -29,12 +29,14 @@ class Line:
 class Body:
     """The lines of one entry. `at`: which of them takes the comment, -1 the last; None if none can.
 
-    `open`: the entry ends in a text that would take in any empty line after it.
+    `open`: the entry ends in a text that would take in any empty line after it. `lifted`: comments, and empty lines between
+    them, that would stand between a dash and what it holds, and have to stand above the dash.
     """
 
     lines: list[Line]
     at: int | None = -1
     open: bool = False
+    lifted: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -72,6 +74,10 @@ class Printer:
         for comment in moved:
             self.line(Line(" " * indent + comment.text), blank)
             blank = False
+        for text in body.lifted:
+            if text:
+                self.line(Line(" " * indent + text), blank)
+            blank = not text
         self.line(body.lines[0], blank)
         self.lines += body.lines[1:]
         self.open = body.open
@@ -107,9 +113,12 @@ def entry_body(entry: Entry, key: str | None, indent: int, place: Place) -> Body
     if key is not None or value.anchor is not None:
         return Body([Line(head), *inner.lines], 0, inner.open)
     # The first line of what an item holds stands beside its dash.
+    lifted: list[str] = []
+    while not inner.lines[0].text or inner.lines[0].text.lstrip().startswith("#"):
+        lifted.append(inner.lines.pop(0).text.lstrip())
     start = inner.lines[0]
     inner.lines[0] = Line(head + " " * (STEP - 1) + start.text[indent + STEP :], start.comment)
-    return Body(inner.lines, None, inner.open)
+    return Body(inner.lines, None, inner.open, lifted)
 
 
 def leaf_body(entry: Entry, leaf: Leaf, head: str, indent: int, place: Place) -> Body:

@@ -11,7 +11,18 @@ import pytest
 
 from tests.cli.conftest import LINE, Vspec, shell
 
-HEAVY = ("jax", "jaxlib", "sympy", "networkx", "rich", "matplotlib", "optax", "numpy")
+HEAVY = (
+    "jax",
+    "jaxlib",
+    "sympy",
+    "networkx",
+    "rich",
+    "matplotlib",
+    "optax",
+    "numpy",
+    "ruamel",
+    "vspec.compiler.format",
+)
 
 
 def test_a_right_spec(vspec: Vspec, line: Path) -> None:
@@ -102,6 +113,17 @@ def test_check_imports_nothing_heavy(line: Path) -> None:
         f"try: main(['check', {str(line)!r}])\n"
         "except SystemExit as e: assert not e.code, e.code\n"
         f"print([m for m in {HEAVY} if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "[]"
+
+
+def test_formatting_imports_nothing_heavy(line: Path) -> None:
+    code = (
+        "import sys; from vspec.cli import main\n"
+        f"try: main(['fmt', '--check', {str(line)!r}])\n"
+        "except SystemExit as e: assert not e.code, e.code\n"
+        f"print([m for m in {HEAVY[:-1]} if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.splitlines()[-1] == "[]"

@@ -126,3 +126,73 @@ def split_braces(text: str, rng: random.Random) -> str:
         re.sub(r"(?<=\{)|, (?=[a-z]+:)|(?=\}$)", broken, line) if re.match(r"\s+\S+: +\{", line) else line
         for line in text.split("\n")
     )
+
+
+def wild(rng: random.Random) -> str:
+    """YAML that is no spec: blocks and braces in each other, anchors, texts over lines, comments wherever one can stand."""
+    lines: list[str] = []
+    for number in range(rng.randrange(1, 5)):
+        lines += _wild_entry(rng, f"k{number}:", 0, 3)
+        if rng.random() < 0.3:
+            lines.append(f"{' ' * rng.choice((0, 1, 2, 4))}# {rng.random():.5f}")
+    return "\n".join(lines) + rng.choice(("", "\n", "\n\n"))
+
+
+def _wild_entry(rng: random.Random, head: str, indent: int, depth: int) -> list[str]:
+    """A key or a dash with a value."""
+    lead = " " * indent + head
+    comment = f"  # {rng.random():.5f}" if rng.random() < 0.3 else ""
+    above = [" " * rng.choice((0, indent, indent + 2)) + f"# {rng.random():.5f}"] if rng.random() < 0.2 else []
+    above += [""] * (rng.random() < 0.2)
+    kind = rng.randrange(9) if depth else rng.randrange(5)
+    deeper = indent + rng.choice((2, 3))
+    pad = " " * deeper
+    if kind == 0:
+        return [*above, f"{lead} {rng.choice(('x + 1', '( a+b )*c', '3', '1e-3', 'null', 'true', '~'))}{comment}"]
+    if kind == 1:
+        return [*above, f"{lead} {_wild_braces(rng, 2)}{comment}"]
+    if kind == 2:
+        return [
+            *above,
+            f"{lead}{comment}",
+            *([f"{pad}# {rng.random():.5f}"] if comment else []),
+            f"{pad}a*b  # {rng.random():.5f}",
+        ]
+    if kind == 3:
+        style = rng.choice(("|", ">", "|-", ">+", "|+"))
+        return [
+            *above,
+            f"{lead} {style}{comment}",
+            f"{pad}a b",
+            *([""] * rng.randrange(3)),
+            f"{pad}  c #d",
+            *([""] * rng.randrange(3)),
+        ]
+    if kind == 4:
+        return [*above, f"{lead} {rng.choice(('a', '(a'))} +", f"{pad}  b{rng.choice(('', ' '))}*c".replace("(a", "a")]
+    marks = f" &m{rng.randrange(10**9)}" if rng.random() < 0.1 else ""
+    count = range(rng.randrange(1, 4))
+    if kind <= 6:
+        inner = [x for n in count for x in _wild_entry(rng, f"{'abc'[n]}{depth}:", deeper, depth - 1)]
+    else:
+        inner = [x for _ in count for x in _wild_entry(rng, "-", deeper, depth - 1)]
+    first = inner[0].lstrip()
+    if head == "-" and not comment and not marks and not above and first and first[0] != "#" and rng.random() < 0.6:
+        return [f"{' ' * indent}-{' ' * (deeper - indent - 1)}{first}", *inner[1:]]
+    return [*above, f"{lead}{marks}{comment}", *inner]
+
+
+def _wild_braces(rng: random.Random, depth: int) -> str:
+    """A collection in brackets, perhaps over several lines."""
+    gap = rng.choice(
+        ("", "", " ", "\n      ", f" # {rng.random():.5f}\n        ", f"\n      # {rng.random():.5f}\n        ")
+    )
+    parts = []
+    for n in range(rng.randrange(4)):
+        inner = (
+            _wild_braces(rng, depth - 1) if depth and rng.random() < 0.3 else rng.choice(("1", "a", '"x[i]"', "'1'"))
+        )
+        parts.append(f"{'xyz'[n]}: {inner}")
+    if rng.random() < 0.4:
+        return "[" + gap + f",{gap or ' '}".join(p[3:] for p in parts) + gap + "]"
+    return "{" + gap + f",{gap or ' '}".join(parts) + gap + "}"

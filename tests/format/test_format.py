@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
-from tests.format.disorder import Untidy, split_braces, with_comments
+from tests.format.disorder import Untidy, split_braces, wild, with_comments
 from tests.fuzz.cases import BAD, SHIPPED, mutant, texts
 from vspec.compiler.diagnostics.diagnostic import SpecError
 from vspec.compiler.format import format as formatting
@@ -242,6 +243,14 @@ def test_whatever_can_be_read_can_be_formatted() -> None:
         done += 1
         assert set(plain(parse_document(made, "a.yaml").root)) == set(plain(document.root)), seed  # type: ignore[call-overload]
     assert done > CASES / 3
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_comments_anywhere_in_any_yaml(seed: int) -> None:
+    for number in range(150):
+        text = wild(random.Random(4 * number + seed))
+        made = formatted(text)
+        assert Counter(re.findall(r"# 0\.\d{5}", made)) == Counter(re.findall(r"# 0\.\d{5}", text)), text
 
 
 def test_a_long_spec_is_formatted_quickly() -> None:
