@@ -13,11 +13,23 @@ from typing import Any
 
 import sympy as sp
 
-from vspec.compiler.calculus.functions import FUNCTIONS, NAMES
+from vspec.compiler.calculus.functions import FUNCTIONS
+from vspec.compiler.calculus.special import SPECIAL
 from vspec.compiler.graph.kernel import Kernel, Tree, kernel, num, slot, slots
 
 # Operations that cost more than reading an array again.
-EXPENSIVE = frozenset({"exp", "tanh", "sigmoid", "sqrt", "pow", "div", "erf", "tan", "log_sigmoid"})
+EXPENSIVE = frozenset(
+    {"exp", "tanh", "sigmoid", "sqrt", "pow", "div", "erf", "tan", "log_sigmoid"}
+    | {"erfinv", "i0e", "i1e", "bessel_ratio", "ndtr_ratio", "ndtr_excess"}
+)
+
+CLASSES: dict[str, type[Any]] = {**FUNCTIONS, **SPECIAL}
+
+NAMES: dict[str, str] = {cls.__name__: op for op, cls in CLASSES.items()} | {
+    # What SymPy's own evaluation may leave behind: sqrt(x**2) becomes Abs(x).
+    "Abs": "abs",
+    "sign": "sign",
+}
 
 
 @cache
@@ -51,7 +63,7 @@ def to_sympy(tree: Tree) -> Any:
         return args[0] ** 2
     if op == "clip":
         return FUNCTIONS["minimum"](FUNCTIONS["maximum"](args[0], args[1]), args[2])
-    return FUNCTIONS[op](*args)
+    return CLASSES[op](*args)
 
 
 def _number(value: Any) -> Any:

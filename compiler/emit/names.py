@@ -7,6 +7,7 @@ import keyword
 import re
 from collections.abc import Iterable
 
+from vspec.compiler.emit.helpers import HELPERS
 from vspec.compiler.emit.scalar import MODULES
 
 RESERVED = frozenset(
@@ -18,6 +19,7 @@ RESERVED = frozenset(
         "jnp",
         "Array",
         *(f for fs in MODULES.values() for f in fs),
+        *HELPERS,
     }
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -73,12 +74,38 @@ FUNCTIONS = {
     "digamma": "digamma",
     "xlogy": "xlogy",
     "polygamma": "polygamma",
+    "erfinv": "erfinv",
+    "ndtr": "ndtr",
+    "log_ndtr": "log_ndtr",
+    "ndtr_ratio": "ndtr_ratio",
+    "ndtr_excess": "ndtr_excess",
+    "betaln": "betaln",
+    "gammainc": "gammainc",
+    "gammaincc": "gammaincc",
+    "gammainc_da": "igamma_grad_a",
+    "i0e": "i0e",
+    "i1e": "i1e",
+    "bessel_ratio": "bessel_ratio",
 }
 # The modules of the functions that are imported by name.
 MODULES = {
     "jax.nn": ("log_sigmoid", "relu", "sigmoid", "softplus"),
     "jax.scipy.linalg": ("solve_triangular",),
-    "jax.scipy.special": ("digamma", "erf", "erfc", "gammaln", "logsumexp", "polygamma", "xlogy"),
+    "jax.lax": ("erf_inv", "igamma_grad_a"),
+    "jax.scipy.special": (
+        "digamma",
+        "erf",
+        "erfc",
+        "gammainc",
+        "gammaincc",
+        "gammaln",
+        "i0e",
+        "i1e",
+        "logsumexp",
+        "ndtr",
+        "polygamma",
+        "xlogy",
+    ),
 }
 COMPARISONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 LOGIC = {"and": ("&", BIT_AND, "jnp.logical_and"), "or": ("|", BIT_OR, "jnp.logical_or")}
@@ -137,7 +164,7 @@ def _operation(op: str, trees: Sequence[Tree], args: list[Text], context: Contex
             return joined
         return _infix(f" {sign} ".join([args[0].at(prec), *(a.at(prec + 1) for a in args[1:])]), prec, args)
     if op in FUNCTIONS:
-        return call(FUNCTIONS[op], *_floats(trees, args, context, start=1 if op == "polygamma" else 0))
+        return call(FUNCTIONS[op], *_floats(trees, args, context, start=1 if op in ("polygamma", "bessel_ratio") else 0))
     raise ValueError(f"no JAX text for the scalar operation {op!r}")
 
 
@@ -304,6 +331,13 @@ def _real(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     return Text(f"{a.atom}.astype({context.real})")
 
 
+def _whole(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
+    (a,) = args
+    if trees[0][0] == "num" and math.isfinite(trees[0][1]):
+        return number(int(trees[0][1]))
+    return Text(f"jnp.asarray({a.code}).astype(int)" if a.python else f"{a.atom}.astype(int)")
+
+
 _SPECIAL: dict[str, Callable[[Sequence[Tree], list[Text], Context], Text]] = {
     "add": _add,
     "sub": _sub,
@@ -317,6 +351,7 @@ _SPECIAL: dict[str, Callable[[Sequence[Tree], list[Text], Context], Text]] = {
     "not": _not,
     "where": _where,
     "real": _real,
+    "integer": _whole,
 }
 
 OPERATIONS: frozenset[str] = frozenset({*_SPECIAL, *COMPARISONS, *LOGIC, *FUNCTIONS})

@@ -21,7 +21,7 @@ NOMINAL_UNKNOWNS = 100
 TRANSCENDENTAL = 10
 SIMPLE = frozenset(
     {"add", "sub", "mul", "div", "neg", "abs", "sign", "maximum", "minimum", "clip", "square", "relu"}
-    | {"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "where", "real"}
+    | {"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "where", "real", "integer"}
 )
 
 

@@ -44,6 +44,15 @@ UNARY = {
     "neg": jnp.negative,
     "not": jnp.logical_not,
     "real": lambda x: jnp.asarray(x, jnp.float64),
+    "integer": lambda x: jnp.asarray(x).astype(int),
+    "asinh": jnp.arcsinh,
+    "acosh": jnp.arccosh,
+    "atanh": jnp.arctanh,
+    "erfinv": jss.erfinv,
+    "ndtr": jss.ndtr,
+    "log_ndtr": jss.log_ndtr,
+    "i0e": jss.i0e,
+    "i1e": jss.i1e,
 }
 BINARY = {
     "sub": jnp.subtract,
@@ -62,6 +71,9 @@ BINARY = {
     "minimum": jnp.minimum,
     "atan2": jnp.arctan2,
     "xlogy": jss.xlogy,
+    "betaln": jss.betaln,
+    "gammainc": jss.gammainc,
+    "gammaincc": jss.gammaincc,
     "polygamma": jss.polygamma,
 }
 
