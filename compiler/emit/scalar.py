@@ -248,8 +248,15 @@ def _reciprocal(text: Text) -> Text:
     return replace(text, code=text.code.removeprefix("1 / "), prec=POW, positive=None)
 
 
+def _is_zero(tree: Tree) -> bool:
+    return tree[0] == "num" and tree[1] == 0
+
+
 def _div(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     a, b = args
+    if a.python and _is_zero(trees[1]):
+        # Python refuses to divide its own numbers by zero.
+        return _mul((*trees[:1], ("num", math.inf)), [a, number(math.inf)], context)
     sign = 1
     if a.positive is not None:
         a, sign = a.positive, -sign
@@ -275,6 +282,8 @@ def _power(base: Text, exponent: Text) -> str:
 def _pow(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     base, exponent = args
     k = _integer(trees[1])
+    if _is_zero(trees[0]) and trees[1][0] == "num" and trees[1][1] < 0:
+        return number(math.inf)
     if k is not None:
         if k == 1:
             return base
@@ -296,12 +305,16 @@ def _square(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
 
 def _mod(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     a, b = args
-    return _infix(f"{a.at(MUL)} % {b.at(MUL + 1)}", MATMUL, args)
+    return _infix(f"{_dividend(trees, a)} % {b.at(MUL + 1)}", MATMUL, args)
 
 
 def _floordiv(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     a, b = args
-    return _infix(f"{a.at(MUL)} // {b.at(MUL + 1)}", MATMUL, args)
+    return _infix(f"{_dividend(trees, a)} // {b.at(MUL + 1)}", MATMUL, args)
+
+
+def _dividend(trees: Sequence[Tree], text: Text) -> str:
+    return f"jnp.asarray({text.code})" if text.python and _is_zero(trees[1]) else text.at(MUL)
 
 
 def _not(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:

@@ -114,7 +114,7 @@ CASES = (
     Case("i1e", scaled_bessel(1), FAR, (1e-14, bessel_bound(1), bessel_bound(2))),
     Case("lgamma", lambda x: mp.log(abs(mp.gamma(x))), line(*POSITIVE), (1e-13, 1e-13, 1e-13)),
     Case("digamma", mp.digamma, line(*POSITIVE), (1e-13, 1e-13, 1e-13)),
-    Case("xlogy", lambda a, b: a * mp.log(b), plane((-2.0, 1e-8, 0.5, 30.0), (1e-30, 1e-8, 0.3, 5.0, 1e8))),
+    Case("xlogy", lambda a, b: a * mp.log(b), plane((-2.0, 1e-8, 0.5, 30.0), (1e-10, 1e-5, 0.3, 5.0, 1e8))),
     Case("betaln", lambda a, b: mp.log(mp.beta(a, b)), plane(ORDERS, (*ORDERS, 1e6)), (1e-12, beta_bound, beta_bound)),
     Case("gammainc", lower_gamma, GAMMA, (3e-12, gamma_bound, gamma_bound), (lambda a, x: -upper_gamma(a, x),)),
     Case("gammaincc", upper_gamma, GAMMA, (3e-12, gamma_bound, gamma_bound), (lambda a, x: -lower_gamma(a, x),)),
@@ -145,7 +145,7 @@ def derivative(case: Case, at: tuple[float, ...], order: tuple[int, int]) -> Any
         f = min((case.truth, *case.shifted), key=lambda g: abs(g(*point)))
         step = mp.mpf(10) ** -25 * min(abs(x) for x in point)
         found = mp.diff(f, point[0], order[0], h=step) if len(point) == 1 else mp.diff(f, point, order, h=step)
-        noise = abs(f(*point)) * mp.mpf(10) ** -80 / step ** sum(order)
+        noise = abs(f(*point)) * mp.mpf(10) ** -87 / step ** sum(order)
         return found if abs(found) > noise else mp.mpf(0)
 
 

@@ -70,6 +70,8 @@ def n(value: Any) -> Tree:
         (("maximum", X, n(0)), "jnp.maximum(x, 0.0)"),
         (("softplus", ("neg", X)), "softplus(-x)"),
         (("mul", n(2), n(3.141592653589793), X), "2 * jnp.pi * x"),
+        (("div", n(-1), n(0)), "-jnp.inf"),
+        (("pow", n(0), n(-2)), "jnp.inf"),
         (n(1), "1.0"),
     ],
 )
