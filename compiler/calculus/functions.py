@@ -154,9 +154,21 @@ class v_mod(sp.Function):  # type: ignore[misc]  # noqa: N801
 
 
 class v_xlogy(sp.Function):  # type: ignore[misc]  # noqa: N801
+    @classmethod
+    def eval(cls, a: Any, b: Any) -> Any:
+        if a.is_Number and a.is_finite:
+            return sp.Integer(0) if a.is_zero else a * sp.log(b)
+        return None
+
     def fdiff(self, argindex: int = 1) -> Any:
         a, b = self.args
-        return sp.log(b) if argindex == 1 else a / b
+        if argindex == 1:
+            return sp.log(b)
+        ratio = a / b
+        if sp.fraction(ratio)[1].is_Number:
+            return ratio
+        # Where a is 0, so is the function, for every b.
+        return v_where(OPAQUE["eq"](a, 0), sp.Integer(0), ratio)
 
 
 class v_polygamma(sp.Function):  # type: ignore[misc]  # noqa: N801
@@ -215,15 +227,7 @@ FUNCTIONS: dict[str, type[Any]] = {
     "sin": sp.sin,
     "cos": sp.cos,
     "tan": sp.tan,
-    "asin": sp.asin,
-    "acos": sp.acos,
     "atan": sp.atan,
     "sinh": sp.sinh,
     "cosh": sp.cosh,
-}
-
-NAMES: dict[str, str] = {cls.__name__: op for op, cls in FUNCTIONS.items()} | {
-    # What SymPy's own evaluation may leave behind: sqrt(x**2) becomes Abs(x).
-    "Abs": "abs",
-    "sign": "sign",
 }

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from vspec.compiler.calculus.lower import Lowering, Slice
 from vspec.compiler.calculus.parts import names
 from vspec.compiler.graph.builder import Builder, is_number
+from vspec.compiler.graph.guard import guarded_kernel
 from vspec.compiler.graph.kernel import num, slot
 from vspec.compiler.graph.node import Kind, Node, Origin, Region, topological
 from vspec.compiler.language.expr import At, Element, Expr
@@ -118,5 +119,7 @@ def close(b: Builder, roots: list[Node], own: list[Node]) -> tuple[list[Node], l
     for node in order:
         if node.uid in inner and node.uid not in new:
             inputs = tuple(inside(i) for i in node.inputs)
-            new[node.uid] = Node(node.kind, node.op, inputs, node.axes, node.dtype, node.attrs, node.origin)
+            # JAX differentiates the body: what a branch does not take must not reach its derivative.
+            attrs = (guarded_kernel(node.attrs[0]),) if node.kind is Kind.MAP else node.attrs
+            new[node.uid] = Node(node.kind, node.op, inputs, node.axes, node.dtype, attrs, node.origin)
     return outer, holders, [inside(r) for r in roots]

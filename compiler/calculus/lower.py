@@ -16,6 +16,7 @@ from vspec.compiler.calculus.selection import selected_sum
 from vspec.compiler.calculus.statistics import quantile, sorted_along
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder, is_number
+from vspec.compiler.graph.guard import protect
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Node, Origin, next_uid
 from vspec.compiler.language.expr import (
@@ -156,7 +157,7 @@ class Lowering:
         if isinstance(e, Pointwise):
             leaves: list[Node] = []
             tree, _ = self._tree(e, leaves)
-            return self.b.map(tree, leaves, e.dtype)
+            return self._map(tree, leaves, e.dtype)
         if isinstance(e, Element):
             return self._element(e)
         if isinstance(e, Reduction):
@@ -202,8 +203,12 @@ class Lowering:
             return parts.of_real(e.op, children[0]), ops
         tree: Tree = (e.op, *children)
         if ops > KERNEL_OPS:
-            return self._leaf(self.b.map(tree, list(leaves), e.dtype), leaves), 0
+            return self._leaf(self._map(tree, leaves, e.dtype), leaves), 0
         return tree, ops
+
+    def _map(self, tree: Tree, leaves: list[Node], dtype: str) -> Node:
+        tree, operands = protect(self.b, tree, leaves)
+        return self.b.map(tree, operands, dtype)
 
     def _leaf(self, node: Node, leaves: list[Node]) -> Tree:
         if is_number(node):

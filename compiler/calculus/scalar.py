@@ -13,11 +13,23 @@ from typing import Any
 
 import sympy as sp
 
-from vspec.compiler.calculus.functions import FUNCTIONS, NAMES
+from vspec.compiler.calculus.functions import FUNCTIONS, OPAQUE, v_where
+from vspec.compiler.calculus.special import SPECIAL
 from vspec.compiler.graph.kernel import Kernel, Tree, kernel, num, slot, slots
 
 # Operations that cost more than reading an array again.
-EXPENSIVE = frozenset({"exp", "tanh", "sigmoid", "sqrt", "pow", "div", "erf", "tan", "log_sigmoid", "hypot"})
+EXPENSIVE = frozenset(
+    {"exp", "tanh", "sigmoid", "sqrt", "pow", "div", "erf", "tan", "log_sigmoid", "hypot"}
+    | {"erfinv", "i0e", "i1e", "bessel_ratio", "ndtr_ratio", "ndtr_excess"}
+)
+
+CLASSES: dict[str, type[Any]] = {**FUNCTIONS, **SPECIAL}
+
+NAMES: dict[str, str] = {cls.__name__: op for op, cls in CLASSES.items()} | {
+    # What SymPy's own evaluation may leave behind: sqrt(x**2) becomes Abs(x).
+    "Abs": "abs",
+    "sign": "sign",
+}
 
 
 @cache
@@ -33,6 +45,9 @@ def to_sympy(tree: Tree) -> Any:
     if op == "num":
         return _number(tree[1])
     args = [to_sympy(c) for c in tree[1:]]
+    edge = _at_the_edge(op, args)
+    if edge is not None:
+        return edge
     if op == "add":
         return sp.Add(*args)
     if op == "mul":
@@ -51,7 +66,27 @@ def to_sympy(tree: Tree) -> Any:
         return args[0] ** 2
     if op == "clip":
         return FUNCTIONS["minimum"](FUNCTIONS["maximum"](args[0], args[1]), args[2])
-    return FUNCTIONS[op](*args)
+    return CLASSES[op](*args)
+
+
+def _at_the_edge(op: str, args: list[Any]) -> Any:
+    """What floating-point arithmetic makes of literals where SymPy would answer with a complex number or `zoo`; else None."""
+    if op == "div" and args[1].is_zero:
+        # x/0 is an infinity with the sign of x.
+        return args[0] * sp.oo
+    if not all(a.is_number for a in args):
+        return None
+    if op == "pow" and args[0].is_zero and args[1].is_negative:
+        return sp.oo
+    if op in ("sqrt", "log") and args[0].is_negative:
+        return sp.nan
+    if op == "pow" and args[0].is_negative and not args[1].is_integer:
+        return sp.nan
+    if op == "log" and args[0].is_zero:
+        return -sp.oo
+    if op in ("sin", "cos", "tan") and args[0].is_infinite:
+        return sp.nan
+    return None
 
 
 def _number(value: Any) -> Any:
@@ -71,6 +106,10 @@ def _number(value: Any) -> Any:
     return sp.Float(value, 17)
 
 
+class NotRealError(ValueError):
+    """SymPy arrived at a number that is not real, or at an infinity without a sign."""
+
+
 def to_tree(expr: Any) -> Tree:
     """The kernel tree of a SymPy expression over the symbols of `to_sympy`."""
     if expr.is_Symbol:
@@ -81,8 +120,10 @@ def to_tree(expr: Any) -> Tree:
         return num(Fraction(int(expr.p), int(expr.q)))
     if expr.is_Float:
         return num(float(expr))
-    if expr is sp.oo or expr is sp.zoo:
+    if expr is sp.oo:
         return num(math.inf)
+    if expr is sp.zoo or expr is sp.I:
+        raise NotRealError(f"{expr} is no real number")
     if expr is -sp.oo:
         return num(-math.inf)
     if expr is sp.nan:
@@ -127,6 +168,9 @@ def _mul(expr: Any) -> Tree:
     coefficient, rest = expr.as_coeff_Mul()
     if coefficient.is_negative:
         return ("neg", to_tree(sp.Mul(-coefficient, rest)))
+    branches = _into_branches(expr)
+    if branches is not None:
+        return to_tree(branches)
     above: list[Tree] = []
     below: list[Tree] = []
     if coefficient.is_Rational and not coefficient.is_Integer:
@@ -146,6 +190,36 @@ def _mul(expr: Any) -> Tree:
     return ("div", top, below[0] if len(below) == 1 else ("mul", *below))
 
 
+def _into_branches(product: Any) -> Any:
+    """A product with a `where` that is 0 in one branch, the other factors moved inside if they may be infinite: where the
+    zero is taken, 0*inf must not be formed. None where there is nothing to move."""
+    parts = sp.Mul.make_args(product)
+    for k, part in enumerate(parts):
+        if isinstance(part, v_where) and sp.Integer(0) in part.args[1:]:
+            rest = sp.Mul(*parts[:k], *parts[k + 1 :])
+            if _may_be_infinite(rest):
+                c, yes, no = part.args
+                return v_where(c, yes * rest, no * rest)
+    return None
+
+
+# What may be infinite at finite arguments, or overflow.
+_INFINITE = (sp.exp, sp.log, sp.tan, sp.sinh, sp.cosh)
+_BOUNDED = frozenset({"real", "where", "sigmoid", "tanh", "erf", "erfc", "ndtr", "i0e", "i1e", "abs", "relu", *OPAQUE})
+
+
+def _may_be_infinite(expr: Any) -> bool:
+    for e in sp.preorder_traversal(expr):
+        if e.is_Pow and not (e.exp.is_Integer and e.exp.is_positive) and e.base.free_symbols:
+            return True
+        name = NAMES.get(type(e).__name__)
+        if isinstance(e, _INFINITE) or (
+            name is not None and name not in _BOUNDED and name not in ("sin", "cos", "atan")
+        ):
+            return True
+    return False
+
+
 def _pow(base: Any, exponent: Any) -> Tree:
     if exponent == 1:
         return to_tree(base)
@@ -163,7 +237,11 @@ def _sympy(k: Kernel) -> Any:
 
 @cache
 def _partial(k: Kernel, position: int) -> Tree:
-    return to_tree(sp.diff(_sympy(k), _symbol(position)))
+    try:
+        return to_tree(sp.diff(_sympy(k), _symbol(position)))
+    except NotRealError:
+        # The root of a negative number, say: there is no value, nor a derivative, at any argument.
+        return num(math.nan)
 
 
 def partial(k: Kernel, position: int) -> Tree:

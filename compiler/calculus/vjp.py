@@ -15,22 +15,27 @@ from vspec.compiler.calculus.linear import lower
 from vspec.compiler.calculus.scalar import partial_by_value
 from vspec.compiler.calculus.terms import Algebra, Term, pair
 from vspec.compiler.graph.builder import is_number
+from vspec.compiler.graph.guard import may_be_infinite
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node
 
 VJP = Callable[[Algebra, Node, Term, int], Term | None]
 
 
-def times(factor: Tree, tree: Tree) -> Tree:
-    """The product of a factor and a tree, with signs and fractions kept outside."""
+def times(factor: Tree, tree: Tree, may_be_infinite: bool = False) -> Tree:
+    """The product of a factor and a tree, with signs and fractions kept outside; a factor that may be infinite goes into
+    the branches of a `where`."""
     if tree == num(1):
         return factor
+    if tree[0] == "where" and num(0) in tree[2:] and may_be_infinite:
+        # Where the branch of zero is taken, no infinity of the factor counts.
+        return ("where", tree[1], *(c if c == num(0) else times(factor, c, True) for c in tree[2:]))
     if tree[0] == "num" and tree[1] == -1:
         return ("neg", factor)
     if tree[0] == "neg":
-        return ("neg", times(factor, tree[1]))
+        return ("neg", times(factor, tree[1], may_be_infinite))
     if tree[0] == "div":
-        return ("div", times(factor, tree[1]), tree[2])
+        return ("div", times(factor, tree[1], may_be_infinite), tree[2])
     if tree[0] == "mul":
         return ("mul", factor, *tree[1:])
     return ("mul", factor, tree)
@@ -43,7 +48,8 @@ def through_kernel(a: Algebra, node: Node, factor: Node, k: int) -> Node | None:
         return None
     if is_number(factor, 1):
         return a.b.map(tree, [*node.inputs, node], "real")
-    return a.b.map(times(slot(len(node.inputs) + 1), tree), [*node.inputs, node, factor], "real")
+    weighted = times(slot(len(node.inputs) + 1), tree, may_be_infinite(factor))
+    return a.b.map(weighted, [*node.inputs, node, factor], "real")
 
 
 def _map(a: Algebra, node: Node, g: Term, k: int) -> Term | None:

@@ -1,8 +1,95 @@
-"""Functions that a program gets at its top where its text calls them: what JAX has no single name for."""
+"""Functions that JAX lacks, or that it computes less well than a derivative needs: texts that a program starts with.
+
+A program holds those that it uses. They are written like the rest of it, for any precision, and are differentiable by JAX,
+because loops are. Formulas: NIST Digital Library of Mathematical Functions (https://dlmf.nist.gov), by section.
+"""
 
 from __future__ import annotations
 
-RECURRENCE = '''\
+import re
+
+_ERFINV = '''\
+@jax.custom_jvp
+def erfinv(x: Array) -> Array:
+    """The inverse of erf: JAX's own, good to about 1e-12 near the ends, and one step of Newton's method."""
+    size = jnp.abs(x)
+    y = erf_inv(size)
+    excess = jnp.where(size < 0.5, size - erf(y), erfc(y) - (1.0 - size))
+    step = 0.5 * jnp.sqrt(jnp.pi) * jnp.exp(y * y) * excess
+    return jnp.sign(x) * jnp.where(size < 1.0, y + step, y)
+
+
+erfinv.defjvps(lambda dx, y, x: 0.5 * jnp.sqrt(jnp.pi) * jnp.exp(y * y) * dx)
+'''
+
+_NDTR_RATIO = '''\
+def ndtr_ratio(x: Array) -> Array:
+    """The normal density over the normal distribution function at x."""
+    return jnp.where(x < -10.0, ndtr_excess(x) - x, jnp.exp(-0.5 * x * x) / (jnp.sqrt(2.0 * jnp.pi) * ndtr(x)))
+'''
+
+_NDTR_EXCESS = '''\
+def ndtr_excess(x: Array) -> Array:
+    """x plus ndtr_ratio(x); far to the left a continued fraction (DLMF 7.9.3), where the sum would cancel."""
+    u = jnp.maximum(-x, 10.0)
+    tail = u
+    for k in range(10, 1, -1):
+        tail = u + k / tail
+    near = jnp.maximum(x, -10.0)
+    return jnp.where(
+        x < -10.0,
+        1.0 / tail,
+        near + jnp.exp(-0.5 * near * near) / (jnp.sqrt(2.0 * jnp.pi) * ndtr(near)),
+    )
+'''
+
+_LOG_NDTR = '''\
+@jax.custom_jvp
+def log_ndtr(x: Array) -> Array:
+    """The logarithm of the normal distribution function, accurate in both tails."""
+    tail = -0.5 * x * x - jnp.log(jnp.sqrt(2.0 * jnp.pi) * (ndtr_excess(x) - x))
+    return jnp.where(x < -10.0, tail, jnp.where(x < -1.0, jnp.log(ndtr(x)), jnp.log1p(-ndtr(-x))))
+
+
+log_ndtr.defjvps(lambda dx, value, x: ndtr_ratio(x) * dx)
+'''
+
+_BETALN = '''\
+def betaln(a: Array, b: Array) -> Array:
+    """The logarithm of the beta function; for large arguments by Stirling's series (DLMF 5.11.1), which does not cancel."""
+    p, q = jnp.minimum(a, b), jnp.maximum(a, b)
+    large = jnp.maximum(q, 10.0)
+    whole = p + large
+
+    def rest(x: Array) -> Array:
+        y = 1.0 / (x * x)
+        series = 1 / 1188 - y * (691 / 360360 - y / 156)
+        return (1 / 12 - y * (1 / 360 - y * (1 / 1260 - y * (1 / 1680 - y * series)))) / x
+
+    ratio = p * (1.0 - jnp.log(whole)) - (large - 0.5) * jnp.log1p(p / large) + rest(large) - rest(whole)
+    return jnp.where(q < 10.0, gammaln(a) + gammaln(b) - gammaln(a + b), gammaln(p) + ratio)
+'''
+
+_BESSEL_RATIO = '''\
+def bessel_ratio(n: int, x: Array) -> Array:
+    """exp(-abs(x))*In(x)/x**n: near 0 by its series (DLMF 10.25.2), else from orders 0 and 1 upwards (DLMF 10.29.1)."""
+    scale = 1.0
+    for k in range(1, n + 1):
+        scale *= 2.0 * k
+    near = jnp.abs(x) < 2.0
+    quarter = jnp.where(near, x * x, 0.0) / 4.0
+    series = jnp.zeros_like(quarter)
+    for k in range(14, -1, -1):
+        series = 1.0 + series * quarter / ((k + 1) * (k + 1 + n))
+    series = series * jnp.exp(-jnp.abs(x)) / scale
+    far = jnp.where(near, 2.0, x)
+    below, ratio = i0e(far), i1e(far) / far
+    for k in range(1, n):
+        below, ratio = ratio, (below - 2.0 * k * ratio) / (far * far)
+    return jnp.where(near, series, ratio)
+'''
+
+_LINEAR_RECURRENCE = '''\
 def linear_recurrence(factors: Array, terms: Array, axis: int, reverse: bool = False) -> Array:
     """y with y[k] = factors[k] * y[k - 1] + terms[k] along the axis and y[-1] = 0; from the end if `reverse`."""
 
@@ -11,4 +98,22 @@ def linear_recurrence(factors: Array, terms: Array, axis: int, reverse: bool = F
 
     return jax.lax.associative_scan(joined, (factors, terms), reverse, axis)[1]'''
 
-HELPERS = {"linear_recurrence": RECURRENCE}
+# In the order in which they are written: each uses only JAX and those before it.
+HELPERS: dict[str, str] = {
+    "erfinv": _ERFINV,
+    "ndtr_excess": _NDTR_EXCESS,
+    "ndtr_ratio": _NDTR_RATIO,
+    "log_ndtr": _LOG_NDTR,
+    "betaln": _BETALN,
+    "bessel_ratio": _BESSEL_RATIO,
+    "linear_recurrence": _LINEAR_RECURRENCE,
+}
+
+
+def helpers(code: str) -> list[str]:
+    """The texts of the helpers that a program's code calls, and of those that they call."""
+    used: list[str] = []
+    for name in reversed(HELPERS):
+        if any(re.search(rf"(?<![\w.]){name}\(", text) for text in (code, *used)):
+            used.insert(0, HELPERS[name].rstrip("\n"))
+    return used

@@ -20,6 +20,7 @@ RESERVED = frozenset(
         "Array",
         *HELPERS,
         *(f for fs in MODULES.values() for f in fs),
+        *HELPERS,
     }
 )
 

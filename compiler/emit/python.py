@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from vspec.compiler.emit.entry import EmittedEntry, emit_entry
-from vspec.compiler.emit.helpers import HELPERS
+from vspec.compiler.emit.helpers import helpers
 from vspec.compiler.emit.scalar import MODULES
 from vspec.compiler.emit.text import quoted
 from vspec.compiler.graph.graph import Graph
@@ -30,8 +30,7 @@ def emit_program(graph: Graph, spec: Spec) -> Emitted:
         text, emitted = emit_entry(graph, entry, file)
         functions.append(text)
         entries.append(emitted)
-    helpers = [text for name, text in HELPERS.items() if any(f"{name}(" in f for f in functions)]
-    body = "\n\n\n".join([*helpers, *functions])
+    body = "\n\n\n".join([*helpers("\n".join(map(_code, functions))), *functions])
     head = [_docstring(spec, file), *_imports(body)]
     return Emitted("\n".join(head) + "\n\n\n" + body + "\n", tuple(entries))
 
@@ -44,7 +43,7 @@ def _docstring(spec: Spec, file: str) -> str:
 
 def _imports(body: str) -> list[str]:
     """Only what the text uses; the names are reserved, so that a search finds no strangers."""
-    code = re.sub(r'"[^"\n]*"|#.*', "", body)
+    code = _code(body)
     lines = [""]
     if re.search(r"(?<![\w.])jax\.", code):
         lines.append("import jax")
@@ -57,3 +56,8 @@ def _imports(body: str) -> list[str]:
         if used:
             lines.append(f"from {module} import {', '.join(used)}")
     return lines if len(lines) > 1 else []
+
+
+def _code(text: str) -> str:
+    """A text without its comments and one-line strings."""
+    return re.sub(r'"[^"\n]*"|#.*', "", text)

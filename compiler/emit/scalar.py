@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -76,12 +77,38 @@ FUNCTIONS = {
     "copysign": "jnp.copysign",
     "re": "jnp.real",
     "im": "jnp.imag",
+    "erfinv": "erfinv",
+    "ndtr": "ndtr",
+    "log_ndtr": "log_ndtr",
+    "ndtr_ratio": "ndtr_ratio",
+    "ndtr_excess": "ndtr_excess",
+    "betaln": "betaln",
+    "gammainc": "gammainc",
+    "gammaincc": "gammaincc",
+    "gammainc_da": "igamma_grad_a",
+    "i0e": "i0e",
+    "i1e": "i1e",
+    "bessel_ratio": "bessel_ratio",
 }
 # The modules of the functions that are imported by name.
 MODULES = {
     "jax.nn": ("log_sigmoid", "relu", "sigmoid", "softplus"),
     "jax.scipy.linalg": ("expm", "solve_triangular"),
-    "jax.scipy.special": ("digamma", "erf", "erfc", "gammaln", "logsumexp", "polygamma", "xlogy"),
+    "jax.lax": ("erf_inv", "igamma_grad_a"),
+    "jax.scipy.special": (
+        "digamma",
+        "erf",
+        "erfc",
+        "gammainc",
+        "gammaincc",
+        "gammaln",
+        "i0e",
+        "i1e",
+        "logsumexp",
+        "ndtr",
+        "polygamma",
+        "xlogy",
+    ),
 }
 COMPARISONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 LOGIC = {"and": ("&", BIT_AND, "jnp.logical_and"), "or": ("|", BIT_OR, "jnp.logical_or")}
@@ -140,7 +167,9 @@ def _operation(op: str, trees: Sequence[Tree], args: list[Text], context: Contex
             return joined
         return _infix(f" {sign} ".join([args[0].at(prec), *(a.at(prec + 1) for a in args[1:])]), prec, args)
     if op in FUNCTIONS:
-        return call(FUNCTIONS[op], *_floats(trees, args, context, start=1 if op == "polygamma" else 0))
+        return call(
+            FUNCTIONS[op], *_floats(trees, args, context, start=1 if op in ("polygamma", "bessel_ratio") else 0)
+        )
     raise ValueError(f"no JAX text for the scalar operation {op!r}")
 
 
@@ -224,8 +253,15 @@ def _reciprocal(text: Text) -> Text:
     return replace(text, code=text.code.removeprefix("1 / "), prec=POW, positive=None)
 
 
+def _is_zero(tree: Tree) -> bool:
+    return tree[0] == "num" and tree[1] == 0
+
+
 def _div(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     a, b = args
+    if a.python and _is_zero(trees[1]):
+        # Python refuses to divide its own numbers by zero.
+        return _mul((*trees[:1], ("num", math.inf)), [a, number(math.inf)], context)
     sign = 1
     if a.positive is not None:
         a, sign = a.positive, -sign
@@ -251,6 +287,8 @@ def _power(base: Text, exponent: Text) -> str:
 def _pow(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     base, exponent = args
     k = _integer(trees[1])
+    if _is_zero(trees[0]) and trees[1][0] == "num" and trees[1][1] < 0:
+        return number(math.inf)
     if k is not None:
         if k == 1:
             return base
@@ -272,12 +310,16 @@ def _square(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
 
 def _mod(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     a, b = args
-    return _infix(f"{a.at(MUL)} % {b.at(MUL + 1)}", MATMUL, args)
+    return _infix(f"{_dividend(trees, a)} % {b.at(MUL + 1)}", MATMUL, args)
 
 
 def _floordiv(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     a, b = args
-    return _infix(f"{a.at(MUL)} // {b.at(MUL + 1)}", MATMUL, args)
+    return _infix(f"{_dividend(trees, a)} // {b.at(MUL + 1)}", MATMUL, args)
+
+
+def _dividend(trees: Sequence[Tree], text: Text) -> str:
+    return f"jnp.asarray({text.code})" if text.python and _is_zero(trees[1]) else text.at(MUL)
 
 
 def _not(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
@@ -308,7 +350,10 @@ def _real(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
 
 
 def _whole(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
-    return Text(f"{args[0].atom}.astype({dtype_code('integer', context.precision)})")
+    (a,) = args
+    if trees[0][0] == "num" and math.isfinite(trees[0][1]):
+        return number(int(trees[0][1]))
+    return Text(f"jnp.asarray({a.code}).astype(int)" if a.python else f"{a.atom}.astype(int)")
 
 
 def _complex(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:

@@ -309,6 +309,8 @@ def tree_dtype(tree: Tree, inputs: Sequence[str]) -> str:
         return "integer"
     if op in ("floor", "ceil", "round", "real"):
         return "real"
+    if op == "integer":
+        return "integer"
     children = [tree_dtype(c, inputs) for c in (tree[2:] if op == "where" else tree[1:])]
     if op in INTEGER_OPS or op == "where":
         if "real" in children:

@@ -8,7 +8,8 @@ A kernel's `tree` is a nested tuple:
   and nothing else in a graph is complex;
 - `(op, child, ...)` an operation of `compiler/language/operators.py`; `add` and `mul` take two or more children,
   `("pow", base, exponent)`, `("where", condition, yes, no)`, comparisons and `and or not` give booleans,
-  `("real", c)` turns a boolean or integer into a real, `("integer", c)` a whole real into an integer.
+  `("real", c)` turns a boolean or integer into a real, `("integer", c)` a boolean or real into an integer;
+- some operations exist only as derivatives of others: `polygamma gammainc_da ndtr_ratio ndtr_excess bessel_ratio`.
 
 The scalar calculus on kernels (SymPy) lives in `compiler/calculus/scalar.py`; this module knows only their shape.
 """

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, TypeVar
 
-Rule = Literal["real", "same", "compare", "logic", "choose", "cast", "part"]
+Rule = Literal["real", "same", "compare", "logic", "choose", "cast", "whole", "part"]
 """How the result's dtype follows from the arguments:
 
 `real` takes numbers as reals and gives a real; `same` keeps integers integer and is real otherwise; `compare` takes
-numbers and gives a boolean; `logic` takes and gives booleans; `choose` is `where`; `cast` is `real`; `part` takes a
-number and gives a real that says something about it as a complex number.
+numbers and gives a boolean; `logic` takes and gives booleans; `choose` is `where`; `cast` is `real`, `whole` is `integer`; `part`
+takes a number and gives a real that says something about it as a complex number.
 """
 
 Complex = Literal["", "complex", "real"]
@@ -126,6 +126,13 @@ POINTWISE: Mapping[str, Operator] = _table(
         Operator("not", 1, 1, "logic", "True where the condition does not hold.", "not a", False),
         Operator("where", 3, 3, "choose", "The second where the condition holds, else the third.", "a if c else b"),
         Operator("real", 1, 1, "cast", "A boolean (as 0 or 1) or an integer as a real number."),
+        Operator(
+            "integer",
+            1,
+            1,
+            "whole",
+            "A condition as 0 or 1, or a real number cut to a whole one, toward zero; no derivative.",
+        ),
         Operator("exp", 1, 1, "real", "The exponential."),
         Operator("log", 1, 1, "real", "The natural logarithm."),
         Operator("log1p", 1, 1, "real", "log(1 + a), accurate for small a."),
@@ -143,14 +150,27 @@ POINTWISE: Mapping[str, Operator] = _table(
         Operator("sinh", 1, 1, "real", "The hyperbolic sine."),
         Operator("cosh", 1, 1, "real", "The hyperbolic cosine."),
         Operator("tanh", 1, 1, "real", "The hyperbolic tangent."),
+        Operator("asinh", 1, 1, "real", "The number whose hyperbolic sine is the argument."),
+        Operator("acosh", 1, 1, "real", "The number from 0 on whose hyperbolic cosine is the argument, from 1 on."),
+        Operator("atanh", 1, 1, "real", "The number whose hyperbolic tangent is the argument, between -1 and 1."),
         Operator("sigmoid", 1, 1, "real", "1/(1 + exp(-a)), safe for large arguments."),
         Operator("log_sigmoid", 1, 1, "real", "log(sigmoid(a)), safe for large arguments."),
         Operator("softplus", 1, 1, "real", "log(1 + exp(a)), safe for large arguments."),
         Operator("relu", 1, 1, "real", "The argument where it is positive, else 0."),
         Operator("erf", 1, 1, "real", "The error function."),
         Operator("erfc", 1, 1, "real", "1 - erf(a), accurate for large a."),
+        Operator("erfinv", 1, 1, "real", "The number whose error function is the argument, between -1 and 1."),
+        Operator("ndtr", 1, 1, "real", "The standard normal distribution function, accurate in both tails."),
+        Operator("log_ndtr", 1, 1, "real", "log(ndtr(a)), safe for large arguments."),
         Operator("lgamma", 1, 1, "real", "The logarithm of the absolute value of the gamma function."),
         Operator("digamma", 1, 1, "real", "The derivative of lgamma."),
+        Operator("betaln", 2, 2, "real", "The logarithm of the beta function of two positive numbers."),
+        Operator(
+            "gammainc", 2, 2, "real", "The regularised lower incomplete gamma function P(a, b): of order a, up to b."
+        ),
+        Operator("gammaincc", 2, 2, "real", "The regularised upper incomplete gamma function, 1 - gammainc(a, b)."),
+        Operator("i0e", 1, 1, "real", "exp(-abs(a)) times the modified Bessel function of order 0."),
+        Operator("i1e", 1, 1, "real", "exp(-abs(a)) times the modified Bessel function of order 1."),
         Operator("floor", 1, 1, "real", "The largest whole number that is not greater."),
         Operator("ceil", 1, 1, "real", "The smallest whole number that is not less."),
         Operator("round", 1, 1, "real", "The nearest whole number; halves go to the even one."),

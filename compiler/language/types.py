@@ -113,6 +113,10 @@ def pointwise(ctx: Context, op: str, args: tuple[Expr, ...], span: Span, env: En
     elif rule == "cast":
         if is_literal(args[0]) or args[0].dtype == "real":
             return args[0]
+    elif rule == "whole":
+        if args[0].dtype == "integer":
+            return args[0]
+        dtype = "integer"
     elif op == "pow":
         args, dtype = _power(args)
     elif op in ("re", "conj") and args[0].dtype != "complex":

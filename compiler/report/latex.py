@@ -19,7 +19,7 @@ _FENCES = {
 _COMMANDS = frozenset({"exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "det", "max", "min", "arg"})
 
 # Greek letters that the visitor writes itself.
-_LETTERS = {"δ": r"\delta", "Γ": r"\Gamma", "ψ": r"\psi"}
+_LETTERS = {"δ": r"\delta", "Γ": r"\Gamma", "ψ": r"\psi", "Φ": r"\Phi"}
 
 
 class Latex(Notation):

@@ -63,6 +63,10 @@ WORDS = {
     "asin": "arcsin",
     "acos": "arccos",
     "atan": "arctan",
+    "asinh": "arsinh",
+    "acosh": "arcosh",
+    "atanh": "artanh",
+    "integer": "trunc",
     "digamma": "ψ",
     "sign": "sgn",
     "cholesky": "chol",
@@ -70,6 +74,10 @@ WORDS = {
     "im": "Im",
     "trace": "tr",
 }
+# The usual symbols of special functions, and of those whose logarithm a function is.
+SYMBOLS = {"ndtr": "Φ", "gammainc": "P", "gammaincc": "Q"}
+LOGS = {"log_ndtr": "Φ", "betaln": "B"}
+SCALED_BESSEL = {"i0e": "0", "i1e": "1"}
 FENCED = {"abs": "abs", "floor": "floor", "ceil": "ceil"}
 
 
@@ -268,7 +276,22 @@ class Printer:
             return Piece(n.prefix("not", self._at(self._any(e.args[0]), Level.ATOM)), Level.NOT)
         if op == "where":
             return self._cases(e)
-        if op == "real":
+        if op in SYMBOLS:
+            base = n.name(SYMBOLS[op], False)
+            return Piece(n.call(base, [self._any(a).text for a in e.args]))
+        if op in LOGS:
+            inside = n.call(n.name(LOGS[op], False), [self._any(a).text for a in e.args])
+            return Piece(n.call(n.word("log"), [inside]))
+        if op == "erfinv":
+            minus_one = n.prefix("neg", n.number("1")) if n.stacked else n.number("−1")
+            return Piece(n.call(n.power(n.word("erf"), minus_one), [self._any(e.args[0]).text]))
+        if op in SCALED_BESSEL:
+            x = self._any(e.args[0])
+            minus = Piece(n.prefix("neg", n.fence("abs", x.text)), Level.NEG)
+            scale = self._power(Piece(n.name("e", False)), minus)
+            bessel = n.call(n.sub(n.name("I", False), [n.number(SCALED_BESSEL[op])]), [x.text])
+            return self._product(scale, Piece(bessel))
+        if op == "real" or (op == "integer" and e.args[0].dtype == "boolean"):
             # An Iverson bracket: one where the condition holds. An integer is a real number as it stands.
             (condition,) = e.args
             inner = self._any(condition)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from tests.support.evaluate import apply_kernel
+from tests.support.evaluate import FUNCTIONS, apply_kernel
 from vspec.compiler.emit.scalar import OPERATIONS, Context, expression
 from vspec.compiler.emit.text import Text, fitted
 from vspec.compiler.graph.kernel import Tree
@@ -61,12 +61,17 @@ def n(value: Any) -> Tree:
         (("where", ("gt", X, n(0)), n(1), n(0)), "(x > 0).astype(jnp.float32)"),
         (("where", ("gt", X, n(0)), n(1), n(-1)), "jnp.where(x > 0, 1.0, -1.0).astype(jnp.float32)"),
         (("real", ("gt", X, n(0))), "(x > 0).astype(jnp.float32)"),
+        (("integer", ("add", X, Y)), "(x + y).astype(int)"),
+        (("integer", n(-2.7)), "-2"),
+        (("gammainc", n(2), X), "gammainc(2.0, x)"),
         (("mul", n(10**12), X), "1000000000000.0 * x"),
         (("mul", n(float("inf")), X), "jnp.inf * x"),
         (("polygamma", n(1), X), "polygamma(1, x)"),
         (("maximum", X, n(0)), "jnp.maximum(x, 0.0)"),
         (("softplus", ("neg", X)), "softplus(-x)"),
         (("mul", n(2), n(3.141592653589793), X), "2 * jnp.pi * x"),
+        (("div", n(-1), n(0)), "-jnp.inf"),
+        (("pow", n(0), n(-2)), "jnp.inf"),
         (n(1), "1.0"),
     ],
 )
@@ -97,6 +102,9 @@ NAMESPACE = {
     "digamma": special.digamma,
     "xlogy": special.xlogy,
     "polygamma": special.polygamma,
+    **{op: FUNCTIONS[op] for op in ("erfinv", "ndtr", "log_ndtr", "ndtr_ratio", "ndtr_excess", "betaln")},
+    **{op: FUNCTIONS[op] for op in ("gammainc", "gammaincc", "i0e", "i1e", "bessel_ratio")},
+    "igamma_grad_a": FUNCTIONS["gammainc_da"],
 }
 UNARY = [
     "exp",
@@ -156,11 +164,22 @@ def test_the_text_means_the_tree(tree: Tree) -> None:
 
 
 def test_every_operation_has_a_text() -> None:
-    arity = {"where": 3, "clip": 3, "not": 1, "neg": 1, "square": 1, "real": 1, "polygamma": 2}
+    arity = {"where": 3, "clip": 3, "not": 1, "neg": 1, "square": 1, "real": 1, "integer": 1, "polygamma": 2}
     two = {"add", "sub", "mul", "div", "pow", "mod", "floordiv", "lt", "le", "gt", "ge", "eq", "ne", "and", "or"}
     pairs = {"hypot", "copysign", "complex"}
     for op in OPERATIONS:
-        count = arity.get(op, 2 if op in two | {"maximum", "minimum", "atan2", "xlogy", *pairs} else 1)
+        others = {
+            "maximum",
+            "minimum",
+            "atan2",
+            "xlogy",
+            "betaln",
+            "gammainc",
+            "gammaincc",
+            "gammainc_da",
+            "bessel_ratio",
+        }
+        count = arity.get(op, 2 if op in two | others | pairs else 1)
         compile(expression((op, *[X, Y, Z][:count]), NAMES).code, op, "eval")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+import mpmath as mp  # type: ignore[import-untyped]
 import numpy as np
 from scipy import special  # type: ignore[import-untyped]
 
@@ -371,6 +372,8 @@ def apply_kernel(tree: Tree, args: Sequence[Array]) -> Any:
     real = next((np.dtype(a.dtype) for a in args if np.asarray(a).dtype.kind == "f"), np.dtype(np.float64))
     if op == "real":
         return np.asarray(children[0]).astype(real)
+    if op == "integer":
+        return np.asarray(np.trunc(np.asarray(children[0], float))).astype(np.int64)
     if op == "div":
         return np.true_divide(*(_inexact(c, real) for c in children))
     if op in BINARY:
@@ -410,6 +413,19 @@ BINARY: dict[str, Callable[..., Any]] = {
 
 EXACT = frozenset({"neg", "not", "where", "abs", "sign", "clip", "square", "re", "im"})
 """Functions that keep integers (and booleans) what they are, or take complex numbers."""
+
+
+def _by_mpmath(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of single numbers, computed with 40 digits, which covers what cancels in the tails."""
+
+    def one(*values: float) -> float:
+        if not all(np.isfinite(values)):
+            return float("nan")
+        with mp.workdps(40):
+            return float(f(*(mp.mpf(float(v)) for v in values)))
+
+    return np.vectorize(one, otypes=[float])
+
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "neg": lambda x: 0 - x if np.asarray(x).dtype.kind == "b" else np.negative(x),
@@ -453,4 +469,21 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "re": np.real,
     "im": np.imag,
     "complex": lambda x, y: x + 1j * y,
+    "asinh": np.arcsinh,
+    "acosh": np.arccosh,
+    "atanh": np.arctanh,
+    "erfinv": special.erfinv,
+    "ndtr": special.ndtr,
+    "log_ndtr": special.log_ndtr,
+    "ndtr_ratio": _by_mpmath(lambda x: mp.exp(-x * x / 2) / (mp.sqrt(2 * mp.pi) * mp.ncdf(x))),
+    "ndtr_excess": _by_mpmath(lambda x: x + mp.exp(-x * x / 2) / (mp.sqrt(2 * mp.pi) * mp.ncdf(x))),
+    "betaln": special.betaln,
+    "gammainc": special.gammainc,
+    "gammaincc": special.gammaincc,
+    "gammainc_da": _by_mpmath(lambda a, x: mp.diff(lambda t: mp.gammainc(t, 0, x, regularized=True), a)),
+    "i0e": special.i0e,
+    "i1e": special.i1e,
+    "bessel_ratio": _by_mpmath(
+        lambda n, x: mp.exp(-abs(x)) * (mp.besseli(n, x) / x**n if x else 1 / (mp.mpf(2) ** n * mp.factorial(n)))
+    ),
 }

@@ -1,0 +1,162 @@
+"""The special functions as SymPy functions that state their own derivatives.
+
+Derivatives are written so that they neither overflow nor cancel where the true ones are of moderate size. What has no
+closed form in functions that a program can call raises `NoDerivative`. Formulas: NIST Digital Library of Mathematical
+Functions (https://dlmf.nist.gov), by section where one is named.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+
+from vspec.compiler.calculus.functions import OPAQUE, v_digamma, v_lgamma, v_where, v_xlogy
+
+# 1/sqrt(2 pi), as one number: SymPy would spread the roots over the formula.
+DENSITY_AT_ZERO = sp.Float(0.3989422804014327, 17)
+
+
+class NoDerivative(Exception):
+    """A derivative was asked for that has no formula; `what` says of which function, by which argument."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+class v_asin(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        return 1 / sp.sqrt(_one_minus_square(self.args[0]))
+
+
+class v_acos(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        return -1 / sp.sqrt(_one_minus_square(self.args[0]))
+
+
+class v_asinh(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        return 1 / sp.sqrt(self.args[0] ** 2 + 1)
+
+
+class v_acosh(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        x = self.args[0]
+        return 1 / (sp.sqrt(x - 1) * sp.sqrt(x + 1))
+
+
+class v_atanh(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        return 1 / _one_minus_square(self.args[0])
+
+
+def _one_minus_square(x: Any) -> Any:
+    # 1 - x**2 would cancel near 1 and -1.
+    return (1 - x) * (1 + x)
+
+
+class v_erfinv(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        return sp.sqrt(sp.pi) / 2 * sp.exp(v_erfinv(self.args[0]) ** 2)
+
+
+class v_ndtr(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        return DENSITY_AT_ZERO * sp.exp(-(self.args[0] ** 2) / 2)
+
+
+class v_log_ndtr(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        return v_ndtr_ratio(self.args[0])
+
+
+class v_ndtr_ratio(sp.Function):  # type: ignore[misc]  # noqa: N801
+    """The normal density over the normal distribution function, about -x for very negative x."""
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        x = self.args[0]
+        return -v_ndtr_ratio(x) * v_ndtr_excess(x)
+
+
+class v_ndtr_excess(sp.Function):  # type: ignore[misc]  # noqa: N801
+    """x + ndtr_ratio(x), about -1/x for very negative x, where the sum would cancel."""
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        x = self.args[0]
+        return 1 - v_ndtr_ratio(x) * v_ndtr_excess(x)
+
+
+class v_betaln(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        a, b = self.args
+        return v_digamma(a if argindex == 1 else b) - v_digamma(a + b)
+
+
+def gamma_density(a: Any, x: Any) -> Any:
+    """x**(a - 1)*exp(-x)/gamma(a), the derivative of gammainc(a, x) in x (8.8.13)."""
+    return sp.exp(v_xlogy(a - 1, x) - x - v_lgamma(a))
+
+
+class v_gammainc(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        a, x = self.args
+        return v_gammainc_da(a, x) if argindex == 1 else gamma_density(a, x)
+
+
+class v_gammaincc(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        a, x = self.args
+        return -v_gammainc_da(a, x) if argindex == 1 else -gamma_density(a, x)
+
+
+class v_gammainc_da(sp.Function):  # type: ignore[misc]  # noqa: N801
+    """The derivative of gammainc(a, x) in a; 0 at x = 0."""
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        a, x = self.args
+        if argindex == 1:
+            raise NoDerivative("the second derivative of gammainc and gammaincc by their first argument")
+        inside = gamma_density(a, x) * (sp.log(x) - v_digamma(a))
+        return v_where(OPAQUE["gt"](x, 0), inside, sp.Integer(0))
+
+
+class v_i0e(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        x = self.args[0]
+        return v_i1e(x) - OPAQUE["sign"](x) * v_i0e(x)
+
+
+class v_i1e(sp.Function):  # type: ignore[misc]  # noqa: N801
+    def fdiff(self, argindex: int = 1) -> Any:
+        x = self.args[0]
+        return v_i0e(x) - v_bessel_ratio(1, x) - OPAQUE["sign"](x) * v_i1e(x)
+
+
+class v_bessel_ratio(sp.Function):  # type: ignore[misc]  # noqa: N801
+    """exp(-abs(x))*In(x)/x**n for a literal n, finite at 0 (10.29.4)."""
+
+    def fdiff(self, argindex: int = 2) -> Any:
+        n, x = self.args
+        return x * v_bessel_ratio(n + 1, x) - OPAQUE["sign"](x) * v_bessel_ratio(n, x)
+
+
+SPECIAL: dict[str, type[Any]] = {
+    "asin": v_asin,
+    "acos": v_acos,
+    "asinh": v_asinh,
+    "acosh": v_acosh,
+    "atanh": v_atanh,
+    "erfinv": v_erfinv,
+    "ndtr": v_ndtr,
+    "log_ndtr": v_log_ndtr,
+    "ndtr_ratio": v_ndtr_ratio,
+    "ndtr_excess": v_ndtr_excess,
+    "betaln": v_betaln,
+    "gammainc": v_gammainc,
+    "gammaincc": v_gammaincc,
+    "gammainc_da": v_gammainc_da,
+    "i0e": v_i0e,
+    "i1e": v_i1e,
+    "bessel_ratio": v_bessel_ratio,
+}
