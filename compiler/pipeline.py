@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, Sink, SpecError
+from vspec.compiler.diagnostics.policy import DEFAULT, Policy
 from vspec.compiler.source.document import Document
 
 if TYPE_CHECKING:
@@ -47,29 +48,34 @@ class Built:
 
 
 def check_text(
-    text: str, path: str, overrides: Mapping[str, Any] = NOTHING
+    text: str, path: str, overrides: Mapping[str, Any] = NOTHING, policy: Policy = DEFAULT
 ) -> tuple[Spec | None, tuple[Diagnostic, ...]]:
     """Checks a spec given as text. The spec is None if an error is among the diagnostics; nothing is raised."""
     from vspec.compiler.source.load import parse_document
 
     try:
-        return _check(parse_document(text, path), overrides)
+        return _check(parse_document(text, path), overrides, policy)
     except SpecError as e:
         return None, e.diagnostics
 
 
-def check(path: str | Path, overrides: Mapping[str, Any] = NOTHING) -> tuple[Spec, tuple[Diagnostic, ...]]:
+def check(
+    path: str | Path, overrides: Mapping[str, Any] = NOTHING, policy: Policy = DEFAULT
+) -> tuple[Spec, tuple[Diagnostic, ...]]:
     """Checks a spec file: the checked spec and the warnings. Raises SpecError with every error found."""
     from vspec.compiler.source.load import load_document
 
-    spec, diagnostics = _check(load_document(path), overrides)
+    spec, diagnostics = _check(load_document(path), overrides, policy)
     if spec is None:
         raise SpecError(diagnostics)
     return spec, diagnostics
 
 
-def _check(document: Document, overrides: Mapping[str, Any]) -> tuple[Spec | None, tuple[Diagnostic, ...]]:
+def _check(
+    document: Document, overrides: Mapping[str, Any], policy: Policy
+) -> tuple[Spec | None, tuple[Diagnostic, ...]]:
     from vspec.compiler.language.check import check_document
+    from vspec.compiler.language.lint import lint
     from vspec.compiler.source.structure import validate
 
     sink = Sink()
@@ -77,7 +83,9 @@ def _check(document: Document, overrides: Mapping[str, Any]) -> tuple[Spec | Non
     if sink.errors:
         return None, tuple(sink.diagnostics)
     spec, diagnostics = check_document(document, overrides)
-    return spec, (*sink.diagnostics, *diagnostics)
+    warnings = policy.judge(lint(spec, document, policy.pedantic)) if spec is not None and policy.mode != "none" else ()
+    refused = any(d.severity == "error" for d in warnings)
+    return None if refused else spec, (*sink.diagnostics, *diagnostics, *warnings)
 
 
 def compile_spec(spec: Spec, *, level: int = 2, disable: Collection[str] = ()) -> Compiled:
@@ -111,6 +119,7 @@ def build(
     overrides: Mapping[str, Any] = NOTHING,
     stablehlo: bool = True,
     force: bool = False,
+    policy: Policy = DEFAULT,
 ) -> Built:
     """Builds the program directory of a spec file (default `build/<name>` beside the current directory).
 
@@ -120,7 +129,7 @@ def build(
     from vspec.compiler.emit.write import build_key, cached, write_program
 
     start = time.perf_counter()
-    spec, warnings = check(path, overrides)
+    spec, warnings = check(path, overrides, policy)
     directory = Path(out) if out is not None else Path("build") / spec.name
     options = Options(level, tuple(sorted(disable)))
     key = build_key(spec, options, overrides, stablehlo)

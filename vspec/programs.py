@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vspec.compiler.diagnostics.policy import DEFAULT, Policy
 from vspec.faults import refuse
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def build_spec(
     overrides: Mapping[str, Any] | None = None,
     stablehlo: bool = True,
     force: bool = False,
+    policy: Policy = DEFAULT,
 ) -> Built:
     """`pipeline.build` with coded errors for a pass that is not known (VS0822) and a folder that cannot be written (VS0826)."""
     from vspec.compiler.pipeline import build
@@ -36,7 +38,14 @@ def build_spec(
     check_passes(disable)
     try:
         return build(
-            str(spec), out, level=level, disable=disable, overrides=overrides or {}, stablehlo=stablehlo, force=force
+            str(spec),
+            out,
+            level=level,
+            disable=disable,
+            overrides=overrides or {},
+            stablehlo=stablehlo,
+            force=force,
+            policy=policy,
         )
     except OSError as error:
         folder = out if out is not None else Path("build")

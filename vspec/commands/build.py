@@ -11,7 +11,7 @@ import click
 from vspec import output
 from vspec.faults import OK
 from vspec.locate import find_spec
-from vspec.options import disable_option, format_option, level_option, set_option
+from vspec.options import disable_option, format_option, level_option, read_policy, set_option, warning_options
 from vspec.programs import build_spec
 from vspec.settings import read_settings
 
@@ -24,6 +24,7 @@ from vspec.settings import read_settings
 @set_option
 @click.option("--no-stablehlo", is_flag=True, help="Leave out the portable StableHLO artifacts.")
 @click.option("--force", is_flag=True, help="Build even if the program is up to date.")
+@warning_options
 @format_option
 def build(
     spec: str,
@@ -33,6 +34,8 @@ def build(
     settings: tuple[str, ...],
     no_stablehlo: bool,
     force: bool,
+    pedantic: bool,
+    warnings_: str,
     format_: str,
 ) -> int:
     """Compile SPEC into a program: readable JAX source, StableHLO, a manifest and a report of what was done.
@@ -54,6 +57,7 @@ def build(
         overrides=read_settings(settings),
         stablehlo=not no_stablehlo,
         force=force,
+        policy=read_policy(pedantic, warnings_),
     )
     report = read_report(built.directory)
     files = sorted(p.relative_to(built.directory).as_posix() for p in built.directory.rglob("*") if p.is_file())
