@@ -79,7 +79,7 @@ class _Rule:
         """A power: a fractional one needs a base that is not negative, a negative one a base that is not zero."""
         base, exponent = expr.args
         power = of(exponent)
-        whole = exponent.dtype == "integer" or (power.point is not None and float(power.point).is_integer())
+        whole = bare(exponent).dtype == "integer" or (power.point is not None and float(power.point).is_integer())
         if not whole:
             if power.low >= 0 or power.positive:
                 self.nonnegative(base, of, "a fractional power", expr)
@@ -94,7 +94,7 @@ class _Rule:
         whole = self.report.quote(expr.span)
         if wrong:
             tip = "a divisor is not 0" if what == "the quotient" else f"the argument of {what} is {must}"
-            self.report.warn("VS0904", f"{whole} is not a number: {shown} is {why}", arg.span, label=f"{why} here",
+            self.report.warn("VS0904", f"{whole} is not a finite number: {shown} is {why}", arg.span, label=f"{why} here",
                              help=tip)  # fmt: skip
         elif not sound:
             part = "divides by" if what == "the quotient" else f"{what} takes"
