@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from vspec.compiler.diagnostics.suggest import did_you_mean
+from vspec.compiler.diagnostics.words import domain_help
 from vspec.compiler.language import inline
 from vspec.compiler.language.context import Context, Env, Function, Unknown
 from vspec.compiler.language.entries import entries
@@ -111,7 +112,9 @@ def _domain(ctx: Context, node: Value | None) -> str | None:
             "VS0321",
             f"unknown domain '{text}'",
             node.span,
-            help=did_you_mean(name, ("real", "positive", *_PLANNED_DOMAINS)) or "domains are real and positive",
+            help=domain_help(text)
+            or did_you_mean(name, ("real", "positive", *_PLANNED_DOMAINS))
+            or "domains are real and positive",
         )
     return None
 
