@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, Sink, SpecError
 from vspec.compiler.diagnostics.policy import DEFAULT, Policy
+from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.source.document import Document
 
 if TYPE_CHECKING:
     from vspec.compiler.emit.python import Emitted
     from vspec.compiler.graph.graph import Graph
+    from vspec.compiler.graph.limits import TooLargeError
     from vspec.compiler.language.spec import Spec
     from vspec.compiler.passes import PassRecord
 
@@ -91,8 +93,27 @@ def _check(
 def compile_spec(spec: Spec, *, level: int = 2, disable: Collection[str] = ()) -> Compiled:
     """Calculus, passes and emission of a checked spec, in memory.
 
-    Raises ValueError if `disable` names no pass.
+    Raises ValueError if `disable` names no pass, SpecError if the program grows beyond all measure (VS0726).
     """
+    from vspec.compiler.graph.limits import TooLargeError
+
+    try:
+        return _compile(spec, level, disable)
+    except TooLargeError as error:
+        raise SpecError([_too_large(spec, error)]) from None
+
+
+def _too_large(spec: Spec, error: TooLargeError) -> Diagnostic:
+    line, column = error.origin.line, error.origin.column
+    span = Span(spec.path, line, column, line, column + 1) if line else None
+    tips = (
+        "a derivative of a derivative, and so on, multiplies a formula: ask for fewer of them",
+        "give parts of large formulas names under 'define'",
+    )
+    return Diagnostic("VS0726", error.message, span, "", tips)
+
+
+def _compile(spec: Spec, level: int, disable: Collection[str]) -> Compiled:
     from vspec.compiler.calculus.program import lower_spec
     from vspec.compiler.emit.python import emit_program
     from vspec.compiler.passes import STABILISE_RULES, run_passes

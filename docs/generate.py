@@ -47,6 +47,7 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
         "dynamics": "VS0402",
         "constraints": "VS0403",
         "runs": "VS0404",
+        "shard": "VS0426",
     },
     "dim_options": {
         "from": "VS0409",

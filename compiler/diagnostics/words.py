@@ -115,14 +115,14 @@ def key_help(properties: Mapping[str, object], word: str, name: str) -> str:
     """What to write in the place of an unknown key of a mapping with these properties, or nothing."""
     for mark, words in KEYS.items():
         if mark in properties:
-            return words.get(word.strip().lower(), "").format(name=re.sub(r"\[.*", "", name) or "x")
+            return words.get(word.strip().lower(), "").replace("{name}", _bare(name))
     return ""
 
 
 def type_help(word: str, name: str) -> str:
     """What to write in the place of a type of another language, or nothing."""
     head = re.match(r"\w*", word.strip().lower())
-    return TYPES.get(head.group() if head else "", "").format(name=re.sub(r"\[.*", "", name) or "x")
+    return TYPES.get(head.group() if head else "", "").replace("{name}", _bare(name))
 
 
 def domain_help(text: str) -> str:
@@ -139,4 +139,9 @@ def attribute_help(base: str, path: tuple[str, ...]) -> str:
     """What to write in the place of 'np.exp(x)', 'W.T' and the like, or nothing."""
     if base in LIBRARIES:
         return f"functions have no module before them: write {path[-1]}"
-    return ATTRIBUTES.get(path[0], "").format(base=base)
+    return ATTRIBUTES.get(path[0], "").replace("{base}", base)
+
+
+def _bare(name: str) -> str:
+    """A name without its indices."""
+    return re.sub(r"\[.*", "", name) or "x"

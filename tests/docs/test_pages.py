@@ -75,6 +75,7 @@ PROBES: dict[str, dict[str, tuple[str, str]]] = {
         "dynamics": ("sections", "dynamics: {p: {ode: {q: '-q'}, start: {q: 1}, time: {t: [0, 1]}}}"),
         "constraints": ("sections", "constraints: {c: x <= 1}"),
         "runs": ("sections", "runs: {a: {}}"),
+        "shard": ("sections", "shard: {n: data}"),
     },
     "dim_options": {
         "from": ("dims", "{n: {size: 3, from: 0, to: 1}}"),

@@ -110,14 +110,20 @@ class _Rule:
     def tips(self, arg: Expr, must: str) -> tuple[str, ...]:
         """What to write so that the argument is in the domain."""
         inner = bare(arg)
-        guard = {"positive": "max(..., 1e-12)", "at least 0": "max(..., 0)", "above -1": "max(..., -1 + 1e-12)",
-                 "between -1 and 1": "clip(..., -1, 1)"}.get(must, "... if ... != 0 else 1")  # fmt: skip
-        tips = [f"guard it, for example {guard}; or say that it is: '# vspec: allow VS0904'"]
+        tips = [f"guard it, {_GUARDS.get(must, 'a/b if b != 0 else 0')}; or say that it is: '# vspec: allow VS0904'"]
         if isinstance(inner, Element) and inner.name in self.spec.params and must != "between -1 and 1":
             tips.insert(0, f"declare the param with domain: positive, if '{inner.name}' is meant to be")
-        elif isinstance(inner, Element) and inner.name in self.spec.data and must != "between -1 and 1":
+        elif isinstance(inner, Element) and inner.name in self.spec.data and self.spec.data[inner.name].values is None:
             tips.insert(0, f"if the values of '{inner.name}' are few, list them: in: [...]")
         return tuple(tips)
+
+
+_GUARDS = {
+    "positive": "log(max(e, 1e-12)) or log(e) if e > 0 else 0",
+    "at least 0": "sqrt(max(e, 0)) or sqrt(e) if e > 0 else 0",
+    "above -1": "log1p(max(e, -1 + 1e-12))",
+    "between -1 and 1": "clip(e, -1, 1)",
+}
 
 
 def _starts_at_zero(arg: Expr) -> bool:
