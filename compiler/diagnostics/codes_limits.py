@@ -52,4 +52,11 @@ LIMITS: tuple[Code, ...] = (
         "thousands of terms.",
         _HEAD + "params: {a: {init: 1}}\noutputs:\n  o: d(sin(2*a)*exp(3*a)*tanh(a), " + ", ".join("a" * 14) + ")\n",
     ),
+    Code(
+        "VS0727",
+        "a size is too large",
+        "A dim may have at most 2,147,483,647 values, since positions in arrays are 32-bit integers. An array of so many "
+        "values would not fit in memory long before.",
+        "dims:\n  n: 3000000000\n",
+    ),
 )
