@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, Sink, SpecError
+from vspec.compiler.diagnostics.policy import DEFAULT, Policy
+from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.source.document import Document
 
 if TYPE_CHECKING:
     from vspec.compiler.emit.python import Emitted
     from vspec.compiler.graph.graph import Graph
+    from vspec.compiler.graph.limits import TooLargeError
     from vspec.compiler.language.spec import Spec
     from vspec.compiler.passes import PassRecord
 
@@ -47,19 +50,23 @@ class Built:
 
 
 def check_text(
-    text: str, path: str, overrides: Mapping[str, Any] = NOTHING
+    text: str, path: str, overrides: Mapping[str, Any] = NOTHING, policy: Policy = DEFAULT
 ) -> tuple[Spec | None, tuple[Diagnostic, ...]]:
     """Checks a spec given as text. The spec is None if an error is among the diagnostics; nothing is raised."""
     from vspec.compiler.source.load import parse_document
 
     try:
-        return _check(parse_document(text, path), overrides)
+        return _check(parse_document(text, path), overrides, policy)
     except SpecError as e:
         return None, e.diagnostics
 
 
 def check(
-    path: str | Path, overrides: Mapping[str, Any] = NOTHING, *, allow_outside: bool = False
+    path: str | Path,
+    overrides: Mapping[str, Any] = NOTHING,
+    policy: Policy = DEFAULT,
+    *,
+    allow_outside: bool = False,
 ) -> tuple[Spec, tuple[Diagnostic, ...]]:
     """Checks a spec file: the checked spec and the warnings. Raises SpecError with every error found.
 
@@ -67,16 +74,17 @@ def check(
     """
     from vspec.compiler.source.load import load_document
 
-    spec, diagnostics = _check(load_document(path), overrides, allow_outside)
+    spec, diagnostics = _check(load_document(path), overrides, policy, allow_outside)
     if spec is None:
         raise SpecError(diagnostics)
     return spec, diagnostics
 
 
 def _check(
-    document: Document, overrides: Mapping[str, Any], allow_outside: bool = False
+    document: Document, overrides: Mapping[str, Any], policy: Policy, allow_outside: bool = False
 ) -> tuple[Spec | None, tuple[Diagnostic, ...]]:
     from vspec.compiler.language.check import check_document
+    from vspec.compiler.language.lint import lint
     from vspec.compiler.source.structure import validate
 
     sink = Sink()
@@ -86,7 +94,9 @@ def _check(
     if sink.errors:
         return None, tuple(sink.diagnostics)
     spec, diagnostics = check_document(document, overrides)
-    return spec, (*sink.diagnostics, *diagnostics)
+    warnings = policy.judge(lint(spec, document, policy.pedantic)) if spec is not None and policy.mode != "none" else ()
+    refused = any(d.severity == "error" for d in warnings)
+    return None if refused else spec, (*sink.diagnostics, *diagnostics, *warnings)
 
 
 def _imported(document: Document, sink: Sink, allow_outside: bool) -> Document:
@@ -110,8 +120,27 @@ def _imported(document: Document, sink: Sink, allow_outside: bool) -> Document:
 def compile_spec(spec: Spec, *, level: int = 2, disable: Collection[str] = ()) -> Compiled:
     """Calculus, passes and emission of a checked spec, in memory.
 
-    Raises ValueError if `disable` names no pass.
+    Raises ValueError if `disable` names no pass, SpecError if the program grows beyond all measure (VS0726).
     """
+    from vspec.compiler.graph.limits import TooLargeError
+
+    try:
+        return _compile(spec, level, disable)
+    except TooLargeError as error:
+        raise SpecError([_too_large(spec, error)]) from None
+
+
+def _too_large(spec: Spec, error: TooLargeError) -> Diagnostic:
+    line, column = error.origin.line, error.origin.column
+    span = Span(spec.path, line, column, line, column + 1) if line else None
+    tips = (
+        "a derivative of a derivative, and so on, multiplies a formula: ask for fewer of them",
+        "give parts of large formulas names under 'define'",
+    )
+    return Diagnostic("VS0726", error.message, span, "", tips)
+
+
+def _compile(spec: Spec, level: int, disable: Collection[str]) -> Compiled:
     from vspec.compiler.calculus.program import lower_spec
     from vspec.compiler.emit.python import emit_program
     from vspec.compiler.passes import STABILISE_RULES, run_passes
@@ -138,6 +167,7 @@ def build(
     overrides: Mapping[str, Any] = NOTHING,
     stablehlo: bool = True,
     force: bool = False,
+    policy: Policy = DEFAULT,
     allow_outside: bool = False,
 ) -> Built:
     """Builds the program directory of a spec file (default `build/<name>` beside the current directory).
@@ -148,7 +178,7 @@ def build(
     from vspec.compiler.emit.write import build_key, cached, write_program
 
     start = time.perf_counter()
-    spec, warnings = check(path, overrides, allow_outside=allow_outside)
+    spec, warnings = check(path, overrides, policy, allow_outside=allow_outside)
     directory = Path(out) if out is not None else Path("build") / spec.name
     options = Options(level, tuple(sorted(disable)))
     key = build_key(spec, options, overrides, stablehlo)

@@ -35,7 +35,8 @@ RANGES = {
     "VS06": "Numerics",
     "VS07": "Limits and safety",
     "VS08": "Command line, usage, artifacts",
-    "VS09": "Errors of vspec itself",
+    "VS09": "Warnings",
+    "VS0999": "Errors of vspec itself",
 }
 
 # Keys that the schema knows because the language is designed with them, and the compiler refuses for now. The tests check a
@@ -45,6 +46,7 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
         "random": "VS0401",
         "dynamics": "VS0402",
         "runs": "VS0404",
+        "shard": "VS0426",
     },
     "dim_options": {
         "from": "VS0409",
@@ -189,8 +191,11 @@ def not_yet() -> str:
 
 
 def codes(prefix: str) -> list[Code]:
-    """The codes that start with a prefix."""
-    return [c for name, c in all_codes().items() if name.startswith(prefix)]
+    """The codes that start with a prefix and with no longer one of `RANGES`."""
+    longer = tuple(p for p in RANGES if p.startswith(prefix) and p != prefix)
+    return [
+        c for name, c in all_codes().items() if name.startswith(prefix) and not (longer and name.startswith(longer))
+    ]
 
 
 def errors() -> str:

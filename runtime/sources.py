@@ -89,7 +89,11 @@ def _path(uri: str, what: str, base: Path | None, allow_outside: bool) -> Path:
             "VS0503", f"{what} comes from '{uri}': only files and sklearn:NAME are read", "download it first"
         )
     root = (base or Path()).resolve()
-    path = (root / Path(uri).expanduser()).resolve()
+    try:
+        path = (root / Path(uri).expanduser()).resolve()
+    except (OSError, ValueError, RuntimeError) as e:
+        # A null byte, a circle of links, the home of nobody.
+        raise DataError("VS0503", f"{what} comes from {uri!r}, which is not a path: {e}") from None
     if not allow_outside and not path.is_relative_to(root):
         raise DataError(
             "VS0511",

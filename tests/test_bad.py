@@ -1,5 +1,7 @@
 """Wrong specs and what the compiler says about them: one small spec in `bad/` for each mistake, its message beside it.
 
+Specs that are right but odd are among them; all warnings are looked for.
+
 `VSPEC_UPDATE_GOLDEN=1 pytest tests/test_bad.py` writes the messages anew; read the difference before committing it.
 """
 
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from vspec.compiler.diagnostics.policy import Policy
 from vspec.compiler.diagnostics.render import in_order, render_text
 from vspec.compiler.pipeline import check_text
 
@@ -22,7 +25,7 @@ UPDATE = os.environ.get("VSPEC_UPDATE_GOLDEN") == "1"
 def test_message(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(FOLDER)  # imports are relative to the spec
     text = case.read_text(encoding="utf-8")
-    spec, diagnostics = check_text(text, case.name)
+    spec, diagnostics = check_text(text, case.name, policy=Policy(pedantic=True))
     code = case.stem.split("-")[0]
     assert code in {d.code for d in diagnostics}, f"{case.name} should trigger {code}"
     if any(d.severity == "error" for d in diagnostics):

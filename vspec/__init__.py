@@ -21,7 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vspec.api import build, check, compile, load, run, verify
+    from vspec.api import build, check, compile, load, run, verify, warnings
     from vspec.compiler.diagnostics.diagnostic import SpecError
     from vspec.compiler.language.spec import Spec
     from vspec.compiler.pipeline import Built
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOME = {
-    **dict.fromkeys(("build", "check", "compile", "load", "run", "verify"), "vspec.api"),
+    **dict.fromkeys(("build", "check", "compile", "load", "run", "verify", "warnings"), "vspec.api"),
     "SpecError": "vspec.compiler.diagnostics.diagnostic",
     "Spec": "vspec.compiler.language.spec",
     "Built": "vspec.compiler.pipeline",
@@ -61,6 +61,7 @@ __all__ = [
     "load",
     "run",
     "verify",
+    "warnings",
 ]
 
 

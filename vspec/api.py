@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vspec import programs
-from vspec.compiler.diagnostics.diagnostic import SpecError
+from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
+from vspec.compiler.diagnostics.policy import Policy
 from vspec.locate import find_spec, find_specs
 
 if TYPE_CHECKING:
@@ -37,14 +38,40 @@ def check(spec: str | Path, overrides: Overrides | None = None, *, allow_outside
     Raises:
         SpecError: with a located, coded diagnostic for every mistake that was found.
     """
+    return _checked(spec, overrides, Policy(mode="none"), allow_outside)[0]
+
+
+def warnings(spec: str | Path, overrides: Overrides | None = None, *, pedantic: bool = False) -> tuple[Diagnostic, ...]:
+    """What is right in a spec but probably not meant.
+
+        for warning in vspec.warnings("fit.yaml", pedantic=True):
+            print(warning.code, warning.message, warning.span)
+
+    Args:
+        spec: as in `check`.
+        overrides: constants and sizes of dims that differ from the spec.
+        pedantic: whether to look for what only may be a mistake, too.
+
+    Returns:
+        The warnings in the order of the file.
+
+    Raises:
+        SpecError: the spec is wrong, so that nothing else can be said about it.
+    """
+    return _checked(spec, overrides, Policy(pedantic))[1]
+
+
+def _checked(
+    spec: str | Path, overrides: Overrides | None, policy: Policy, allow_outside: bool = False
+) -> tuple[Spec, tuple[Diagnostic, ...]]:
     from vspec.compiler import pipeline
 
     if isinstance(spec, str) and "\n" in spec:
-        checked, diagnostics = pipeline.check_text(spec, "<text>", overrides or {})
+        checked, diagnostics = pipeline.check_text(spec, "<text>", overrides or {}, policy)
         if checked is None:
             raise SpecError(diagnostics)
-        return checked
-    return pipeline.check(str(find_spec(str(spec))), overrides or {}, allow_outside=allow_outside)[0]
+        return checked, diagnostics
+    return pipeline.check(str(find_spec(str(spec))), overrides or {}, policy, allow_outside=allow_outside)
 
 
 def build(

@@ -59,6 +59,7 @@ FRONT: tuple[Code, ...] = (
         "a package is missing",
         "A package that vspec depends on cannot be imported. Install vspec with pip, which brings everything it needs; "
         "'vspec doctor' shows what is there.",
+        "vspec build logistic.yaml    # without JAX",
     ),
     Code(
         "VS0828",
@@ -116,7 +117,8 @@ FRONT: tuple[Code, ...] = (
 def all_codes() -> Mapping[str, Code]:
     """Every code by name, in order; where two parts explain the same code, the compiler's words win."""
     from vspec.compiler.diagnostics.codes import CODES
+    from vspec.run_examples import RUN_EXAMPLES
     from vspec.runtime.codes import CODES as RUN
 
-    runtime = {code: Code(code, title, explanation) for code, (title, explanation) in RUN.items()}
+    runtime = {code: Code(code, title, words, RUN_EXAMPLES.get(code, "")) for code, (title, words) in RUN.items()}
     return dict(sorted({**{c.code: c for c in FRONT}, **runtime, **CODES}.items()))

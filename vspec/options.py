@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from vspec.compiler.diagnostics.policy import Policy
+
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
 
@@ -51,3 +53,26 @@ seed_option: Decorator[Any] = click.option(
 outside_option: Decorator[Any] = click.option(
     "--allow-outside", is_flag=True, help="Let the spec import specs and read data outside of its own folder."
 )
+
+
+def warning_options(command: F) -> F:
+    """`--pedantic` and `--warnings`, which `read_policy` puts together."""
+    pedantic: Decorator[Any] = click.option(
+        "--pedantic", is_flag=True, help="Look for what only may be a mistake, too."
+    )
+    mode: Decorator[Any] = click.option(
+        "-W",
+        "--warnings",
+        "warnings_",
+        type=click.Choice(["show", "error", "none"]),
+        default="show",
+        show_default=True,
+        help="Show warnings, take them for errors, or leave them out.",
+    )
+    chosen: F = pedantic(mode(command))
+    return chosen
+
+
+def read_policy(pedantic: bool, mode: str) -> Policy:
+    """What these options ask for."""
+    return Policy(pedantic, mode)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vspec.compiler.diagnostics.policy import DEFAULT, Policy
 from vspec.faults import refuse
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def build_spec(
     stablehlo: bool = True,
     force: bool = False,
     allow_outside: bool = False,
+    policy: Policy = DEFAULT,
 ) -> Built:
     """`pipeline.build` with coded errors for a pass that is not known (VS0822) and a folder that cannot be written (VS0826)."""
     from vspec.compiler.pipeline import build
@@ -45,6 +47,7 @@ def build_spec(
             stablehlo=stablehlo,
             force=force,
             allow_outside=allow_outside,
+            policy=policy,
         )
     except OSError as error:
         folder = out if out is not None else Path("build")

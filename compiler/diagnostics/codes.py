@@ -4,6 +4,7 @@
     VS02xx  names, indices, axes, types           VS06xx  numerics (exit 4)
     VS03xx  functions, methods, solve             VS07xx  limits and safety
     VS04xx  reserved, not implemented yet         VS08xx  command line, usage, artifacts
+                                                  VS09xx  warnings
 
 The runtime explains the codes of a run in its own table, the front door those of the command line; `vspec.codes` joins
 them. The stages only name codes; this module is imported by what explains them.
@@ -18,6 +19,7 @@ from vspec.compiler.diagnostics.code import Code
 from vspec.compiler.diagnostics.codes_language import LANGUAGE
 from vspec.compiler.diagnostics.codes_limits import LIMITS
 from vspec.compiler.diagnostics.codes_source import SOURCE
+from vspec.compiler.diagnostics.codes_warnings import WARNINGS
 
 
 def registry(*groups: Iterable[Code]) -> Mapping[str, Code]:
@@ -31,4 +33,4 @@ def registry(*groups: Iterable[Code]) -> Mapping[str, Code]:
     return MappingProxyType(dict(sorted(found.items())))
 
 
-CODES: Mapping[str, Code] = registry(SOURCE, LANGUAGE, LIMITS)
+CODES: Mapping[str, Code] = registry(SOURCE, LANGUAGE, LIMITS, WARNINGS)

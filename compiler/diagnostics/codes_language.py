@@ -29,7 +29,7 @@ NAMES: tuple[Code, ...] = (
         "has one value for each of its values. Either add the index to the left, or bind it on the right with a "
         "reduction such as sum[k](...). Often it is a misspelt index. Objectives and claims are single values, so that "
         "all their indices must be bound.",
-        "define:\n  margin[n]: y[n]*sum[i](X[n, i]*w[k])\n",
+        "dims: {n: 4, i, k: 3}\ndata:\n  X[n, i]: real\nparams:\n  w[i]: {init: 0}\ndefine:\n  margin[n]: sum[i](X[n, i]*w[k])\n",
     ),
     Code(
         "VS0204",
@@ -50,7 +50,7 @@ NAMES: tuple[Code, ...] = (
         "wrong number of subscripts",
         "An array is always written with all its subscripts, a scalar with none. Whole axes are written ':' and stand "
         "only in arguments of functions that take them.",
-        "data:\n  X[n, i]: real\ndefine:\n  y[n]: X[n]\n",
+        "dims: {n: 4, i: 3}\ndata:\n  X[n, i]: real\ndefine:\n  y[n]: X[n]\n",
     ),
     Code(
         "VS0207",
@@ -58,7 +58,7 @@ NAMES: tuple[Code, ...] = (
         "The compiler proves for every subscript that it stays inside its axis for all values of its index. Positions "
         "count from 0, and negative ones from the end. A shifted subscript such as x[s + 1] needs an index over a "
         "smaller dim.",
-        "dims: {i: 5}\ndefine:\n  y[i]: x[i + 1]\n",
+        "dims: {i: 5}\ndata:\n  x[i]: real\ndefine:\n  y[i]: x[i + 1]\n",
     ),
     Code(
         "VS0208",
@@ -72,34 +72,34 @@ NAMES: tuple[Code, ...] = (
         "an index is bound twice",
         "Two reductions, one inside the other, bind the same letter, so that the inner one hides the outer one. Use a "
         "second letter of the same dim. (An index of the left side may be bound again: x[n] - mean[n](x[n]).)",
-        "define:\n  y: sum[i](x[i]*sum[i](x[i]))\n",
+        "dims: {i: 5}\ndata:\n  x[i]: real\ndefine:\n  y: sum[i](x[i]*sum[i](x[i]))\n",
     ),
     Code(
         "VS0210",
         "a bound index is not used",
         "What the reduction ranges over does not depend on its index, so that it is a constant times the size, or a "
         "mistake. If the product is meant, write it: size(i)*e.",
-        "define:\n  y[n]: sum[i](x[n])\n",
+        "dims: {n: 4, i: 5}\ndata:\n  x[n]: real\ndefine:\n  y[n]: sum[i](x[n])\n",
     ),
     Code(
         "VS0211",
         "an index is used as a value",
         "Index letters stand in subscripts. The value of an index is index(i), from 0, the number of its values size(i).",
-        "define:\n  y[i]: 2*i\n",
+        "dims: {i: 5}\ndefine:\n  y[i]: 2*i\n",
     ),
     Code(
         "VS0212",
         "':' stands where no whole axis is taken",
         "':' hands a whole axis to a function: logdet(K[:, :]), or a function of the spec that is declared with ':'. "
         "Everywhere else an axis has an index.",
-        "define:\n  y: x[:]\n",
+        "dims: {i: 5}\ndata:\n  x[i]: real\ndefine:\n  y: x[:]\n",
     ),
     Code(
         "VS0213",
         "the wrong whole axes",
         "A function of whole axes takes a fixed number of them, and some must have the same size, as the two axes of a "
         "matrix that is inverted.",
-        "define:\n  y: logdet(x[:])\n",
+        "dims: {i: 5}\ndata:\n  x[i]: real\ndefine:\n  y: logdet(x[:])\n",
     ),
     Code(
         "VS0214",
@@ -124,27 +124,27 @@ NAMES: tuple[Code, ...] = (
         "VS0217",
         "a function that is not called, or a call of what is no function",
         "Functions are written with their arguments in parentheses, arrays with their subscripts in brackets.",
-        "data:\n  x[i]: real\ndefine:\n  y[i]: x(i)\n",
+        "dims: {i: 5}\ndata:\n  x[i]: real\ndefine:\n  y[i]: x(i)\n",
     ),
     Code(
         "VS0218",
         "a subscript is not an integer",
         "A subscript is an index, a whole number, a shifted index such as t + 1, or an array of integers (a gather).",
-        "define:\n  y[n]: T[x[n]]\n",
+        "dims: {i: 5, n: 4}\ndata:\n  T[i]: real\n  x[n]: real\ndefine:\n  y[n]: T[x[n]]\n",
     ),
     Code(
         "VS0219",
         "an index twice on the left",
         "Each index on the left of an equation stands for one axis. For two axes over one dim declare two letters: "
         "'i, j: 64'. The diagonal is taken on the right: W[i, i].",
-        "define:\n  W[i, i]: 1\n",
+        "dims: {i: 5}\ndefine:\n  W[i, i]: 1\n",
     ),
     Code(
         "VS0220",
         "a malformed left side",
         "A left side is a name, a name with indices such as x[n, i], or under 'functions' a head such as f(a[:], t). "
         "Names start with a letter and go on with letters, digits and underscores.",
-        "define:\n  2x: 1\n",
+        "define:\n  _x: 1\n",
     ),
     Code(
         "VS0221",
@@ -172,9 +172,14 @@ NAMES: tuple[Code, ...] = (
         "no derivative with respect to this",
         "A derivative is taken with respect to an element of a constant, of data, of a param or of a definition, at "
         "indices: d(e, x[i]). Give an expression a name under 'define' to differentiate by it.",
-        "define:\n  y: d(x**2, 2*x)\n",
+        "params:\n  x: {init: 1}\ndefine:\n  y: d(x**2, 2*x)\n",
     ),
-    Code("VS0225", "an index letter twice", "Each index letter belongs to one dim.", "dims:\n  i: 3\n  j, i: 4\n"),
+    Code(
+        "VS0225",
+        "an index letter twice",
+        "Each index letter belongs to one dim, and each dim may have several letters: 'i, j: 64'.",
+        "dims:\n  i: 3\n  j, i: 4\n",
+    ),
     Code(
         "VS0226",
         "a name that is an index letter",
@@ -222,7 +227,7 @@ SYNTAX: tuple[Code, ...] = (
         "VS0236",
         "misplaced subscripts",
         "All subscripts of an element stand in one pair of brackets after its name: W[i, j].",
-        "define:\n  y[i, j]: W[i][j]\n",
+        "dims: {i, j: 3}\ndata:\n  W[i, j]: real\ndefine:\n  y[i, j]: W[i][j]\n",
     ),
     Code("VS0237", "an expression is missing", "Nothing stands where an expression is needed.", 'define:\n  y: ""\n'),
 )
@@ -232,13 +237,13 @@ TYPES: tuple[Code, ...] = (
         "VS0301",
         "a condition is needed",
         "'if', 'and', 'or', 'not', any and all take conditions. A number is no condition; compare it with something.",
-        "define:\n  y: 1 if x else 0\n",
+        "data:\n  x: real\ndefine:\n  y: 1 if x else 0\n",
     ),
     Code(
         "VS0303",
         "two types for one state",
         "A recurrence keeps the type of its start.",
-        "define:\n  s[0]: x > 0\n  s[t + 1]: 2.0\n",
+        "dims: {t: 5}\ndata:\n  x: real\ndefine:\n  s[0]: x > 0\n  s[t + 1]: 2.0\n",
     ),
     Code(
         "VS0304",
@@ -250,13 +255,13 @@ TYPES: tuple[Code, ...] = (
         "VS0305",
         "an objective that is not one number",
         "An objective is a scalar: sum or average over its indices.",
-        "objectives:\n  loss[n]: x[n]**2\n",
+        "dims: {n: 4}\ndata:\n  x[n]: real\nobjectives:\n  loss[n]: x[n]**2\n",
     ),
     Code(
         "VS0306",
         "a recurrence without a start",
         "A recurrence needs s[0, ...] besides its step.",
-        "define:\n  s[t + 1]: s[t]/2\n",
+        "dims: {t: 5}\ndefine:\n  s[t + 1]: s[t]/2\n",
     ),
     Code(
         "VS0307",
@@ -269,21 +274,21 @@ TYPES: tuple[Code, ...] = (
         "the left side of a recurrence",
         "A recurrence is written as s[0, ...] and s[t + 1, ...]: it starts at 0 and goes over one index, one step at a "
         "time.",
-        "define:\n  s[0]: 1\n  s[t]: s[t - 1]/2\n",
+        "dims: {t: 5}\ndefine:\n  s[0]: 1\n  s[t]: 2\n",
     ),
     Code(
         "VS0309",
         "a recurrence reads what it does not know yet",
         "The step from t to t + 1 knows the states, and the definitions between them, at t only. Older values are carried "
         "in states of their own: p[t + 1]: s[t].",
-        "define:\n  s[0]: 1\n  s[t + 1]: s[0]/2\n",
+        "dims: {t: 5}\ndefine:\n  s[0]: 1.0\n  s[t + 1]: s[0]/2\n",
     ),
     Code(
         "VS0310",
         "states with different indices",
         "The start and the step of a state have the same indices, and states that need each other advance over the same "
         "index.",
-        "define:\n  s[0, i]: 1\n  s[t + 1]: 2\n",
+        "dims: {t: 5, i: 3}\ndefine:\n  s[0, i]: 1\n  s[t + 1]: 2\n",
     ),
 )
 
@@ -292,25 +297,25 @@ SECTIONS: tuple[Code, ...] = (
         "VS0311",
         "unknown method",
         "The method is not in the registry; 'vspec list' names what there is.",
-        "solve: {minimize: loss, method: adma(0.1)}\n",
+        "params: {w: {init: 0}}\nobjectives: {loss: w**2}\nsolve: {minimize: loss, method: adma(0.1)}\n",
     ),
     Code(
         "VS0312",
         "unknown keyword of a method",
         "The help line shows the method's signature.",
-        "solve: {minimize: loss, method: adam(rate=0.1)}\n",
+        "params: {w: {init: 0}}\nobjectives: {loss: w**2}\nsolve: {minimize: loss, method: adam(rate=0.1)}\n",
     ),
     Code(
         "VS0313",
         "an argument of the wrong type",
         "The method's keyword takes another type of value.",
-        "solve: {minimize: loss, method: lbfgs(memory=2.5)}\n",
+        "params: {w: {init: 0}}\nobjectives: {loss: w**2}\nsolve: {minimize: loss, method: lbfgs(memory=2.5)}\n",
     ),
     Code(
         "VS0314",
         "arguments of a method",
         "An argument is missing, given twice, or one too many.",
-        "solve: {minimize: loss, method: 'adam(0.1, lr=0.2)'}\n",
+        "params: {w: {init: 0}}\nobjectives: {loss: w**2}\nsolve: {minimize: loss, method: 'adam(0.1, lr=0.2)'}\n",
     ),
     Code(
         "VS0315",
@@ -336,7 +341,12 @@ SECTIONS: tuple[Code, ...] = (
         "Constants and literal data are numbers, or all true and false.",
         "constants:\n  a: 2*pi\n",
     ),
-    Code("VS0319", "an unknown override", "--set and the smoke size change constants and sizes of dims.", ""),
+    Code(
+        "VS0319",
+        "an unknown override",
+        "--set and the smoke size change constants and sizes of dims.",
+        "vspec check fit.yaml --set lum=0.1\n",
+    ),
     Code(
         "VS0320",
         "drawn data",
@@ -360,25 +370,25 @@ SECTIONS: tuple[Code, ...] = (
         "VS0323",
         "a plot that does not fit",
         "'line' and 'bar' need an output with an index; 'images' splits the last axis into rows and columns.",
-        "outputs:\n  a: {is: b, plot: line}\n",
+        "constants: {b: 1}\noutputs:\n  a: {is: b, plot: line}\n",
     ),
     Code(
         "VS0324",
         "a claim that claims nothing",
         "A claim is a condition, or under 'identity' two sides with == between them.",
-        "claims:\n  good: accuracy\n",
+        "outputs: {accuracy: 0.5}\nclaims:\n  good: accuracy\n",
     ),
     Code(
         "VS0325",
         "an identity without tolerance",
         "An identity holds to a tolerance, the largest absolute difference that is allowed.",
-        "claims:\n  same: {identity: a == b}\n",
+        "constants: {a: 1, b: 2}\nclaims:\n  same: {identity: a == b}\n",
     ),
     Code(
         "VS0326",
         "a value that does not fit its key",
         "The message says what is expected at this place.",
-        "data:\n  x: {source: a.npy, rows: [5]}\n",
+        "data:\n  x: {source: a.npy, rows: [20, 10]}\n",
     ),
     Code(
         "VS0327",
@@ -387,13 +397,16 @@ SECTIONS: tuple[Code, ...] = (
         "params:\n  w: {init: 0, domain: positive}\n",
     ),
     Code(
-        "VS0328", "a stage that says nothing or too much", "A stage does one thing: minimize, maximize or evaluate.", ""
+        "VS0328",
+        "a stage that says nothing or too much",
+        "A stage does one thing: minimize, maximize or evaluate.",
+        "params: {w: {init: 0}}\nobjectives: {loss: w**2}\nsolve: {minimize: loss, steps: 0}\n",
     ),
     Code(
         "VS0329",
         "an override of the wrong kind",
         "An override is of the kind of what it replaces: a number for a number, a whole number of at least 1 for a size.",
-        "",
+        "vspec check fit.yaml --set n=0.5\n",
     ),
     Code(
         "VS0332",
@@ -523,11 +536,15 @@ PLANNED: tuple[Code, ...] = tuple(
     Code(code, f"not implemented yet: {what}", _NOT_YET, example)
     for code, what, example in (
         ("VS0401", "random variables and draws", "params:\n  w: {init: sample(normal(0, 1))}\n"),
-        ("VS0402", "dynamics", ""),
+        ("VS0402", "dynamics", 'dynamics:\n  p: {ode: {q: "-q"}, start: {q: 1}, time: {t: [0, 1]}}\n'),
         ("VS0403", "solving under constraints", "constraints:\n  c: w == 0\nsolve: {minimize: loss}\n"),
         ("VS0404", "named runs", "runs:\n  a: {}\n"),
         ("VS0405", "kinds of stages and methods", "solve: {pareto: [a, b]}\n"),
-        ("VS0406", "options of stages", "solve: {minimize: loss, epochs: 5}\n"),
+        (
+            "VS0406",
+            "options of stages",
+            "params: {w: {init: 0}}\nobjectives: {loss: w**2}\nsolve: {minimize: loss, epochs: 5}\n",
+        ),
         ("VS0407", "implicit quantities and integrals", "define:\n  y: root[x](x**2 - 2)\n"),
         ("VS0408", "expectations and densities", "define:\n  y: logpdf(normal(0, 1), x)\n"),
         ("VS0409", "dims with configurations or coordinates", "dims:\n  x: {size: 5, from: 0, to: 1}\n"),
@@ -537,40 +554,71 @@ PLANNED: tuple[Code, ...] = tuple(
             "params:\n  w[i]: {init: 1, domain: 'box(0, 2)'}\nsolve: {minimize: loss}\n",
         ),
         ("VS0412", "networks and functions with array results", "functions:\n  f(x[:]) -> [k]: mlp()\n"),
-        ("VS0413", "plots of paths, fields and points", "outputs:\n  a[i]: {is: 'x[i]', plot: path}\n"),
+        (
+            "VS0413",
+            "plots of paths, fields and points",
+            "dims: {i: 3}\ndata:\n  x[i]: real\noutputs:\n  a[i]: {is: 'x[i]', plot: path}\n",
+        ),
         ("VS0414", "claims over several seeds, facts about runs", "claims:\n  quick: run.steps < 5\n"),
-        ("VS0415", "histories of outputs", "outputs:\n  a: {is: b, every: 10}\n"),
-        ("VS0416", "stacked axes", "define:\n  theta[p]: stack(a, b)\n"),
+        ("VS0415", "histories of outputs", "constants: {b: 1}\noutputs:\n  a: {is: b, every: 10}\n"),
+        ("VS0416", "stacked axes", "dims: {p: 2}\nconstants: {a: 1, b: 2}\ndefine:\n  theta[p]: stack(a, b)\n"),
         ("VS0417", "arrays defined row by row", "define:\n  f[0]: 1\n  f[1]: 2\n"),
         (
             "VS0418",
             "recurrences that stop early",
-            "define:\n  s[0]: 1\n  s[t + 1]: {is: 's[t]/2', until: 's[t] < 1'}\n",
+            "dims: {t: 9}\ndefine:\n  s[0]: 1\n  s[t + 1]: {is: 's[t]/2', until: 's[t] < 1'}\n",
         ),
-        ("VS0420", "named initialisers, inits that read params", "params:\n  w[i]: {init: glorot_uniform}\n"),
+        (
+            "VS0420",
+            "named initialisers, inits that read params",
+            "dims: {i: 3}\nparams:\n  w[i]: {init: glorot_uniform}\n",
+        ),
         ("VS0421", "external functions", "define:\n  y: extern(x)\n"),
         ("VS0422", "several names on one left side", 'define:\n  "a, b": x\n'),
         ("VS0423", "boundary conditions", "dims:\n  x: {size: 5, boundary: periodic}\n"),
-        ("VS0424", "expressions as arguments of stages and methods", "solve: {minimize: loss, steps: n*2}\n"),
-        ("VS0426", "sharding", ""),
+        (
+            "VS0424",
+            "expressions as arguments of stages and methods",
+            "params: {w: {init: 0}}\nobjectives: {loss: w**2}\nsolve: {minimize: loss, steps: n*2}\n",
+        ),
+        ("VS0426", "sharding", "dims: {n: 4}\nshard: {n: data}\n"),
     )
 )
 
 SIZES: tuple[Code, ...] = (
-    Code("VS0720", "an expression is too long", "An expression may have at most 20,000 characters."),
-    Code("VS0721", "an expression is nested too deeply", "Give parts of the expression names under 'define'."),
+    Code(
+        "VS0720",
+        "an expression is too long",
+        "An expression may have at most 20,000 characters. Give parts of it names under 'define'; what they name is computed "
+        "once, however often it is read.",
+        "vspec check generated.yaml    # with a sum of 10,000 terms written out",
+    ),
+    Code(
+        "VS0721",
+        "an expression is nested too deeply",
+        "Brackets and operations may be nested 120 deep. Give parts of the expression names under 'define'.",
+        "define:\n  y: " + "(" * 121 + "1" + ")" * 121 + "\n",
+    ),
     Code(
         "VS0722",
         "a power is too large",
         "Whole powers go up to 1024, and powers of whole literals must be exact.",
         "define:\n  y: 9**9**9\n",
     ),
-    Code("VS0723", "a number is too large", "Integers fit into 64 bits, reals into a double.", "define:\n  y: 1e999\n"),
+    Code(
+        "VS0723",
+        "a number is too large",
+        "Integers fit into 64 bits, reals into a double.",
+        "constants: {a: 1}\ndefine:\n  y: a + 1e999\n",
+    ),
     Code(
         "VS0724",
         "functions expand too far",
         "Functions are put in the place of their calls. Functions that call functions twice, and so on, double at each "
         "level; intermediate results with names under 'define' are computed once.",
+        "functions:\n  f0(x): x*x + 1\n"
+        + "".join(f"  f{k}(x): f{k - 1}(x)*f{k - 1}(x + 1)\n" for k in range(1, 18))
+        + "define:\n  y: f17(2.0)\n",
     ),
 )
 

@@ -10,12 +10,14 @@ SOURCE: tuple[Code, ...] = (
         "the file cannot be read",
         "The path does not exist, is a directory, or may not be read by this user. Check the spelling of the "
         "path; 'vspec list' names the specs that come with the package.",
+        "vspec check no-such-file.yaml",
     ),
     Code(
         "VS0102",
         "the file is not UTF-8 text",
         "Specs are UTF-8. The file is in another encoding, or is not text at all (an archive, an array). Save it "
         "as UTF-8 in your editor.",
+        "vspec check archive.zip",
     ),
     Code(
         "VS0103",
@@ -23,6 +25,7 @@ SOURCE: tuple[Code, ...] = (
         "Control characters, byte-order marks inside the text, Unicode line separators and marks that reverse the"
         " direction of text are refused, since a file that holds them is not what it looks like. Delete the "
         'character; inside double quotes it may be written as an escape such as "\\u2028".',
+        "vspec check pasted.yaml    # copied from a page, with U+202E in it",
     ),
     Code(
         "VS0104",

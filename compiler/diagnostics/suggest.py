@@ -4,108 +4,124 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-# Common words from other systems, so that a user of Stan or SciPy is led to ours even where the spelling is far.
-SYNONYMS: dict[str, tuple[str, ...]] = {
-    "variables": ("params",),
-    "parameters": ("params",),
-    "unknowns": ("params",),
-    "definitions": ("define",),
-    "equations": ("define",),
-    "indices": ("dims",),
-    "dimensions": ("dims",),
-    "axes": ("dims",),
-    "loss": ("objectives",),
-    "dtype": ("precision", "type"),
-    "description": ("doc",),
-    "title": ("name",),
-    "optimizer": ("method",),
-    "optimiser": ("method",),
-    "algorithm": ("method",),
-    "iterations": ("steps",),
-    "max_steps": ("steps",),
-    "initial": ("init",),
-    "start": ("init",),
-    "bounds": ("domain",),
-    "expr": ("is",),
-    "tol": ("tolerance",),
-    "double": ("float64",),
-    "single": ("float32",),
-    "float": ("real",),
-    "int": ("integer",),
-    "bool": ("boolean",),
-    "ln": ("log",),
-    # Keys.
-    "unknown": ("params",),
-    "variable": ("params",),
-    "parameter": ("params",),
-    "indexes": ("dims",),
-    "sizes": ("dims",),
-    "definition": ("define",),
-    "let": ("define",),
-    "where": ("define",),
-    "losses": ("objectives",),
-    "cost": ("objectives",),
-    "goal": ("objectives",),
-    "observations": ("data",),
-    "inputs": ("data",),
-    "results": ("outputs",),
-    "metrics": ("outputs",),
-    "report": ("outputs",),
-    "tests": ("claims",),
-    "assertions": ("claims",),
-    "checks": ("claims",),
-    "hyperparameters": ("constants",),
-    "settings": ("constants",),
-    "variants": ("runs",),
-    "experiments": ("runs",),
-    "stochastic": ("random",),
-    "distribution": ("law", "draw"),
-    "dimension": ("dims",),
-    "defs": ("define",),
-    "model": ("define",),
-    "desc": ("doc",),
-    "summary": ("doc",),
-    "params": ("over",),
-    "lr": ("method",),
-    "learning_rate": ("method",),
-    "inital": ("init",),
-    "guess": ("init",),
-    "64": ("float64",),
-    "f64": ("float64",),
-    "32": ("float32",),
-    "f32": ("float32",),
-    "plan": ("solve",),
-    "train": ("solve",),
-    "include": ("imports",),
-    "solver": ("method", "solve"),
-    "max_iter": ("steps",),
-    "maxiter": ("steps",),
-    "iters": ("steps",),
-    "value": ("init", "is"),
-    "constraint": ("domain", "constraints"),
-    "support": ("domain", "in"),
-    "file": ("source",),
-    "path": ("source",),
-    "expression": ("is",),
-    "formula": ("is",),
-    "condition": ("that",),
-    "restarts": ("starts",),
-    # Commands.
-    "format": ("fmt",),
-    "validate": ("check",),
-    "lint": ("check",),
-    "compile": ("build",),
-    "make": ("build",),
-    "solve": ("run",),
-    "test": ("verify",),
-    "create": ("new",),
-    "init": ("new",),
-    "show": ("explain",),
-    "ls": ("list",),
-    "softmin": ("softmax",),
-    "expectation": ("E",),
-    "grad": ("d",),
+# A word of ours, and the words that people write in its place: users of Stan, SciPy, PyTorch or JAX are led to ours even where
+# the spelling is far. Which of several is meant is told by what may stand at the place.
+_WORDS: dict[str, str] = {
+    "params": "variables vars parameters unknowns weights latents",
+    "define": "definitions equations formulas expressions let where intermediate def",
+    "dims": "indices index dimensions axes sets coords shapes",
+    "constants": "hyperparameters hyperparams settings config options",
+    "data": "observed observations datasets dataset",
+    "objectives": "loss losses cost objective goals energy",
+    "minimize": "loss cost objective optimize optimise minimise",
+    "solve": "optimize optimise optimization optimisation train training fit stages plan inference",
+    "outputs": "results report metrics returns output plots",
+    "claims": "tests checks assertions asserts expectations properties",
+    "random": "priors prior distributions random",
+    "dynamics": "ode odes sde",
+    "imports": "import include includes",
+    "runs": "experiments variants scenarios",
+    "vspec": "version",
+    "doc": "description comment docs",
+    "name": "title id",
+    "functions": "func funcs fns def macros",
+    "precision": "dtype",
+    "type": "dtype kind",
+    "method": "optimizer optimiser algorithm solver",
+    "steps": "iterations iters max_steps max_iter maxiter max_iterations n_steps num_steps niter",
+    "maximize": "maximise",
+    "over": "wrt",
+    "starts": "restarts n_starts",
+    "batch": "batch_size minibatch",
+    "epochs": "n_epochs",
+    "until": "stop_when",
+    "init": "initial start initial_value x0 guess default",
+    "from": "start low",
+    "value": "default values",
+    "in": "values range allowed levels choices",
+    "domain": "bounds constraint support range",
+    "source": "file path url csv",
+    "column": "field col columns array",
+    "rows": "row slice",
+    "draw": "distribution law random",
+    "law": "distribution",
+    "seed": "random_state rng",
+    "shuffle": "permute",
+    "is": "expr expression formula",
+    "plot": "figure chart graph",
+    "every": "frequency interval",
+    "box": "interval bounded",
+    "tolerance": "tol atol rtol eps",
+    "that": "assert check condition claim",
+    "identity": "equal equals equality",
+    "reported": "expected paper",
+    "smoke": "quick small",
+    "seeds": "n_seeds",
+    "size": "length len count",
+    "to": "stop end high",
+    "boundary": "bc periodic",
+    "float64": "double",
+    "real": "double single float float16 float32 float64 number numeric scalar reals unbounded unconstrained free none",
+    "float32": "single float16",
+    "integer": "int int32 int64 uint8 long whole",
+    "boolean": "bool logical binary",
+    "complex": "complex64 complex128",
+    "positive": "nonnegative non_negative nonneg lower greater",
+    "simplex": "probability probabilities stochastic",
+    "psd": "covariance cov spd positive_definite cov_matrix",
+    "unit": "sphere unit_vector",
+    "orthogonal": "rotation",
+    "gradient_descent": "gd sgd steepest_descent gradient",
+    "lbfgs": "bfgs l_bfgs l_bfgs_b lbfgsb quasi_newton",
+    "newton": "newton_raphson newton_cg irls",
+    "adam": "adamw nadam rmsprop adagrad",
+    "lr": "learning_rate step_size stepsize rate alpha eta",
+    "tol": "tolerance gtol ftol",
+    "b1": "beta1 beta_1",
+    "b2": "beta2 beta_2",
+    "eps": "epsilon",
+    "memory": "history history_size",
+    "damping": "regularization ridge",
+    "normal": "gaussian gauss randn standard_normal",
+    "uniform": "rand unif",
+    "integers": "randint discrete_uniform",
+    "bernoulli": "bernouilli coin flip",
+    "mean": "mu loc",
+    "scale": "sigma std sd stddev",
+    "rate": "lam",
+    "p": "prob probs",
+    "low": "lo minval",
+    "high": "hi maxval",
+    "images": "imshow heatmap image",
+    "bar": "hist histogram bars",
+    "line": "curve lines",
+    "scatter": "points",
+    "field": "quiver",
+    "path": "trajectory",
+    "log": "ln",
+    "softmax": "softmin",
+    "E": "expectation",
+    "d": "grad",
+    "fmt": "format pretty",
+    "check": "validate lint",
+    "build": "compile make",
+    "run": "solve execute",
+    "verify": "test",
+    "new": "create init",
+    "explain": "show",
+    "list": "ls",
 }
+
+
+def _synonyms() -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for ours, theirs in _WORDS.items():
+        for word in theirs.split():
+            found[word] = (*found.get(word, ()), ours)
+    return found
+
+
+SYNONYMS: dict[str, tuple[str, ...]] = _synonyms()
 
 
 def distance(a: str, b: str, limit: int) -> int:
@@ -126,19 +142,26 @@ def distance(a: str, b: str, limit: int) -> int:
     return row[-1]
 
 
-def nearest(name: str, candidates: Iterable[str]) -> str | None:
+def nearest(name: str, candidates: Iterable[str], ours: Iterable[str] | None = None) -> str | None:
     """The candidate that `name` was probably meant to be, or None when nothing is near.
 
     A third of the letters may differ (at least one, at most three); a difference in case alone always counts as near.
     For names of one or two letters only a difference in case does: every other letter would be "near".
+
+    Args:
+        name: what was written.
+        candidates: what may stand there.
+        ours: those of them that are words of the language, to which words of other systems may lead; all if None. A name
+            that a user has chosen means what he wants, whatever other systems call so.
     """
+    words = None if ours is None else set(ours)
     pool = sorted(set(candidates) - {name})
     folded = name.casefold()
     for candidate in pool:
         if candidate.casefold() == folded:
             return candidate
     for synonym in SYNONYMS.get(folded, ()):
-        if synonym in pool:
+        if synonym in pool and (words is None or synonym in words):
             return synonym
     if len(name) < 3:
         return None

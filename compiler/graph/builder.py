@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from vspec.compiler.graph import limits
 from vspec.compiler.graph.kernel import Tree, kernel, num, slot, slots, substitute
 from vspec.compiler.graph.node import Axis, Kind, Node, Origin, Region
 
@@ -28,6 +29,7 @@ class Builder:
         self.rules = tuple(rules)
         self.origin = Origin()
         self._fresh = 0
+        self._made = 0
 
     @contextmanager
     def at(self, origin: Origin) -> Any:
@@ -53,10 +55,21 @@ class Builder:
     def make(
         self, kind: Kind, op: str, inputs: Sequence[Node], axes: Sequence[Axis], dtype: str, attrs: tuple[Any, ...] = ()
     ) -> Node:
-        """A node as told, after the rules have had their say."""
+        """A node as told, after the rules have had their say.
+
+        Raises TooLargeError when the program, or the formula of this node, grows beyond all measure.
+        """
         names = [a.name for a in axes]
         if len(set(names)) != len(names):
             raise ValueError(f"axes of a node must differ: {names}")
+        self._made += 1
+        if self._made > limits.MAX_NODES:
+            raise limits.TooLargeError(
+                f"the program has more than {limits.MAX_NODES} operations on arrays", self.origin
+            )
+        if kind is Kind.MAP and attrs[0].ops > limits.MAX_OPERATIONS:
+            message = f"a formula grows to more than {limits.MAX_OPERATIONS} operations as it is differentiated"
+            raise limits.TooLargeError(message, self.origin)
         node = Node(kind, op, tuple(inputs), tuple(axes), dtype, attrs, self.origin)
         for rule in self.rules:
             better = rule(self, node)

@@ -189,7 +189,7 @@ def _source(ctx: Context, options: _Entry) -> Source | None:
 def _draw(ctx: Context, options: _Entry) -> Draw | None:
     node = options.scalar("draw")
     assert node is not None
-    call = parse_call(ctx, node)
+    call = parse_call(ctx, node, LAWS)
     if call is None:
         return None
     if call.name not in LAWS:
@@ -207,7 +207,8 @@ def _draw(ctx: Context, options: _Entry) -> Draw | None:
         name = keyword if keyword is not None else names[position] if position < len(names) else None
         if name is None or name not in names or name in bound:
             what = "one argument too many" if name is None else "given twice" if name in bound else "no such argument"
-            ctx.error("VS0320", f"'{call.name}' takes {' and '.join(names)}", span, label=what)
+            near = did_you_mean(keyword, names) if keyword is not None and name not in bound else ""
+            ctx.error("VS0320", f"'{call.name}' takes {' and '.join(names)}", span, label=what, help=near)
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
             ctx.error(

@@ -189,9 +189,10 @@ def _not_a_letter(ctx: Context, raw: Raw, what: str, env: Env) -> None:
         known = ctx.symbols.get(raw.name)
         message = f"'{what}' binds an index, but '{raw.name}' is {'a ' + known.kind if known else 'not one'}"
         code = "VS0216" if known else "VS0202"
-        ctx.error(
-            code, message, raw.span, env, label="no dim has this letter", help=ctx.near(raw.name, ctx.dims.letters)
-        )
+        help = ctx.near(raw.name, ctx.dims.letters) or f"declare it under 'dims': {raw.name}: auto"
+        if known is not None:
+            help = f"write {what}[{', '.join(known.letters) or 'i'}](...)"
+        ctx.error(code, message, raw.span, env, label="no dim has this letter", help=help)
         return
     help = "unknowns and whole axes are bound by other functions" if not isinstance(raw, RawSlice) else "write an index"
     ctx.error("VS0216", f"'{what}' binds plain indices", raw.span, env, label="not an index", help=help)
@@ -385,7 +386,7 @@ def _is_unknown(ctx: Context, bound: Raw, raw: RawCall, env: Env) -> bool:
 
 def _example(ctx: Context, raw: RawCall) -> str:
     """How a reduction without its index would be written."""
-    only = raw.args[0] if len(raw.args) == 1 else None
+    only = raw.args[0] if raw.args else None
     symbol = ctx.symbols.get(only.name) if isinstance(only, RawName | RawElement) else None
     op = REDUCTIONS.get(raw.name)
     level = ", 0.9" if op is not None and op.level else ""

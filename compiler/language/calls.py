@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.context import Context
 from vspec.compiler.language.parse import Refused, parse_python
 from vspec.compiler.source.document import Scalar
@@ -29,8 +32,11 @@ class Call:
     name_span: Span
 
 
-def parse_call(ctx: Context, scalar: Scalar) -> Call | None:
-    """The call in the text; a bare name is a call without arguments. None after a mistake."""
+def parse_call(ctx: Context, scalar: Scalar, known: Iterable[str] = ()) -> Call | None:
+    """The call in the text; a bare name is a call without arguments. None after a mistake.
+
+    `known` are the names that may be called; one of them may be meant where no name can be read, as by 'l-bfgs'.
+    """
     try:
         tree, locate = parse_python(scalar)
     except Refused as refused:
@@ -43,12 +49,20 @@ def parse_call(ctx: Context, scalar: Scalar) -> Call | None:
         return Call(tree.id, (), locate(tree), locate(tree))
     if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
         ctx.error(
-            "VS0326", "a name with its arguments is expected here", locate(tree), help="for example adam(lr=1e-3)"
+            "VS0326",
+            "a name with its arguments is expected here",
+            locate(tree),
+            help=_hyphens(scalar.text, known) or "for example adam(lr=1e-3)",
         )
         return None
     arguments: list[tuple[str | None, Any, Span]] = [(None, _value(a), locate(a)) for a in tree.args]
     arguments += [(k.arg or "**", _value(k.value), locate(k)) for k in tree.keywords]
     return Call(tree.func.id, tuple(arguments), locate(tree), locate(tree.func))
+
+
+def _hyphens(text: str, known: Iterable[str]) -> str:
+    word = re.match(r"\s*([A-Za-z]\w*(?:[- ][A-Za-z]\w*)+)", text)
+    return did_you_mean(re.sub("[- ]", "_", word[1]).lower(), known) if word else ""
 
 
 def _value(node: ast.expr) -> Any:

@@ -190,7 +190,8 @@ class Context:
 
     def near(self, name: str, extra: Iterable[str] = ()) -> str:
         """A help line that names the nearest known name, or nothing."""
-        found = nearest(name, [*self.symbols, *self.functions, *extra])
+        ours = tuple(extra)
+        found = nearest(name, [*self.symbols, *self.functions, *ours], ours)
         return f"did you mean '{found}'?" if found else ""
 
     def declare_hidden(self, definition: Definition) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.diagnostics.words import attribute_help
 from vspec.compiler.language.builtins import call, delta
 from vspec.compiler.language.context import Actual, Context, Env, Symbol, Unknown
 from vspec.compiler.language.dims import UNKNOWN
@@ -178,7 +179,8 @@ def _unknown_name(ctx: Context, name: str, subscripts: tuple[Raw, ...], span: Sp
         span,
         env,
         label="not declared",
-        help=ctx.near(name, (*env.formals, *CONSTANTS, *(ctx.outputs if env.results else ()))),
+        help=ctx.near(name, (*env.formals, *CONSTANTS, *(ctx.outputs if env.results else ())))
+        or "declare it under 'constants', 'data', 'params' or 'define'",
     )
 
 
@@ -247,4 +249,10 @@ def _fact(ctx: Context, raw: RawFact, env: Env) -> Expr:
         return ctx.planned("VS0414", f"facts about a run ('{whole}')", raw.span, env)
     if raw.base in ctx.opaque:
         return Unknown(span=raw.span)
-    return ctx.error("VS0235", "'.' is not an operator of the language", raw.span, env, help="to multiply, write *")
+    return ctx.error(
+        "VS0235",
+        f"'{whole}' is nothing in the language: names have no parts",
+        raw.span,
+        env,
+        help=attribute_help(raw.base, raw.path) or "to multiply, write *",
+    )

@@ -277,7 +277,7 @@ def _method(ctx: Context, node: Value | None, span: Span) -> MethodCall | None:
     if not isinstance(node, Scalar):
         ctx.error("VS0326", "a method is a name with its arguments", node.span, help="for example adam(lr=1e-3)")
         return None
-    call = parse_call(ctx, node)
+    call = parse_call(ctx, node, METHODS)
     if call is None:
         return None
     method = METHODS.get(call.name)
@@ -318,7 +318,7 @@ def _arguments(ctx: Context, call: Call, method: Method) -> dict[str, Any] | Non
                 f"'{method.name}' has no keyword '{name}'",
                 span,
                 label="unknown keyword",
-                help=[x for x in (did_you_mean(name, names), f"its signature is {signature}") if x],
+                help=[_keyword_help(name, names), f"its signature is {signature}"],
             )
             sound = False
             continue
@@ -335,6 +335,12 @@ def _arguments(ctx: Context, call: Call, method: Method) -> dict[str, Any] | Non
         ctx.error("VS0314", f"'{method.name}' needs '{missing[0]}'", call.span, help=f"its signature is {signature}")
         sound = False
     return {k.name: given.get(k.name, k.default) for k in method.keywords} if sound else None
+
+
+def _keyword_help(name: str, names: list[str]) -> str:
+    if name in ("steps", "max_iter", "maxiter", "max_steps", "iterations", "num_steps", "n_steps"):
+        return "the number of steps is an option of the stage: steps: 100"
+    return did_you_mean(name, names)
 
 
 def _typed(ctx: Context, method: Method, want: Keyword, value: Any, span: Span) -> Any:

@@ -70,6 +70,8 @@ def check_recurrence(
                 "VS0303",
                 f"'{state.name}' starts as {a_dtype(dtype)} and steps to {a_dtype(step.dtype)}",
                 step.span,
+                label=a_dtype(step.dtype),
+                help=f"start and step are of one type; real(c) makes 0 or 1 of a condition, as in {state.name}[0, ...]: real(c)",
             )
             return []
         if dtype in ("real", "complex"):

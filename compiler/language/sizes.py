@@ -19,6 +19,8 @@ from vspec.compiler.language.spec import Dim
 from vspec.compiler.source.document import Mapping as Node
 from vspec.compiler.source.document import Scalar, Sequence, Value
 
+MAX_SIZE = 2**31 - 1  # positions in arrays are 32-bit integers
+
 
 def read_dims(ctx: Context, node: Value | None, overrides: Mapping[str, Any]) -> set[str]:
     """Enter the dims and their letters; the names among `overrides` that were dims."""
@@ -64,6 +66,8 @@ def read_dims(ctx: Context, node: Value | None, overrides: Mapping[str, Any]) ->
         number = _number(ctx, expr)
         if number is not None and number < 1:
             ctx.error("VS0221", f"the dim '{name}' has size {number}", span, label="a size is at least 1")
+            continue
+        if number is not None and not _fits(ctx, number, span):
             continue
         old = ctx.dims.dims[name]
         ctx.dims.dims[name] = Dim(name, old.letters, expr if number is None else number, old.span)
@@ -119,7 +123,7 @@ def _dim_size(ctx: Context, value: Value) -> int | Raw | None:
         if value.value < 1:
             ctx.error("VS0221", f"the size is {value.value}", value.span, label="a size is at least 1")
             return None
-        return value.value
+        return value.value if _fits(ctx, value.value, value.span) else None
     if value.text.strip() == "auto":
         return None
     return parse_expression(value, ctx.sink)
@@ -127,11 +131,19 @@ def _dim_size(ctx: Context, value: Value) -> int | Raw | None:
 
 def _overridden_size(ctx: Context, name: str, value: Any, span: Span) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-        return value
+        return value if _fits(ctx, value, span) else None
     ctx.error(
         "VS0329", f"the dim '{name}' cannot be set to {value!r}", span, label="a size is a whole number, at least 1"
     )
     return None
+
+
+def _fits(ctx: Context, size: int, span: Span) -> bool:
+    if size <= MAX_SIZE:
+        return True
+    shown = str(size) if size < 10**24 else "a number of many digits"
+    ctx.error("VS0727", f"the size {shown} is too large", span, label=f"at most {MAX_SIZE}")
+    return False
 
 
 def _size_expression(ctx: Context, raw: Raw) -> Expr | None:

@@ -130,7 +130,8 @@ def explain_syntax_error(text: str, offset: int, reason: str) -> Slip:
         return Slip("VS0232", f"'{found.group()}' is not an operator of an expression", found.start(), found.end())
     found = re.search(r"(?<![A-Za-z0-9_.])(\d+\.?\d*)\s*([A-Za-z_]\w*)", text)
     words = ("if", "else", "and", "or", "not", "in", "is", "e", "E", "j")
-    if found and found.group(2) not in words and not re.fullmatch(r"[eE]\d*|[jJxXoObB]", found.group(2)):
+    based = found is not None and found.group(1) == "0" and found.group(2)[0] in "xXoObB"
+    if found and not based and found.group(2) not in words and not re.fullmatch(r"[eE]\d*|[jJ]", found.group(2)):
         return Slip(
             "VS0234",
             "a product needs its sign",

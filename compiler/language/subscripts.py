@@ -59,17 +59,19 @@ def use_letter(ctx: Context, name: str, span: Span, env: Env, *, help: str = "",
     if (env.subject, name) in ctx.unbound:
         return None
     ctx.unbound.add((env.subject, name))
+    tips = [help]
     if not help:
         near = [x for x in env.scope if dim != UNKNOWN and ctx.dims.dim_of(x) == dim]
-        help = f"did you mean '{near[0]}'?" if len(near) == 1 else f"bind it, for example sum[{name}](...)"
+        tips = [f"did you mean '{near[0]}'?"] if len(near) == 1 else []
+        tips.append(f"{'or ' if tips else ''}bind it, for example sum[{name}](...): no index is summed over by itself")
     if env.abstract:
         message = f"index '{name}' is free in the body of '{env.function}'"
-        help = f"bind it, for example sum[{name}](...), or pass what depends on it as an argument"
+        tips = [f"bind it, for example sum[{name}](...), or pass what depends on it as an argument"]
     elif env.subject.startswith("'"):
         message = f"index '{name}' is free on the right of {env.subject} but not on its left"
     else:
         message = f"index '{name}' is free in {env.subject}"
-    ctx.error("VS0203", message, span, env, label=f"'{name}' is not bound here", help=help)
+    ctx.error("VS0203", message, span, env, label=f"'{name}' is not bound here", help=tips)
     return None
 
 

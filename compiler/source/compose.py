@@ -88,6 +88,13 @@ class Composer:
         """The span between two marks of the parser."""
         return Span(self.path, start.line + 1, start.column + 1, end.line + 1, end.column + 1)
 
+    def shown(self, span: Span) -> Span:
+        """The span, or the character before it if nothing stands there."""
+        if (span.line, span.column) < (span.end_line, span.end_column):
+            return span
+        column = max(min(span.column, len(self.lines.line(span.line - 1))), 1)
+        return Span(span.file, span.line, column, span.line, column + 1)
+
     def several(self, event: Any) -> SpecError:
         """The refusal of a second document."""
         span = self.span(event.start_mark, event.end_mark)
@@ -174,7 +181,7 @@ class Composer:
                 self.sink.error(
                     "VS0112",
                     f"{_kind(key)} cannot be a key",
-                    key.span,
+                    self.shown(key.span),
                     label="expected a name",
                     help="put it between quotes if it is meant as text",
                 )

@@ -16,6 +16,7 @@ from vspec.compiler.diagnostics.diagnostic import Diagnostic, Sink
 from vspec.compiler.diagnostics.render import in_order
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import nearest
+from vspec.compiler.diagnostics.words import key_help, type_help
 from vspec.compiler.source.document import Document, Mapping, Scalar, Sequence, Value, plain
 
 MOST = 200  # so many mistakes are reported at once; a file with more is probably no spec
@@ -116,6 +117,11 @@ class _Reader:
         """A line of the file."""
         return self.lines[number - 1].rstrip()
 
+    def name(self, path: Any) -> str:
+        """The name that a path leads to, or nothing."""
+        names = [str(p) for p in path if isinstance(p, str)]
+        return names[-1] if names else ""
+
     def owner(self, path: Any) -> str:
         """What a path leads to, in words: 'solve', 'params' → 'w[i]'."""
         names = [str(p) for p in path if isinstance(p, str)]
@@ -148,7 +154,10 @@ class _Reader:
                 continue
             near = nearest(key.text, [k for k in known if k not in present])
             tip = f"did you mean '{near}'?" if near else f"known keys: {', '.join(known)}"
-            if (
+            said = key_help(error.schema.get("properties", {}), key.text, self.name(error.absolute_path))
+            if said:
+                tip = said
+            elif (
                 not near
                 and error.absolute_path
                 and error.absolute_path[0] != "runs"
@@ -219,6 +228,9 @@ class _Reader:
         near = nearest(value.text, choices)
         shown = value.text or "nothing"
         tips = [f"did you mean '{near}'?"] if near else []
+        if "real" in choices:
+            said = type_help(value.text, self.name([p for p in error.absolute_path if p != "type"]))
+            tips = [said] if said else tips
         tips.append(f"choices: {', '.join(choices)}")
         message = f"'{shown}' is not a value that {self.owner(error.absolute_path)} can have"
         return Diagnostic("VS0133", message, self.place(key, value), "", tuple(tips))

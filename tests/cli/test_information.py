@@ -101,3 +101,10 @@ def test_explain_an_entry_that_is_not_there(vspec: Vspec, line: Path) -> None:
     result = vspec("explain", line, "--entry", "los_gradient")
     assert result.code == 2
     assert "did you mean 'loss_gradient'?" in result.err
+
+
+def test_an_entry_that_is_not_there(vspec: Vspec, line: Path) -> None:
+    result = vspec("explain", line, "--entry", "los")
+    assert result.code == 2
+    assert result.err.startswith("error[VS0828]: 'line' has no entry 'los'")
+    assert "did you mean 'loss'?" in result.err

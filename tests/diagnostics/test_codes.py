@@ -27,7 +27,7 @@ def used(*rooms: str) -> set[str]:
 
 def test_every_code_is_described() -> None:
     for name, code in CODES.items():
-        assert re.fullmatch(r"VS0[1-8]\d\d", name)
+        assert re.fullmatch(r"VS0[1-9]\d\d", name)
         assert code.code == name
         assert code.title
         assert not code.title.endswith(".")
@@ -47,7 +47,9 @@ def test_every_code_of_the_source_stage_is_raised() -> None:
     assert {code.code for code in SOURCE} <= used("source")
 
 
-@pytest.mark.parametrize("code", [c for c in SOURCE if c.example and "..." not in c.example], ids=lambda c: c.code)
+@pytest.mark.parametrize(
+    "code", [c for c in SOURCE if c.example and not c.example.startswith("vspec ")], ids=lambda c: c.code
+)
 def test_examples_show_what_they_say(code: Code) -> None:
     _, diagnostics = check_text(code.example, "example.yaml")
     assert code.code in {d.code for d in diagnostics}

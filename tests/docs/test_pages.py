@@ -75,6 +75,7 @@ PROBES: dict[str, dict[str, tuple[str, str]]] = {
         "dynamics": ("sections", "dynamics: {p: {ode: {q: '-q'}, start: {q: 1}, time: {t: [0, 1]}}}"),
         "constraints": ("sections", "constraints: {c: x <= 1}"),
         "runs": ("sections", "runs: {a: {}}"),
+        "shard": ("sections", "shard: {n: data}"),
     },
     "dim_options": {
         "from": ("dims", "{n: {size: 3, from: 0, to: 1}}"),
@@ -112,7 +113,9 @@ BESIDE = {("stage", "min"), ("stage", "max"), ("stage", "stages")}
 
 
 def test_the_probe_itself_is_right() -> None:
-    assert check_text(SPEC.format(**PLAIN), "probe.yaml")[1] == ()
+    spec, diagnostics = check_text(SPEC.format(**PLAIN), "probe.yaml")
+    assert spec is not None
+    assert [d for d in diagnostics if d.severity == "error"] == []
 
 
 @pytest.mark.parametrize(

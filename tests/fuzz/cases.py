@@ -16,6 +16,7 @@ from types import FrameType
 
 from tests.fuzz.mutate import mutate
 from vspec.compiler.diagnostics.codes import CODES
+from vspec.compiler.diagnostics.policy import Policy
 from vspec.compiler.diagnostics.render import in_order, render_text, to_json
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.spec import Spec
@@ -28,6 +29,7 @@ BAD = tuple(sorted((ROOT / "tests" / "bad").glob("*.yaml")))
 CHECK_SECONDS = 2.0
 COMPILE_SECONDS = 20.0
 NAME = "fuzz.yaml"
+PEDANTIC = Policy(pedantic=True)
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def _guarded(text: str, stage: str, seconds: float, run: Callable[[], None]) -> 
 
 
 def _check(text: str, found: list[Spec]) -> None:
-    spec, diagnostics = check_text(text, NAME)
+    spec, diagnostics = check_text(text, NAME, policy=PEDANTIC)
     wrong = any(d.severity == "error" for d in diagnostics)
     assert (spec is None) == wrong, "a spec beside errors, or neither a spec nor an error"
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")

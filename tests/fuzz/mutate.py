@@ -74,6 +74,7 @@ CHARACTERS = (
     *" \t\n\r,:;#-+*/%&!|>'\"@`\\()[]{}<>=?.~^$_0129aeijntxXyλβé∑×−·²’“”，：（）",
     *("\x00", "\x07", "\x1b", "\x7f", "\x85", "\xa0", "\xad", "\u200b", "\u2028", "\u202e", "\ufeff", "\ufffe"),
     *("\ud800", "\U0001f600", "e\u0301", "  ", "\n\n", "\r\n", ": ", " #", "- ", "---\n", "...\n", "%YAML 1.2\n", "<<: "),
+    *(" # vspec: allow VS0904, VS0901\n", "\n# vspec: allow VS0903\n", " # vspec: allow", " # vspec: alow VS0904: x\n"),
 )  # fmt: skip
 ALIKE: Sequence[Sequence[str]] = (
     ("+", "-", "*", "/", "**", "%", "//"),

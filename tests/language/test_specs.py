@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from vspec.compiler.diagnostics.policy import Policy
 from vspec.compiler.pipeline import check_text
 
 ROOT = Path(__file__).parents[2]
@@ -16,9 +17,11 @@ SPECS = sorted((ROOT / "specs").rglob("*.yaml"))
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
 def test_shipped_specs_check(path: Path) -> None:
-    spec, diagnostics = check_text(path.read_text(encoding="utf-8"), path.name)
+    spec, diagnostics = check_text(path.read_text(encoding="utf-8"), path.name, policy=Policy(pedantic=True))
     assert spec is not None, [(d.code, d.message) for d in diagnostics]
-    assert not diagnostics
+    assert [(d.code, d.message, str(d.span)) for d in diagnostics] == [], (
+        "allow what is meant: # vspec: allow CODE: why"
+    )
 
 
 def test_checking_imports_nothing_heavy() -> None:

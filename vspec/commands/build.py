@@ -11,7 +11,15 @@ import click
 from vspec import output
 from vspec.faults import OK
 from vspec.locate import find_spec
-from vspec.options import disable_option, format_option, level_option, outside_option, set_option
+from vspec.options import (
+    disable_option,
+    format_option,
+    level_option,
+    outside_option,
+    read_policy,
+    set_option,
+    warning_options,
+)
 from vspec.programs import build_spec
 from vspec.settings import read_settings
 
@@ -25,6 +33,7 @@ from vspec.settings import read_settings
 @click.option("--no-stablehlo", is_flag=True, help="Leave out the portable StableHLO artifacts.")
 @click.option("--force", is_flag=True, help="Build even if the program is up to date.")
 @outside_option
+@warning_options
 @format_option
 def build(
     spec: str,
@@ -35,6 +44,8 @@ def build(
     no_stablehlo: bool,
     force: bool,
     allow_outside: bool,
+    pedantic: bool,
+    warnings_: str,
     format_: str,
 ) -> int:
     """Compile SPEC into a program: readable JAX source, StableHLO, a manifest and a report of what was done.
@@ -57,6 +68,7 @@ def build(
         stablehlo=not no_stablehlo,
         force=force,
         allow_outside=allow_outside,
+        policy=read_policy(pedantic, warnings_),
     )
     report = read_report(built.directory)
     files = sorted(p.relative_to(built.directory).as_posix() for p in built.directory.rglob("*") if p.is_file())

@@ -17,8 +17,10 @@ from vspec.options import (
     format_option,
     level_option,
     outside_option,
+    read_policy,
     seed_option,
     set_option,
+    warning_options,
 )
 from vspec.programs import build_spec, is_program
 from vspec.settings import read_bindings, read_settings
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 @disable_option
 @click.option("--base", metavar="DIR", help="The folder that data paths in the spec are relative to.")
 @outside_option
+@warning_options
 @format_option
 def run(
     spec: str,
@@ -54,6 +57,8 @@ def run(
     disable: tuple[str, ...],
     base: str | None,
     allow_outside: bool,
+    pedantic: bool,
+    warnings_: str,
     format_: str,
 ) -> int:
     """Run a spec (which is built first, into build/NAME) or the folder of a program that was built before.
@@ -77,7 +82,10 @@ def run(
     else:
         source = find_spec(spec)
         constants, rebuilt = split_overrides(source, overrides, allow_outside)
-        built = build_spec(source, level=level, disable=disable, overrides=rebuilt, allow_outside=allow_outside)
+        policy = read_policy(pedantic, warnings_)
+        built = build_spec(
+            source, level=level, disable=disable, overrides=rebuilt, policy=policy, allow_outside=allow_outside
+        )
         directory, warnings = built.directory, built.warnings
         base = base if base is not None else str(source.resolve().parent)
         output.show(warnings) if format_ == "text" else None

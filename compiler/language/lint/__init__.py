@@ -1,0 +1,54 @@
+"""What is right but probably not meant: warnings about a checked spec, one file per family of rules.
+
+Each rule runs in time proportional to the size of the spec and imports nothing heavy. By default few warnings are given,
+and those are nearly always right; `pedantic` adds what only may be a mistake.
+"""
+
+from __future__ import annotations
+
+from vspec.compiler.diagnostics.codes_warnings import WARNINGS
+from vspec.compiler.diagnostics.diagnostic import Diagnostic
+from vspec.compiler.diagnostics.render import in_order
+from vspec.compiler.language.lint.comparisons import Exact, claims, comparisons
+from vspec.compiler.language.lint.dependence import Dependence, derivatives, objectives
+from vspec.compiler.language.lint.domains import domains
+from vspec.compiler.language.lint.figures import precision, seeds
+from vspec.compiler.language.lint.names import names
+from vspec.compiler.language.lint.ranges import Ranges
+from vspec.compiler.language.lint.report import Report
+from vspec.compiler.language.lint.shapes import shapes
+from vspec.compiler.language.lint.silence import KEPT, silenced
+from vspec.compiler.language.lint.unused import unused
+from vspec.compiler.language.spec import Spec
+from vspec.compiler.source.document import Document
+
+CODES = frozenset(code.code for code in WARNINGS) - KEPT
+
+
+def lint(spec: Spec, document: Document, pedantic: bool = False) -> tuple[Diagnostic, ...]:
+    """The warnings about a spec without errors, in the order of the file.
+
+    Args:
+        spec: the checked spec.
+        document: the file it was read from.
+        pedantic: whether to look for what only may be a mistake, too.
+    """
+    report = Report(document.text, pedantic)
+    idle = unused(document.root, report)
+    depends = Dependence(spec)
+    objectives(spec, depends, idle, document.root, report)
+    derivatives(spec, depends, report)
+    shapes(spec, report)
+    ranges, exact = Ranges(spec), Exact(spec)
+    domains(spec, ranges, report)
+    comparisons(spec, exact, report)
+    claims(spec, ranges, exact, report)
+    names(spec, report)
+    seeds(spec, report)
+    precision(spec, report)
+    own = Report(document.text, pedantic)
+    kept = silenced(document, report.found.values(), CODES, own)
+    return in_order((*kept, *own.found.values()))
+
+
+__all__ = ["CODES", "lint"]

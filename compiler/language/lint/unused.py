@@ -1,0 +1,186 @@
+"""VS0901: what is declared and never read. Works on the names that the texts of the document mention."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.language.graph import components
+from vspec.compiler.language.lint.report import Report
+from vspec.compiler.source.document import Mapping, Scalar, Sequence, Value
+
+# An identifier that is not the keyword of an argument, as in adam(lr=0.1).
+_WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?!\w)(?!\s*=(?!=))")
+_NAME = re.compile(r"\s*([A-Za-z]\w*)")
+_DECLARING = {
+    "constants": "constant",
+    "data": "data entry",
+    "params": "param",
+    "functions": "function",
+    "define": "definition",
+    "objectives": "objective",
+}
+_HEADS = frozenset({"vspec", "name", "doc", "precision", "imports", "dims"})
+_PURPOSE = ("solve", "objectives", "outputs")
+# Options whose texts are no formulas.
+_WORDS = frozenset({"doc", "source", "column", "type", "draw", "reported", "plot", "by", "require"})
+_ROOT = ""
+_TIPS = {
+    "definition": "remove it, or report it under 'outputs'",
+    "param": "remove it, or use it in an objective",
+    "data entry": "remove it, or use it in a formula",
+}
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A declared name: what it is, where, the names that its texts mention, the letters on its left."""
+
+    kind: str
+    span: Span
+    reads: set[str] = field(default_factory=set)
+    letters: set[str] = field(default_factory=set)
+
+
+def unused(root: Mapping, report: Report) -> set[str]:
+    """Warn of each name that nothing reads, and of none that only such a name reads. Gives all names without a use.
+
+    Objectives, outputs, claims and stages are what a spec is for; so is every section that is not known here. A spec
+    without any of them is read by other specs, and all of its names may be of use there.
+    """
+    if not any(root.get(section) is not None for section in _PURPOSE):
+        return set()
+    entries, roots = _declared(root, report)
+    live = _reached(entries, roots)
+    live |= _sizing(entries, live, root)
+    live = _reached(entries, live)
+    idle = [name for name in entries if name not in live]
+    readers: dict[str, list[str]] = {name: [] for name in idle}
+    for name in idle:
+        for other in sorted(entries[name].reads & readers.keys()):
+            readers[other].append(name)
+    for group in components(idle, lambda name: readers[name]):
+        # What reads one another is one group, and it is said once, where the chain of readers begins.
+        if all(reader in group for name in group for reader in readers[name]):
+            _warn(report, entries, group[0], live)
+    return set(idle)
+
+
+def _warn(report: Report, entries: dict[str, _Entry], name: str, live: set[str]) -> None:
+    entry = entries[name]
+    if entry.kind == "index":
+        others = [x for x in entry.letters if x != name]
+        used = [x for x in others if x in live]
+        if used:
+            # A second letter is often declared together with the first, for later.
+            report.warn("VS0901", f"the index '{name}' is never used", entry.span, label="nothing ranges over it",
+                        help=f"remove it; '{used[0]}' is another letter of this dim", pedantic=True)  # fmt: skip
+        elif name == min(entry.letters, key=lambda x: entries[x].span):
+            report.warn("VS0901", f"the dim '{name}' is never used", entry.span, label="nothing ranges over it",
+                        help="remove it")  # fmt: skip
+        return
+    message = f"the {entry.kind} '{name}' is never used"
+    report.warn("VS0901", message, entry.span, label="nothing reads it", help=_TIPS.get(entry.kind, "remove it"))
+
+
+def _declared(root: Mapping, report: Report) -> tuple[dict[str, _Entry], set[str]]:
+    entries: dict[str, _Entry] = {}
+    roots: set[str] = set()
+    for section, value in root.entries:
+        if section.text == "dims" and isinstance(value, Mapping):
+            for key, size in value.entries:
+                _dim(entries, key, size)
+        elif section.text in _DECLARING and isinstance(value, Mapping):
+            kind = _DECLARING[section.text]
+            for key, inner in value.entries:
+                names = _declare(entries, kind, key, inner)
+                if kind == "objective":
+                    roots.update(names)
+                if kind == "function":
+                    _formals(entries[names[0]], key, inner, report) if names else None
+        elif section.text not in _HEADS:
+            roots |= _mentions(value)
+    return entries, roots
+
+
+def _dim(entries: dict[str, _Entry], key: Scalar, size: Value) -> None:
+    found = list(re.finditer(r"[A-Za-z]\w*", key.text))
+    letters = {m.group() for m in found}
+    for m in found:
+        entries[m.group()] = _Entry("index", key.locate(m.start(), m.end()), _mentions(size), letters)
+
+
+def _declare(entries: dict[str, _Entry], kind: str, key: Scalar, value: Value) -> list[str]:
+    """Enter what a line declares; a name of several lines (a recurrence) has the words of all of them."""
+    outside = re.sub(r"\[[^\]]*\]|\(.*", "", key.text)
+    names = [m.group(1) for piece in outside.split(",") if (m := _NAME.match(piece))]
+    words = _mentions(value)
+    letters = {w for m in re.findall(r"\[([^\]]*)\]", key.text) for w in _WORD.findall(m)}
+    for name in names:
+        entry = entries.setdefault(name, _Entry(kind, key.span))
+        entry.reads |= words | letters
+        entry.letters |= letters
+    return names
+
+
+def _formals(entry: _Entry, key: Scalar, value: Value, report: Report) -> None:
+    """What a function's arguments are called is no read of anything else; an argument without a use is one, perhaps."""
+    found = re.search(r"\(([^()]*)\)", key.text)
+    if found is None:
+        return
+    used = _mentions(value)
+    for m in _WORD.finditer(re.sub(r"\[[^\]]*\]", lambda s: " " * len(s.group()), found[1])):
+        entry.reads.discard(m.group())
+        if m.group() not in used:
+            start = found.start(1) + m.start()
+            report.warn("VS0901", f"the argument '{m.group()}' is never used", key.locate(start, start + len(m.group())),
+                        label="the body does not read it", pedantic=True)  # fmt: skip
+
+
+def _mentions(value: Value) -> set[str]:
+    """The identifiers in the formulas of a value, keys included."""
+    return {word for text in _formulas(value) for word in _WORD.findall(text)}
+
+
+def _formulas(value: Value) -> Iterator[str]:
+    if isinstance(value, Scalar):
+        if isinstance(value.value, str):
+            yield value.text
+    elif isinstance(value, Sequence):
+        for item in value.items:
+            yield from _formulas(item)
+    else:
+        for key, inner in value.entries:
+            # The quick size of a claim sets constants and dims, which is no use of them.
+            if key.text not in _WORDS and key.text != "smoke":
+                yield key.text
+                yield from _formulas(inner)
+
+
+def _reached(entries: dict[str, _Entry], roots: set[str]) -> set[str]:
+    live: set[str] = set()
+    stack = sorted(roots & entries.keys())
+    while stack:
+        name = stack.pop()
+        if name not in live:
+            live.add(name)
+            stack.extend(entries[name].reads & entries.keys())
+    return live
+
+
+def _sizing(entries: dict[str, _Entry], live: set[str], root: Mapping) -> set[str]:
+    """Data that no formula reads, but from whose shape a dim gets its size."""
+    dims = root.get("dims")
+    open_ = {
+        word
+        for key, size in (dims.entries if isinstance(dims, Mapping) else ())
+        if isinstance(size, Scalar) and size.text.strip() == "auto"
+        for word in re.findall(r"[A-Za-z]\w*", key.text)
+        if entries[word].letters & live
+    }
+    kinds = ("data entry", "constant")
+    sized = {x for n in live if entries[n].kind in kinds for x in entries[n].letters}
+    sized = {y for x in sized & entries.keys() for y in entries[x].letters}
+    return {n for n, e in entries.items() if e.kind == "data entry" and e.letters & (open_ - sized)}

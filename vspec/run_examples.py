@@ -1,0 +1,42 @@
+"""For each code of a run, an input that leads to it: a command, or the lines of a spec. The runtime itself needs none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+_FIT = "params: {w: {init: 1}}\nobjectives:\n"
+
+RUN_EXAMPLES: Mapping[str, str] = MappingProxyType(
+    {
+        "VS0501": "dims: {n: auto}\ndata:\n  x[n]: real\n",
+        "VS0502": "vspec run fit.yaml --data z=points.csv:x",
+        "VS0503": "data:\n  x[n]: {source: points.xlsx}\n",
+        "VS0504": "data:\n  x[n]: {source: points.csv, column: hieght}\n",
+        "VS0505": "data:\n  x[n]: {source: matrix.npy}\n",
+        "VS0506": "dims: {n: 10}\ndata:\n  x[n]: {source: nine_rows.csv, column: x}\n",
+        "VS0507": "data:\n  label[n]: {type: integer, source: points.csv, column: height}\n",
+        "VS0508": "vspec run fit.yaml --data x=with_gaps.csv:x",
+        "VS0509": "data:\n  y[n]: {in: [-1, 1], source: zeros_and_ones.csv, column: y}\n",
+        "VS0510": "vspec run fit.yaml --set lam=inf",
+        "VS0511": "data:\n  x[n]: {source: ../../elsewhere/points.csv, column: x}\n",
+        "VS0512": "data:\n  x[n]: {source: objects.npy}\n",
+        "VS0513": "dims: {n: auto}\ndefine:\n  ones[n]: 1\n",
+        "VS0514": "data:\n  x[n, i]: {source: 'sklearn:digit', column: data}\n",
+        "VS0515": "data:\n  x[n]: {source: ten_rows.csv, column: x, rows: [0, 20]}\n",
+        "VS0516": "data:\n  x[n]: {draw: 'integers(3, 3)', seed: 1}\n",
+        "VS0517": "vspec.run('fit.yaml', params={'w': [1.0, 2.0]})  # where w has three entries\n",
+        "VS0601": _FIT + "  loss: log(w - 2)\n",
+        "VS0602": _FIT + "  loss: -exp(w)\nsolve: {minimize: loss, method: gradient_descent(lr=10), steps: 100}\n",
+        "VS0603": "params: {w: {init: 0}}\nobjectives:\n  loss: sqrt(w)\n",
+        "VS0604": "constants: {start: -1.0}\nparams:\n  w: {init: start, domain: positive}\n",
+        "VS0801": "vspec run build/fit    # after program.py was edited by hand",
+        "VS0802": "vspec run build    # the folder above the program",
+        "VS0803": "vspec run build/fit    # after manifest.json was edited by hand",
+        "VS0804": "vspec run build/fit    # built by another version of vspec",
+        "VS0805": "vspec run build/fit    # after program.py was removed",
+        "VS0806": "vspec.load('build/fit').call('no_such_entry', params, bound)\n",
+        "VS0807": "vspec run build/fit    # built by a later version, with a method that this one lacks",
+        "VS0808": "vspec run fit.yaml --out ~    # a folder with other files in it",
+    }
+)
