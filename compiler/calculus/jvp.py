@@ -12,7 +12,8 @@ from vspec.compiler.calculus.linear import (
     product,
 )
 from vspec.compiler.calculus.terms import Algebra, Term
-from vspec.compiler.calculus.vjp import extreme_share, others_product, through_kernel
+from vspec.compiler.calculus.vjp import extreme_share, others_product, placed, through_kernel
+from vspec.compiler.graph.concat import stretches
 from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import Kind, Node
 
@@ -85,6 +86,16 @@ def _scatter(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
     return Term(a.b.scatter_gather(spread, index, node.attrs[0], [*keep, *extra]), t.pairs)
 
 
+def _concat(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
+    groups = stretches(node)
+    if node.op == "stack":
+        t = a.settle(t, {x.name for x in groups[k]})
+        return Term(placed(a, t.node, groups, k, node.attrs[0]), t.pairs)
+    axis, _, at, _ = node.attrs
+    t = a.settle(t, {axis})
+    return Term(a.b.part(t.node, axis, groups, at), t.pairs)
+
+
 def _linalg(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
     b = a.b
     cores, _ = node.attrs
@@ -116,5 +127,6 @@ RULES: dict[Kind, JVP] = {
     Kind.WINDOW: _window,
     Kind.GATHER: _gather,
     Kind.SCATTER: _scatter,
+    Kind.CONCAT: _concat,
     Kind.LINALG: _linalg,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vspec.compiler.emit import access, arrays, linear, loops
+from vspec.compiler.emit import access, arrays, join, linear, loops
 from vspec.compiler.emit.layout import Value
 from vspec.compiler.emit.scope import EmissionError, Scope
 from vspec.compiler.graph.node import Kind, Node
@@ -39,6 +39,8 @@ EMITTERS: dict[tuple[Kind, str], Emitter] = {
     (Kind.SCATTER, "affine"): access.emit_scatter_window,
     (Kind.SCATTER, "at"): access.emit_scatter_at,
     (Kind.SCATTER, "gather"): access.emit_scatter_gather,
+    (Kind.CONCAT, "stack"): join.emit_stack,
+    (Kind.CONCAT, "part"): join.emit_part,
     (Kind.LINALG, ""): linear.emit_linalg,
     (Kind.RANDOM, ""): emit_unsupported,
     (Kind.CALL, ""): emit_unsupported,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from vspec.compiler.graph import concat
 from vspec.compiler.graph.kernel import Tree, kernel, num, slot, slots, substitute
 from vspec.compiler.graph.node import Axis, Kind, Node, Origin, Region
 
@@ -124,7 +125,9 @@ class Builder:
         return self.make(Kind.MAP, "", kept, union_axes(kept), dtype, (kernel(tree),))
 
     def add(self, terms: Sequence[Node]) -> Node:
-        """The sum of several nodes."""
+        """The sum of several nodes; joined arrays are added part by part."""
+        if sum(t.kind is Kind.CONCAT for t in terms) > 1:
+            terms = concat.added(self, terms)
         if len(terms) == 1:
             return terms[0]
         return self.map(("add", *(slot(k) for k in range(len(terms)))), terms)
@@ -230,6 +233,16 @@ class Builder:
     def scatter_gather(self, values: Node, index: Node, new: Axis, keep: Sequence[Axis]) -> Node:
         """out[new, keep] = sum of values[.., index axes] where index == new, over the index axes that are not kept."""
         return self.make(Kind.SCATTER, "gather", (values, index), (new, *keep), values.dtype, (new,))
+
+    def stack(
+        self, parts: Sequence[Node], groups: Sequence[Sequence[Axis]], new: Axis, order: Sequence[str] = ()
+    ) -> Node:
+        """The parts one after the other along a new axis, each with its group of axes raveled."""
+        return concat.stack(self, parts, groups, new, order)
+
+    def part(self, x: Node, axis: str, groups: Sequence[Sequence[Axis]], k: int) -> Node:
+        """The k-th of the groups that are joined along an axis, unraveled; the adjoint of `stack`."""
+        return concat.part(self, x, axis, groups, k)
 
     # --- the rest -----------------------------------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ broadcasting rule. Two axes of one node never share a name. An axis belongs to a
 | SCATTER  | affine                      | one           | (axis, new Axis, scale, offset)             | the adjoint of WINDOW affine: zeros but for the window |
 | SCATTER  | at                          | one           | (new Axis, position)                        | the adjoint of WINDOW at |
 | SCATTER  | gather                      | values, index | (new Axis,)                                 | out[new, axes] = sum of values over index axes not in `axes`, where index == new |
+| CONCAT   | stack                       | parts         | (new Axis, group of axis names per part)    | out[.., new, ..]: the parts one after the other, each with its group raveled (C order), its other axes batch |
+| CONCAT   | part                        | one           | (axis, dims of every group, k, group)       | the adjoint of stack: the k-th stretch of `axis`, unraveled into the axes `group` |
 | LINALG   | see `linalg.py`             | operands      | (core axis names per operand, core of result) | batched over the other axes |
 | REGION   | scan, vjp                   | operands      | (Region or Pull,)                           | a tuple, read by ITEM |
 | ITEM     | ""                          | region        | (position,)                                 | one result of a region |
@@ -55,6 +57,7 @@ class Kind(StrEnum):
     WINDOW = "window"
     GATHER = "gather"
     SCATTER = "scatter"
+    CONCAT = "concat"
     LINALG = "linalg"
     RANDOM = "random"
     CALL = "call"
