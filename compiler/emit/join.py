@@ -55,8 +55,8 @@ def _piece(scope: Scope, x: Node, group: Sequence[Axis], batch: Sequence[Axis], 
     if not batch:
         return replace(text, code=f"{text.atom}.ravel()", prec=ATOM, positive=None)
     flat = [scope.size(a.dim).code for a in batch]
-    shape = sequence([*flat[:at], "-1" if "-1" not in flat else length.code, *flat[at:]])
-    return replace(text, code=f"{text.atom}.reshape({shape})", prec=ATOM, positive=None)
+    tall = sequence([*flat[:at], "-1", *flat[at:]])
+    return replace(text, code=f"{text.atom}.reshape({tall})", prec=ATOM, positive=None)
 
 
 def emit_part(scope: Scope, node: Node) -> Value:

@@ -53,11 +53,11 @@ def part(b: Builder, x: Node, axis: str, groups: Sequence[Group], k: int) -> Nod
     dims = tuple(tuple(a.dim for a in group) for group in groups)
     group = groups[k]
     source, to = _renamed(x)
-    if source.kind is Kind.CONCAT and source.op == "stack" and to[source.attrs[0].name] == axis:
-        if dims == joined(source):
-            # What was put in comes out again.
-            to |= dict(zip(source.attrs[1][k], (a.name for a in group), strict=True))
-            return b.rename(source.inputs[k], to)
+    stacked = source.kind is Kind.CONCAT and source.op == "stack"
+    if stacked and to[source.attrs[0].name] == axis and dims == joined(source):
+        # What was put in comes out again.
+        to |= dict(zip(source.attrs[1][k], (a.name for a in group), strict=True))
+        return b.rename(source.inputs[k], to)
     position = x.names.index(axis)
     axes = (*x.axes[:position], *group, *x.axes[position + 1 :])
     return b.make(Kind.CONCAT, "part", (x,), axes, x.dtype, (axis, dims, k, tuple(a.name for a in group)))
