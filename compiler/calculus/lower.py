@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from vspec.compiler.calculus.derive import derivative
+from vspec.compiler.calculus.stacks import by, stacked
 from vspec.compiler.graph.builder import Builder, is_number
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Node, Origin, next_uid
@@ -28,7 +29,9 @@ from vspec.compiler.language.expr import (
     Number,
     Pointwise,
     Reduction,
+    Rows,
     SizeOf,
+    Stack,
     Stop,
     Subscript,
 )
@@ -56,6 +59,7 @@ class Lowering:
         self.finals: dict[str, tuple[Node, int]] = {}
         self.slices: dict[str, Slice] = {}
         self.bound: dict[str, Node] = {}
+        self.stacks: dict[str, Stack] = {}
         self.derivatives = 0
 
     def axis(self, letter: str) -> Axis:
@@ -81,6 +85,8 @@ class Lowering:
 
     def value(self, e: Expr, name: str = "", letters: tuple[str, ...] | None = None) -> Node:
         """The node of an expression; with `letters`, exactly these axes in this order. `name` is what it defines."""
+        if isinstance(e, Stack):
+            self.stacks[name] = e
         start = self.b.number(0).uid
         with self.b.at(Origin(name, e.span.line, e.span.column, "part")):
             node = self.lower(e)
@@ -109,6 +115,10 @@ class Lowering:
             return self._derivative(e)
         if isinstance(e, Linalg):
             return self._linalg(e)
+        if isinstance(e, Rows):
+            return self.b.stack([self._row(x) for x in e.rows], [()] * len(e.rows), self.axis(e.letter), e.axes)
+        if isinstance(e, Stack):
+            return stacked(self, e)
         if isinstance(e, Delta):
             return self._delta(e)
         if isinstance(e, IndexValue):
@@ -196,6 +206,10 @@ class Lowering:
             raise NotImplementedError(e.op)
         return self.b.map(tree, [x, total], "real")
 
+    def _row(self, e: Expr) -> Node:
+        with self.b.at(self.b.origin._replace(line=e.span.line, column=e.span.column)):
+            return self.lower(e)
+
     # --- references ---------------------------------------------------------------------------------------------
 
     def _element(self, e: Element) -> Node:
@@ -274,7 +288,7 @@ class Lowering:
             else:
                 letters.append(Axis(self.b.fresh(axis.name), axis.dim))
                 after.append((letters[-1].name, s))
-        result = derivative(self.b, node, x, letters)
+        result = derivative(self.b, node, x, letters) if wrt.name in self.slices else by(self, node, wrt.name, letters)
         if not after:
             return result
         names = dict(after)

@@ -414,12 +414,10 @@ PLANNED: tuple[Code, ...] = tuple(
             "domains of params other than real and positive",
             "params:\n  w[i]: {init: 1, domain: 'simplex[i]'}\n",
         ),
-        ("VS0412", "networks and functions with array results", "functions:\n  f(x[:]) -> [k]: mlp()\n"),
+        ("VS0412", "networks", "functions:\n  f(x): mlp()\n"),
         ("VS0413", "plots of paths, fields and points", "outputs:\n  a[i]: {is: 'x[i]', plot: path}\n"),
         ("VS0414", "claims over several seeds, facts about runs", "claims:\n  quick: run.steps < 5\n"),
         ("VS0415", "histories of outputs", "outputs:\n  a: {is: b, every: 10}\n"),
-        ("VS0416", "stacked axes", "define:\n  theta[p]: stack(a, b)\n"),
-        ("VS0417", "arrays defined row by row", "define:\n  f[0]: 1\n  f[1]: 2\n"),
         (
             "VS0418",
             "recurrences that stop early",

@@ -210,6 +210,9 @@ class Builder:
         if x.kind is Kind.INDEX and x.op == "value" and position >= 0:
             return self.number(position)
         axes = tuple(a for a in x.axes if a.name != axis)
+        row = concat.row(self, x, axis, position)
+        if row is not None:
+            return self.order(row, axes)
         return self.make(Kind.WINDOW, "at", (x,), axes, x.dtype, (axis, position))
 
     def gather(self, x: Node, index: Node, axis: str) -> Node:

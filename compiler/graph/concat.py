@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from vspec.compiler.graph.builder import Builder
 
 Group = Sequence[Axis]
+Dims = tuple[tuple[str, ...], ...]
+
+# Through how many elementwise operations a part is taken; beyond that it is a slice.
+DEPTH = 8
 
 
 def stack(b: Builder, parts: Sequence[Node], groups: Sequence[Group], new: Axis, order: Sequence[str] = ()) -> Node:
@@ -47,23 +51,80 @@ def stack(b: Builder, parts: Sequence[Node], groups: Sequence[Group], new: Axis,
 
 
 def part(b: Builder, x: Node, axis: str, groups: Sequence[Group], k: int) -> Node:
-    """The k-th of the groups that are joined along `axis` of x, under the names of its axes, none of which x has."""
+    """The k-th of the groups that are joined along `axis` of x, under the names of its axes, none of which x has.
+
+    What was joined elementwise comes out again without the joined array: `part(2*stack(v, w)**3)` is `2*w**3`.
+    """
     if axis not in x.names:
         return x
     dims = tuple(tuple(a.dim for a in group) for group in groups)
-    group = groups[k]
-    source, to = _renamed(x)
-    stacked = source.kind is Kind.CONCAT and source.op == "stack"
-    if stacked and to[source.attrs[0].name] == axis and dims == joined(source):
-        # What was put in comes out again.
-        to |= dict(zip(source.attrs[1][k], (a.name for a in group), strict=True))
-        return b.rename(source.inputs[k], to)
     position = x.names.index(axis)
-    axes = (*x.axes[:position], *group, *x.axes[position + 1 :])
-    return b.make(Kind.CONCAT, "part", (x,), axes, x.dtype, (axis, dims, k, tuple(a.name for a in group)))
+    axes = (*x.axes[:position], *groups[k], *x.axes[position + 1 :])
+    found = _taken(b, x, axis, dims, groups[k], k, DEPTH)
+    if found is not None:
+        return b.order(found, axes)
+    return b.make(Kind.CONCAT, "part", (x,), axes, x.dtype, (axis, dims, k, tuple(a.name for a in groups[k])))
 
 
-def joined(node: Node) -> tuple[tuple[str, ...], ...]:
+def _taken(b: Builder, x: Node, axis: str, dims: Dims, group: Group, k: int, depth: int) -> Node | None:
+    """A part of what is elementwise in arrays joined of the same groups; it may lack axes. None if x is not."""
+    if axis not in x.names:
+        return x
+    source, to = renamed(x)
+    if source.kind is Kind.CONCAT and source.op == "stack" and to[source.attrs[0].name] == axis:
+        if dims != joined(source):
+            return None
+        names = to | dict(zip(source.attrs[1][k], (a.name for a in group), strict=True))
+        taken = source.inputs[k]
+        return _number(taken) or b.rename(taken, names)
+    if x.kind is not Kind.MAP or x.definition or depth == 0:
+        return None
+    parts: list[Node] = []
+    for operand in x.inputs:
+        found = _taken(b, operand, axis, dims, group, k, depth - 1)
+        if found is None:
+            return None
+        parts.append(found)
+    return b.map(x.attrs[0].tree, parts, x.dtype)
+
+
+def _number(x: Node) -> Node | None:
+    """The number that x is everywhere, by its form."""
+    while x.kind is Kind.REINDEX:
+        (x,) = x.inputs
+    return x if x.kind is Kind.CONST and x.op == "number" else None
+
+
+def row(b: Builder, x: Node, axis: str, position: int) -> Node | None:
+    """What stands at a position of an axis that joins rows; None if it joins something else."""
+    source, to = renamed(x)
+    if source.kind is Kind.WINDOW:
+        return _row_of_window(b, source, to, axis, position)
+    if source.kind is not Kind.CONCAT or source.op != "stack" or any(source.attrs[1]):
+        return None
+    if to[source.attrs[0].name] != axis or not -len(source.inputs) <= position < len(source.inputs):
+        return None
+    return b.rename(source.inputs[position], to)
+
+
+def _row_of_window(b: Builder, window: Node, to: dict[str, str], axis: str, position: int) -> Node | None:
+    """The same where the rows are seen through a window of another axis: the window of the row."""
+    (x,) = window.inputs
+    inner = next(n for n in window.names if to[n] == axis)
+    if window.op == "affine" and inner == window.attrs[1]:
+        return None
+    found = row(b, x, inner, position)
+    if found is None:
+        return None
+    if window.op == "at":
+        found = b.at_position(found, *window.attrs)
+    elif window.attrs[0] in found.names:
+        taken, new, scale, offset = window.attrs
+        found = b.window(found, taken, window.axis(new), scale, offset)
+    return b.rename(found, to)
+
+
+def joined(node: Node) -> Dims:
     """The dims of each group of a `stack`."""
     return tuple(tuple(x.axis(n).dim for n in group) for x, group in zip(node.inputs, node.attrs[1], strict=True))
 
@@ -79,7 +140,7 @@ def stretches(node: Node) -> tuple[tuple[Axis, ...], ...]:
 def added(b: Builder, terms: Sequence[Node]) -> list[Node]:
     """The terms of a sum with those that join the same groups along one axis added part by part."""
     kept: list[Node] = []
-    places: dict[tuple[Axis, tuple[tuple[str, ...], ...]], int] = {}
+    places: dict[tuple[Axis, Dims], int] = {}
     for term in terms:
         if term.kind is not Kind.CONCAT or term.op != "stack":
             kept.append(term)
@@ -101,9 +162,8 @@ def added(b: Builder, terms: Sequence[Node]) -> list[Node]:
 
 def is_zero(x: Node) -> bool:
     """Whether a node is zero everywhere, by its form."""
-    while x.kind is Kind.REINDEX:
-        (x,) = x.inputs
-    return x.kind is Kind.CONST and x.op == "number" and x.attrs[0] == 0
+    found = _number(x)
+    return found is not None and found.attrs[0] == 0
 
 
 def _sum(b: Builder, x: Node, y: Node) -> Node:
@@ -122,7 +182,7 @@ def _as(b: Builder, x: Node, dtype: str) -> Node:
     return b.map(("real", ("x", 0)), [x], "real")
 
 
-def _renamed(x: Node) -> tuple[Node, dict[str, str]]:
+def renamed(x: Node) -> tuple[Node, dict[str, str]]:
     """What x is a mere renaming of, with the names that its axes have in x."""
     if x.kind is Kind.REINDEX and len(set(x.attrs[0])) == len(x.attrs[0]) == len(x.axes):
         (source,) = x.inputs
@@ -138,7 +198,7 @@ def _whole(
     found: dict[str, str] | None = None
     source = parts[0]
     for k, (x, own) in enumerate(zip(parts, names, strict=True)):
-        taken, to = _renamed(x)
+        taken, to = renamed(x)
         if taken.kind is not Kind.CONCAT or taken.op != "part":
             return None
         axis, sizes, at, group = taken.attrs

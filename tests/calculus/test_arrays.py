@@ -65,7 +65,7 @@ def test_values() -> None:
     close(interpret([theta], {n: s.values[x.uid] for n, x in s.inputs.items()}, SIZES)[0], expected)
     squared = s.b.map(("pow", X0, num(2)), [theta])
     group = s.b.part(squared, "p", [(), (K,), (I, J)], 2)
-    assert group.op == "part"
+    assert group.op == "part", "other groups than those that were joined"
     close(evaluate(group, s.values, SIZES), expected[5:].reshape(2, 2) ** 2)
 
 
@@ -76,9 +76,13 @@ def test_what_was_joined_comes_out_again() -> None:
     assert s.b.part(theta, "p", groups, 2) is s.inputs["W"]
     named = s.b.part(s.b.rename(theta, {"p": "q"}), "q", [(), (I,), (K, R), (I,)], 2)
     assert named.kind is Kind.CONCAT, "groups of other dims are other stretches"
-    squared = s.b.map(("pow", X0, num(2)), [theta])
-    parts = [s.b.part(squared, "p", groups, k) for k in range(4)]
-    assert s.b.stack(parts, groups, P) is squared
+    squared = s.b.map(("mul", num(3), ("pow", X0, num(2))), [theta])
+    taken = s.b.part(squared, "p", groups, 2)
+    assert taken.inputs == (s.inputs["W"],), "elementwise operations are done part by part"
+    close(evaluate(taken, s.values, SIZES), 3 * s.values[s.inputs["W"].uid] ** 2)
+    whole = s.b.input("t", "data", (P,), "real")
+    parts = [s.b.part(whole, "p", groups, k) for k in range(4)]
+    assert s.b.stack(parts, groups, P) is whole
     assert s.b.stack(parts, groups, Q).kind is Kind.REINDEX
     assert s.b.stack([parts[0], parts[3], parts[2], parts[1]], groups, P).kind is Kind.CONCAT
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from tests.emit.harness import arg, axes, check, graph_of
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.kernel import num, slot
@@ -68,16 +70,15 @@ def test_parts(tmp_path: Path) -> None:
     sizes = {"p": 18, "i": 3, "n": 4, "k": 5, "b": 2}
     i, k, n = axes("i", "k", "n")
     groups = [(k,), (), (i, n)]
-    y, w = arg("y", "k"), arg("w", "i", "n")
-    x = B.map(("exp", slot(0)), [B.stack([y, B.number(1.0), w], groups, Axis("p", "p"))])
-    results = {(str(at),): B.part(x, "p", groups, at) for at in range(3)}
-    text = check(results, tmp_path, dims=sizes)
-    assert "[:5]" in text
-    assert "[5]" in text
-    assert "[6:].reshape((3, 4))" in text
+    x = arg("x", "p")
+    values = {"x": np.arange(18.0), "z": np.array([2.0, 3.0])}
+    results = {(f"r{at}",): B.part(x, "p", groups, at) for at in range(3)}
+    text = check(results, tmp_path, values, dims=sizes)
+    assert body(text) == 'return {"r0": x[:5], "r1": x[5], "r2": x[6:].reshape((3, 4))}'
     batch = B.map(("mul", slot(0), slot(1)), [x, arg("z", "b")])
-    text = check({("q",): B.part(batch, "p", groups, 2), ("r",): B.part(batch, "p", groups, 1)}, tmp_path, dims=sizes)
-    assert ".reshape((" in text
+    results = {("q",): B.part(batch, "p", groups, 2), ("r",): B.part(batch, "p", groups, 1)}
+    text = check(results, tmp_path, values, dims=sizes)
+    assert body(text) == 'return {"q": scaled[6:].reshape((3, 4, 2)), "r": scaled[5]}'
 
 
 def test_sizes_that_are_open(tmp_path: Path) -> None:
@@ -88,7 +89,9 @@ def test_sizes_that_are_open(tmp_path: Path) -> None:
         [B.size("k"), B.size("i"), B.size("n")],
     )
     parts = [arg("y", "k"), arg("w", "i", "n"), arg("a"), arg("u", "i")]
-    x = B.map(("exp", slot(0)), [B.stack(parts, groups, Axis("p", "p"))])
+    x = B.reduce(
+        "sum", B.map(("mul", slot(0), slot(1)), [B.stack(parts, groups, Axis("p", "p")), arg("z", "b")]), ["b"]
+    )
     results = {(f"r{at}",): B.part(x, "p", groups, at) for at in range(4)}
     text = check(results, tmp_path, dims={"p": size})
     assert "[k:k + i * n].reshape((i, n))" in text
