@@ -126,6 +126,9 @@ def _tracked(e: Node, x: Node, position: int, letter: str, nodes: Sequence[Node]
         elif node.kind is Kind.LINALG:
             if any(name in core for core in node.attrs[0]):
                 return False
+        elif node.kind is Kind.CONCAT:
+            if name == node.attrs[0] or (node.op == "stack" and any(name in group for group in node.attrs[1])):
+                return False
         elif node.kind is Kind.SCATTER:
             if name == node.attrs[0] or any(isinstance(t, Axis) and t.name == name for t in node.attrs):
                 return False

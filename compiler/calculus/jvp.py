@@ -8,7 +8,8 @@ from vspec.compiler.calculus.cumulative import cumulative_pushforward
 from vspec.compiler.calculus.decompositions import PUSHFORWARDS
 from vspec.compiler.calculus.linear import lower, product
 from vspec.compiler.calculus.terms import Algebra, Term
-from vspec.compiler.calculus.vjp import extreme_share, others_product, through_kernel
+from vspec.compiler.calculus.vjp import extreme_share, others_product, placed, through_kernel
+from vspec.compiler.graph.concat import stretches
 from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import Kind, Node
 
@@ -92,6 +93,16 @@ def _cumulate(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
     return Term(cumulative_pushforward(a, node, a.spread(t.node, [axis]), k), t.pairs)
 
 
+def _concat(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
+    groups = stretches(node)
+    if node.op == "stack":
+        t = a.settle(t, {x.name for x in groups[k]})
+        return Term(placed(a, t.node, groups, k, node.attrs[0]), t.pairs)
+    axis, _, at, _ = node.attrs
+    t = a.settle(t, {axis})
+    return Term(a.b.part(t.node, axis, groups, at), t.pairs)
+
+
 def _linalg(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
     b = a.b
     cores, _ = node.attrs
@@ -119,5 +130,6 @@ RULES: dict[Kind, JVP] = {
     Kind.GATHER: _gather,
     Kind.SCATTER: _scatter,
     Kind.CUMULATE: _cumulate,
+    Kind.CONCAT: _concat,
     Kind.LINALG: _linalg,
 }

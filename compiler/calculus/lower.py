@@ -13,6 +13,7 @@ from functools import cache, partial
 from vspec.compiler.calculus import parts
 from vspec.compiler.calculus.derive import derivative
 from vspec.compiler.calculus.selection import selected_sum
+from vspec.compiler.calculus.stacks import by, stacked
 from vspec.compiler.calculus.statistics import quantile, sorted_along
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder, is_number
@@ -34,7 +35,9 @@ from vspec.compiler.language.expr import (
     Number,
     Pointwise,
     Reduction,
+    Rows,
     SizeOf,
+    Stack,
     Stop,
     Subscript,
 )
@@ -64,6 +67,7 @@ class Lowering:
         self.finals: dict[str, tuple[Node, int]] = {}
         self.slices: dict[str, Slice] = {}
         self.bound: dict[str, Node] = {}
+        self.stacks: dict[str, Stack] = {}
         self.derivatives = 0
         self.variables: frozenset[str] = frozenset()
         self.definitions: Mapping[str, Definition] = {}
@@ -93,6 +97,8 @@ class Lowering:
 
     def value(self, e: Expr, name: str = "", letters: tuple[str, ...] | None = None) -> Node:
         """The node of an expression; with `letters`, exactly these axes in this order. `name` is what it defines."""
+        if isinstance(e, Stack):
+            self.stacks[name] = e
         start = self.b.number(0).uid
         with self.b.at(Origin(name, e.span.line, e.span.column, "part", self.file(e.span))):
             node = self.lower(e)
@@ -168,6 +174,10 @@ class Lowering:
             return self._derivative(e)[0]
         if isinstance(e, Linalg):
             return self._linalg(e)
+        if isinstance(e, Rows):
+            return self.b.stack([self._row(x) for x in e.rows], [()] * len(e.rows), self.axis(e.letter), e.axes)
+        if isinstance(e, Stack):
+            return stacked(self, e)
         if isinstance(e, Delta):
             return self._delta(e)
         if isinstance(e, IndexValue):
@@ -279,6 +289,10 @@ class Lowering:
         tree: Tree = ("sub", slot(0), slot(1))
         return self.b.map(("exp", tree) if e.op == "softmax" else tree, [x, total], "real")
 
+    def _row(self, e: Expr) -> Node:
+        with self.b.at(self.b.origin._replace(line=e.span.line, column=e.span.column)):
+            return self.lower(e)
+
     # --- references ---------------------------------------------------------------------------------------------
 
     def _element(self, e: Element) -> Node:
@@ -366,7 +380,7 @@ class Lowering:
             else:
                 letters.append(Axis(self.b.fresh(axis.name), axis.dim))
                 after.append((letters[-1].name, s))
-        result = derivative(self.b, node, x, letters)
+        result = derivative(self.b, node, x, letters) if wrt.name in self.slices else by(self, node, wrt.name, letters)
         if not after:
             return result
         names = dict(after)

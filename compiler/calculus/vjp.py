@@ -7,7 +7,7 @@ The adjoint of `out[I] = sum over R of f(A[a], B[b], ...)` with respect to `A` i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from vspec.compiler.calculus.cumulative import cumulative_pullback
 from vspec.compiler.calculus.decompositions import PULLBACKS
@@ -15,6 +15,7 @@ from vspec.compiler.calculus.linear import lower
 from vspec.compiler.calculus.scalar import partial_by_value
 from vspec.compiler.calculus.terms import Algebra, Term, pair
 from vspec.compiler.graph.builder import is_number
+from vspec.compiler.graph.concat import stretches
 from vspec.compiler.graph.guard import may_be_infinite
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node
@@ -166,6 +167,26 @@ def _cumulate(a: Algebra, node: Node, g: Term, k: int) -> Term | None:
     return a.sum(Term(bar, g.pairs), [n for n in node.names if n not in inside])
 
 
+def _concat(a: Algebra, node: Node, g: Term, k: int) -> Term | None:
+    b, x = a.b, node.inputs[k]
+    groups = stretches(node)
+    if node.op == "stack":
+        (new, _) = node.attrs
+        g = a.settle(g, {new.name})
+        taken = Term(b.part(g.node, new.name, groups, k), g.pairs)
+        return a.sum(taken, [n for n in node.names if n not in x.names and n != new.name])
+    axis, _, at, names = node.attrs
+    g = a.settle(g, set(names))
+    return Term(placed(a, g.node, groups, at, x.axis(axis)), g.pairs)
+
+
+def placed(a: Algebra, value: Node, groups: Sequence[Sequence[Axis]], k: int, new: Axis) -> Node:
+    """Zeros along `new` but for the stretch of the k-th group."""
+    b, zero = a.b, a.b.number(0.0)
+    named = [g if j == k else [Axis(b.fresh(new.name), x.dim) for x in g] for j, g in enumerate(groups)]
+    return b.stack([value if j == k else zero for j in range(len(groups))], named, new)
+
+
 def _linalg(a: Algebra, node: Node, g: Term, k: int) -> Term | None:
     b = a.b
     cores, result = node.attrs
@@ -202,7 +223,8 @@ RULES: dict[Kind, VJP] = {
     Kind.GATHER: _gather,
     Kind.SCATTER: _scatter,
     Kind.CUMULATE: _cumulate,
+    Kind.CONCAT: _concat,
     Kind.LINALG: _linalg,
 }
 
-__all__ = ["RULES", "Axis", "extreme_share", "others_product", "through_kernel", "times"]
+__all__ = ["RULES", "Axis", "extreme_share", "others_product", "placed", "through_kernel", "times"]

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from vspec.compiler.diagnostics.code import Code
+from vspec.compiler.diagnostics.codes_arrays import ARRAYS
 from vspec.compiler.diagnostics.codes_language import LANGUAGE
 from vspec.compiler.diagnostics.codes_limits import LIMITS
 from vspec.compiler.diagnostics.codes_source import SOURCE
@@ -33,4 +34,4 @@ def registry(*groups: Iterable[Code]) -> Mapping[str, Code]:
     return MappingProxyType(dict(sorted(found.items())))
 
 
-CODES: Mapping[str, Code] = registry(SOURCE, LANGUAGE, LIMITS, WARNINGS)
+CODES: Mapping[str, Code] = registry(SOURCE, LANGUAGE, ARRAYS, LIMITS, WARNINGS)

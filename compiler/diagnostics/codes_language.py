@@ -553,7 +553,7 @@ PLANNED: tuple[Code, ...] = tuple(
             "solving in domains other than real and positive",
             "params:\n  w[i]: {init: 1, domain: 'box(0, 2)'}\nsolve: {minimize: loss}\n",
         ),
-        ("VS0412", "networks and functions with array results", "functions:\n  f(x[:]) -> [k]: mlp()\n"),
+        ("VS0412", "networks", "functions:\n  f(x): mlp()\n"),
         (
             "VS0413",
             "plots of paths, fields and points",
@@ -561,8 +561,6 @@ PLANNED: tuple[Code, ...] = tuple(
         ),
         ("VS0414", "claims over several seeds, facts about runs", "claims:\n  quick: run.steps < 5\n"),
         ("VS0415", "histories of outputs", "constants: {b: 1}\noutputs:\n  a: {is: b, every: 10}\n"),
-        ("VS0416", "stacked axes", "dims: {p: 2}\nconstants: {a: 1, b: 2}\ndefine:\n  theta[p]: stack(a, b)\n"),
-        ("VS0417", "arrays defined row by row", "define:\n  f[0]: 1\n  f[1]: 2\n"),
         (
             "VS0418",
             "recurrences that stop early",

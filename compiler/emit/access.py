@@ -25,13 +25,21 @@ def _slice(scope: Scope, dim: str, scale: int, offset: int) -> str:
     return f"{start}:{stop}" + (f":{scale}" if scale != 1 else "")
 
 
+def _everything(scope: Scope, part: str, whole: str, scale: int, offset: int) -> bool:
+    """Whether a window over a dim of the same size is all of its axis."""
+    return (scale, offset) == (1, 0) and scope.size(part).code == scope.size(whole).code
+
+
 def emit_window(scope: Scope, node: Node) -> Value:
     """`x[:, 1:1 + r]`."""
     value = scope.whole(node.inputs[0])
     axis, new, scale, offset = node.attrs
     position = value.layout.index(axis)
+    layout = tuple(new if a == axis else a for a in value.layout)
+    if _everything(scope, node.axis(new).dim, node.inputs[0].axis(axis).dim, scale, offset):
+        return Value(value.text, layout)
     items = [":"] * position + [_slice(scope, node.axis(new).dim, scale, offset)]
-    return Value(subscripted(value.text, items), tuple(new if a == axis else a for a in value.layout))
+    return Value(subscripted(value.text, items), layout)
 
 
 def emit_at(scope: Scope, node: Node) -> Value:
@@ -92,6 +100,8 @@ def emit_scatter_window(scope: Scope, node: Node) -> Value:
     value = scope.whole(node.inputs[0])
     axis, new, scale, offset = node.attrs
     layout = tuple(new.name if a == axis else a for a in value.layout)
+    if _everything(scope, node.inputs[0].axis(axis).dim, new.dim, scale, offset):
+        return Value(value.text, layout)
     k = value.layout.index(axis)
     items = [":"] * k + [_slice(scope, node.inputs[0].axis(axis).dim, scale, offset)]
     zeros = _zeros(scope, [node.axis(a) for a in layout], node.dtype)

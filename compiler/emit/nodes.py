@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vspec.compiler.emit import access, arrays, cumulative, linear, loops
+from vspec.compiler.emit import access, arrays, cumulative, join, linear, loops
 from vspec.compiler.emit.layout import Value
 from vspec.compiler.emit.scope import EmissionError, Scope
 from vspec.compiler.graph.node import Kind, Node
@@ -44,6 +44,8 @@ EMITTERS: dict[tuple[Kind, str], Emitter] = {
     (Kind.CUMULATE, "prod"): cumulative.emit_running,
     (Kind.CUMULATE, "linear"): cumulative.emit_linear,
     (Kind.CUMULATE, "argsort"): cumulative.emit_argsort,
+    (Kind.CONCAT, "stack"): join.emit_stack,
+    (Kind.CONCAT, "part"): join.emit_part,
     (Kind.LINALG, ""): linear.emit_linalg,
     (Kind.RANDOM, ""): emit_unsupported,
     (Kind.CALL, ""): emit_unsupported,

@@ -266,6 +266,7 @@ _WORDS = {
     "min": "smallest",
     "sum": "total",
     "region": "path",
+    "stack": "joined",
 }
 
 
@@ -279,7 +280,7 @@ def helper_name(scope: Scope, node: Node) -> str:
     word: str
     if node.kind is Kind.MAP:
         word = node.attrs[0].tree[0]
-    elif node.kind in (Kind.REDUCE, Kind.LINALG):
+    elif node.kind in (Kind.REDUCE, Kind.LINALG, Kind.CONCAT):
         word = node.op
     elif node.kind is Kind.CUMULATE or node.op == "shift":
         word = _ALONG[node.op]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from vspec.compiler.graph import limits
+from vspec.compiler.graph import concat, limits
 from vspec.compiler.graph.kernel import Tree, kernel, num, slot, slots, substitute
 from vspec.compiler.graph.node import Axis, Kind, Node, Origin, Region
 
@@ -144,7 +144,9 @@ class Builder:
         return self.make(Kind.MAP, "", kept, union_axes(kept), dtype, (kernel(tree),))
 
     def add(self, terms: Sequence[Node]) -> Node:
-        """The sum of several nodes."""
+        """The sum of several nodes; joined arrays are added part by part."""
+        if sum(t.kind is Kind.CONCAT for t in terms) > 1:
+            terms = concat.added(self, terms)
         if len(terms) == 1:
             return terms[0]
         return self.map(("add", *(slot(k) for k in range(len(terms)))), terms)
@@ -231,6 +233,9 @@ class Builder:
         if x.kind is Kind.INDEX and x.op == "value" and position >= 0:
             return self.number(position)
         axes = tuple(a for a in x.axes if a.name != axis)
+        row = concat.row(self, x, axis, position)
+        if row is not None:
+            return self.order(row, axes)
         return self.make(Kind.WINDOW, "at", (x,), axes, x.dtype, (axis, position))
 
     def gather(self, x: Node, index: Node, axis: str) -> Node:
@@ -262,6 +267,16 @@ class Builder:
             x = self.order(x, (*x.axes, axis))
         dtype = {"argsort": "integer", "linear": "real"}.get(op, x.dtype)
         return self.make(Kind.CUMULATE, op, (*factors, x), union_axes([x, *factors]), dtype, (axis.name, reverse))
+
+    def stack(
+        self, parts: Sequence[Node], groups: Sequence[Sequence[Axis]], new: Axis, order: Sequence[str] = ()
+    ) -> Node:
+        """The parts one after the other along a new axis, each with its group of axes raveled."""
+        return concat.stack(self, parts, groups, new, order)
+
+    def part(self, x: Node, axis: str, groups: Sequence[Sequence[Axis]], k: int) -> Node:
+        """The k-th of the groups that are joined along an axis, unraveled; the adjoint of `stack`."""
+        return concat.part(self, x, axis, groups, k)
 
     # --- the rest -----------------------------------------------------------------------------------------------
 

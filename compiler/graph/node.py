@@ -24,6 +24,8 @@ broadcasting rule. Two axes of one node never share a name. An axis belongs to a
 | CUMULATE | sum prod                    | one           | (axis, reverse)                             | the running sum or product along the axis, the element itself included; from the end if `reverse` |
 | CUMULATE | linear                      | factors, terms| (axis, reverse)                             | y[k] = factors[k]*y[k - 1] + terms[k] along the axis, where y[-1] = 0; mirrored if `reverse`. Factors may lack the axis |
 | CUMULATE | argsort                     | one           | (axis, reverse)                             | the positions of the elements along the axis in ascending order, equal ones as they stand; `reverse` is False |
+| CONCAT   | stack                       | parts         | (new Axis, group of axis names per part)    | out[.., new, ..]: the parts one after the other, each with its group raveled (C order), its other axes batch |
+| CONCAT   | part                        | one           | (axis, dims of every group, k, group)       | the adjoint of stack: the k-th stretch of `axis`, unraveled into the axes `group` |
 | LINALG   | see `linalg.py`             | operands      | (core axis names per operand, core of result) | batched over the other axes |
 | REGION   | scan, vjp                   | operands      | (Region or Pull,)                           | a tuple, read by ITEM |
 | ITEM     | ""                          | region        | (position,)                                 | one result of a region |
@@ -60,6 +62,7 @@ class Kind(StrEnum):
     GATHER = "gather"
     SCATTER = "scatter"
     CUMULATE = "cumulate"
+    CONCAT = "concat"
     LINALG = "linalg"
     RANDOM = "random"
     CALL = "call"

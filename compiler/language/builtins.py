@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vspec.compiler.language import inline
-from vspec.compiler.language.context import Context, Env, Unknown
+from vspec.compiler.language.context import Context, Env, Formal, Unknown
 from vspec.compiler.language.derivatives import derivative
 from vspec.compiler.language.expr import (
     Affine,
@@ -41,12 +41,19 @@ from vspec.compiler.language.types import a_dtype, as_real, pointwise, takes_com
 
 def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
     name = raw.name
-    if name in ctx.functions and name not in env.formals:
+    callee = env.callees.get(name)
+    if callee is None and name in ctx.functions and name not in env.formals:
+        callee = ctx.functions[name]
+    if callee is not None:
         if raw.bound is not None:
             return ctx.error(
                 "VS0216", f"'{name}' is a function and binds no index", raw.span, env, help=f"write {name}(...)"
             )
-        return inline.call(ctx, ctx.functions[name], raw, env)
+        if isinstance(callee, Formal):
+            return inline.call_formal(ctx, callee, raw, env)
+        if isinstance(callee, str):
+            return _function(ctx, replace(raw, name=callee), FUNCTIONS[callee], env)
+        return inline.call(ctx, callee, raw, env)
     if raw.bound is not None:
         if name in ("argmin", "argmax") and any(_is_unknown(ctx, b, raw, env) for b in raw.bound):
             return ctx.planned("VS0407", f"implicit quantities ('{name}' over an unknown)", raw.span, env)
@@ -324,6 +331,14 @@ def delta(ctx: Context, raw: RawElement, env: Env) -> Expr:
 
 def _structural(ctx: Context, raw: RawCall, env: Env) -> Expr:
     name, span = raw.name, raw.span
+    if name == "stack":
+        return ctx.error(
+            "VS0343",
+            "a stack is all of the right side of a definition",
+            span,
+            env,
+            help="give it a name under 'define': theta[p]: stack(b, W[:, :])",
+        )
     doc = STRUCTURAL[name]
     if name == "delta":
         return ctx.error("VS0215", "delta takes its indices in brackets", span, env, help="write delta[i, j]")

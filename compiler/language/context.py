@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from vspec.compiler.diagnostics.diagnostic import Sink
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import nearest
-from vspec.compiler.language.dims import Dims, Slot
+from vspec.compiler.language.dims import Dims, Slot, shown
 from vspec.compiler.language.expr import Dtype, Expr
 from vspec.compiler.language.raw import Raw
 from vspec.compiler.language.spec import Definition
@@ -41,7 +41,7 @@ class Symbol:
     @property
     def shown(self) -> str:
         """The name as declared: `w[i]`."""
-        return f"{self.name}[{', '.join(self.letters)}]" if self.letters else self.name
+        return f"{self.name}[{', '.join(map(shown, self.letters))}]" if self.letters else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +57,38 @@ class Actual:
     letters: frozenset[str] = frozenset()
 
 
-@dataclass(slots=True)
-class Function:
-    """A declared function. `uses`: how often the body names each formal; `inner`: formals that `d` differentiates by."""
+@dataclass(frozen=True, slots=True)
+class Formal:
+    """A formal argument and the number of its whole axes.
+
+    Of a function argument, `takes` are the numbers of axes of its own arguments, `names` what the head calls them, and
+    `rank` is that of its result.
+    """
 
     name: str
-    formals: tuple[tuple[str, int], ...]
+    rank: int
+    takes: tuple[int, ...] | None = None
+    names: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """The argument as declared: `a[:]`, `f(a[:])[:]`."""
+        inner = f"({', '.join(map(_whole, self.names, self.takes))})" if self.takes is not None else ""
+        return _whole(f"{self.name}{inner}", self.rank)
+
+
+@dataclass(slots=True)
+class Function:
+    """A declared function; `results` are the letters of its result's axes, free in its body.
+
+    `uses`: how often the body names each formal; `inner`: formals that `d` differentiates by.
+    """
+
+    name: str
+    formals: tuple[Formal, ...]
     body: Raw | None
     span: Span
+    results: tuple[str, ...] = ()
     uses: Mapping[str, int] = field(default_factory=dict)
     inner: frozenset[str] = frozenset()
     sound: bool = True
@@ -72,11 +96,16 @@ class Function:
     @property
     def shown(self) -> str:
         """The head as declared: `k(a[:], b[:])`."""
-        return f"{self.name}({', '.join(_formal(n, r) for n, r in self.formals)})"
+        result = f" -> [{', '.join(self.results)}]" if self.results else ""
+        return f"{self.name}({', '.join(f.shown for f in self.formals)}){result}"
 
 
-def _formal(name: str, rank: int) -> str:
+def _whole(name: str, rank: int) -> str:
     return f"{name}[{', '.join(':' * rank)}]" if rank else name
+
+
+Callee = Function | Formal | str
+"""What a function argument stands for: a declared function, nothing known yet (a formal), or a built-in by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +126,7 @@ class Env:
         open: every index may be used (an identity).
         formals: the arguments of the function whose body this is.
         body: that body.
+        callees: those of its arguments that are functions.
         slices: the axes that `:` stands for here, or None where it may not stand.
         bound: the indices of the source that a binder around this place binds.
         avoid: letters of the checked tree that a new binder may not take.
@@ -107,6 +137,7 @@ class Env:
         calls: how many calls are being inlined.
         results: names are looked up among the outputs first (claims) or last (outputs).
         reads: the kinds of names that may be read; None for all.
+        whole: the expression that is all of what is defined here: if it is a call, its result needs no name of its own.
     """
 
     subject: str
@@ -114,6 +145,7 @@ class Env:
     open: bool = False
     formals: Mapping[str, Actual] = field(default_factory=dict)
     body: tuple[Raw, ...] = ()
+    callees: Mapping[str, Callee] = field(default_factory=dict)
     slices: tuple[Slot, ...] | None = None
     bound: frozenset[str] = frozenset()
     avoid: frozenset[str] = frozenset()
@@ -124,6 +156,7 @@ class Env:
     calls: int = 0
     results: str = ""
     reads: frozenset[str] | None = None
+    whole: Raw | None = None
 
     @property
     def abstract(self) -> bool:
@@ -137,7 +170,10 @@ class Env:
 
 @dataclass(slots=True)
 class Context:
-    """The state of one check. `rules` is `infer.infer`, kept here so that the modules it calls need not import it."""
+    """The state of one check. `rules` is `infer.infer`, kept here so that the modules it calls need not import it.
+
+    `fixed`: for each stack that cannot be differentiated by, a part of it that is not real.
+    """
 
     sink: Sink
     rules: Callable[[Context, Raw, Env], Expr]
@@ -155,6 +191,7 @@ class Context:
     unbound: set[tuple[str, str]] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
     lengths: dict[str, tuple[int, Span]] = field(default_factory=dict)
+    fixed: dict[str, str] = field(default_factory=dict)
 
     def infer(self, raw: Raw, env: Env) -> Expr:
         """The checked expression of a raw tree."""
@@ -202,7 +239,7 @@ class Context:
             definition.name, "definition", definition.letters, dims, definition.dtype, definition.span
         )
 
-    def hidden_name(self) -> str:
-        """A new name for a hidden definition."""
+    def hidden_name(self, of: str = "arg") -> str:
+        """A new name for a hidden definition; `of` says what it is."""
         self.counter += 1
-        return f"_arg{self.counter}"
+        return f"_{of}{self.counter}"

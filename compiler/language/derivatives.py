@@ -92,6 +92,15 @@ def _wrt(ctx: Context, raw: Raw, env: Env) -> Expr | None:
             help=where,
         )
         return None
+    if found.name in ctx.fixed:
+        ctx.error(
+            "VS0304",
+            f"a derivative is taken with respect to reals, and '{name}' stacks '{ctx.fixed[found.name]}', which is not real",
+            raw.span,
+            env,
+            help=f"leave '{ctx.fixed[found.name]}' out of the stack",
+        )
+        return None
     if any(isinstance(s, Gather) for s in found.subscripts):
         ctx.error(
             "VS0224",

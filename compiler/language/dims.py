@@ -15,6 +15,15 @@ UNKNOWN = "?"
 """The dim of an axis about which nothing can be said (after a mistake, or of a formal argument)."""
 
 
+ROWS = "_rows"
+"""What the dim and letter of an axis of rows start with, where it is no dim of the spec; their number follows."""
+
+
+def shown(letter: str) -> str:
+    """A letter as a message shows it: rows by their numbers, `0..3`."""
+    return f"0..{int(letter.removeprefix(ROWS)) - 1}" if letter.startswith(ROWS) else letter
+
+
 @dataclass(slots=True)
 class Dims:
     """The dims of one spec while it is checked; letters are added as slices need them."""
@@ -85,6 +94,8 @@ class Dims:
         found = self.dims.get(dim)
         if found is None:
             return dim
+        if dim.startswith(ROWS):
+            return f"{found.size} rows"
         if isinstance(found.size, int):
             return f"'{dim}' (size {found.size})"
         return f"'{dim}' ({'auto' if found.size is None else 'size open until run'})"

@@ -10,7 +10,9 @@ from vspec.compiler.language.expr import Element, Expr
 from vspec.compiler.language.graph import components
 from vspec.compiler.language.left import Equation, System
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, walk
+from vspec.compiler.language.rows import check_rows
 from vspec.compiler.language.spec import Definition, Objective, Recurrence
+from vspec.compiler.language.stacks import check_stack, is_stack
 from vspec.compiler.language.substitute import elements
 from vspec.compiler.language.types import a_dtype, as_real
 
@@ -35,7 +37,7 @@ def reads_of(
     for node in walk(raw):
         if isinstance(node, RawName | RawElement) and node.name in known and node.name not in hidden:
             found.add(node.name)
-        elif isinstance(node, RawCall) and node.name in functions:
+        elif isinstance(node, RawCall | RawName) and node.name in functions and node.name not in hidden:
             found |= functions[node.name]
     return found
 
@@ -46,7 +48,7 @@ def function_reads(ctx: Context, calls: dict[str, tuple[str, ...]], known: set[s
     for group in components(list(calls), lambda n: calls[n]):
         for name in group:
             function = ctx.functions[name]
-            own = reads_of(function.body, known, found, (n for n, _ in function.formals))
+            own = reads_of(function.body, known, found, (f.name for f in function.formals))
             found[name] = frozenset(own)
     return found
 
@@ -88,9 +90,13 @@ def drain(ctx: Context) -> list[Definition]:
 
 def check_definition(ctx: Context, equation: Equation, env: Env) -> Definition | None:
     """One ordinary definition; its symbol gets its dtype."""
+    if equation.rows:
+        return check_rows(ctx, equation, env)
     if equation.raw is None:
         return None
-    place = replace(env, scope={x: x for x in equation.letters})
+    if is_stack(equation.raw):
+        return check_stack(ctx, equation, env)
+    place = replace(env, scope={x: x for x in equation.letters}, whole=equation.raw)
     body = ctx.infer(equation.raw, place)
     if isinstance(body, Unknown):
         return None
@@ -184,7 +190,9 @@ def cycle(ctx: Context, system: System, group: tuple[str, ...], reads: dict[str,
             f"'{path[0]}' is defined by itself",
             span,
             label="reads itself",
-            help="a value that evolves is a recurrence: give it a start [0, ...] and a step [t + 1, ...]",
+            help="the rows of an array are one definition: what one row needs of another gets a name of its own"
+            if system.of(path[0])[0].rows
+            else "a value that evolves is a recurrence: give it a start [0, ...] and a step [t + 1, ...]",
         )
         return
     chain = " → ".join((*path[:8], "..." if len(path) > 8 else path[0]))

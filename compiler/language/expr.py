@@ -113,6 +113,23 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Rows(Expr):
+    """One expression per value of `letter`, a new axis; the whole right side of an array that is given row by row."""
+
+    letter: str
+    rows: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack(Expr):
+    """`stack(blocks...)`: all entries of whole arrays, each raveled with its last axis fastest, along the new axis
+    `letter`; the whole right side of a definition. The body of a block is an element, or an element made real."""
+
+    letter: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Linalg(Expr):
     """`op(blocks...)[subscripts]` for an op of `LINALG`. The other letters of the blocks are batch letters."""
 

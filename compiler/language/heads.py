@@ -1,4 +1,4 @@
-"""Left sides: `name[letters]`, `name(a[:], b)`, and the reserved names that none of them may take."""
+"""Left sides: `name[letters]`, and the reserved names that neither they nor those of functions may take."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.context import Context, Env, Symbol
 from vspec.compiler.language.operators import RESERVED
 from vspec.compiler.language.parse import parse_expression
-from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice
+from vspec.compiler.language.raw import Raw, RawElement, RawName, RawSlice
 from vspec.compiler.language.subscripts import affine, whole
 from vspec.compiler.source.document import Scalar
 
@@ -45,53 +45,6 @@ def parse_head(ctx: Context, key: Scalar) -> Head | None:
     return None
 
 
-def parse_function_head(ctx: Context, key: Scalar) -> tuple[str, tuple[tuple[str, int], ...], Span] | None:
-    """The name and formals of a function's head, or None after a mistake."""
-    if "->" in key.text:
-        word = re.match(r"\s*([A-Za-z_]\w*)", key.text)
-        if word:
-            ctx.opaque.add(word.group(1))
-        ctx.planned("VS0412", "functions with array results and networks ('->')", key.span)
-        return None
-    raw = _parse(ctx, key)
-    if raw is None:
-        return None
-    if not isinstance(raw, RawCall) or raw.bound is not None or raw.subscripts is not None or raw.keywords:
-        ctx.error(
-            "VS0220",
-            f"'{key.text}' is not the head of a function",
-            key.span,
-            help="write its name and arguments: f(a[:], t), with one ':' per axis of an argument",
-        )
-        return None
-    formals: list[tuple[str, int]] = []
-    for arg in raw.args:
-        if isinstance(arg, RawName):
-            name, rank = arg.name, 0
-        elif isinstance(arg, RawElement) and all(isinstance(s, RawSlice) for s in arg.subscripts):
-            name, rank = arg.name, len(arg.subscripts)
-        else:
-            ctx.error(
-                "VS0220",
-                "an argument is a name, or a name with ':' for each of its axes",
-                arg.span,
-                help="for example f(a[:], t)",
-            )
-            return None
-        if not _free(ctx, name, arg.span):
-            return None
-        if name in ctx.dims.letters:
-            ctx.error(
-                "VS0226", f"the argument '{name}' has the name of an index", arg.span, help="give it another name"
-            )
-            return None
-        if name in dict(formals):
-            ctx.error("VS0204", f"the argument '{name}' is written twice", arg.span)
-            return None
-        formals.append((name, rank))
-    return raw.name, tuple(formals), raw.name_span
-
-
 def _parse(ctx: Context, key: Scalar) -> Raw | None:
     if re.match(r"[^()\[\]]*(\[[^\]]*\])?\s*,", key.text) and "(" not in key.text:
         for name in re.findall(r"([A-Za-z_]\w*)\s*(?:\[[^\]]*\])?", re.sub(r"\[[^\]]*\]", "", key.text)):
@@ -105,7 +58,7 @@ def _parse(ctx: Context, key: Scalar) -> Raw | None:
     return raw
 
 
-def _free(ctx: Context, name: str, span: Span) -> bool:
+def free_name(ctx: Context, name: str, span: Span) -> bool:
     """Whether a name is well formed and not reserved."""
     if name in RESERVED:
         what = {"d": "the derivative operator", "E": "the expectation operator"}.get(name, "a built-in")
@@ -133,7 +86,7 @@ def declare(ctx: Context, head: Head, kind: str, *, outputs: bool = False) -> Sy
     name = head.name
     table = ctx.outputs if outputs else ctx.symbols
     # After a mistake the name is known to be unknown, so that reading it says nothing more.
-    if not _free(ctx, name, head.name_span):
+    if not free_name(ctx, name, head.name_span):
         ctx.opaque.add(name)
         return None
     if name in ctx.dims.letters:
@@ -216,4 +169,4 @@ def left_letter(ctx: Context, raw: Raw, head: Head) -> str | None:
     return None
 
 
-__all__ = ["Head", "a", "declare", "left_letter", "parse_function_head", "parse_head", "plain_letters"]
+__all__ = ["Head", "a", "declare", "free_name", "left_letter", "parse_head", "plain_letters"]

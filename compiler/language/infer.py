@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.words import attribute_help
 from vspec.compiler.language.builtins import call, delta
-from vspec.compiler.language.context import Actual, Context, Env, Symbol, Unknown
+from vspec.compiler.language.context import Actual, Context, Env, Formal, Symbol, Unknown
 from vspec.compiler.language.dims import UNKNOWN
 from vspec.compiler.language.expr import (
     Affine,
@@ -72,6 +72,8 @@ def _name(ctx: Context, raw: RawName, env: Env) -> Expr:
     actual = env.formals.get(name)
     if actual is not None:
         return _formal(ctx, name, actual, (), span, env)
+    if name in env.callees:
+        return _uncalled(ctx, name, span, env)
     if name in CONSTANTS:
         return Number(span=span, dtype="real", value=CONSTANTS[name])
     if name in ctx.dims.letters and name not in ctx.symbols:
@@ -91,6 +93,8 @@ def _element(ctx: Context, raw: RawElement, env: Env) -> Expr:
     actual = env.formals.get(name)
     if actual is not None:
         return _formal(ctx, name, actual, raw.subscripts, raw.span, env)
+    if name in env.callees:
+        return _uncalled(ctx, name, raw.name_span, env)
     if name == "delta":
         return delta(ctx, raw, env)
     if name in REDUCTIONS or name in ALONG:
@@ -241,6 +245,12 @@ def _formal(ctx: Context, name: str, actual: Actual, subscripts: tuple[Raw, ...]
     if actual.expr is None:
         return Unknown(span=span, axes=subscript_axes(kept), exact=True)
     return substitute(actual.expr, {letter: s for (letter, _), s in zip(actual.slots, kept)})
+
+
+def _uncalled(ctx: Context, name: str, span: Span, env: Env) -> Expr:
+    callee = env.callees[name]
+    help = f"it is declared as {callee.shown}" if isinstance(callee, Formal) else ""
+    return ctx.error("VS0217", f"the argument '{name}' is a function and needs its arguments", span, env, help=help)
 
 
 def _fact(ctx: Context, raw: RawFact, env: Env) -> Expr:

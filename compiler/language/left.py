@@ -10,6 +10,8 @@ from vspec.compiler.language.entries import entries
 from vspec.compiler.language.heads import Head, declare, left_letter, parse_head
 from vspec.compiler.language.parse import parse_expression
 from vspec.compiler.language.raw import Raw
+from vspec.compiler.language.rows import choose_axes, read_rows
+from vspec.compiler.language.stacks import settle_stacks
 from vspec.compiler.language.subscripts import affine, whole
 from vspec.compiler.source.document import Mapping, Scalar, Value
 
@@ -18,7 +20,8 @@ from vspec.compiler.source.document import Mapping, Scalar, Value
 class Equation:
     """One line of `define` or `objectives` with its left side taken apart.
 
-    `kind`: definition, init (`s[0, i]`), step (`s[t + 1, i]`) or objective. `time`: the position of 0 or t + 1.
+    `kind`: definition, init (`s[0, i]`), step (`s[t + 1, i]`), rows, row (`f[i, 2]`) or objective. `time`: the position
+    of 0 or t + 1. `rows`: the lines of an array that is given row by row; `at`: the whole numbers of such a line.
     """
 
     name: str
@@ -27,6 +30,8 @@ class Equation:
     time: int
     raw: Raw | None
     span: Span
+    rows: tuple[Equation, ...] = ()
+    at: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -42,7 +47,8 @@ class System:
     def of(self, name: str) -> list[Equation]:
         """The equations that give a name its value."""
         groups = (self.definitions, self.inits, self.steps, self.objectives)
-        return [g[name] for g in groups if name in g]
+        found = [g[name] for g in groups if name in g]
+        return [*found, *(row for e in found for row in e.rows)]
 
 
 def declare_equations(ctx: Context, define: Value | None, objectives: Value | None) -> System:
@@ -58,8 +64,7 @@ def declare_equations(ctx: Context, define: Value | None, objectives: Value | No
             for head, _, value in group:
                 _declare_definition(ctx, system, head, value)
         elif _rows(ctx, group):
-            ctx.opaque.add(name)
-            ctx.planned("VS0417", "arrays defined row by row", group[0][0].span)
+            _declare_rows(ctx, system, name, group)
         else:
             _declare_state(ctx, system, name, group)
     for key, value in entries(objectives):
@@ -81,6 +86,10 @@ def declare_equations(ctx: Context, define: Value | None, objectives: Value | No
             raw = _right(ctx, value, head.name)
             system.objectives[head.name] = Equation(head.name, "objective", (), -1, raw, head.span)
             system.names.append(head.name)
+    for equation in system.definitions.values():
+        if equation.rows:
+            choose_axes(ctx, equation, [e.raw for n in system.names for e in system.of(n)])
+    settle_stacks(ctx, system.definitions)
     return system
 
 
@@ -113,6 +122,14 @@ def _rows(ctx: Context, group: list[tuple[Head, Scalar, Value]]) -> bool:
         return False
     numbers = [whole(s) for head, _, _ in group for s in head.subscripts if whole(s) is not None]
     return len(numbers) > 1 or any(n != 0 for n in numbers)
+
+
+def _declare_rows(ctx: Context, system: System, name: str, group: list[tuple[Head, Scalar, Value]]) -> None:
+    lines = read_rows(ctx, name, [(head, _right(ctx, value, name)) for head, _, value in group])
+    if lines is not None:
+        rows = tuple(Equation(name, "row", x.letters, -1, x.raw, x.span, at=x.at) for x in lines)
+        system.definitions[name] = Equation(name, "rows", rows[0].letters, -1, None, group[0][0].span, rows)
+        system.names.append(name)
 
 
 def _declare_definition(ctx: Context, system: System, head: Head, value: Value) -> None:

@@ -306,6 +306,8 @@ STRUCTURAL: Mapping[str, str] = MappingProxyType(
         "index": "index(i): the value of the index, from 0.",
         "size": "size(i): the number of values the index takes.",
         "coord": "coord(x): the coordinate that the index stands for, on a dim with from and to.",
+        "stack": "stack(a, W[:, :], ...): all entries of whole named arrays along one axis, alone on the right of a "
+        "definition with one index.",
         "stop": "stop(e): the value of e, through which no derivative flows.",
     }
 )
@@ -329,7 +331,6 @@ PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
             ("mlp", "conv", "resnet", "attention", "fourier_features", "transformer", "cnn"), ("VS0412", "networks")
         ),
         "nodes": ("VS0414", "node counts in claims"),
-        "stack": ("VS0416", "stacked axes"),
         "extern": ("VS0421", "external functions"),
     }
 )

@@ -155,7 +155,8 @@ def _pass(
             sound = False
             continue
         # Fresh names for the hidden arguments of the step are read at [t] like the other parts of it.
-        env = Env(subject=f"'{state.name}'", scope={x: x for x in state.letters}, step=rule, short=letter)
+        scope = {x: x for x in state.letters}
+        env = Env(subject=f"'{state.name}'", scope=scope, step=rule, short=letter, whole=state.raw)
         steps.append(ctx.infer(state.raw, env))
         inner += drain(ctx)
     if not sound or any(isinstance(s, Unknown) for s in steps):

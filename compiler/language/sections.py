@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vspec.compiler.language import inline
 from vspec.compiler.language.context import Context, Env, Function, Unknown
 from vspec.compiler.language.domains import number_of, outside, read_domain
 from vspec.compiler.language.entries import entries
 from vspec.compiler.language.graph import components
-from vspec.compiler.language.heads import declare, parse_function_head, parse_head
+from vspec.compiler.language.heads import declare, parse_head
 from vspec.compiler.language.operators import RESERVED
 from vspec.compiler.language.parse import parse_expression
 from vspec.compiler.language.raw import RawCall, RawName, walk
+from vspec.compiler.language.signatures import parse_signature
 from vspec.compiler.language.spec import Param
 from vspec.compiler.language.types import as_real
 from vspec.compiler.source.document import Mapping as Node
@@ -115,10 +118,10 @@ def read_functions(ctx: Context, node: Value | None) -> dict[str, tuple[str, ...
     """Declare the functions. Gives for each the functions that its body calls."""
     bodies: dict[str, Function] = {}
     for key, value in entries(node):
-        head = parse_function_head(ctx, key)
+        head = parse_signature(ctx, key)
         if head is None:
             continue
-        name, formals, span = head
+        name, span = head.name, head.span
         if name in RESERVED:
             ctx.error(
                 "VS0205", f"'{name}' is reserved: it is a built-in of the language", span, label="choose another name"
@@ -130,15 +133,10 @@ def read_functions(ctx: Context, node: Value | None) -> dict[str, tuple[str, ...
         body = parse_expression(value, ctx.sink) if isinstance(value, Scalar) else None
         if not isinstance(value, Scalar):
             ctx.error("VS0326", f"the body of '{name}' is an expression", value.span)
-        function = Function(name, formals, body, span)
+        function = Function(name, head.formals, body, span, head.results)
         inline.prepare(function)
         ctx.functions[name] = bodies[name] = function
-    calls = {
-        name: tuple(x.name for x in walk(f.body) if isinstance(x, RawCall) and x.name in bodies)
-        if f.body is not None
-        else ()
-        for name, f in bodies.items()
-    }
+    calls = {name: _named(f, bodies) for name, f in bodies.items()}
     for group in components(list(bodies), lambda n: calls[n]):
         if len(group) > 1 or group[0] in calls[group[0]]:
             first = bodies[group[0]]
@@ -154,6 +152,13 @@ def read_functions(ctx: Context, node: Value | None) -> dict[str, tuple[str, ...
                 bodies[name].sound = False
                 bodies[name].body = None
     return calls
+
+
+def _named(function: Function, among: Mapping[str, Function]) -> tuple[str, ...]:
+    """The functions that a body calls or passes on; a function that is passed may be called."""
+    own = {f.name for f in function.formals}
+    nodes = walk(function.body) if function.body is not None else ()
+    return tuple(x.name for x in nodes if isinstance(x, RawCall | RawName) and x.name in among and x.name not in own)
 
 
 def check_functions(ctx: Context, order: dict[str, tuple[str, ...]]) -> None:

@@ -74,6 +74,19 @@ def read_dims(ctx: Context, node: Value | None, overrides: Mapping[str, Any]) ->
     return used
 
 
+def settle_sizes(ctx: Context) -> None:
+    """Work out sizes that are expressions of others once those have become numbers."""
+    for name, dim in ctx.dims.dims.items():
+        number = _number(ctx, dim.size) if isinstance(dim.size, Expr) else None
+        if number is None:
+            continue
+        if number < 1:
+            ctx.error("VS0221", f"the dim '{name}' has size {number}", dim.span, label="a size is at least 1")
+            continue
+        ctx.dims.dims[name] = Dim(name, dim.letters, number, dim.span)
+    ctx.dims.linear.clear()
+
+
 def _dim_letters(ctx: Context, key: Scalar) -> tuple[str, ...]:
     letters: list[str] = []
     for found in re.finditer(r"[^,]+", key.text):

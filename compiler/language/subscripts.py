@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.context import Context, Env, Unknown
-from vspec.compiler.language.dims import UNKNOWN, Slot
+from vspec.compiler.language.dims import ROWS, UNKNOWN, Slot
 from vspec.compiler.language.expr import Affine, At, Expr, Gather, IndexValue, Number, Subscript
 from vspec.compiler.language.raw import Raw, RawName, RawNumber, RawOp, RawSlice
 from vspec.compiler.language.types import pointwise
@@ -66,7 +66,9 @@ def use_letter(ctx: Context, name: str, span: Span, env: Env, *, help: str = "",
         tips.append(f"{'or ' if tips else ''}bind it, for example sum[{name}](...): no index is summed over by itself")
     if env.abstract:
         message = f"index '{name}' is free in the body of '{env.function}'"
-        tips = [f"bind it, for example sum[{name}](...), or pass what depends on it as an argument"]
+        tips = [
+            f"bind it, for example sum[{name}](...), pass what depends on it, or let the result have it: -> [{name}]"
+        ]
     elif env.subject.startswith("'"):
         message = f"index '{name}' is free on the right of {env.subject} but not on its left"
     else:
@@ -236,6 +238,8 @@ def _letters(ctx: Context, dim: str) -> str:
     found = ctx.dims.dims.get(dim)
     if found is None:
         return ""
+    if dim.startswith(ROWS):
+        return f"the axis has {found.size} rows, numbered from 0; an index over {found.size} values fits it"
     if len(found.letters) == 1:
         return f"the axis is indexed by '{found.letters[0]}'"
     return f"the axis is indexed by {', '.join(found.letters)}"

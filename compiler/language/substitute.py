@@ -20,7 +20,9 @@ from vspec.compiler.language.expr import (
     Number,
     Pointwise,
     Reduction,
+    Rows,
     SizeOf,
+    Stack,
     Stop,
     Subscript,
 )
@@ -38,7 +40,7 @@ def letters_of(expr: Expr) -> frozenset[str]:
             found.update(top.letters)
         elif isinstance(top, SizeOf):
             found.add(top.letter)
-        elif isinstance(top, Linalg):
+        elif isinstance(top, Linalg | Stack):
             for block in top.blocks:
                 found.update(block.core)
         stack.extend(parts(top))
@@ -60,6 +62,10 @@ def parts(expr: Expr) -> Iterator[Expr]:
     elif isinstance(expr, Derivative):
         yield expr.body
         yield from expr.wrt
+    elif isinstance(expr, Rows):
+        yield from expr.rows
+    elif isinstance(expr, Stack):
+        yield from (block.body for block in expr.blocks)
     elif isinstance(expr, Linalg):
         yield from (block.body for block in expr.blocks)
         yield from (s.index for s in expr.subscripts if isinstance(s, Gather))
@@ -116,6 +122,9 @@ def substitute(expr: Expr, by: Mapping[str, Subscript]) -> Expr:
     if isinstance(expr, Delta):
         left, right = substitute(expr.left, by), substitute(expr.right, by)
         return replace(expr, left=left, right=right, axes=union((left, right)))
+    if isinstance(expr, Rows | Stack):
+        # These are whole right sides, and only what stands inside an argument is ever substituted in.
+        raise TypeError(f"letters of a {type(expr).__name__} are never substituted")
     if isinstance(expr, Linalg):
         blocks = tuple(Block(substitute(b.body, by), b.core) for b in expr.blocks)
         subscripts = tuple(_compose(s, by) for s in expr.subscripts)

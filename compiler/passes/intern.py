@@ -218,6 +218,10 @@ def _attrs(node: Node, numbers: _Numbers) -> Any:
     if node.kind is Kind.SCATTER:
         axis, rest = (numbers.of(a[:1]), a[1:]) if node.op == "affine" else ((), a)
         return (axis, numbers.of([rest[0].name]), rest[0].dim, rest[1:])
+    if node.kind is Kind.CONCAT:
+        if node.op == "part":
+            return (*numbers.of(a[:1]), a[1], a[2], numbers.of(a[3]))
+        return (*numbers.of([a[0].name]), a[0].dim, tuple(numbers.of(group) for group in a[1]))
     if node.kind is Kind.LINALG:
         return (tuple(numbers.of(core) for core in a[0]), numbers.of(a[1]))
     return () if node.kind is Kind.MAP else a

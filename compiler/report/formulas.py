@@ -58,7 +58,9 @@ def equations(spec: Spec, style: str = "unicode", *, hidden: bool = False) -> li
         found.append(Formula(name, span.line, formula, spec.file(span)))
 
     def define(d: Definition) -> None:
-        if hidden or not d.hidden or d.name in spec.objectives:
+        # Arguments and results of functions that have names of their own are read by the formulas.
+        made = d.name.startswith("_") and not d.name.startswith("_out_")
+        if hidden or made or not d.hidden or d.name in spec.objectives:
             add(d.name, d.span, p.equation(d.name, [Affine(x) for x in d.letters], d.body))
 
     for q in spec.equations:

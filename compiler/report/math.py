@@ -29,7 +29,9 @@ from vspec.compiler.language.expr import (
     Number,
     Pointwise,
     Reduction,
+    Rows,
     SizeOf,
+    Stack,
     Stop,
     Subscript,
 )
@@ -169,6 +171,10 @@ class Printer:
             return self._derivative(e)
         if isinstance(e, Linalg):
             return self._linalg(e)
+        if isinstance(e, Rows):
+            return self._joined("", [self._any(row).text for row in e.rows], e.letter)
+        if isinstance(e, Stack):
+            return self._joined(self.n.word("stack"), [self._block(b).text for b in e.blocks], e.letter)
         if isinstance(e, Delta):
             return Piece(self.n.sub(self.n.name("δ", False), [self._any(e.left).text, self._any(e.right).text]))
         if isinstance(e, IndexValue):
@@ -217,8 +223,12 @@ class Printer:
             return Piece(power, Level.POWER)
         return Piece(self.n.infix("mul", self.n.number(mantissa), power), Level.MUL)
 
+    def _name(self, name: str) -> str:
+        # Names that the compiler made start with an underscore.
+        return self.n.name(name.lstrip("_"), name in self.greek)
+
     def _symbol(self, name: str, subscripts: Sequence[Subscript]) -> str:
-        base = self.n.name(name, name in self.greek)
+        base = self._name(name)
         return self.n.sub(base, [self._subscript(s) for s in subscripts]) if subscripts else base
 
     def _subscript(self, s: Subscript) -> str:
@@ -378,6 +388,10 @@ class Printer:
         text = self.n.partial(body.text if simple else self._at(body, Level.ATOM), list(orders.items()), not simple)
         return Piece(text, Level.MUL, tail=not simple)
 
+    def _joined(self, word: str, parts: Sequence[str], letter: str) -> Piece:
+        """The entry at `letter` of several values in parentheses."""
+        return Piece(self.n.sub(self.n.call(word, parts), [self._letter(letter)]))
+
     # --- linear algebra -------------------------------------------------------------------------------------------
 
     def _linalg(self, e: Linalg) -> Piece:
@@ -404,7 +418,7 @@ class Printer:
                 s.letter if isinstance(s, Affine) and s.scale == 1 and s.offset == 0 else None
                 for s in b.body.subscripts
             ]
-            base = self.n.name(b.body.name, b.body.name in self.greek)
+            base = self._name(b.body.name)
             if tuple(plain) == b.core:
                 return Piece(base)
             if tuple(plain) == b.core[::-1]:

@@ -157,6 +157,8 @@ def _value(node: Node, values: dict[int, Any], sizes: dict[str, int]) -> Any:
         letters = {n: chr(97 + k) for k, n in enumerate(dict.fromkeys(n for i in node.inputs for n in i.names))}
         text = ",".join("".join(letters[n] for n in i.names) for i in node.inputs)
         return jnp.einsum(f"{text}->{''.join(letters[n] for n in node.names)}", *args)
+    if node.kind is Kind.CONCAT:
+        return _concat(node, args, sizes)
     if node.kind is Kind.LINALG:
         return _linalg(node, args)
     if node.kind is Kind.WINDOW:
@@ -168,6 +170,31 @@ def _value(node: Node, values: dict[int, Any], sizes: dict[str, int]) -> Any:
     if node.kind is Kind.CUMULATE:
         return _cumulate(node, args, sizes)
     raise NotImplementedError(node.kind)
+
+
+def _concat(node: Node, args: list[Any], sizes: dict[str, int]) -> Any:
+    if node.op == "part":
+        axis, groups, k, names = node.attrs
+        at = node.inputs[0].names.index(axis)
+        ends = [0]
+        for group in groups:
+            length = 1
+            for dim in group:
+                length *= sizes[dim]
+            ends.append(ends[-1] + length)
+        moved = jnp.moveaxis(args[0], at, 0)[ends[k] : ends[k + 1]]
+        rest = [n for n in node.inputs[0].names if n != axis]
+        moved = moved.reshape([*(sizes[d] for d in groups[k]), *moved.shape[1:]])
+        return jnp.transpose(moved, [[*names, *rest].index(n) for n in node.names])
+    new, groups = node.attrs
+    batch = [a for a in node.axes if a.name != new.name]
+    parts = []
+    for x, operand, group in zip(args, node.inputs, groups, strict=True):
+        laid = aligned(x, operand, (*(a.name for a in batch), *group))
+        laid = jnp.broadcast_to(laid, [*(sizes[a.dim] for a in batch), *laid.shape[len(batch) :]])
+        parts.append(laid.reshape([*laid.shape[: len(batch)], -1]))
+    joined = jnp.concatenate(parts, axis=-1)
+    return jnp.transpose(joined, [[*(a.name for a in batch), new.name].index(n) for n in node.names])
 
 
 def _window(node: Node, x: Any, sizes: dict[str, int]) -> Any:

@@ -19,7 +19,9 @@ from vspec.compiler.language.expr import (
     Number,
     Pointwise,
     Reduction,
+    Rows,
     SizeOf,
+    Stack,
     Stop,
     Subscript,
 )
@@ -85,6 +87,10 @@ def show(e: Expr) -> str:
         return f"{e.op}[{e.letter}]({show(e.body)})"
     if isinstance(e, Derivative):
         return f"d({', '.join(show(x) for x in (e.body, *e.wrt))})"
+    if isinstance(e, Rows):
+        return f"rows[{e.letter}]({', '.join(show(x) for x in e.rows)})"
+    if isinstance(e, Stack):
+        return f"stack[{e.letter}]({', '.join(show(b.body) for b in e.blocks)})"
     if isinstance(e, Linalg):
         blocks = "; ".join(f"{show(b.body)} over {', '.join(b.core)}" for b in e.blocks)
         after = f"[{', '.join(_subscript(s) for s in e.subscripts)}]" if e.subscripts else ""

@@ -178,7 +178,6 @@ def test_facts_about_the_spec() -> None:
         ("dims: {p: 2}\ndata:\n  x[p]: real\noutputs:\n  a[p]: {is: 'x[p]', plot: field}\n", "VS0413"),
         ("claims:\n  a: run.seconds < 1\n", "VS0414"),
         ("constants: {c: 1}\noutputs:\n  a: {is: c, every: 10}\n", "VS0415"),
-        ("dims: {p: 2}\ndefine:\n  a[p]: stack(1, 2)\n", "VS0416"),
         ("params:\n  w: {init: glorot_uniform}\n", "VS0420"),
         ("define:\n  'y1, y2': '1'\n", "VS0422"),
         ("dims:\n  x: {size: 5, boundary: periodic}\n", "VS0423"),

@@ -216,6 +216,23 @@ class Interpreter:
         value = CUMULATIVE[node.op](*args)
         return np.moveaxis(value[::-1] if reverse else value, 0, k)
 
+    def on_concat(self, node: Node) -> Any:
+        if node.op == "part":
+            (x,), (axis, groups, k, names) = node.inputs, node.attrs
+            lengths = [int(np.prod([self.size(d) for d in g], dtype=int)) for g in groups]
+            taken = np.take(self.found[x.uid], range(sum(lengths[:k]), sum(lengths[: k + 1])), x.names.index(axis))
+            whole = [Axis(n, d) for n, d in zip(names, groups[k], strict=True)]
+            at = x.names.index(axis)
+            axes = [*x.axes[:at], *whole, *x.axes[at + 1 :]]
+            return self.align(taken.reshape(self.shape(axes)), [a.name for a in axes], node.axes)
+        new, names = node.attrs
+        batch = [a for a in node.axes if a.name != new.name]
+        parts = []
+        for x, group in zip(node.inputs, names, strict=True):
+            whole = self.operand(x, [*batch, *(x.axis(n) for n in group)], True)
+            parts.append(whole.reshape(*self.shape(batch), -1))
+        return self.align(np.concatenate(parts, axis=-1), [*(a.name for a in batch), new.name], node.axes)
+
     def on_linalg(self, node: Node) -> Any:
         cores, result = node.attrs
         batch = [a for a in node.axes if a.name not in result]

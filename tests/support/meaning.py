@@ -101,6 +101,13 @@ class Meaning:
             return getattr(jax.nn if "softmax" in e.op else jnp, e.op)(x, axis=axes.index(e.letter)), axes
         if isinstance(e, ex.Derivative):
             return self._derivative(e.body, list(e.wrt))
+        if isinstance(e, ex.Rows):
+            rows = [self.value(row) for row in e.rows]
+            axes = tuple(dict.fromkeys(n for _, names in rows for n in names))
+            whole = [self.array(row, axes) for row in e.rows]
+            return jnp.stack(whole, axis=-1), (*axes, e.letter)
+        if isinstance(e, ex.Stack):
+            return jnp.concatenate([self.array(b.body, b.core).ravel() for b in e.blocks]), (e.letter,)
         if isinstance(e, ex.Linalg):
             return self._linalg(e)
         if isinstance(e, ex.Delta):
@@ -172,7 +179,7 @@ class Meaning:
         at = self.name(last.name) * 1.0
 
         def inner(value: Any) -> Any:
-            there = Meaning(self.spec, {**self.given, last.name: value})
+            there = Meaning(self.spec, {**self.given, **self.apart(last.name, value)})
             there.sizes, there.bound = self.sizes, self.bound
             return there._derivative(body, before) if before else there.value(body)
 
@@ -197,6 +204,22 @@ class Meaning:
         # Axes of the body keep their letters; those of the variable take the subscripts, shared letters the diagonal.
         own: tuple[ex.Subscript, ...] = tuple(ex.Affine(n) for n in axes)
         return self.subscript(jacobian, (*own, *last.subscripts))
+
+    def apart(self, name: str, value: Any) -> dict[str, Any]:
+        """What a value of a name gives: that name, or the parts of a stack."""
+        body = getattr(self.equations.get(name), "body", None)
+        if not isinstance(body, ex.Stack):
+            return {name: value}
+        found: dict[str, Any] = {}
+        for block in body.blocks:
+            assert isinstance(block.body, ex.Element)
+            shape = tuple(self.size(x) for x in block.core)
+            length = 1
+            for size in shape:
+                length *= size
+            found |= self.apart(block.body.name, value[:length].reshape(shape))
+            value = value[length:]
+        return found
 
     def _linalg(self, e: ex.Linalg) -> Named:
         blocks = []

@@ -1,0 +1,63 @@
+"""The codes of arrays that are put together, and of functions as arguments: VS0340 to VS0349."""
+
+from __future__ import annotations
+
+from vspec.compiler.diagnostics.code import Code
+
+ARRAYS: tuple[Code, ...] = (
+    Code(
+        "VS0340",
+        "a row is missing",
+        "An array that is given row by row has one line for each whole number from 0 on, 'f[s, 0]', 'f[s, 1]' and so on; "
+        "one that is given entry by entry has one for each combination, 'R[0, 0]', 'R[0, 1]', 'R[1, 0]', 'R[1, 1]'. "
+        "The number of rows is the size of the axis.",
+        "define:\n  f[0]: 1.5\n  f[2]: 2.5\n",
+    ),
+    Code(
+        "VS0341",
+        "a row twice",
+        "Each row of an array that is given row by row stands once.",
+        "define:\n  f[0]: 1.5\n  f[1]: 2.5\n  f[1]: 3.5\n",
+    ),
+    Code(
+        "VS0342",
+        "rows with different indices",
+        "All rows of one array have their whole numbers at the same places, and at the others indices of the same dims.",
+        "dims: {n: 3, i: 2}\ndefine:\n  f[n, 0]: 1.5\n  f[i, 1]: 2.5\n",
+    ),
+    Code(
+        "VS0343",
+        "a stack in the wrong place",
+        "'stack(a, W[:, :])' is all of the right side of a definition with one index, 'theta[p]'. The dim of that index is "
+        "declared as auto: the stack decides on its size.",
+        "params: {w: {init: 1}}\ndefine:\n  y: 2*stack(w)\n",
+    ),
+    Code(
+        "VS0344",
+        "a part of a stack that is not a whole array",
+        "A stack joins constants, data, params and definitions, each once and with all of its axes, which are written ':'. "
+        "So a derivative with respect to the stack is one with respect to its parts.",
+        "dims: {p: auto, i: 3}\nparams:\n  w[i]: {init: 1}\ndefine:\n  theta[p]: stack(w[i])\n",
+    ),
+    Code(
+        "VS0345",
+        "a stack and its axis differ in size",
+        "The axis of a stack has as many values as the stacked arrays have entries together. With the size auto it has "
+        "that size by itself; a number or an expression must be provably equal to it.",
+        "dims: {p: 4, i: 3}\nparams:\n  w[i]: {init: 1}\ndefine:\n  theta[p]: stack(w[:])\n",
+    ),
+    Code(
+        "VS0346",
+        "an argument that is not a function",
+        "A function that is declared with a function among its arguments, 'twice(f(a), x)', is called with the name of one: "
+        "of a declared function, of an elementwise built-in such as tanh, or of a function argument of its own.",
+        "functions:\n  twice(f(a), x): f(f(x))\ndefine:\n  y: twice(2.0, 1.0)\n",
+    ),
+    Code(
+        "VS0347",
+        "a function with other arguments",
+        "A function that is passed as an argument takes as many arguments as the formal one, with as many whole axes each, "
+        "and its result has as many axes.",
+        "functions:\n  twice(f(a), x): f(f(x))\n  g(a, b): a + b\ndefine:\n  y: twice(g, 1.0)\n",
+    ),
+)
