@@ -11,9 +11,7 @@ from vspec.compiler.language.expr import (
     Along,
     Delta,
     Expr,
-    IndexValue,
     Reduction,
-    SizeOf,
     Stop,
 )
 from vspec.compiler.language.linalg import linalg
@@ -27,6 +25,7 @@ from vspec.compiler.language.operators import (
     STRUCTURAL,
     Operator,
 )
+from vspec.compiler.language.positions import position
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice, walk
 from vspec.compiler.language.subscripts import letter_of, use_letter, value_of
 from vspec.compiler.language.types import a_dtype, as_real, pointwise, unknown
@@ -287,7 +286,7 @@ def _structural(ctx: Context, raw: RawCall, env: Env) -> Expr:
     doc = STRUCTURAL[name]
     if name == "delta":
         return ctx.error("VS0215", "delta takes its indices in brackets", span, env, help="write delta[i, j]")
-    if name != "d" and len(raw.args) != 1:
+    if name == "stop" and len(raw.args) != 1:
         return arity(ctx, raw, "1", 1, doc, env)
     if not _no_subscripts(ctx, raw, env):
         return Unknown(span=span)
@@ -297,19 +296,7 @@ def _structural(ctx: Context, raw: RawCall, env: Env) -> Expr:
         body = ctx.infer(raw.args[0], env)
         lost = unknown((body,), span)
         return lost or Stop(span=span, axes=body.axes, dtype=body.dtype, body=body)
-    if name == "coord":
-        return ctx.planned("VS0409", "dims with coordinates ('coord')", raw.name_span, env)
-    letter = letter_of(ctx, raw.args[0], env)
-    if letter is None:
-        what = f"'{name}' takes an index"
-        near = ctx.near(raw.args[0].name, ctx.dims.letters) if isinstance(raw.args[0], RawName) else ""
-        return ctx.error("VS0216", what, raw.args[0].span, env, label="not an index", help=near or doc)
-    if name == "size":
-        return SizeOf(span=span, dtype="integer", letter=letter)
-    used = use_letter(ctx, letter, raw.args[0].span, env)
-    if used is None:
-        return Unknown(span=span)
-    return IndexValue(span=span, axes=(used,), dtype="integer", letter=used)
+    return position(ctx, raw, env)
 
 
 def _is_unknown(ctx: Context, bound: Raw, raw: RawCall, env: Env) -> bool:

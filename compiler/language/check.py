@@ -13,6 +13,7 @@ from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.bound import read_constants, read_data
 from vspec.compiler.language.context import Context
+from vspec.compiler.language.coordinates import read_coordinates
 from vspec.compiler.language.equations import Solved, check_equations, drain, share_objectives
 from vspec.compiler.language.infer import infer
 from vspec.compiler.language.left import declare_equations
@@ -59,6 +60,7 @@ def _check(ctx: Context, document: Document, overrides: Mapping[str, Any]) -> Sp
     used = read_dims(ctx, root.get("dims"), overrides)
     constants, more = read_constants(ctx, root.get("constants"), overrides)
     _unused_overrides(ctx, overrides, used | more, root.span)
+    read_coordinates(ctx, constants)
     data = read_data(ctx, root.get("data"))
     declared = declare_params(ctx, root.get("params"))
     calls = read_functions(ctx, root.get("functions"))

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from vspec.compiler.language.context import MAX_CALLS, MAX_INLINED, Actual, Context, Env, Function, Unknown
 from vspec.compiler.language.dims import Slot
-from vspec.compiler.language.expr import Affine, Element, Expr, Number, Pointwise
+from vspec.compiler.language.expr import Affine, Element, Expr, Gather, Number, Pointwise
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, walk
 from vspec.compiler.language.spec import Definition
 from vspec.compiler.language.substitute import letters_of
@@ -84,7 +84,7 @@ def call(ctx: Context, function: Function, raw: RawCall, env: Env) -> Expr:
     for (formal, _), actual, arg in zip(function.formals, actuals, raw.args):
         named = formal in function.inner
         often = function.uses.get(formal, 0) > 1 and not _trivial(actual.expr)
-        if (named and not isinstance(actual.expr, Element)) or often:
+        if (named and not isinstance(actual.expr, Element)) or often or _needs_axis(ctx, actual):
             actual = _hide(ctx, actual, arg, real=named)
         formals[formal] = actual
     letters = frozenset().union(*(a.letters for a in actuals)) if actuals else frozenset()
@@ -140,6 +140,16 @@ def _argument(ctx: Context, function: Function, formal: str, rank: int, raw: Raw
         return None
     taken = tuple((s.letter, s.dim) for s in slots if s.letter is not None)
     return Actual(rank, expr, taken, letters_of(expr))
+
+
+def _needs_axis(ctx: Context, actual: Actual) -> bool:
+    """Whether the argument must be an array for its boundary to mean what it says.
+
+    Beyond the ends, u + 1 is not what u is there plus 1; a plain element has the axis itself.
+    """
+    if isinstance(actual.expr, Element) and not any(isinstance(s, Gather) for s in actual.expr.subscripts):
+        return False
+    return any(ctx.dims.boundary(dim) != "error" for _, dim in actual.slots)
 
 
 def _trivial(expr: Expr | None) -> bool:

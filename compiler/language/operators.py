@@ -200,6 +200,8 @@ STRUCTURAL: Mapping[str, str] = MappingProxyType(
         "index": "index(i): the value of the index, from 0.",
         "size": "size(i): the number of values the index takes.",
         "coord": "coord(x): the coordinate that the index stands for, on a dim with from and to.",
+        "spacing": "spacing(x): the distance between neighbouring coordinates.",
+        "part": "part(s, i): the value that the configuration s gives to i, on a dim of configurations.",
         "stop": "stop(e): the value of e, through which no derivative flows.",
     }
 )
@@ -218,7 +220,6 @@ PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
         "integral": ("VS0407", "integrals"),
         **dict.fromkeys(("E", "Var"), ("VS0408", "expectations")),
         **dict.fromkeys(("KL", "entropy", "logpdf"), ("VS0408", "densities of laws")),
-        "part": ("VS0409", "configuration dims"),
         **dict.fromkeys(
             ("mlp", "conv", "resnet", "attention", "fourier_features", "transformer", "cnn"), ("VS0412", "networks")
         ),
