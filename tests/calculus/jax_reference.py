@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import jax
@@ -119,6 +120,8 @@ def _value(node: Node, values: dict[int, Any], sizes: dict[str, int]) -> Any:
     if node.kind is Kind.CONST:
         return jnp.asarray(sizes[node.attrs[0]] if node.op == "size" else node.attrs[0])
     if node.kind is Kind.INDEX:
+        if node.op == "part":
+            return jnp.asarray(list(itertools.product(range(sizes[node.attrs[0]]), repeat=shape[1])))
         return jnp.arange(shape[0]) if node.op == "value" else jnp.eye(*shape)
     if node.kind is Kind.STOP:
         return jax.lax.stop_gradient(args[0])
@@ -142,15 +145,38 @@ def _value(node: Node, values: dict[int, Any], sizes: dict[str, int]) -> Any:
         return _linalg(node, args)
     if node.kind is Kind.WINDOW:
         return _window(node, args[0], sizes)
+    if node.kind is Kind.GATHER:
+        return _gather(node, args, sizes)
     if node.kind is Kind.SCATTER:
         return _scatter(node, args, sizes)
     raise NotImplementedError(node.kind)
+
+
+def _gather(node: Node, args: list[Any], sizes: dict[str, int]) -> Any:
+    (axis,) = node.attrs
+    x, index = node.inputs
+    shape = tuple(sizes[a.dim] for a in node.axes)
+    places = [
+        jnp.broadcast_to(aligned(args[1], index, node.names), shape)
+        if n == axis
+        else jnp.arange(shape[node.names.index(n)]).reshape([-1 if m == n else 1 for m in node.names])
+        for n in x.names
+    ]
+    return args[0][tuple(places)]
 
 
 def _window(node: Node, x: Any, sizes: dict[str, int]) -> Any:
     where = node.inputs[0].names.index(node.attrs[0])
     if node.op == "at":
         return jnp.take(x, node.attrs[1] % x.shape[where], axis=where)
+    if node.op == "flip":
+        return jnp.flip(x, where)
+    if node.op == "shift":
+        _, offset, mode = node.attrs
+        rows = jnp.arange(x.shape[where]) + offset
+        if mode == "periodic":
+            return jnp.take(x, rows % x.shape[where], axis=where)
+        return jnp.take(x, jnp.where(rows < 0, x.shape[where], rows), axis=where, mode="fill", fill_value=0)
     _, new, scale, offset = node.attrs
     return jnp.take(x, scale * jnp.arange(sizes[node.axis(new).dim]) + offset, axis=where)
 
@@ -159,6 +185,17 @@ def _scatter(node: Node, args: list[Any], sizes: dict[str, int]) -> Any:
     zeros = jnp.zeros([sizes[a.dim] for a in node.axes])
     if node.op == "at":
         return zeros.at[node.attrs[1]].add(args[0])
+    if node.op == "gather":
+        (new,) = node.attrs
+        values, index = node.inputs
+        keep = [n for n in node.names if n != new.name]
+        wide = [*keep, *(n for n in dict.fromkeys((*values.names, *index.names)) if n not in keep)]
+        shape = [next(sizes[a.dim] for a in (*node.axes, *values.axes, *index.axes) if a.name == n) for n in wide]
+        rows = jnp.broadcast_to(aligned(args[1], index, tuple(wide)), shape)
+        spread = jnp.broadcast_to(aligned(args[0], values, tuple(wide)), shape)
+        places = [jnp.arange(sizes[node.axis(n).dim]).reshape([-1 if m == n else 1 for m in wide]) for n in keep]
+        total = jnp.zeros([sizes[new.dim], *(sizes[node.axis(n).dim] for n in keep)]).at[(rows, *places)].add(spread)
+        return jnp.transpose(total, [[new.name, *keep].index(n) for n in node.names])
     if node.op == "affine":
         axis, new, scale, offset = node.attrs
         where = node.names.index(new.name)
