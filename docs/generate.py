@@ -47,13 +47,6 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
         "constraints": "VS0403",
         "runs": "VS0404",
     },
-    "dim_options": {
-        "from": "VS0409",
-        "to": "VS0409",
-        "boundary": "VS0423",
-        "configurations": "VS0409",
-        "of": "VS0409",
-    },
     "definition_options": {"until": "VS0418"},
     "stage": {
         **dict.fromkeys(("saddle", "pareto", "sample", "descend", "repeat", "update"), "VS0405"),

@@ -57,7 +57,7 @@ def emit_part(scope: Scope, node: Node) -> Value:
     """The digits of 0, 1, 2, ... to a base, the most significant first."""
     configurations, places = (scope.size(a.dim) for a in node.axes)
     base = scope.size(node.attrs[0])
-    powers = f"{base.atom} ** jnp.arange({places.code})[::-1]"
+    powers = f"{base.code} ** jnp.arange({places.code})[::-1]"
     return Value(
         Text(f"jnp.arange({configurations.code})[:, None] // {powers} % {base.at(MUL + 1)}", MATMUL), node.names
     )

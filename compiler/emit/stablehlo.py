@@ -156,7 +156,7 @@ def _evaluate(spec: Spec, e: Expr, sizes: dict[str, Any]) -> Any:
         return _size(spec, spec.letters[e.letter], sizes)
     if isinstance(e, Pointwise):
         values = [_evaluate(spec, x, sizes) for x in e.args]
-        result = values[0]
+        result = -values[0] if e.op == "neg" else values[0]
         for v in values[1:]:
             match e.op:
                 case "add":
@@ -167,6 +167,8 @@ def _evaluate(spec: Spec, e: Expr, sizes: dict[str, Any]) -> Any:
                     result = result * v
                 case "floordiv":
                     result = result // v
+                case "pow" if isinstance(result, int) and isinstance(v, int):
+                    result = result**v
                 case _:
                     raise ValueError(f"no size is made by {e.op}")
         return result

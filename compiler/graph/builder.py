@@ -207,10 +207,10 @@ class Builder:
     def shift(self, x: Node, axis: str, offset: int, mode: str) -> Node:
         """out[.., i, ..] = x[.., i + offset, ..]; beyond the ends the other end (periodic) or 0 (zero)."""
         size = self.dims.get(x.axis(axis).dim)
-        if x.kind is Kind.WINDOW and x.op == "shift" and (x.attrs[0], x.attrs[2]) == (axis, mode):
-            # Periodic shifts add up, those that lose nothing in between as well.
-            if mode == "periodic" or x.attrs[1] * offset > 0:
-                return self.shift(x.inputs[0], axis, x.attrs[1] + offset, mode)
+        again = x.kind is Kind.WINDOW and x.op == "shift" and (x.attrs[0], x.attrs[2]) == (axis, mode)
+        # Shifts by a period add up; others do where the second brings nothing back that the first lost.
+        if again and (mode == "periodic" or x.attrs[1] * offset > 0):
+            return self.shift(x.inputs[0], axis, x.attrs[1] + offset, mode)
         if mode == "periodic" and isinstance(size, int):
             offset = (offset + size // 2) % size - size // 2
         if offset == 0:

@@ -73,13 +73,14 @@ def _has_coordinates(ctx: Context, raw: RawCall, letter: str, env: Env) -> bool:
         return found is not None and found.low is not None
     size = found.size if isinstance(found.size, int) else "auto" if found.size is None else "..."
     dims = ", ".join(found.letters)
+    boundary = f", boundary: {found.boundary}" if found.boundary != "error" else ""
     ctx.error(
         "VS0337",
         f"the dim '{dim}' has no coordinates",
         raw.span,
         env,
         label=f"'{raw.name}' needs them",
-        help=f"write {dims}: {{size: {size}, from: 0, to: 1}} under 'dims'"
+        help=f"write {dims}: {{size: {size}, from: 0, to: 1{boundary}}} under 'dims'"
         if found.configures is None
         else f"its positions are index({letter}), its digits part({letter}, {found.configures[1]})",
     )

@@ -13,6 +13,9 @@ from vspec.compiler.language.expr import Affine, At, Expr, Gather, IndexValue, N
 from vspec.compiler.language.raw import Raw, RawCall, RawName, RawNumber, RawOp, RawSlice
 from vspec.compiler.language.types import pointwise
 
+_NOMINAL = 2**24
+"""A size that is open until run is taken for so large when positions are counted."""
+
 
 def letter_of(ctx: Context, raw: Raw, env: Env) -> str | None:
     """The source letter if the expression is one; a formal argument of that name comes first."""
@@ -179,19 +182,20 @@ class Subscripting:
         if boundary != "error" and not s.plain:
             return replace(s, mode=boundary) if self._countable(s, span) else None
         if s.plain:
-            message, help = f"index '{letter}' does not fit an axis of {self.shown}", (_letters(ctx, dim),)
+            message, help = f"index '{letter}' does not fit an axis of {self.shown}", [_letters(ctx, dim)]
         else:
-            message = f"this subscript runs out of {self.shown}"
-            help = (_stay(ctx, s, dim), _bounded(ctx, dim))
+            message, help = f"this subscript runs out of {self.shown}", [_stay(ctx, s, dim), _bounded(ctx, dim)]
         ctx.error("VS0208" if s.plain else "VS0207", message, span, env, label=why, help=[h for h in help if h])
         return None
 
     def _countable(self, s: Affine, span: Span) -> bool:
         """Whether positions beyond the ends can be counted in 32 bits, as the program does."""
-        size = self.ctx.dims.size(self.ctx.dims.dim_of(s.letter)) or 2**7
-        if abs(s.scale) * size + abs(s.offset) < 2**31:
+        size = self.ctx.dims.size(self.ctx.dims.dim_of(s.letter)) or _NOMINAL
+        if abs(s.scale) * size + abs(s.offset) + sum(abs(count) for _, count in s.sizes) * _NOMINAL < 2**31:
             return True
-        self.ctx.error("VS0725", "this subscript reaches further than 2**31 positions", span, self.env)
+        self.ctx.error(
+            "VS0725", "this subscript reaches too far beyond its axis", span, self.env, label="2**31 positions or more"
+        )
         return False
 
     def _at(self, position: int, dim: str, span: Span, computed: bool) -> At | None:
@@ -272,10 +276,15 @@ def value_of(ctx: Context, raw: Raw, env: Env) -> Expr | None:
     if letter is None:
         return None
     result: Expr = IndexValue(span=source.span, axes=(letter,), dtype="integer", letter=letter)
-    for op, number, neutral in (("mul", form.scale, 1), ("add", form.offset, 0)):
-        if number != neutral:
-            other = Number(span=raw.span, dtype="integer", value=number)
-            result = pointwise(ctx, op, (other, result) if op == "mul" else (result, other), raw.span, env)
+    factor = Number(span=raw.span, dtype="integer", value=abs(form.scale))
+    if abs(form.scale) != 1:
+        result = pointwise(ctx, "mul", (factor, result), raw.span, env)
+    offset = Number(span=raw.span, dtype="integer", value=form.offset)
+    if form.offset:
+        pair = (result, offset) if form.scale > 0 else (offset, result)
+        result = pointwise(ctx, "add" if form.scale > 0 else "sub", pair, raw.span, env)
+    elif form.scale < 0:
+        result = pointwise(ctx, "neg", (result,), raw.span, env)
     for dim, count in form.sizes:
         factor = Number(span=raw.span, dtype="integer", value=count)
         size = SizeOf(span=raw.span, dtype="integer", letter=dim)
@@ -310,7 +319,8 @@ def _stay(ctx: Context, s: Affine, dim: str) -> str:
     if size is None or s.sizes or not 0 <= s.offset < size:
         return ""
     room = size - 1 - s.offset if s.scale > 0 else s.offset
-    return f"an index over a dim of {room // abs(s.scale) + 1} values would stay inside"
+    count = room // abs(s.scale) + 1
+    return f"an index over a dim of {count} value{'s' if count > 1 else ''} would stay inside"
 
 
 def _bounded(ctx: Context, dim: str) -> str:
@@ -319,4 +329,5 @@ def _bounded(ctx: Context, dim: str) -> str:
     if found is None or found.configures is not None:
         return ""
     size = "auto" if found.size is None else str(found.size) if isinstance(found.size, int) else "..."
-    return f"or say what lies beyond the ends: {', '.join(found.letters)}: {{size: {size}, boundary: periodic}}, zero or reflect"
+    dim = f"{', '.join(found.letters)}: {{size: {size}, boundary: periodic}}"
+    return f"{dim} under 'dims' says what lies beyond the ends, as do zero and reflect"
