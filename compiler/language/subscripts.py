@@ -184,7 +184,9 @@ class Subscripting:
         if s.plain:
             message, help = f"index '{letter}' does not fit an axis of {self.shown}", [_letters(ctx, dim)]
         else:
-            message, help = f"this subscript runs out of {self.shown}", [_stay(ctx, s, dim), _bounded(ctx, dim)]
+            message, help = f"this subscript runs out of {self.shown}", [_stay(ctx, s, dim)]
+            if env.step is None or letter != env.step.letter:
+                help.append(_bounded(ctx, dim))
         ctx.error("VS0208" if s.plain else "VS0207", message, span, env, label=why, help=[h for h in help if h])
         return None
 
@@ -287,8 +289,10 @@ def value_of(ctx: Context, raw: Raw, env: Env) -> Expr | None:
         result = pointwise(ctx, "neg", (result,), raw.span, env)
     for dim, count in form.sizes:
         factor = Number(span=raw.span, dtype="integer", value=count)
-        size = SizeOf(span=raw.span, dtype="integer", letter=dim)
-        result = pointwise(ctx, "add", (result, pointwise(ctx, "mul", (factor, size), raw.span, env)), raw.span, env)
+        size: Expr = SizeOf(span=raw.span, dtype="integer", letter=dim)
+        if count != 1:
+            size = pointwise(ctx, "mul", (factor, size), raw.span, env)
+        result = pointwise(ctx, "add", (result, size), raw.span, env)
     return result
 
 
