@@ -48,13 +48,6 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
         "runs": "VS0404",
         "shard": "VS0426",
     },
-    "dim_options": {
-        "from": "VS0409",
-        "to": "VS0409",
-        "boundary": "VS0423",
-        "configurations": "VS0409",
-        "of": "VS0409",
-    },
     "definition_options": {"until": "VS0418"},
     "stage": {
         **dict.fromkeys(("saddle", "pareto", "sample", "descend", "repeat", "update"), "VS0405"),

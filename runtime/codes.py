@@ -64,7 +64,8 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "VS0513": (
             "size of a dim is unknown",
-            "A dim is `auto`, but none of the bound arrays has it as an axis, or its size is not a positive integer.",
+            "A dim is `auto`, but none of the bound arrays has it as an axis; or its size is not a positive integer, too small "
+            "for its coordinates, or a power that is too large.",
         ),
         "VS0514": (
             "unknown scikit-learn dataset",

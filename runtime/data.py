@@ -11,7 +11,7 @@ import numpy as np
 
 from vspec.runtime.draws import draw
 from vspec.runtime.errors import DataError, near
-from vspec.runtime.sizes import size_of
+from vspec.runtime.sizes import NoSize, size_of
 from vspec.runtime.sources import Source, read
 
 Manifest = Mapping[str, Any]
@@ -39,16 +39,33 @@ class Sizes:
         return found | self.known
 
     def derive(self) -> None:
-        """Work out the sizes that are expressions of others."""
+        """Work out the sizes that are expressions of others. Raises `DataError` VS0513 where one is no size."""
         progress = True
         while progress:
             progress = False
             for name, dim in self.dims.items():
                 if name not in self.known and isinstance(dim["size"], str):
-                    value = size_of(dim["size"], self.letters())
+                    try:
+                        value = size_of(dim["size"], self.letters())
+                    except NoSize as why:
+                        raise DataError(
+                            "VS0513", f"dim '{name}' has no size by '{dim['size']}': {why}", line=dim.get("line")
+                        ) from None
                     if value is not None:
+                        self._least(name, value, f"'{dim['size']}'")
                         self.known[name], self.origin[name] = value, f"'{dim['size']}'"
                         progress = True
+
+    def _least(self, dim: str, size: int, origin: str) -> None:
+        """Check that a dim has as many values as it needs. Raises `DataError` VS0513."""
+        least = self.dims[dim].get("least", 1)
+        if size < least:
+            why = "" if least == 1 else ", since it has coordinates from one end to the other"
+            raise DataError(
+                "VS0513",
+                f"dim '{dim}' has size {size} by {origin}; it must be at least {least}{why}",
+                line=self.dims[dim].get("line"),
+            )
 
     def match(self, what: str, axes: list[str], shape: tuple[int, ...], line: int | None) -> None:
         """Check a shape against what is known, and learn from it. Raises `DataError` VS0505, VS0506."""
@@ -63,6 +80,7 @@ class Sizes:
             if size == 0:
                 raise DataError("VS0506", f"{what} is empty along axis '{axis}'", line=line)
             if axis not in self.known:
+                self._least(axis, size, what)
                 self.known[axis], self.origin[axis] = size, what
                 self.derive()
             elif self.known[axis] != size:
@@ -303,9 +321,5 @@ def _size(sizes: Sizes, dim: str, what: str, line: int | None) -> int:
             f"{what} needs the size of '{dim}', which no bound array reveals",
             f"give '{dim}' a size in the spec's dims",
             line=line,
-        )
-    if size < 1:
-        raise DataError(
-            "VS0513", f"dim '{dim}' has size {size} by {sizes.origin[dim]}; it must be at least 1", line=line
         )
     return size

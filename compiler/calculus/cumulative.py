@@ -16,7 +16,7 @@ def before(a: Algebra, node: Node) -> Node:
     """What each step of a running product or a recurrence starts from: the value one step earlier."""
     b, (name, reverse) = a.b, node.attrs
     axis = node.axis(name)
-    moved = b.shift(node, name, -1 if reverse else 1)
+    moved = b.shift(node, name, 1 if reverse else -1, "zero")
     if node.op == "linear":
         return moved
     first = b.map(("sub", slot(0), num(1)), [b.size(axis.dim)], "integer") if reverse else b.number(0)
@@ -30,7 +30,7 @@ def cumulative_pullback(a: Algebra, node: Node, bar: Node, k: int) -> Node:
     if node.op == "sum":
         return b.cumulate("sum", [bar], axis, not reverse)
     factors = node.inputs[0]
-    later = b.shift(factors, name, 1 if reverse else -1) if name in factors.names else factors
+    later = b.shift(factors, name, -1 if reverse else 1, "zero") if name in factors.names else factors
     from_end = b.cumulate("linear", [later, bar], axis, not reverse)
     if node.op == "linear" and k == 1:
         return from_end

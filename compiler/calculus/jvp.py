@@ -49,11 +49,14 @@ def _reindex(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
 def _window(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
     axis = node.attrs[0]
     t = a.settle(t, {axis})
-    if node.op == "shift":
-        # What is constant along the axis is not so any more where zeros come in.
-        return Term(a.b.shift(a.spread(t.node, [axis]), axis, node.attrs[1]), t.pairs)
+    if node.op == "shift" and node.attrs[2] == "zero":
+        t = Term(a.spread(t.node, [axis]), t.pairs)
     if axis not in t.node.names:
         return t
+    if node.op == "shift":
+        return Term(a.b.shift(t.node, *node.attrs), t.pairs)
+    if node.op == "flip":
+        return Term(a.b.flip(t.node, axis), t.pairs)
     if node.op == "at":
         return Term(a.b.at_position(t.node, axis, node.attrs[1]), t.pairs)
     _, new, scale, offset = node.attrs

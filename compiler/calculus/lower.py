@@ -5,13 +5,14 @@ Letters become axis names, so that most references need no node of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
 from vspec.compiler.calculus import parts
 from vspec.compiler.calculus.derive import derivative
+from vspec.compiler.calculus.reading import read_affine
 from vspec.compiler.calculus.selection import selected_sum
 from vspec.compiler.calculus.stacks import by, stacked
 from vspec.compiler.calculus.statistics import quantile, sorted_along
@@ -33,15 +34,17 @@ from vspec.compiler.language.expr import (
     IndexValue,
     Linalg,
     Number,
+    Part,
     Pointwise,
     Reduction,
     Rows,
     SizeOf,
+    Spacing,
     Stack,
     Stop,
     Subscript,
 )
-from vspec.compiler.language.spec import Definition
+from vspec.compiler.language.spec import Definition, Dim
 
 # A kernel larger than this is split: SymPy's time grows faster than the kernel, and XLA fuses across nodes anyway.
 KERNEL_OPS = 48
@@ -56,11 +59,21 @@ class Slice:
 
 
 class Lowering:
-    """Lowers expressions against the values of names. `letters` maps every letter to its dim, `file` says where spans are."""
+    """Lowers expressions against the values of names.
 
-    def __init__(self, b: Builder, letters: Mapping[str, str], file: Callable[[Span], str] = lambda _: "") -> None:
+    `letters` maps every letter to its dim, `dims` says what dims are, `file` where spans are.
+    """
+
+    def __init__(
+        self,
+        b: Builder,
+        letters: Mapping[str, str],
+        dims: Mapping[str, Dim],
+        file: Callable[[Span], str] = lambda _: "",
+    ) -> None:
         self.b = b
         self.letters = letters
+        self.dims = dims
         self.file = file
         self.values: dict[str, Node] = {}
         self.pending: dict[str, Callable[[], Node]] = {}
@@ -186,7 +199,11 @@ class Lowering:
             return self.b.size(self.letters[e.letter])
         if isinstance(e, Stop):
             return self.b.stop(self.lower(e.body))
-        raise NotImplementedError(f"{type(e).__name__} (coordinates: {isinstance(e, Coord)})")
+        if isinstance(e, Coord | Spacing):
+            return self._coordinate(e)
+        if isinstance(e, Part):
+            return self._part(e)
+        raise NotImplementedError(type(e).__name__)
 
     # --- pointwise ----------------------------------------------------------------------------------------------
 
@@ -237,6 +254,36 @@ class Lowering:
                 return self.b.delta(a, b)
         same = ("where", ("eq", slot(0), slot(1)), num(1.0), num(0.0))
         return self.b.map(same, [self.lower(left), self.lower(right)], "real")
+
+    def _coordinate(self, e: Coord | Spacing) -> Node:
+        """`low + index*(high - low)/cells` or the distance of two of them; a period's last cell ends where it starts."""
+        dim = self.dims[self.letters[e.letter]]
+        if dim.low is None or dim.high is None:
+            raise ValueError(f"the dim {dim.name} has no coordinates")
+        low, high = self.lower(dim.low), self.lower(dim.high)
+        span = self._folded("sub", high, low)
+        size = self.b.size(dim.name)
+        cells = size if dim.boundary == "periodic" else self._folded("sub", size, self.b.number(1))
+        if isinstance(e, Spacing):
+            return self._folded("div", span, cells)
+        index = self.bound.get(e.letter) or self.b.index(self.axis(e.letter))
+        tree: Tree = ("add", slot(0), ("div", ("mul", slot(1), ("real", slot(2))), slot(3)))
+        return self.b.map(tree, [low, span, index, cells], "real")
+
+    def _folded(self, op: str, left: Node, right: Node) -> Node:
+        """An arithmetic operation on scalars, done now where both are numbers."""
+        if is_number(left) and is_number(right):
+            x, y = left.attrs[0], right.attrs[0]
+            return self.b.number(x - y if op == "sub" else x / y)
+        return self.b.map((op, slot(0), slot(1)), [left, right])
+
+    def _part(self, e: Part) -> Node:
+        configures = self.dims[self.letters[e.letter]].configures
+        if configures is None:
+            raise ValueError(f"{e.letter} is no letter of configurations")
+        values, places = configures
+        axes = Axis(self.b.fresh(e.letter), self.letters[e.letter]), Axis(self.b.fresh(places), places)
+        return self.subscript(self.b.digit(*axes, values), [Affine(e.letter), e.place])
 
     # --- reductions ---------------------------------------------------------------------------------------------
 
@@ -313,35 +360,28 @@ class Lowering:
         b = self.b
         rest: list[tuple[str, Subscript]] = []
         targets: list[str] = []
-        taken: set[str] = set()
         for axis, s in zip(x.axes, subscripts, strict=True):
-            plain = isinstance(s, Affine) and s.letter not in self.bound and s.scale == 1 and s.offset == 0
-            if plain and isinstance(s, Affine) and self.letters[s.letter] == axis.dim:
-                targets.append(s.letter)
-                taken.add(s.letter)
-            else:
-                # A name of its own until the subscript is applied: letters of the result may collide with it.
-                targets.append(b.fresh(axis.name))
+            letter = self._plain(s, axis)
+            # Others get a name of their own until they are applied: letters of the result may collide with it.
+            targets.append(letter or b.fresh(axis.name))
+            if letter is None:
                 rest.append((targets[-1], s))
-        x = b.reindex(x, targets)
-        for name, s in rest:
+        return self._apply(b.reindex(x, targets), rest)
+
+    def _plain(self, s: Subscript, axis: Axis) -> str | None:
+        """The letter that a subscript is, where it only names the axis."""
+        plain = isinstance(s, Affine) and s.plain and s.letter not in self.bound
+        return s.letter if plain and isinstance(s, Affine) and self.letters[s.letter] == axis.dim else None
+
+    def _apply(self, x: Node, subscripts: Iterable[tuple[str, Subscript]]) -> Node:
+        """x read along some of its axes, by name."""
+        for name, s in subscripts:
             if isinstance(s, At):
-                x = b.at_position(x, name, s.position)
+                x = self.b.at_position(x, name, s.position)
             elif isinstance(s, Gather):
-                x = b.gather(x, self.lower(s.index), name)
-            elif s.letter in self.bound:
-                index = self.bound[s.letter]
-                if s.scale != 1 or s.offset != 0:
-                    shifted: Tree = ("add", ("mul", num(s.scale), slot(0)), num(s.offset))
-                    index = b.map(shifted, [index], "integer")
-                x = b.gather(x, index, name)
+                x = self.b.gather(x, self.lower(s.index), name)
             else:
-                letter = self.axis(s.letter)
-                new = Axis(b.fresh(s.letter), letter.dim) if s.letter in taken else letter
-                x = b.window(x, name, new, s.scale, s.offset)
-                if new.name != s.letter:
-                    x = b.rename(x, {new.name: s.letter})
-                taken.add(s.letter)
+                x = read_affine(self.b, x, name, s, self.axis(s.letter), self.bound)
         return x
 
     # --- derivatives, linear algebra ----------------------------------------------------------------------------
@@ -374,34 +414,12 @@ class Lowering:
         letters: list[Axis] = []
         after: list[tuple[str, Subscript]] = []
         for axis, s in zip(x.axes, subscripts, strict=True):
-            plain = isinstance(s, Affine) and s.letter not in self.bound and s.scale == 1 and s.offset == 0
-            if plain and isinstance(s, Affine) and self.letters[s.letter] == axis.dim:
-                letters.append(Axis(s.letter, axis.dim))
-            else:
-                letters.append(Axis(self.b.fresh(axis.name), axis.dim))
+            letter = self._plain(s, axis)
+            letters.append(Axis(letter or self.b.fresh(axis.name), axis.dim))
+            if letter is None:
                 after.append((letters[-1].name, s))
         result = derivative(self.b, node, x, letters) if wrt.name in self.slices else by(self, node, wrt.name, letters)
-        if not after:
-            return result
-        names = dict(after)
-        whole: list[Subscript] = [names.get(a.name) or Affine(a.name) for a in result.axes]
-        return self._apply(result, whole, names)
-
-    def _apply(self, x: Node, subscripts: list[Subscript], named: Mapping[str, Subscript]) -> Node:
-        # Axes of the Jacobian that are not subscripted keep their names, which need not be letters of the spec.
-        for name, s in named.items():
-            if isinstance(s, At):
-                x = self.b.at_position(x, name, s.position)
-            elif isinstance(s, Gather):
-                x = self.b.gather(x, self.lower(s.index), name)
-            elif s.letter in self.bound:
-                shifted: Tree = ("add", ("mul", num(s.scale), slot(0)), num(s.offset))
-                x = self.b.gather(x, self.b.map(shifted, [self.bound[s.letter]], "integer"), name)
-            else:
-                new = Axis(self.b.fresh(s.letter), self.letters[s.letter])
-                x = self.b.window(x, name, new, s.scale, s.offset)
-                x = self.b.rename(x, {new.name: s.letter})
-        return x
+        return self._apply(result, after)
 
     def _linalg(self, e: Linalg, operands: list[Node] | None = None) -> Node:
         return self._read(self._matrix_function(e, operands or [self.lower(block.body) for block in e.blocks]), e)

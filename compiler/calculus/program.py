@@ -29,7 +29,7 @@ RELATIONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=
 def lower_spec(spec: Spec, rules: Iterable[Rule] = ()) -> Graph:
     """The graph of a spec before any pass. `rules` are local rewrites that apply before differentiation."""
     b = Builder({name: d.size if isinstance(d.size, int) else None for name, d in spec.dims.items()}, rules)
-    low = Lowering(b, spec.letters, spec.file)
+    low = Lowering(b, spec.letters, spec.dims, spec.file)
     ranges = Ranges(spec)
     low.sides, low.definitions = ranges.sides, ranges.definitions
     for name, d in spec.dims.items():

@@ -118,13 +118,21 @@ def _window(a: Algebra, node: Node, g: Term, k: int) -> Term | None:
     if node.op == "at":
         axis, position = node.attrs
         return Term(a.b.scatter_at(g.node, x.axis(axis), position), g.pairs)
-    if node.op == "shift":
-        axis, by = node.attrs
+    if node.op in ("shift", "flip"):
+        (axis, *shifted) = node.attrs
         g = a.settle(g, {axis})
-        return Term(a.b.shift(a.spread(g.node, [axis]), axis, -by), g.pairs)
+        return Term(moved_back(a, g.node, axis, *shifted), g.pairs)
     axis, new, scale, offset = node.attrs
     g = a.settle(g, {new})
     return Term(a.b.scatter_affine(a.spread(g.node, [new]), new, x.axis(axis), scale, offset), g.pairs)
+
+
+def moved_back(a: Algebra, g: Node, axis: str, offset: int = 0, mode: str = "") -> Node:
+    """The adjoint of a shift, the opposite shift of the same mode; of a flip without an offset, the flip itself."""
+    if mode != "zero" and axis not in g.names:
+        return g
+    g = a.spread(g, [axis])
+    return a.b.shift(g, axis, -offset, mode) if mode else a.b.flip(g, axis)
 
 
 def _gather(a: Algebra, node: Node, g: Term, k: int) -> Term | None:

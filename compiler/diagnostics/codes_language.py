@@ -57,7 +57,7 @@ NAMES: tuple[Code, ...] = (
         "a subscript may leave its axis",
         "The compiler proves for every subscript that it stays inside its axis for all values of its index. Positions "
         "count from 0, and negative ones from the end. A shifted subscript such as x[s + 1] needs an index over a "
-        "smaller dim.",
+        "smaller dim, or a dim whose 'boundary' says what lies beyond the ends: periodic, zero or reflect.",
         "dims: {i: 5}\ndata:\n  x[i]: real\ndefine:\n  y[i]: x[i + 1]\n",
     ),
     Code(
@@ -149,8 +149,8 @@ NAMES: tuple[Code, ...] = (
     Code(
         "VS0221",
         "the size of a dim",
-        "A size is a whole number of at least 1, 'auto' for a size that the data brings, or sums, differences, products "
-        "and whole quotients of other dims, by their letters: m: 2*n + 1.",
+        "A size is a whole number of at least 1, 'auto' for a size that the data brings, or sums, differences, products, "
+        "whole quotients and powers of other dims, by their letters: m: 2*n + 1.",
         "dims:\n  n: 3\n  m: n - 4\n",
     ),
     Code(
@@ -464,6 +464,27 @@ IMPORTS: tuple[Code, ...] = (
         "",
     ),
     Code(
+        "VS0336",
+        "the coordinates of a dim",
+        "'from' and 'to' are numbers, or expressions of numbers, pi and named constants, and 'from' is less than 'to'. "
+        "On a dim with the boundary periodic 'to' is one step beyond the last value; on all others it is the coordinate "
+        "of the last value, so that there are at least two.",
+        "dims:\n  x: {size: 64, from: 1, to: 0}\n",
+    ),
+    Code(
+        "VS0337",
+        "no coordinates",
+        "coord(x) and spacing(x) need a dim with 'from' and 'to'. The position of an index, from 0, is index(x).",
+        "dims:\n  x: 64\ndefine:\n  y[x]: coord(x)**2\n",
+    ),
+    Code(
+        "VS0338",
+        "configurations and their parts",
+        "{configurations: c, of: i} is the dim of all assignments of a value of c to each i, where c and i are letters of "
+        "two other dims. part(s, i) is the value that s gives to i, and s a letter of such a dim.",
+        "dims:\n  i: 4\ndefine:\n  y[i]: part(i, 0)\n",
+    ),
+    Code(
         "VS0362",
         "no such name in an imported spec",
         "An import names functions, definitions, constants, data, params or objectives of the other spec, or index "
@@ -547,7 +568,6 @@ PLANNED: tuple[Code, ...] = tuple(
         ),
         ("VS0407", "implicit quantities and integrals", "define:\n  y: root[x](x**2 - 2)\n"),
         ("VS0408", "expectations and densities", "define:\n  y: logpdf(normal(0, 1), x)\n"),
-        ("VS0409", "dims with configurations or coordinates", "dims:\n  x: {size: 5, from: 0, to: 1}\n"),
         (
             "VS0411",
             "solving in domains other than real and positive",
@@ -573,7 +593,6 @@ PLANNED: tuple[Code, ...] = tuple(
         ),
         ("VS0421", "external functions", "define:\n  y: extern(x)\n"),
         ("VS0422", "several names on one left side", 'define:\n  "a, b": x\n'),
-        ("VS0423", "boundary conditions", "dims:\n  x: {size: 5, boundary: periodic}\n"),
         (
             "VS0424",
             "expressions as arguments of stages and methods",
@@ -617,6 +636,13 @@ SIZES: tuple[Code, ...] = (
         "functions:\n  f0(x): x*x + 1\n"
         + "".join(f"  f{k}(x): f{k - 1}(x)*f{k - 1}(x + 1)\n" for k in range(1, 18))
         + "define:\n  y: f17(2.0)\n",
+    ),
+    Code(
+        "VS0725",
+        "too many values of an index",
+        "A dim of configurations, or one whose size is a power of other sizes, has at most 2**24 values: an array over it "
+        "is written out. Positions beyond the ends of an axis are counted up to 2**31.",
+        "dims:\n  c: 2\n  i: 40\n  s: {configurations: c, of: i}\n",
     ),
 )
 

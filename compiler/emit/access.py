@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vspec.compiler.emit.layout import Layout, Value, aligned, arranged, subscripted
 from vspec.compiler.emit.scope import Scope
-from vspec.compiler.emit.text import ADD, MUL, Text, name
+from vspec.compiler.emit.text import ADD, MUL, Text, name, sequence
 from vspec.compiler.graph.node import Axis, Node
 
 
@@ -14,6 +14,10 @@ def _slice(scope: Scope, dim: str, scale: int, offset: int) -> str:
     """The window of that many elements as a Python slice."""
     size = scope.size(dim)
     start = str(offset) if offset else ""
+    if scale < 0:
+        # Only known sizes are read backwards by a slice; its stop is one before the last element read, or open.
+        after = offset + scale * (int(size.code) - 1) - 1
+        return f"{offset}:{after if after >= 0 else ''}:{scale}"
     if size.code.isdigit():
         stop = str(offset + scale * (int(size.code) - 1) + 1)
     elif scale == 1:
@@ -40,6 +44,28 @@ def emit_window(scope: Scope, node: Node) -> Value:
         return Value(value.text, layout)
     items = [":"] * position + [_slice(scope, node.axis(new).dim, scale, offset)]
     return Value(subscripted(value.text, items), layout)
+
+
+def emit_shift(scope: Scope, node: Node) -> Value:
+    """`jnp.roll(x, -1)`, or zeros at one end and a slice that leaves out the other."""
+    value = scope.whole(node.inputs[0])
+    axis, offset, mode = node.attrs
+    position = value.layout.index(axis)
+    if mode == "periodic":
+        where = f", axis={position}" if len(value.layout) > 1 else ""
+        return Value(name(f"jnp.roll({value.text.code}, {-offset}{where})"), value.layout)
+    width = f"(0, {offset})" if offset > 0 else f"({-offset}, 0)"
+    if len(value.layout) > 1:
+        width = sequence([width if k == position else "(0, 0)" for k in range(len(value.layout))])
+    items = [":"] * position + [f"{offset}:" if offset > 0 else f":{offset}"]
+    return Value(subscripted(name(f"jnp.pad({value.text.code}, {width})"), items), value.layout)
+
+
+def emit_flip(scope: Scope, node: Node) -> Value:
+    """`x[:, ::-1]`."""
+    value = scope.whole(node.inputs[0])
+    items = [":"] * value.layout.index(node.attrs[0]) + ["::-1"]
+    return Value(subscripted(value.text, items), value.layout)
 
 
 def emit_at(scope: Scope, node: Node) -> Value:

@@ -8,7 +8,7 @@ from vspec.compiler.emit.contract import contracted
 from vspec.compiler.emit.layout import Layout, Value, aligned, arranged, moves
 from vspec.compiler.emit.scalar import dtype_code, expression
 from vspec.compiler.emit.scope import EmissionError, Scope
-from vspec.compiler.emit.text import Text, call, name, number, sequence
+from vspec.compiler.emit.text import MATMUL, MUL, Text, call, name, number, sequence
 from vspec.compiler.graph.kernel import Tree, num, slots, substitute
 from vspec.compiler.graph.node import Kind, Node
 
@@ -51,6 +51,16 @@ def emit_delta(scope: Scope, node: Node) -> Value:
     plain = node.dtype == "real" and scope.graph.precision == "float64"
     kind = "" if plain else f", dtype={dtype_code(node.dtype, scope.graph.precision)}"
     return Value(name(f"jnp.eye({shape}{kind})"), node.names)
+
+
+def emit_part(scope: Scope, node: Node) -> Value:
+    """The digits of 0, 1, 2, ... to a base, the most significant first."""
+    configurations, places = (scope.size(a.dim) for a in node.axes)
+    base = scope.size(node.attrs[0])
+    powers = f"{base.code} ** jnp.arange({places.code})[::-1]"
+    return Value(
+        Text(f"jnp.arange({configurations.code})[:, None] // {powers} % {base.at(MUL + 1)}", MATMUL), node.names
+    )
 
 
 def emit_map(scope: Scope, node: Node) -> Value:

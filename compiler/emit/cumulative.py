@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vspec.compiler.emit.layout import Layout, Value, arranged, subscripted
+from vspec.compiler.emit.layout import Layout, Value, arranged
 from vspec.compiler.emit.scope import Scope
-from vspec.compiler.emit.text import Text, name, sequence
+from vspec.compiler.emit.text import Text, name
 from vspec.compiler.graph.node import Axis, Node
 
 
@@ -43,18 +43,6 @@ def emit_linear(scope: Scope, node: Node) -> Value:
 def _full(scope: Scope, x: Node, axes: Sequence[Axis], layout: Layout) -> Text:
     value = scope.broadcast(scope.value(x), axes, x.dtype)
     return scope.array(Value(arranged(value, layout), layout), x.dtype)
-
-
-def emit_shift(scope: Scope, node: Node) -> Value:
-    """`jnp.pad(x[:-1], (1, 0))`."""
-    value = scope.whole(node.inputs[0])
-    axis, by = node.attrs
-    k = value.layout.index(axis)
-    kept = subscripted(value.text, [":"] * k + [f":{-by}" if by > 0 else f"{-by}:"])
-    width = f"({by}, 0)" if by > 0 else f"(0, {-by})"
-    if len(value.layout) > 1:
-        width = sequence([width if j == k else "(0, 0)" for j in range(len(value.layout))])
-    return Value(name(f"jnp.pad({kept.code}, {width})"), value.layout)
 
 
 def _axis(value: Value, k: int) -> str:

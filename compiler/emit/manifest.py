@@ -16,7 +16,7 @@ from vspec.compiler.emit.python import Emitted
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.language.expr import Expr, Number, Pointwise, SizeOf
 from vspec.compiler.language.ranges import Ranges
-from vspec.compiler.language.spec import Draw, Param, Source, Spec, Stage
+from vspec.compiler.language.spec import Dim, Draw, Param, Source, Spec, Stage
 
 PROGRAM = "program.py"
 PACKAGES = ("vspec", "jax", "sympy", "networkx")
@@ -59,7 +59,7 @@ def manifest(
         "options": {"level": options.level, "disabled": list(options.disabled)},
         "precision": spec.precision,
         "dims": {
-            d.name: {"letters": list(d.letters), "size": _size(d.size), "line": _line(spec, d.span)}
+            d.name: {"letters": list(d.letters), "size": _size(d.size), **_least(d), "line": _line(spec, d.span)}
             for d in spec.dims.values()
         },
         "constants": {
@@ -133,15 +133,26 @@ def _size(size: int | Expr | None) -> int | str | None:
     return _formula(size)[0] if isinstance(size, Expr) else size
 
 
+def _least(dim: Dim) -> dict[str, int]:
+    """The fewest values, where one is too few: coordinates that run from one end to the other have two."""
+    return {"least": 2} if dim.low is not None and dim.boundary != "periodic" else {}
+
+
 _SIGNS = {"add": ("+", 1), "sub": ("-", 1), "mul": ("*", 2), "floordiv": ("//", 2)}
 
 
 def _formula(e: Expr) -> tuple[str, int]:
     """A size as text (`2*n + 1`) and how tightly it binds."""
-    if isinstance(e, Number):
-        return str(e.value), 3
+    if isinstance(e, Number) and not isinstance(e.value, complex):
+        return str(e.value), 4 if e.value >= 0 else 3
     if isinstance(e, SizeOf):
-        return e.letter, 3
+        return e.letter, 4
+    if isinstance(e, Pointwise) and e.op == "neg":
+        inside, prec = _formula(e.args[0])
+        return f"-{inside if prec > 3 else f'({inside})'}", 3
+    if isinstance(e, Pointwise) and e.op == "pow":
+        (base, a), (exponent, b) = map(_formula, e.args)
+        return f"{base if a > 3 else f'({base})'}**{exponent if b > 3 else f'({exponent})'}", 3
     if isinstance(e, Pointwise) and e.op in _SIGNS:
         sign, prec = _SIGNS[e.op]
         (left, a), *rest = (_formula(x) for x in e.args)

@@ -194,7 +194,12 @@ def _evaluate(spec: Spec, e: Expr, sizes: dict[str, Any]) -> Any:
     if isinstance(e, SizeOf):
         return _size(spec, spec.letters[e.letter], sizes)
     if isinstance(e, Pointwise):
+        values = [_evaluate(spec, x, sizes) for x in e.args]
+        if e.op == "neg":
+            return -values[0]
+        if e.op == "pow" and all(isinstance(v, int) for v in values):
+            return values[0] ** values[1]
         if e.op not in _OPERATIONS:
             raise ValueError(f"no size is made by {e.op}")
-        return reduce(_OPERATIONS[e.op], (_evaluate(spec, x, sizes) for x in e.args))
+        return reduce(_OPERATIONS[e.op], values)
     raise ValueError(f"no size is made by {e!r}")

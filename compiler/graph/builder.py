@@ -112,6 +112,10 @@ class Builder:
             return self.number(1)
         return self.make(Kind.INDEX, "delta", (), (a, b), "real")
 
+    def digit(self, configuration: Axis, place: Axis, base: str) -> Node:
+        """Which value of the dim `base` a configuration gives to a place."""
+        return self.make(Kind.INDEX, "part", (), (configuration, place), "integer", (base,))
+
     # --- pointwise ----------------------------------------------------------------------------------------------
 
     def map(self, tree: Tree, inputs: Sequence[Node], dtype: str | None = None) -> Node:
@@ -222,9 +226,27 @@ class Builder:
         axes = tuple(new if a.name == axis else a for a in x.axes)
         return self.make(Kind.WINDOW, "affine", (x,), axes, x.dtype, (axis, new.name, scale, offset))
 
-    def shift(self, x: Node, axis: str, by: int) -> Node:
-        """out[.., k, ..] = x[.., k - by, ..], zero where x has no such position."""
-        return self.make(Kind.WINDOW, "shift", (x,), x.axes, x.dtype, (axis, by))
+    def shift(self, x: Node, axis: str, offset: int, mode: str) -> Node:
+        """out[.., i, ..] = x[.., i + offset, ..]; beyond the ends the other end (periodic) or 0 (zero)."""
+        size = self.dims.get(x.axis(axis).dim)
+        again = x.kind is Kind.WINDOW and x.op == "shift" and (x.attrs[0], x.attrs[2]) == (axis, mode)
+        # Shifts by a period add up; others do where the second brings nothing back that the first lost.
+        if again and (mode == "periodic" or x.attrs[1] * offset > 0):
+            return self.shift(x.inputs[0], axis, x.attrs[1] + offset, mode)
+        if mode == "periodic" and isinstance(size, int):
+            offset = (offset + size // 2) % size - size // 2
+        if offset == 0:
+            return x
+        if mode == "zero" and isinstance(size, int) and abs(offset) >= size:
+            zero = {"boolean": False, "integer": 0}.get(x.dtype, 0.0)
+            return self.order(self.number(zero), x.axes)
+        return self.make(Kind.WINDOW, "shift", (x,), x.axes, x.dtype, (axis, offset, mode))
+
+    def flip(self, x: Node, axis: str) -> Node:
+        """x with one axis in reverse."""
+        if x.kind is Kind.WINDOW and x.op == "flip" and x.attrs == (axis,):
+            return x.inputs[0]
+        return self.make(Kind.WINDOW, "flip", (x,), x.axes, x.dtype, (axis,))
 
     def at_position(self, x: Node, axis: str, position: int) -> Node:
         """out = x[.., position, ..]."""

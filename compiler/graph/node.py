@@ -10,13 +10,15 @@ broadcasting rule. Two axes of one node never share a name. An axis belongs to a
 | CONST    | size                        | -             | (dim,)                                      | the size of a dim, a scalar integer |
 | INDEX    | value                       | -             | ()                                          | 0, 1, 2, ... along its one axis |
 | INDEX    | delta                       | -             | ()                                          | 1 where its two axes agree, else 0 (boolean promoted to real) |
+| INDEX    | part                        | -             | (base dim,)                                 | which of the base dim's values the configuration along its first axis gives to the place along its second; the first place is the most significant digit |
 | MAP      | ""                          | slot operands | (kernel,)                                   | the kernel at each point of `axes`, the union of the operands' axes |
 | REDUCE   | sum prod max min logsumexp argmax argmin any all | one | (over,) tuple of axis names      | removes the axes `over` |
 | CONTRACT | sum                         | two or more   | ()                                          | sum of the product of the inputs over all axes not in `axes` |
 | REINDEX  | ""                          | one           | (targets,) one axis name per input axis     | out[axes] = in[targets]: renames, transposes, takes diagonals (a name twice), broadcasts (an axis of `axes` not among targets) |
-| WINDOW   | affine                      | one           | (axis, new axis name, scale, offset)        | out[.., s, ..] = in[.., scale*s + offset, ..] |
+| WINDOW   | affine                      | one           | (axis, new axis name, scale, offset)        | out[.., s, ..] = in[.., scale*s + offset, ..]; scale is not 0 |
+| WINDOW   | shift                       | one           | (axis, offset, mode)                        | out[.., x, ..] = in[.., x + offset, ..], beyond the ends the other end ('periodic') or 0 ('zero') |
+| WINDOW   | flip                        | one           | (axis,)                                     | the axis in reverse |
 | WINDOW   | at                          | one           | (axis, position)                            | out = in[.., position, ..]; the axis goes; a negative position counts from the end |
-| WINDOW   | shift                       | one           | (axis, by)                                  | out[.., k, ..] = in[.., k - by, ..], zero where there is no such position |
 | GATHER   | ""                          | array, index  | (axis,)                                     | out[rest, index axes] = in[.., index, ..]; shared axes are aligned |
 | SCATTER  | affine                      | one           | (axis, new Axis, scale, offset)             | the adjoint of WINDOW affine: zeros but for the window |
 | SCATTER  | at                          | one           | (new Axis, position)                        | the adjoint of WINDOW at |

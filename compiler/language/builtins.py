@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vspec.compiler.language import inline
+from vspec.compiler.language.arguments import argument_dim
 from vspec.compiler.language.context import Context, Env, Formal, Unknown
 from vspec.compiler.language.derivatives import derivative
 from vspec.compiler.language.expr import (
@@ -14,9 +15,7 @@ from vspec.compiler.language.expr import (
     Dtype,
     Element,
     Expr,
-    IndexValue,
     Reduction,
-    SizeOf,
     Stop,
 )
 from vspec.compiler.language.foreign import FOREIGN
@@ -31,6 +30,7 @@ from vspec.compiler.language.operators import (
     STRUCTURAL,
     Operator,
 )
+from vspec.compiler.language.positions import position
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice, walk
 from vspec.compiler.language.spec import Definition
 from vspec.compiler.language.statistics import level_of
@@ -342,7 +342,7 @@ def _structural(ctx: Context, raw: RawCall, env: Env) -> Expr:
     doc = STRUCTURAL[name]
     if name == "delta":
         return ctx.error("VS0215", "delta takes its indices in brackets", span, env, help="write delta[i, j]")
-    if name != "d" and len(raw.args) != 1:
+    if name == "stop" and len(raw.args) != 1:
         return arity(ctx, raw, "1", 1, doc, env)
     if not _no_subscripts(ctx, raw, env):
         return Unknown(span=span)
@@ -352,43 +352,7 @@ def _structural(ctx: Context, raw: RawCall, env: Env) -> Expr:
         body = ctx.infer(raw.args[0], env)
         lost = unknown((body,), span)
         return lost or Stop(span=span, axes=body.axes, dtype=body.dtype, body=body)
-    if name == "coord":
-        return ctx.planned("VS0409", "dims with coordinates ('coord')", raw.name_span, env)
-    letter = letter_of(ctx, raw.args[0], env)
-    if letter is None:
-        what = f"'{name}' takes an index"
-        near = ctx.near(raw.args[0].name, ctx.dims.letters) if isinstance(raw.args[0], RawName) else ""
-        return ctx.error("VS0216", what, raw.args[0].span, env, label="not an index", help=near or doc)
-    if name == "size":
-        return SizeOf(span=span, dtype="integer", letter=_sized(ctx, letter, env))
-    used = use_letter(ctx, letter, raw.args[0].span, env)
-    if used is None:
-        return Unknown(span=span)
-    return IndexValue(span=span, axes=(used,), dtype="integer", letter=used)
-
-
-def argument_dim(letter: str, body: tuple[Raw, ...], env: Env) -> str | None:
-    """The dim of the axis of a function's argument on which an index stands in `body`, if there is one."""
-    if not env.formals:
-        return None
-    for node in (n for part in body for n in walk(part)):
-        if isinstance(node, RawElement) and node.name in env.formals:
-            slots = env.formals[node.name].slots
-            for raw, (_, dim) in zip(node.subscripts, slots):
-                if isinstance(raw, RawName) and raw.name == letter:
-                    return dim
-    return None
-
-
-def _sized(ctx: Context, letter: str, env: Env) -> str:
-    """The letter whose size `size(letter)` is: the one in scope, or in a function one over the axis of its argument."""
-    if letter in env.scope:
-        return env.scope[letter]
-    dim = argument_dim(letter, env.body, env)
-    if dim is None or ctx.dims.same(dim, ctx.dims.dim_of(letter)):
-        return letter
-    found = ctx.dims.dims.get(dim)
-    return found.letters[0] if found is not None else letter
+    return position(ctx, raw, env)
 
 
 def _is_unknown(ctx: Context, bound: Raw, raw: RawCall, env: Env) -> bool:

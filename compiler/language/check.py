@@ -14,15 +14,16 @@ from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.bound import read_constants, read_data
+from vspec.compiler.language.check_positions import check_positions
 from vspec.compiler.language.constraints import read_constraints
 from vspec.compiler.language.context import Context
+from vspec.compiler.language.coordinates import read_coordinates
 from vspec.compiler.language.equations import Solved, check_equations, drain, share_objectives
 from vspec.compiler.language.expr import Expr
 from vspec.compiler.language.infer import infer
 from vspec.compiler.language.left import declare_equations
 from vspec.compiler.language.plan import read_plan
 from vspec.compiler.language.planned import refuse_planned
-from vspec.compiler.language.positions import check_positions
 from vspec.compiler.language.results import Outputs, read_claims
 from vspec.compiler.language.sections import check_functions, declare_params, read_functions, read_params
 from vspec.compiler.language.sizes import read_dims
@@ -65,6 +66,7 @@ def _check(ctx: Context, document: Document, overrides: Mapping[str, Any]) -> Sp
     used = read_dims(ctx, root.get("dims"), overrides)
     constants, more = read_constants(ctx, root.get("constants"), overrides)
     _unused_overrides(ctx, overrides, used | more, root.span)
+    read_coordinates(ctx, constants)
     data = read_data(ctx, root.get("data"))
     declared = declare_params(ctx, root.get("params"))
     calls = read_functions(ctx, root.get("functions"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.expr import Expr, Number, Pointwise, SizeOf
 from vspec.compiler.language.spec import Dim
+from vspec.compiler.source.document import Scalar
 
 Linear = dict[str, int]
 """A size as a sum of whole multiples of dims' sizes; the key "" is the constant."""
@@ -26,11 +27,15 @@ def shown(letter: str) -> str:
 
 @dataclass(slots=True)
 class Dims:
-    """The dims of one spec while it is checked; letters are added as slices need them."""
+    """The dims of one spec while it is checked; letters are added as slices need them.
+
+    `ends` are the texts of `from` and `to`, read once the constants are known.
+    """
 
     dims: dict[str, Dim] = field(default_factory=dict)
     letters: dict[str, str] = field(default_factory=dict)
     linear: dict[str, Linear] = field(default_factory=dict)
+    ends: dict[str, tuple[Scalar, Scalar]] = field(default_factory=dict)
     _next: int = 1
 
     def fresh(self, dim: str) -> str:
@@ -83,6 +88,11 @@ class Dims:
                         return scaled(other, factor.get("", 0))
         return None
 
+    def boundary(self, dim: str) -> str:
+        """What a shifted subscript beyond an end of the dim's axes reads; 'error' where nothing is said."""
+        found = self.dims.get(dim)
+        return found.boundary if found is not None else "error"
+
     def same(self, left: str, right: str) -> bool:
         """Whether two dims surely have one size."""
         if left == right or UNKNOWN in (left, right):
@@ -100,12 +110,12 @@ class Dims:
             return f"'{dim}' (size {found.size})"
         return f"'{dim}' ({'auto' if found.size is None else 'size open until run'})"
 
-    def misfit(self, letter: str, scale: int, offset: int, axis: str, short: bool) -> str | None:
+    def misfit(self, letter: str, scale: int, offset: Linear, axis: str, short: bool) -> str | None:
         """Why `scale*letter + offset` may leave an axis over the dim `axis`, or None if it surely stays inside.
 
         Args:
             letter: the index.
-            scale: positive.
+            scale: not 0.
             offset: any.
             axis: the dim of the axis.
             short: the letter stops one before its last value (inside a recurrence's step).
@@ -113,18 +123,23 @@ class Dims:
         own = self.dim_of(letter)
         if UNKNOWN in (own, axis):
             return None
-        if offset < 0:
-            return f"at {letter} = 0 the subscript is {offset}"
-        last = added(scaled(self.sizes(own), scale), {"": offset - scale * (2 if short else 1)})
-        slack = added(added(self.sizes(axis), {"": -1}), scaled(last, -1))
-        if set(slack) <= {""}:
-            if slack.get("", 0) >= 0:
-                return None
-            if set(last) <= {""} and set(self.sizes(axis)) <= {""}:
-                return f"it reaches {last.get('', 0)}, but the last position is {self.sizes(axis).get('', 0) - 1}"
+        final = added(self.sizes(own), {"": -2 if short else -1})
+        other = added(scaled(final, scale), offset)
+        low, high = (offset, other) if scale > 0 else (other, offset)
+        slack = added(added(self.sizes(axis), {"": -1}), scaled(high, -1))
+        if surely(low) and surely(slack):
+            return None
+        if not surely(low) and set(low) <= {""}:
+            where = str(final.get("", 0)) if scale < 0 else "0"
+            return f"at {letter} = {where} the subscript is {low.get('', 0)}"
+        if set(slack) <= {""} and slack.get("", 0) < 0:
+            if set(high) <= {""} and set(self.sizes(axis)) <= {""}:
+                return f"it reaches {high.get('', 0)}, but the last position is {self.sizes(axis).get('', 0) - 1}"
             return f"it runs {-slack.get('', 0)} past the end"
-        if own != axis and scale == 1 and offset == 0:
+        if own != axis and scale == 1 and not offset:
             return f"'{letter}' ranges over the dim {self.show(own)}, the axis over {self.show(axis)}"
+        if own == axis:
+            return "whether it stays inside depends on a size that is open until run"
         return f"nothing relates the sizes of {self.show(own)} and {self.show(axis)}"
 
 
@@ -135,6 +150,11 @@ class Slot:
     letter: str | None = None
     dim: str = UNKNOWN
     span: Span | None = None
+
+
+def surely(form: Linear) -> bool:
+    """Whether a form is not negative, whatever the open sizes are: each of them is at least 1."""
+    return all(v >= 0 for k, v in form.items() if k) and sum(form.values()) >= 0
 
 
 def added(a: Linear, b: Linear) -> Linear:

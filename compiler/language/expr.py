@@ -32,11 +32,22 @@ class Number(Expr):
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """A subscript `scale*letter + offset`, letter's size as declared; scale is positive."""
+    """A subscript `scale*letter + offset + sum of k*size(dim) over sizes`, letter's size as declared; scale is not 0.
+
+    `sizes` holds sizes that are open until run only. `mode` is '' where the subscript surely stays inside its axis, else
+    the boundary that says what it reads outside: 'periodic', 'zero' or 'reflect'.
+    """
 
     letter: str
     scale: int = 1
     offset: int = 0
+    sizes: tuple[tuple[str, int], ...] = ()
+    mode: str = ""
+
+    @property
+    def plain(self) -> bool:
+        """Whether the subscript is the letter alone."""
+        return self.scale == 1 and self.offset == 0 and not self.sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +176,21 @@ class Coord(Expr):
     """`coord(x)`: the coordinate of the letter on its dim."""
 
     letter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spacing(Expr):
+    """`spacing(x)`: the distance between neighbouring coordinates of the letter's dim."""
+
+    letter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Expr):
+    """`part(s, i)`: which value the configuration `letter` assigns to a place of the dim that it configures."""
+
+    letter: str
+    place: Subscript
 
 
 @dataclass(frozen=True, slots=True)

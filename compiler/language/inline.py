@@ -99,7 +99,7 @@ def call(ctx: Context, function: Function, raw: RawCall, env: Env) -> Expr:
     for formal, actual, arg in values:
         named = formal.name in function.inner
         often = function.uses.get(formal.name, 0) > 1 and not _trivial(actual.expr)
-        if (named and not isinstance(actual.expr, Element)) or often:
+        if (named and not isinstance(actual.expr, Element)) or often or _needs_axis(ctx, actual):
             actual = _hide(ctx, actual, arg, real=named)
         formals[formal.name] = actual
     letters = frozenset().union(*(a.letters for a in actuals)) if actuals else frozenset()
@@ -306,6 +306,16 @@ def _argument(ctx: Context, function: Function, formal: Formal, raw: Raw, env: E
         return None
     taken = tuple((s.letter, s.dim) for s in slots if s.letter is not None)
     return Actual(rank, expr, taken, letters_of(expr))
+
+
+def _needs_axis(ctx: Context, actual: Actual) -> bool:
+    """Whether the argument must be an array for its boundary to mean what it says.
+
+    Beyond the ends, u + 1 is not what u is there plus 1; a plain element has the axis itself.
+    """
+    if isinstance(actual.expr, Element) and not any(isinstance(s, Gather) for s in actual.expr.subscripts):
+        return False
+    return any(ctx.dims.boundary(dim) != "error" for _, dim in actual.slots)
 
 
 def _trivial(expr: Expr | None) -> bool:

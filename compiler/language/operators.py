@@ -308,6 +308,8 @@ STRUCTURAL: Mapping[str, str] = MappingProxyType(
         "coord": "coord(x): the coordinate that the index stands for, on a dim with from and to.",
         "stack": "stack(a, W[:, :], ...): all entries of whole named arrays along one axis, alone on the right of a "
         "definition with one index.",
+        "spacing": "spacing(x): the distance between neighbouring coordinates.",
+        "part": "part(s, i): the value that the configuration s gives to i, on a dim of configurations.",
         "stop": "stop(e): the value of e, through which no derivative flows.",
     }
 )
@@ -326,7 +328,6 @@ PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
         "integral": ("VS0407", "integrals"),
         **dict.fromkeys(("E", "Var"), ("VS0408", "expectations")),
         **dict.fromkeys(("KL", "entropy", "logpdf"), ("VS0408", "densities of laws")),
-        "part": ("VS0409", "configuration dims"),
         **dict.fromkeys(
             ("mlp", "conv", "resnet", "attention", "fourier_features", "transformer", "cnn"), ("VS0412", "networks")
         ),

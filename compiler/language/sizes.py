@@ -1,9 +1,10 @@
-"""The section `dims`: letters and sizes."""
+"""The section `dims`: letters, sizes, boundaries, configurations; coordinates wait until the constants are known."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from vspec.compiler.diagnostics.spans import Span
@@ -20,12 +21,16 @@ from vspec.compiler.source.document import Mapping as Node
 from vspec.compiler.source.document import Scalar, Sequence, Value
 
 MAX_SIZE = 2**31 - 1  # positions in arrays are 32-bit integers
+MOST_VALUES = 2**24
+"""The most values of a dim whose size is a power: sizes that grow so fast are enumerated only by mistake."""
+
+_WHOLE = "a size is a number, auto, or whole arithmetic on other dims"
 
 
 def read_dims(ctx: Context, node: Value | None, overrides: Mapping[str, Any]) -> set[str]:
     """Enter the dims and their letters; the names among `overrides` that were dims."""
-    sizes: dict[str, tuple[Raw, Span]] = {}
     used: set[str] = set()
+    declared: list[tuple[str, Scalar, Value]] = []
     for key, value in entries(node):
         letters = _dim_letters(ctx, key)
         if not letters:
@@ -33,18 +38,25 @@ def read_dims(ctx: Context, node: Value | None, overrides: Mapping[str, Any]) ->
         name = letters[0]
         for letter in letters:
             ctx.dims.letters[letter] = name
-        size: int | None = None
-        given = [x for x in letters if x in overrides]
+        ctx.dims.dims[name] = Dim(name, letters, None, key.span)
+        declared.append((name, key, value))
+    sizes: dict[str, tuple[Raw, Span]] = {}
+    for name, key, value in declared:
+        given = [x for x in ctx.dims.dims[name].letters if x in overrides]
+        used.update(given)
+        source = _read_dim(ctx, name, key, value)
         if given:
-            used.update(given)
-            size = _overridden_size(ctx, given[0], overrides[given[0]], key.span)
-        else:
-            source = _dim_size(ctx, value)
-            if isinstance(source, int):
-                size = source
-            elif source is not None:
-                sizes[name] = (source, value.span)
-        ctx.dims.dims[name] = Dim(name, letters, size, key.span)
+            source = _overridden_size(ctx, given[0], overrides[given[0]], key.span)
+        if isinstance(source, int):
+            ctx.dims.dims[name] = replace(ctx.dims.dims[name], size=source)
+        elif source is not None:
+            sizes[name] = (source, value.span)
+    _resolve(ctx, sizes)
+    return used
+
+
+def _resolve(ctx: Context, sizes: Mapping[str, tuple[Raw, Span]]) -> None:
+    """Work out the sizes that are expressions of others, in the order of what needs what."""
     order: dict[str, tuple[str, ...]] = {}
     for name, (raw, _) in sizes.items():
         order[name] = tuple(
@@ -64,26 +76,38 @@ def read_dims(ctx: Context, node: Value | None, overrides: Mapping[str, Any]) ->
         if expr is None:
             continue
         number = _number(ctx, expr)
-        if number is not None and number < 1:
+        if isinstance(number, str):
+            ctx.error("VS0221", f"the size of the dim '{name}' is no whole number", span, label=number)
+        elif number is not None and number < 1:
             ctx.error("VS0221", f"the dim '{name}' has size {number}", span, label="a size is at least 1")
-            continue
-        if number is not None and not _fits(ctx, number, span):
-            continue
-        old = ctx.dims.dims[name]
-        ctx.dims.dims[name] = Dim(name, old.letters, expr if number is None else number, old.span)
-    return used
+        elif (
+            number is not None
+            and number > MOST_VALUES
+            and any(isinstance(x, RawOp) and x.op == "pow" for x in walk(raw))
+        ):
+            shown = f"{number} values" if number < 2**63 else "more than 2**63 values"
+            ctx.error(
+                "VS0725",
+                f"the dim '{name}' has {shown}",
+                span,
+                label=f"at most {MOST_VALUES} are possible",
+                help="sizes that are powers grow fast; use smaller dims",
+            )
+        elif not isinstance(number, int) or _fits(ctx, number, span):
+            size = expr if number is None else number
+            ctx.dims.dims[name] = replace(ctx.dims.dims[name], size=size)
 
 
 def settle_sizes(ctx: Context) -> None:
     """Work out sizes that are expressions of others once those have become numbers."""
     for name, dim in ctx.dims.dims.items():
         number = _number(ctx, dim.size) if isinstance(dim.size, Expr) else None
-        if number is None:
+        if not isinstance(number, int):
             continue
         if number < 1:
             ctx.error("VS0221", f"the dim '{name}' has size {number}", dim.span, label="a size is at least 1")
             continue
-        ctx.dims.dims[name] = Dim(name, dim.letters, number, dim.span)
+        ctx.dims.dims[name] = replace(dim, size=number)
     ctx.dims.linear.clear()
 
 
@@ -112,22 +136,60 @@ def _dim_letters(ctx: Context, key: Scalar) -> tuple[str, ...]:
     return tuple(letters)
 
 
+def _read_dim(ctx: Context, name: str, key: Scalar, value: Value) -> int | Raw | None:
+    """The size of one dim as it is written; its other options are entered."""
+    if not isinstance(value, Node):
+        return _dim_size(ctx, value)
+    if value.get("configurations") is not None:
+        return _configurations(ctx, name, value)
+    boundary = value.get("boundary")
+    if isinstance(boundary, Scalar):
+        ctx.dims.dims[name] = replace(ctx.dims.dims[name], boundary=boundary.text)
+    low, high = value.get("from"), value.get("to")
+    if isinstance(low, Scalar) and isinstance(high, Scalar):
+        ctx.dims.ends[name] = (low, high)
+    inner = value.get("size")
+    return _dim_size(ctx, inner) if inner is not None else None
+
+
+def _configurations(ctx: Context, name: str, value: Node) -> Raw | None:
+    """The size of a dim of configurations: the values to the power of the places."""
+    found: list[RawName] = []
+    for option in ("configurations", "of"):
+        part = value.get(option)
+        if not isinstance(part, Scalar):
+            continue
+        letter = part.text.strip()
+        if letter not in ctx.dims.letters:
+            ctx.error(
+                "VS0338",
+                f"'{option}' names '{letter}', which is not an index",
+                part.span,
+                label="no dim has this letter",
+                help=did_you_mean(letter, ctx.dims.letters)
+                or "write {configurations: c, of: i} with letters of two other dims",
+            )
+        elif ctx.dims.letters[letter] == name:
+            ctx.error(
+                "VS0338",
+                f"the dim '{name}' cannot be made of its own values",
+                part.span,
+                help="write {configurations: c, of: i} with letters of two other dims",
+            )
+        else:
+            found.append(RawName(span=part.span, name=letter))
+    if len(found) < 2:
+        return None
+    values, places = found
+    pair = (ctx.dims.letters[values.name], ctx.dims.letters[places.name])
+    ctx.dims.dims[name] = replace(ctx.dims.dims[name], configures=pair)
+    return RawOp(span=value.span, op="pow", args=(values, places))
+
+
 def _dim_size(ctx: Context, value: Value) -> int | Raw | None:
-    if isinstance(value, Node):
-        for key, _ in value.entries:
-            if key.text in ("configurations", "of"):
-                ctx.planned("VS0409", "configuration dims", key.span)
-                return None
-            if key.text in ("from", "to"):
-                ctx.planned("VS0409", "dims with coordinates", key.span)
-                return None
-            if key.text == "boundary":
-                ctx.planned("VS0423", "boundary conditions of a dim", key.span)
-                return None
-        inner = value.get("size")
-        return _dim_size(ctx, inner) if inner is not None else None
-    if isinstance(value, Sequence):
-        ctx.error("VS0221", "a size is one number", value.span)
+    if not isinstance(value, Scalar):
+        if isinstance(value, Sequence):
+            ctx.error("VS0221", "a size is one number", value.span)
         return None
     if isinstance(value.value, bool | float):
         ctx.error("VS0221", f"a size is a whole number, not {value.text}", value.span)
@@ -143,6 +205,16 @@ def _dim_size(ctx: Context, value: Value) -> int | Raw | None:
 
 
 def _overridden_size(ctx: Context, name: str, value: Any, span: Span) -> int | None:
+    configures = ctx.dims.dims[ctx.dims.letters[name]].configures
+    if configures is not None:
+        values, places = configures
+        ctx.error(
+            "VS0329",
+            f"the dim '{name}' cannot be set: its size is that of '{values}' to the power of that of '{places}'",
+            span,
+            help=f"set '{values}' or '{places}'",
+        )
+        return None
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return value if _fits(ctx, value, span) else None
     ctx.error(
@@ -166,7 +238,7 @@ def _size_expression(ctx: Context, raw: Raw) -> Expr | None:
         return SizeOf(span=raw.span, dtype="integer", letter=raw.name)
     if isinstance(raw, RawCall) and raw.name == "size" and len(raw.args) == 1:
         return _size_expression(ctx, raw.args[0])
-    if isinstance(raw, RawOp) and raw.op in ("add", "sub", "mul", "floordiv", "neg"):
+    if isinstance(raw, RawOp) and raw.op in ("add", "sub", "mul", "floordiv", "pow", "neg"):
         args = [_size_expression(ctx, a) for a in raw.args]
         known = tuple(a for a in args if a is not None)
         return Pointwise(span=raw.span, dtype="integer", op=raw.op, args=known) if len(known) == len(args) else None
@@ -176,20 +248,15 @@ def _size_expression(ctx: Context, raw: Raw) -> Expr | None:
             f"the size names '{raw.name}', which is not an index",
             raw.span,
             label="no dim has this letter",
-            help=did_you_mean(raw.name, ctx.dims.letters)
-            or "a size is a number, auto, or whole arithmetic on other dims: 2*n + 1",
+            help=did_you_mean(raw.name, ctx.dims.letters) or f"{_WHOLE}: 2*n + 1",
         )
     else:
-        ctx.error(
-            "VS0221",
-            "a size is a number, auto, or whole arithmetic on other dims",
-            raw.span,
-            help="for example 2*n + 1, or n//2",
-        )
+        ctx.error("VS0221", _WHOLE, raw.span, help="for example 2*n + 1, n//2, or 2**n")
     return None
 
 
-def _number(ctx: Context, expr: Expr) -> int | None:
+def _number(ctx: Context, expr: Expr) -> int | str | None:
+    """The value of a size, why it has none, or None while it is open."""
     if isinstance(expr, Number):
         return int(expr.value.real)
     if isinstance(expr, SizeOf):
@@ -197,10 +264,15 @@ def _number(ctx: Context, expr: Expr) -> int | None:
     if not isinstance(expr, Pointwise):
         return None
     values = [_number(ctx, a) for a in expr.args]
-    if any(v is None for v in values):
-        return None
-    numbers = [v for v in values if v is not None]
-    if expr.op == "floordiv":
-        return numbers[0] // numbers[1] if numbers[1] else None
+    numbers = [v for v in values if isinstance(v, int)]
+    if len(numbers) < len(values):
+        return next((v for v in values if isinstance(v, str)), None)
     left, right = numbers[0], numbers[-1]
+    if expr.op == "floordiv":
+        return left // right if right else "it divides by 0"
+    if expr.op == "pow":
+        if right < 0:
+            return f"its exponent is {right}"
+        # Larger powers are too many values, whatever they are: no need to write them out.
+        return left**right if right * max(abs(left).bit_length(), 1) <= 512 else 2**512
     return {"add": left + right, "sub": left - right, "mul": left * right, "neg": -left}[expr.op]

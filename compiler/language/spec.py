@@ -16,13 +16,19 @@ class Dim:
     """A dimension: the letters that range over it and its size.
 
     `size` is an int, None for `auto` (bound by the data at run time), or an integer expression of other dims' sizes
-    (`SizeOf`, `Number`, `Pointwise` of add, sub, mul, floordiv).
+    (`SizeOf`, `Number`, `Pointwise` of add, sub, mul, floordiv, pow, neg). `boundary` says what a shifted subscript beyond
+    either end reads: error, periodic, zero or reflect. `low` and `high` are the ends of the coordinates, scalar expressions
+    of constants, or None. `configures` holds the dims (values, places) of a dim of configurations.
     """
 
     name: str
     letters: tuple[str, ...]
     size: int | Expr | None
     span: Span
+    boundary: str = "error"
+    low: Expr | None = None
+    high: Expr | None = None
+    configures: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from vspec.compiler.language.expr import (
     IndexValue,
     Linalg,
     Number,
+    Part,
     Pointwise,
     Reduction,
     Rows,
@@ -72,6 +73,8 @@ def parts(expr: Expr) -> Iterator[Expr]:
     elif isinstance(expr, Delta):
         yield expr.left
         yield expr.right
+    elif isinstance(expr, Part) and isinstance(expr.place, Gather):
+        yield expr.place.index
 
 
 def elements(expr: Expr) -> Iterator[Element]:
@@ -125,6 +128,9 @@ def substitute(expr: Expr, by: Mapping[str, Subscript]) -> Expr:
     if isinstance(expr, Rows | Stack):
         # These are whole right sides, and only what stands inside an argument is ever substituted in.
         raise TypeError(f"letters of a {type(expr).__name__} are never substituted")
+    if isinstance(expr, Part):
+        place = _compose(expr.place, by)
+        return replace(expr, place=place, axes=tuple(dict.fromkeys((expr.letter, *subscript_axes((place,))))))
     if isinstance(expr, Linalg):
         blocks = tuple(Block(substitute(b.body, by), b.core) for b in expr.blocks)
         subscripts = tuple(_compose(s, by) for s in expr.subscripts)
@@ -149,18 +155,8 @@ def _compose(s: Subscript, by: Mapping[str, Subscript]) -> Subscript:
         return Gather(substitute(s.index, by))
     if not isinstance(s, Affine) or s.letter not in by:
         return s
-    new = by[s.letter]
-    if s.scale == 1 and s.offset == 0:
-        return new
-    if isinstance(new, Affine):
-        return Affine(new.letter, s.scale * new.scale, s.scale * new.offset + s.offset)
-    if isinstance(new, At) and new.position >= 0:
-        return At(s.scale * new.position + s.offset)
-    # A position from the end, or a gather, under an affine form: computed at run time.
-    index = new.index if isinstance(new, Gather) else None
-    assert index is not None, "slices are taken whole, so that no affine form meets a position from the end"
-    scaled = _integer("mul", Number(span=index.span, dtype="integer", value=s.scale), index)
-    return Gather(_integer("add", scaled, Number(span=index.span, dtype="integer", value=s.offset)))
+    assert s.plain, "slices are taken whole, so that only the letter of one itself is replaced"
+    return by[s.letter]
 
 
 def _value(expr: IndexValue, new: Subscript) -> Expr:

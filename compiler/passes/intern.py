@@ -194,7 +194,7 @@ def _leaf_key(node: Node) -> Any:
         local = node.op in ("carry", "captured", "index")
         return (node.kind, node.op, node.attrs, dims, node.dtype, node.uid if local else None)
     if node.kind is Kind.INDEX:
-        return (node.kind, node.op, dims)
+        return (node.kind, node.op, dims, node.attrs)
     # 1, 1.0 and True are equal in Python.
     return (node.kind, node.op, type(node.attrs[0]).__name__, repr(node.attrs[0]), dims, node.dtype)
 
@@ -210,7 +210,8 @@ def _attrs(node: Node, numbers: _Numbers) -> Any:
     if node.kind is Kind.REDUCE:
         return tuple(sorted(numbers.of(a[0])))
     if node.kind is Kind.WINDOW:
-        return (*numbers.of(a[:2]), *a[2:]) if node.op == "affine" else (*numbers.of(a[:1]), a[1])
+        names = 2 if node.op == "affine" else 1
+        return (*numbers.of(a[:names]), *a[names:])
     if node.kind is Kind.CUMULATE:
         return (*numbers.of(a[:1]), a[1])
     if node.kind is Kind.GATHER:

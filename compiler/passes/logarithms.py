@@ -114,7 +114,10 @@ def log_node(b: Builder, x: Node, depth: int = DEPTH) -> tuple[Node, bool] | Non
         inner = Scope(b, x.inputs)
         log = logarithm(inner, x.attrs[0].tree, depth - 1)
         return (_with_axes(b, inner.node(log.tree), x.axes), log.useful) if log else None
-    if x.kind in (Kind.REINDEX, Kind.WINDOW, Kind.GATHER, Kind.STOP) and x.op != "shift":
+    if x.kind is Kind.WINDOW and x.op == "shift" and x.attrs[2] == "zero":
+        # Where it is 0, its logarithm is not.
+        return None
+    if x.kind in (Kind.REINDEX, Kind.WINDOW, Kind.GATHER, Kind.STOP):
         found = log_node(b, x.inputs[0], depth - 1)
         if found is None or not found[1]:
             return None

@@ -40,7 +40,7 @@ class Recorder(Lowering):
 
     def __init__(self, spec: Spec) -> None:
         sizes = {name: d.size if isinstance(d.size, int) else None for name, d in spec.dims.items()}
-        super().__init__(Builder(sizes, (self._watch,)), spec.letters, spec.file)
+        super().__init__(Builder(sizes, (self._watch,)), spec.letters, spec.dims, spec.file)
         self.printer = printer(spec)
         self.taken: list[Taken] = []
         self._made: list[Node] = []

@@ -27,10 +27,12 @@ from vspec.compiler.language.expr import (
     IndexValue,
     Linalg,
     Number,
+    Part,
     Pointwise,
     Reduction,
     Rows,
     SizeOf,
+    Spacing,
     Stack,
     Stop,
     Subscript,
@@ -183,6 +185,10 @@ class Printer:
             return Piece(self.n.call(self.n.word("size"), [self._letter(e.letter)]))
         if isinstance(e, Coord):
             return Piece(self.n.call(self.n.word("coord"), [self._letter(e.letter)]))
+        if isinstance(e, Spacing):
+            return Piece(self.n.call(self.n.word("spacing"), [self._letter(e.letter)]))
+        if isinstance(e, Part):
+            return Piece(self.n.call(self.n.word("part"), [self._letter(e.letter), self._subscript(e.place)]))
         if isinstance(e, Stop):
             return self._call("stop", [e.body])
         raise TypeError(f"no mathematics for {type(e).__name__}")
@@ -240,13 +246,27 @@ class Printer:
             )
         if isinstance(s, Gather):
             return self._any(s.index).text
-        text = self._letter(s.letter)
-        if s.scale != 1:
-            scale = self.n.number(str(s.scale))
-            text = scale + text if isinstance(self.n, Latex | Unicode) else self.n.infix("mul", scale, text)
+        terms = [(s.scale, self._letter(s.letter))]
+        terms += [(count, self.n.call(self.n.word("size"), [self._letter(dim)])) for dim, count in s.sizes]
         if s.offset:
-            text = self.n.infix("add" if s.offset > 0 else "sub", text, self.n.number(str(abs(s.offset))))
+            terms.append((s.offset, ""))
+        # What is subtracted stands behind what is not: `9 - i`.
+        first, *rest = sorted(terms, key=lambda term: term[0] < 0)
+        text = self._multiple(*first)
+        for count, symbol in rest:
+            text = self.n.infix("add" if count > 0 else "sub", text, self._multiple(abs(count), symbol))
         return text
+
+    def _multiple(self, count: int, symbol: str) -> str:
+        """A whole multiple of a symbol; of nothing, the number itself."""
+        if count < 0:
+            return self.n.prefix("neg", self._multiple(-count, symbol))
+        number = self.n.number(str(count))
+        if not symbol:
+            return number
+        if count == 1:
+            return symbol
+        return number + symbol if isinstance(self.n, Latex | Unicode) else self.n.infix("mul", number, symbol)
 
     # --- pointwise ------------------------------------------------------------------------------------------------
 
@@ -414,10 +434,7 @@ class Printer:
     def _block(self, b: Block) -> Piece:
         """A matrix by its name where it is all of one, else the entry in brackets with its two letters."""
         if isinstance(b.body, Element):
-            plain = [
-                s.letter if isinstance(s, Affine) and s.scale == 1 and s.offset == 0 else None
-                for s in b.body.subscripts
-            ]
+            plain = [s.letter if isinstance(s, Affine) and s.plain else None for s in b.body.subscripts]
             base = self._name(b.body.name)
             if tuple(plain) == b.core:
                 return Piece(base)
@@ -438,7 +455,7 @@ class Printer:
 
 def letters_in(e: Any) -> Iterator[str]:
     """Every letter of an expression, bound ones included, those of the outside first."""
-    if isinstance(e, Affine | IndexValue | SizeOf | Coord):
+    if isinstance(e, Affine | IndexValue | SizeOf | Coord | Spacing):
         yield e.letter
     elif isinstance(e, tuple):
         for x in e:
@@ -450,6 +467,8 @@ def letters_in(e: Any) -> Iterator[str]:
             yield from e.letters
         if isinstance(e, Block):
             yield from e.core
+        if isinstance(e, Part):
+            yield e.letter
         for f in fields(e):
             value = getattr(e, f.name)
             if f.name not in ("axes", "letters", "core") and not isinstance(value, str | Span):

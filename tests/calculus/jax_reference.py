@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import jax
@@ -138,6 +139,8 @@ def _value(node: Node, values: dict[int, Any], sizes: dict[str, int]) -> Any:
     if node.kind is Kind.CONST:
         return jnp.asarray(sizes[node.attrs[0]] if node.op == "size" else node.attrs[0])
     if node.kind is Kind.INDEX:
+        if node.op == "part":
+            return jnp.asarray(list(itertools.product(range(sizes[node.attrs[0]]), repeat=shape[1])))
         return jnp.arange(shape[0]) if node.op == "value" else jnp.eye(*shape)
     if node.kind is Kind.STOP:
         return jax.lax.stop_gradient(args[0])
@@ -163,10 +166,10 @@ def _value(node: Node, values: dict[int, Any], sizes: dict[str, int]) -> Any:
         return _linalg(node, args)
     if node.kind is Kind.WINDOW:
         return _window(node, args[0], sizes)
-    if node.kind is Kind.SCATTER:
-        return _scatter(node, args, sizes)
     if node.kind is Kind.GATHER:
         return _gather(node, args, sizes)
+    if node.kind is Kind.SCATTER:
+        return _scatter(node, args, sizes)
     if node.kind is Kind.CUMULATE:
         return _cumulate(node, args, sizes)
     raise NotImplementedError(node.kind)
@@ -201,12 +204,14 @@ def _window(node: Node, x: Any, sizes: dict[str, int]) -> Any:
     where = node.inputs[0].names.index(node.attrs[0])
     if node.op == "at":
         return jnp.take(x, node.attrs[1] % x.shape[where], axis=where)
+    if node.op == "flip":
+        return jnp.flip(x, where)
     if node.op == "shift":
-        by = node.attrs[1]
-        at = jnp.arange(x.shape[where]) - by
-        inside = (at >= 0) & (at < x.shape[where])
-        moved = jnp.moveaxis(jnp.take(x, jnp.clip(at, 0, x.shape[where] - 1), axis=where), where, -1)
-        return jnp.moveaxis(jnp.where(inside, moved, 0), -1, where)
+        _, offset, mode = node.attrs
+        rows = jnp.arange(x.shape[where]) + offset
+        if mode == "periodic":
+            return jnp.take(x, rows % x.shape[where], axis=where)
+        return jnp.take(x, jnp.where(rows < 0, x.shape[where], rows), axis=where, mode="fill", fill_value=0)
     _, new, scale, offset = node.attrs
     return jnp.take(x, scale * jnp.arange(sizes[node.axis(new).dim]) + offset, axis=where)
 
@@ -217,14 +222,15 @@ def _scatter(node: Node, args: list[Any], sizes: dict[str, int]) -> Any:
         return zeros.at[node.attrs[1]].add(args[0])
     if node.op == "gather":
         (new,) = node.attrs
-        keep = [a for a in node.axes if a.name != new.name]
-        axes = [*keep, *{a.name: a for x in node.inputs for a in x.axes if a not in keep}.values()]
-        names, shape = tuple(a.name for a in axes), [sizes[a.dim] for a in axes]
-        rows, add = (jnp.broadcast_to(aligned(args[k], node.inputs[k], names), shape) for k in (1, 0))
-        grid = [jnp.arange(sizes[a.dim]).reshape([-1 if b == a else 1 for b in axes]) for a in keep]
-        zeros = jnp.zeros([sizes[new.dim], *(sizes[a.dim] for a in keep)])
-        out = zeros.at[(rows, *(jnp.broadcast_to(g, shape) for g in grid))].add(add)
-        return jnp.transpose(out, [[new.name, *(a.name for a in keep)].index(n) for n in node.names])
+        values, index = node.inputs
+        keep = [n for n in node.names if n != new.name]
+        wide = [*keep, *(n for n in dict.fromkeys((*values.names, *index.names)) if n not in keep)]
+        shape = [next(sizes[a.dim] for a in (*node.axes, *values.axes, *index.axes) if a.name == n) for n in wide]
+        rows = jnp.broadcast_to(aligned(args[1], index, tuple(wide)), shape)
+        spread = jnp.broadcast_to(aligned(args[0], values, tuple(wide)), shape)
+        places = [jnp.arange(sizes[node.axis(n).dim]).reshape([-1 if m == n else 1 for m in wide]) for n in keep]
+        total = jnp.zeros([sizes[new.dim], *(sizes[node.axis(n).dim] for n in keep)]).at[(rows, *places)].add(spread)
+        return jnp.transpose(total, [[new.name, *keep].index(n) for n in node.names])
     if node.op == "affine":
         axis, new, scale, offset = node.attrs
         where = node.names.index(new.name)

@@ -219,18 +219,6 @@ def test_running_operations(tmp_path: Path, axis: str, reverse: bool) -> None:
     assert text.count("def linear_recurrence(") == 1
 
 
-@pytest.mark.parametrize("by", [1, -1, 2])
-def test_shifts(tmp_path: Path, by: int) -> None:
-    x, v = arg("x", "n", "i"), arg("v", "k")
-    results = {
-        "rows": op(Kind.WINDOW, "shift", [x], axes("n", "i"), "n", by),
-        "columns": op(Kind.WINDOW, "shift", [x], axes("n", "i"), "i", by),
-        "vector": op(Kind.WINDOW, "shift", [v], axes("k"), "k", by),
-    }
-    text = check({(k,): v for k, v in results.items()}, tmp_path)
-    assert ("jnp.pad(v[:-1], (1, 0))" in text) == (by == 1)
-
-
 def test_scattered_sums(tmp_path: Path) -> None:
     k = Axis("k", "k")
     v, u, w = arg("v", "n"), arg("u", "n", "i"), arg("w", "i", "b", "n")

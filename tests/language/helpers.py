@@ -10,6 +10,7 @@ from vspec.compiler.language.expr import (
     Affine,
     Along,
     At,
+    Coord,
     Delta,
     Derivative,
     Element,
@@ -17,10 +18,12 @@ from vspec.compiler.language.expr import (
     IndexValue,
     Linalg,
     Number,
+    Part,
     Pointwise,
     Reduction,
     Rows,
     SizeOf,
+    Spacing,
     Stack,
     Stop,
     Subscript,
@@ -101,6 +104,12 @@ def show(e: Expr) -> str:
         return f"index({e.letter})"
     if isinstance(e, SizeOf):
         return f"size({e.letter})"
+    if isinstance(e, Coord):
+        return f"coord({e.letter})"
+    if isinstance(e, Spacing):
+        return f"spacing({e.letter})"
+    if isinstance(e, Part):
+        return f"part({e.letter}, {_subscript(e.place)})"
     assert isinstance(e, Stop), e
     return f"stop({show(e.body)})"
 
@@ -110,5 +119,7 @@ def _subscript(s: Subscript) -> str:
         return str(s.position)
     if isinstance(s, Affine):
         factor = f"{s.scale}*" if s.scale != 1 else ""
-        return f"{factor}{s.letter}" + (f" + {s.offset}" if s.offset else "")
+        sizes = "".join(f" + {count}*size({dim})" for dim, count in s.sizes)
+        mode = f" {s.mode}" if s.mode else ""
+        return f"{factor}{s.letter}{sizes}" + (f" + {s.offset}" if s.offset else "") + mode
     return f"<{show(s.index)}>"

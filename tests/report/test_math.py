@@ -26,8 +26,10 @@ from vspec.compiler.language.expr import (
     IndexValue,
     Linalg,
     Number,
+    Part,
     Pointwise,
     SizeOf,
+    Spacing,
     Stop,
 )
 from vspec.compiler.language.operators import ALONG, LINALG, POINTWISE, REDUCTIONS
@@ -153,6 +155,16 @@ KINDS = [
     ),
     (IndexValue(span=SPAN, letter="i"), "i", "i"),
     (SizeOf(span=SPAN, letter="n"), "size(n)", r"\operatorname{size}\left(n\right)"),
+    (v("u", Affine("i", -1, 9)), "u₉₋ᵢ", "u_{9 - i}"),
+    (v("u", Affine("i", -2)), "u₋₂ᵢ", "u_{-2i}"),
+    (v("u", Affine("i", -1, -1, (("i", 1),))), "u[size(i) − i − 1]", r"u_{\operatorname{size}\left(i\right) - i - 1}"),
+    (v("u", Affine("i", 1, 1, (), "periodic")), "uᵢ₊₁", "u_{i + 1}"),
+    (Spacing(span=SPAN, letter="i"), "spacing(i)", r"\operatorname{spacing}\left(i\right)"),
+    (
+        Part(span=SPAN, letter="n", place=Affine("i", 1, 1)),
+        "part(n, i + 1)",
+        r"\operatorname{part}\left(n, i + 1\right)",
+    ),
     (Coord(span=SPAN, letter="i"), "coord(i)", r"\operatorname{coord}\left(i\right)"),
     (Stop(span=SPAN, body=a), "stop(a)", r"\operatorname{stop}\left(a\right)"),
 ]

@@ -12,6 +12,7 @@ import sklearn.datasets
 
 from vspec.runtime import DataError, Program, load
 from vspec.runtime.codes import CODES
+from vspec.runtime.data import Sizes
 
 
 def logistic_data(n: int = 6, i: int = 2) -> dict[str, Any]:
@@ -208,6 +209,30 @@ def test_sizes_that_nothing_reveals(seal) -> None:
     assert program.bind({"X": np.ones(5)}).sizes == {"n": 5}
     program = load(seal("recall", lambda m: m["dims"]["t"].update(size="r - 40")))
     refused("VS0513", program.bind, "at least 1")
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ("r - 40", "at least 1"),
+        ("r//(r - 30)", "divides by 0"),
+        ("2**(r - 31)", "exponent is -1"),
+        ("2**r", "more than 16777216"),
+        ("r**(2**r)", "more than 16777216"),
+    ],
+)
+def test_sizes_that_are_none(size: str, said: str) -> None:
+    dims = {"r": {"letters": ["r"], "size": None, "line": 3}, "t": {"letters": ["t"], "size": size, "line": 4}}
+    sizes = Sizes(dims)
+    error = refused("VS0513", lambda: sizes.match("data 'x'", ["r"], (30,), 7), said)
+    assert error.line == 4
+
+
+def test_coordinates_from_one_end_to_the_other_need_two_values() -> None:
+    dims = {"x": {"letters": ["x"], "size": None, "least": 2, "line": 3}}
+    Sizes(dims).match("data 'x'", ["x"], (2,), 7)
+    error = refused("VS0513", lambda: Sizes(dims).match("data 'x'", ["x"], (1,), 7), "at least 2")
+    assert error.line == 3
 
 
 def test_sklearn_names(logistic: Program) -> None:

@@ -11,8 +11,8 @@ vspec: 1
 name: generated
 precision: float64
 dims:
-  n, m: 3
-  i, j: 2
+  n, m: {size: 3, boundary: zero}
+  i, j: {size: 2, from: -1, to: a, boundary: periodic}
   t: 4
 constants:
   a: 0.7
@@ -41,6 +41,9 @@ def expression(draw: Any, free: frozenset[str], depth: int = 3, names: tuple[str
     leaves += [f"y[{x}]" for x in ("n", "m") if x in free]
     leaves += [f"w[z[{x}]]" for x in ("n", "m") if x in free]
     leaves += [f"X[{p}, {q}]" for p in ("n", "m") for q in ("i", "j") if p in free and q in free]
+    leaves += [f"y[{x} - 1]" for x in ("n", "m") if x in free]
+    leaves += [f"w[{x} + 1]*coord({x})" for x in ("i", "j") if x in free]
+    leaves += [f"X[2 - {p}, 2*{q} - 1]" for p in ("n", "m") for q in ("i", "j") if p in free and q in free]
     leaves += [f"X[{p}, 1]" for p in ("n", "m") if p in free]
     leaves += [f"B[{p}, {q}]" for p in ("i", "j") for q in ("i", "j") if p in free and q in free]
     leaves += [f"delta[{p}, {OTHER[p]}]" for p in ("n", "i") if {p, OTHER[p]} <= free]

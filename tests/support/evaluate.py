@@ -6,6 +6,7 @@ precision asked for, so that overflow in float32 shows here as it would on a dev
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -131,6 +132,9 @@ class Interpreter:
         if node.op == "value":
             return np.arange(self.size(node.axes[0].dim))
         a, b = node.axes
+        if node.op == "part":
+            base, places = self.size(node.attrs[0]), self.size(b.dim)
+            return np.array(list(itertools.product(range(base), repeat=places)))
         return np.eye(self.size(a.dim), self.size(b.dim))
 
     def on_map(self, node: Node) -> Any:
@@ -164,14 +168,24 @@ class Interpreter:
         position = x.names.index(node.attrs[0])
         if node.op == "at":
             return self.transposed(node, x, np.take(self.found[x.uid], node.attrs[1], axis=position), position, None)
-        if node.op == "shift":
-            moved, by = np.moveaxis(self.found[x.uid], position, 0), node.attrs[1]
-            out = np.zeros_like(moved)
-            out[max(by, 0) : len(out) + min(by, 0)] = moved[max(-by, 0) : len(out) - max(by, 0)]
-            return self.transposed(node, x, np.moveaxis(out, 0, position), position, node.attrs[0])
+        if node.op in ("shift", "flip"):
+            return self.transposed(node, x, self.moved(node, self.found[x.uid], position), position, node.attrs[0])
         _, new, scale, offset = node.attrs
         rows = scale * np.arange(self.size(node.axis(new).dim)) + offset
         return self.transposed(node, x, np.take(self.found[x.uid], rows, axis=position), position, new)
+
+    def moved(self, node: Node, value: Array, position: int) -> Array:
+        """An axis shifted or reversed."""
+        if node.op == "flip":
+            return np.flip(value, position)
+        _, offset, mode = node.attrs
+        rolled = np.roll(value, -offset, position)
+        if mode == "zero":
+            size = value.shape[position]
+            rows = np.arange(size) + offset
+            outside = np.reshape((rows < 0) | (rows >= size), [-1 if k == position else 1 for k in range(value.ndim)])
+            rolled = np.where(outside, np.zeros((), value.dtype), rolled)
+        return rolled
 
     def transposed(self, node: Node, x: Node, value: Array, position: int, new: str | None) -> Array:
         """The value in the order of `node.axes`, when x's axis at `position` became `new` (or went away)."""

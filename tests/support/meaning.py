@@ -5,6 +5,7 @@ Slow and simple on purpose: it shares no code with the calculus, the passes or t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,8 @@ class Meaning:
                 self.declared[name] = item.letters
                 for letter, size in zip(item.letters, jnp.shape(self.given[name]), strict=True):
                     self.sizes.setdefault(spec.letters[letter], size)
+        for dim in sorted(spec.dims.values(), key=lambda d: isinstance(d.size, ex.Expr)):
+            self._resolve(dim.name)
         for equation in spec.equations:
             if isinstance(equation, Definition):
                 self.equations[equation.name] = equation
@@ -53,6 +56,20 @@ class Meaning:
             if name not in self.equations:
                 self.equations[name] = output
                 self.declared[name] = output.letters
+
+    def _resolve(self, dim: str) -> None:
+        """Works out a size that is an expression of others, and theirs before it."""
+        size = self.spec.dims[dim].size
+        if dim in self.sizes or not isinstance(size, ex.Expr):
+            return
+        stack: list[ex.Expr] = [size]
+        while stack:
+            e = stack.pop()
+            if isinstance(e, ex.SizeOf):
+                self._resolve(self.spec.letters[e.letter])
+            elif isinstance(e, ex.Pointwise):
+                stack.extend(e.args)
+        self.sizes[dim] = int(self.value(size)[0])
 
     def size(self, letter: str) -> int:
         return self.sizes[self.spec.letters[letter]]
@@ -120,10 +137,26 @@ class Meaning:
             return jnp.arange(self.size(e.letter)), (e.letter,)
         if isinstance(e, ex.SizeOf):
             return jnp.asarray(self.size(e.letter)), ()
+        if isinstance(e, ex.Coord | ex.Spacing):
+            return self._coordinates(e)
+        if isinstance(e, ex.Part):
+            values, places = self.spec.dims[self.spec.letters[e.letter]].configures or ("", "")
+            digits = itertools.product(range(self.sizes[values]), repeat=self.sizes[places])
+            return self.subscript(jnp.asarray(list(digits)), (ex.Affine(e.letter), e.place))
         if isinstance(e, ex.Stop):
             x, axes = self.value(e.body)
             return jax.lax.stop_gradient(x), axes
         raise NotImplementedError(type(e).__name__)
+
+    def _coordinates(self, e: ex.Coord | ex.Spacing) -> Named:
+        dim = self.spec.dims[self.spec.letters[e.letter]]
+        assert dim.low is not None
+        assert dim.high is not None
+        (low, _), (high, _), size = self.value(dim.low), self.value(dim.high), self.size(e.letter)
+        points = jnp.linspace(low, high, size, endpoint=dim.boundary != "periodic")
+        if isinstance(e, ex.Spacing):
+            return (points[1] - points[0] if size > 1 else high - low), ()
+        return (points[self.bound[e.letter]], ()) if e.letter in self.bound else (points, (e.letter,))
 
     def _with(self, e: ex.Expr, letters: tuple[str, ...]) -> Named:
         x, axes = self.value(e)
@@ -165,10 +198,13 @@ class Meaning:
                 places.append(jnp.asarray(s.position % x.shape[k]))
             elif isinstance(s, ex.Gather):
                 places.append(_lay(*self.value(s.index), names))
-            elif s.letter in self.bound:
-                places.append(jnp.asarray(s.scale * self.bound[s.letter] + s.offset))
             else:
-                places.append(_lay(s.scale * jnp.arange(self.size(s.letter)) + s.offset, (s.letter,), names))
+                offset = s.offset + sum(count * self.sizes[dim] for dim, count in s.sizes)
+                x, start = _padded(x, k, s.mode, reach=abs(s.scale) * self.size(s.letter) + abs(offset))
+                if s.letter in self.bound:
+                    places.append(jnp.asarray(s.scale * self.bound[s.letter] + offset + start))
+                else:
+                    places.append(_lay(s.scale * jnp.arange(self.size(s.letter)) + offset + start, (s.letter,), names))
         if not places:
             return x, ()
         shape = tuple(self.size(n) for n in names)
@@ -252,6 +288,14 @@ class Meaning:
         if not e.subscripts:
             return out, batch
         return self.subscript(out, (*(ex.Affine(n) for n in batch), *e.subscripts))
+
+
+def _padded(x: Any, axis: int, mode: str, reach: int) -> tuple[Any, int]:
+    """An axis continued beyond both ends by what its boundary says, and where the axis itself then starts."""
+    if not mode:
+        return x, 0
+    how = {"periodic": "wrap", "zero": "constant", "reflect": "reflect"}[mode]
+    return jnp.pad(x, [(reach, reach) if k == axis else (0, 0) for k in range(x.ndim)], mode=how), reach
 
 
 def _without(letters: tuple[str, ...], k: int) -> tuple[str, ...]:
