@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from vspec.compiler.calculus.linear import cholesky_pullback, inverse_pullback, inverse_transposed, lower
 from vspec.compiler.calculus.scalar import partial_by_value
+from vspec.compiler.calculus.special import NoDerivative
 from vspec.compiler.calculus.terms import Algebra, Term, pair
 from vspec.compiler.graph.builder import is_number
 from vspec.compiler.graph.guard import may_be_infinite
@@ -41,7 +42,10 @@ def times(factor: Tree, tree: Tree, may_be_infinite: bool = False) -> Tree:
 
 def through_kernel(a: Algebra, node: Node, factor: Node, k: int) -> Node | None:
     """`factor` times the partial derivative of a map's kernel in slot k; None where that is zero."""
-    tree = partial_by_value(node.attrs[0], k)
+    try:
+        tree = partial_by_value(node.attrs[0], k)
+    except NoDerivative as e:
+        raise e.at(node.origin) from None
     if tree == num(0):
         return None
     if is_number(factor, 1):

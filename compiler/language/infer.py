@@ -32,15 +32,13 @@ from vspec.compiler.language.operators import (
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawFact, RawName, RawNumber, RawOp
 from vspec.compiler.language.subscripts import Subscripting
 from vspec.compiler.language.substitute import subscript_axes, substitute
-from vspec.compiler.language.types import pointwise
+from vspec.compiler.language.types import number_dtype, pointwise
 
 
 def infer(ctx: Context, raw: Raw, env: Env) -> Expr:
     """The checked expression; `Unknown` after a mistake, with a diagnostic in the context's sink."""
     if isinstance(raw, RawNumber):
-        value = raw.value
-        dtype = "boolean" if isinstance(value, bool) else "integer" if isinstance(value, int) else "real"
-        return Number(span=raw.span, dtype=dtype, value=value)  # type: ignore[arg-type]
+        return Number(span=raw.span, dtype=number_dtype(raw.value), value=raw.value)
     if isinstance(raw, RawOp):
         return pointwise(ctx, raw.op, tuple(ctx.infer(a, env) for a in raw.args), raw.span, env)
     if isinstance(raw, RawElement):
