@@ -11,6 +11,8 @@ from vspec.compiler.calculus.derive import derivative, gradients
 from vspec.compiler.calculus.loops import lower_recurrence, reads_of
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import joined, names
+from vspec.compiler.calculus.special import NoDerivative
+from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder, Rule
 from vspec.compiler.graph.graph import Entry, Graph, Result
@@ -27,7 +29,19 @@ RELATIONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=
 
 
 def lower_spec(spec: Spec, rules: Iterable[Rule] = ()) -> Graph:
-    """The graph of a spec before any pass. `rules` are local rewrites that apply before differentiation."""
+    """The graph of a spec before any pass. `rules` are local rewrites that apply before differentiation.
+
+    Raises SpecError where a derivative has no formula; the checker refuses what it sees of these before.
+    """
+    try:
+        return _lower_spec(spec, rules)
+    except NoDerivative as e:
+        line, column = (e.origin.line, e.origin.column) if e.origin else (1, 1)
+        span = Span(spec.path, line, column, line, column + 1)
+        raise SpecError([Diagnostic("VS0330", f"{e.what} has no formula", span)]) from None
+
+
+def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
     b = Builder({name: d.size if isinstance(d.size, int) else None for name, d in spec.dims.items()}, rules)
     low = Lowering(b, spec.letters, spec.dims, spec.file)
     ranges = Ranges(spec)

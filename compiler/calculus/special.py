@@ -12,17 +12,23 @@ from typing import Any
 import sympy as sp
 
 from vspec.compiler.calculus.functions import OPAQUE, v_digamma, v_lgamma, v_where, v_xlogy
+from vspec.compiler.graph.node import Origin
 
 # 1/sqrt(2 pi), as one number: SymPy would spread the roots over the formula.
 DENSITY_AT_ZERO = sp.Float(0.3989422804014327, 17)
 
 
-class NoDerivative(Exception):
-    """A derivative was asked for that has no formula; `what` says of which function, by which argument."""
+class NoDerivative(Exception):  # noqa: N818
+    """A derivative was asked for that has no formula; `what` says of which function, by which argument, `origin` where."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, origin: Origin | None = None) -> None:
         super().__init__(what)
         self.what = what
+        self.origin = origin
+
+    def at(self, origin: Origin) -> NoDerivative:
+        """The same, for a node that came from there."""
+        return NoDerivative(self.what, origin)
 
 
 class v_asin(sp.Function):  # type: ignore[misc]  # noqa: N801

@@ -13,6 +13,7 @@ from vspec.compiler.calculus.cumulative import cumulative_pullback
 from vspec.compiler.calculus.decompositions import PULLBACKS
 from vspec.compiler.calculus.linear import lower
 from vspec.compiler.calculus.scalar import partial_by_value
+from vspec.compiler.calculus.special import NoDerivative
 from vspec.compiler.calculus.terms import Algebra, Term, pair
 from vspec.compiler.graph.builder import is_number
 from vspec.compiler.graph.concat import stretches
@@ -44,7 +45,10 @@ def times(factor: Tree, tree: Tree, may_be_infinite: bool = False) -> Tree:
 
 def through_kernel(a: Algebra, node: Node, factor: Node, k: int) -> Node | None:
     """`factor` times the partial derivative of a map's kernel in slot k; None where that is zero."""
-    tree = partial_by_value(node.attrs[0], k)
+    try:
+        tree = partial_by_value(node.attrs[0], k)
+    except NoDerivative as e:
+        raise e.at(node.origin) from None
     if tree == num(0):
         return None
     if is_number(factor, 1):

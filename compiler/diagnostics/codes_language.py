@@ -464,6 +464,21 @@ IMPORTS: tuple[Code, ...] = (
         "",
     ),
     Code(
+        "VS0330",
+        "a derivative without a formula",
+        "The second derivative of gammainc and gammaincc by their first argument has no closed form. The first one exists, "
+        "so methods that ask for the gradient alone work; in a recurrence it may not be differentiated again.",
+        "params: {a: {init: 1, domain: positive}}\nobjectives: {loss: 'gammainc(a, 2)'}\n"
+        "solve: {minimize: loss, method: newton}\n",
+    ),
+    Code(
+        "VS0331",
+        "a whole number too large for an integer",
+        "Integers are computed with 32 bits at least: from -2147483647 to 2147483647. Larger whole numbers are reals, which "
+        "round; where one meets integers, the spec says which is meant: 3000000000.0 for reals.",
+        "data:\n  z: integer\noutputs:\n  x: z + 3000000000\n",
+    ),
+    Code(
         "VS0336",
         "the coordinates of a dim",
         "'from' and 'to' are numbers, or expressions of numbers, pi and named constants, and 'from' is less than 'to'. "

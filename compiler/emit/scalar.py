@@ -289,6 +289,9 @@ def _pow(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     k = _integer(trees[1])
     if _is_zero(trees[0]) and trees[1][0] == "num" and trees[1][1] < 0:
         return number(math.inf)
+    if all(t[0] == "num" for t in trees) and trees[0][1] < 0 and trees[1][1] != int(trees[1][1]):
+        # Python would answer with a complex number.
+        return number(math.nan)
     if k is not None:
         if k == 1:
             return base

@@ -11,7 +11,7 @@ differentiates, are guarded inside, too (`within`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from vspec.compiler.graph.builder import BOOLEAN_OPS, Builder
@@ -34,6 +34,8 @@ SINGULAR: dict[str, tuple[tuple[int, float], ...]] = {
 
 # No derivative flows through these: what they read is left alone.
 OPAQUE = BOOLEAN_OPS | {"sign", "floor", "ceil", "round", "floordiv", "integer"}
+
+BRANCHING = frozenset({"where", "maximum", "minimum", "clip", "relu"})
 
 Place = tuple[tuple[Tree, bool], ...]
 """The conditions under which a part of a kernel is taken, each with whether it holds."""
@@ -71,12 +73,38 @@ def guarded(tree: Tree, taken: Tree) -> Tree:
 
 def within(tree: Tree) -> Tree:
     """The tree with every branch of every `where` guarded by its condition; unchanged where no branch needs it."""
+    return _within(branching(tree, lambda t: any(singular(u) for u in walk(t) if u[0] not in ("x", "num"))))
+
+
+def _within(tree: Tree) -> Tree:
     if tree[0] in ("x", "num") or tree[0] in OPAQUE:
         return tree
-    children = [within(c) for c in tree[1:]]
+    children = [_within(c) for c in tree[1:]]
     if tree[0] == "where":
         condition, yes, no = children
         children = [condition, guarded(yes, condition), guarded(no, ("not", condition))]
+    return tree if all(c is old for c, old in zip(children, tree[1:], strict=True)) else (tree[0], *children)
+
+
+def branching(tree: Tree, infinite: Callable[[Tree], bool]) -> Tree:
+    """The tree with each `maximum`, `minimum`, `clip` and `relu` of something that may be infinite written as branches.
+
+    Equal sides share the derivative evenly, and what is no number stays none, as in the functions themselves.
+    """
+    if tree[0] in ("x", "num") or tree[0] in OPAQUE:
+        return tree
+    children = [branching(c, infinite) for c in tree[1:]]
+    if tree[0] == "clip" and any(infinite(c) for c in children):
+        return branching(("minimum", ("maximum", *children[:2]), children[2]), infinite)
+    if tree[0] == "relu" and infinite(children[0]):
+        return ("where", ("le", children[0], num(0)), num(0.0), children[0])
+    if tree[0] in ("maximum", "minimum") and any(infinite(c) for c in children):
+        # The side that may be infinite comes last: it is what is left if a comparison fails because it is no number.
+        a, b = children if not infinite(children[0]) else children[::-1]
+        first, second = ("gt", "lt") if tree[0] == "maximum" else ("lt", "gt")
+        half = ("div", ("add", a, b), num(2))
+        rest = ("where", (second, a, b), b, ("add", a, b)) if infinite(a) else b
+        return ("where", (first, a, b), a, ("where", ("eq", a, b), half, rest))
     return tree if all(c is old for c, old in zip(children, tree[1:], strict=True)) else (tree[0], *children)
 
 
@@ -86,14 +114,16 @@ def within(tree: Tree) -> Tree:
 def protect(b: Builder, tree: Tree, leaves: Sequence[Node]) -> tuple[Tree, list[Node]]:
     """A kernel and its operands, those that only branches read guarded by the conditions of the branches."""
     operands = list(leaves)
-    if not any(t[0] == "where" for t in walk(tree)):
+    if not any(t[0] in BRANCHING for t in walk(tree)):
         return tree, operands
+    infinite = frozenset(k for k, x in enumerate(leaves) if may_be_infinite(x))
+    tree = branching(tree, lambda t: bool(slots(t) & infinite))
     places: dict[int, set[Place]] = {}
     _places(tree, (), places)
     replaced: dict[int, Tree] = {}
     for k in sorted(places):
         found = _merged(places[k])
-        if () in found or not may_be_infinite(leaves[k]):
+        if () in found or k not in infinite:
             continue
         mask = b.map(_disjunction(found), leaves, "boolean")
         guard = Guard(b).node(leaves[k], project(b, mask, leaves[k]))

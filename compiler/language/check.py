@@ -22,6 +22,7 @@ from vspec.compiler.language.equations import Solved, check_equations, drain, sh
 from vspec.compiler.language.expr import Expr
 from vspec.compiler.language.infer import infer
 from vspec.compiler.language.left import declare_equations
+from vspec.compiler.language.orders import refuse_orders
 from vspec.compiler.language.plan import read_plan
 from vspec.compiler.language.planned import refuse_planned
 from vspec.compiler.language.results import Outputs, read_claims
@@ -49,6 +50,8 @@ def check_document(
     ctx = Context(Sink(), infer)
     try:
         spec = _check(ctx, document, overrides)
+        if spec is not None and not ctx.sink.errors:
+            refuse_orders(ctx.sink, spec)
     except RecursionError:
         # The limits on depth keep this from happening unless the caller's own stack is nearly full.
         ctx.sink.error("VS0721", "an expression is nested too deeply", document.root.span)

@@ -6,8 +6,6 @@ so that one expression can report several independent mistakes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.words import attribute_help
 from vspec.compiler.language.builtins import call, delta
@@ -15,7 +13,6 @@ from vspec.compiler.language.context import Actual, Context, Env, Formal, Symbol
 from vspec.compiler.language.dims import UNKNOWN
 from vspec.compiler.language.expr import (
     Affine,
-    Dtype,
     Element,
     Expr,
     Gather,
@@ -36,16 +33,13 @@ from vspec.compiler.language.operators import (
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawFact, RawName, RawNumber, RawOp
 from vspec.compiler.language.subscripts import Subscripting
 from vspec.compiler.language.substitute import subscript_axes, substitute
-from vspec.compiler.language.types import pointwise
-
-_KINDS: Mapping[type, Dtype] = {bool: "boolean", int: "integer", float: "real", complex: "complex"}
+from vspec.compiler.language.types import number_dtype, pointwise
 
 
 def infer(ctx: Context, raw: Raw, env: Env) -> Expr:
     """The checked expression; `Unknown` after a mistake, with a diagnostic in the context's sink."""
     if isinstance(raw, RawNumber):
-        value = raw.value
-        return Number(span=raw.span, dtype=_KINDS[type(value)], value=value)
+        return Number(span=raw.span, dtype=number_dtype(raw.value), value=raw.value)
     if isinstance(raw, RawOp):
         return pointwise(ctx, raw.op, tuple(ctx.infer(a, env) for a in raw.args), raw.span, env)
     if isinstance(raw, RawElement):

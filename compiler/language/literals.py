@@ -7,6 +7,7 @@ from typing import Any
 
 from vspec.compiler.language.context import Context, Symbol
 from vspec.compiler.language.expr import Dtype
+from vspec.compiler.language.types import number_dtype
 from vspec.compiler.source.document import Mapping, Scalar, Value
 
 
@@ -33,6 +34,9 @@ def literal(
     if dtype is not None:
         found = dtype
         for leaf in leaves:
+            if dtype == "integer" and isinstance(leaf.value, int) and number_dtype(leaf.value) == "real":
+                ctx.error("VS0331", f"{leaf.text} is too large for an integer", leaf.span, help="make the type real")
+                return None
             wrong = dtype == "integer" and isinstance(leaf.value, float)
             if wrong or (dtype == "boolean") != isinstance(leaf.value, bool):
                 ctx.error("VS0318", f"'{symbol.name}' is {dtype}, but {leaf.text} is not", leaf.span)
@@ -43,7 +47,7 @@ def literal(
         ctx.error("VS0318", f"'{symbol.name}' mixes numbers with true and false", value.span)
         return None
     else:
-        found = "real" if any(isinstance(v, float) for v in values) else "integer"
+        found = "integer" if all(number_dtype(v) == "integer" for v in values) else "real"  # type: ignore[arg-type]
     return (_real(data) if found == "real" else data), found
 
 

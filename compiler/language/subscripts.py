@@ -170,7 +170,9 @@ class Subscripting:
                 raw.span,
                 env,
                 label="not an integer",
-                help="declare it with type: integer" if isinstance(raw, RawName) else "",
+                help="declare it with type: integer"
+                if isinstance(raw, RawName)
+                else "integer(...) cuts a real number to a whole one, and makes 0 or 1 of a condition",
             )
             return None
         return Gather(index)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
+
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.context import Context, Env, Unknown
 from vspec.compiler.language.expr import Dtype, Expr, Number, Pointwise
@@ -25,6 +28,40 @@ def is_literal(expr: Expr) -> bool:
         and not expr.axes
         and all(is_literal(a) for a in expr.args)
     )
+
+
+# Programs compute integers with at least 32 bits.
+LARGEST = 2**31 - 1
+
+
+def number_dtype(value: int | float | bool | complex) -> Dtype:
+    """The dtype of a literal: a whole number that is too large for an integer is a real."""
+    if isinstance(value, bool | complex):
+        return "boolean" if isinstance(value, bool) else "complex"
+    return "integer" if isinstance(value, int) and abs(value) <= LARGEST else "real"
+
+
+def whole(expr: Expr) -> int | None:
+    """The value of an expression of whole literals, however large; None for any other."""
+    if isinstance(expr, Number):
+        return expr.value if isinstance(expr.value, int) and not isinstance(expr.value, bool) else None
+    if not isinstance(expr, Pointwise) or expr.op not in _WHOLE:
+        return None
+    values = [whole(a) for a in expr.args]
+    known = [v for v in values if v is not None]
+    # Powers that no machine number holds are not worked out.
+    if len(known) < len(values) or (expr.op == "pow" and not 0 <= known[1] <= 64) or any(abs(v) > 2**64 for v in known):
+        return None
+    return _WHOLE[expr.op](*known)
+
+
+_WHOLE: dict[str, Callable[..., int]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "neg": operator.neg,
+    "pow": operator.pow,
+}
 
 
 def as_real(expr: Expr) -> Expr:
@@ -79,6 +116,9 @@ def pointwise(ctx: Context, op: str, args: tuple[Expr, ...], span: Span, env: En
     dtype: Dtype = "real"
     if rule not in ("logic", "choose") and not takes_complex(ctx, shown(op), support, args, env, _INSTEAD.get(op, "")):
         return Unknown(span=span)
+    lost = _too_large(ctx, args, env) if rule in ("same", "compare", "choose") else None
+    if lost is not None:
+        return lost
     if rule == "logic":
         for arg in args:
             if arg.dtype != "boolean":
@@ -129,7 +169,29 @@ def pointwise(ctx: Context, op: str, args: tuple[Expr, ...], span: Span, env: En
         dtype = widest(args) if rule == "real" else "real"
     if dtype == "complex" and support == "real":
         dtype = "real"
-    return Pointwise(span=span, axes=union(args), dtype=dtype, op=op, args=args)
+    result = Pointwise(span=span, axes=union(args), dtype=dtype, op=op, args=args)
+    value = whole(result)
+    if dtype == "integer" and value is not None and abs(value) > LARGEST:
+        return Number(span=span, dtype="real", value=value)
+    return result
+
+
+def _too_large(ctx: Context, args: tuple[Expr, ...], env: Env) -> Unknown | None:
+    """An error where integers meet a whole literal that is too large to be one: reals would lose digits unasked."""
+    if not any(a.dtype == "integer" and not is_literal(a) for a in args):
+        return None
+    for a in args:
+        value = whole(a)
+        if value is not None and abs(value) > LARGEST:
+            return ctx.error(
+                "VS0331",
+                f"{value} is too large for an integer",
+                a.span,
+                env,
+                label=f"beyond {'-' if value < 0 else ''}{LARGEST}",
+                help=f"for arithmetic with reals, which rounds, write {value}.0",
+            )
+    return None
 
 
 # What to write in the place of operations that have no complex form.

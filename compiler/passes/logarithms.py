@@ -40,6 +40,11 @@ def logarithm(scope: Scope, tree: Tree, depth: int = DEPTH) -> Log | None:
         return Log(tree[1], True)
     if op == "sigmoid":
         return Log(neg(("softplus", neg(tree[1]))), True)
+    if op == "ndtr":
+        return Log(("log_ndtr", tree[1]), True)
+    if op == "erfc":
+        # erfc(a) is 2*ndtr(-sqrt(2)*a).
+        return Log(("add", ("log_ndtr", times(-math.sqrt(2), tree[1])), num(math.log(2))), True)
     if op == "cosh":
         return Log(("add", tree[1], ("softplus", times(-2, tree[1])), num(-math.log(2))), True)
     if op == "sqrt":

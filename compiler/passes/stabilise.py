@@ -1,4 +1,5 @@
-"""Rewrites formulas into forms that neither overflow nor cancel: log-sum-exp, softplus, log1p, expm1, softmax, xlogy, norms.
+"""Rewrites formulas into forms that neither overflow nor cancel: log-sum-exp, softplus, log1p, expm1, softmax, xlogy, norms,
+tails of distribution functions.
 
 Each rule is exact: the new form has the value of the old one wherever that is defined (and 0 for `0*log(0)`). The rules also
 apply while a spec is lowered, before it is differentiated, so that derivatives are those of the stable form.
@@ -7,6 +8,7 @@ apply while a spec is lowered, before it is differentiated, so that derivatives 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 
 from vspec.compiler.graph.builder import Rule
@@ -94,6 +96,31 @@ def exp_times_sigmoid(scope: Scope, tree: Tree) -> Tree | None:
 def one_minus_sigmoid(scope: Scope, tree: Tree) -> Tree | None:
     """1 - sigmoid(a) → sigmoid(-a)."""
     return _pair(tree, 1, "sigmoid", lambda t: (1, ("sigmoid", neg(t[1]))))
+
+
+@kernel_rule("add", "sub")
+def one_minus_probability(scope: Scope, tree: Tree) -> Tree | None:
+    """1 - erf(a) → erfc(a), 1 + erf(a) → erfc(-a), 1 - erfc(a) → erf(a), 1 - ndtr(a) → ndtr(-a), and 1 - gammainc(a, b) →
+    gammaincc(a, b) and back: what is small is computed as such."""
+    for op, merged in COMPLEMENTS.items():
+        found = _pair(tree, 1, op, merged)
+        if found is not None:
+            return found
+    parts = terms(tree)
+    for k, (s, t) in enumerate(parts):
+        j = next((i for i, (r, u) in enumerate(parts) if is_num(u, 1) and r == s), None)
+        if t[0] == "erf" and slots(t) and j is not None:
+            return total([(s, ("erfc", neg(t[1]))), *(p for i, p in enumerate(parts) if i not in (k, j))])
+    return None
+
+
+COMPLEMENTS: dict[str, Callable[[Tree], tuple[int, Tree]]] = {
+    "erf": lambda t: (1, ("erfc", t[1])),
+    "erfc": lambda t: (1, ("erf", t[1])),
+    "ndtr": lambda t: (1, ("ndtr", neg(t[1]))),
+    "gammainc": lambda t: (1, ("gammaincc", *t[1:])),
+    "gammaincc": lambda t: (1, ("gammainc", *t[1:])),
+}
 
 
 @kernel_rule("add", "sub")
@@ -243,10 +270,12 @@ def log_of_exponentials(scope: Scope, tree: Tree) -> Tree | None:
 
 @kernel_rule("log1p")
 def log1p_of_exponential(scope: Scope, tree: Tree) -> Tree | None:
-    """log1p(exp(a)) → softplus(a); log1p(-sigmoid(a)) → -softplus(a)."""
+    """log1p(exp(a)) → softplus(a); log1p(-sigmoid(a)) → -softplus(a); log1p(-ndtr(a)) → log_ndtr(-a)."""
     seen = scope.view(neg(tree[1])) if tree[1][0] == "neg" else num(0)
     if seen[0] == "sigmoid":
         return neg(("softplus", seen[1]))
+    if seen[0] == "ndtr":
+        return ("log_ndtr", neg(seen[1]))
     found = logarithm(scope, tree[1])
     return ("softplus", found.tree) if found is not None and found.useful else None
 
@@ -326,6 +355,7 @@ STABILISE_RULES: tuple[Rule, ...] = (
     sigmoid_of_quotient,
     exp_times_sigmoid,
     one_minus_sigmoid,
+    one_minus_probability,
     quotient_of_exponentials,
     log_of_exponentials,
     log1p_of_exponential,

@@ -42,7 +42,7 @@ SINGULAR: dict[str, Any] = {
 }
 POINTS = np.array([-1e4, -2.0, -1.0, -0.5, 0.0, 0.3, 0.5, 1.0, 2.0, 7.0])
 
-# How the function stands in the branch: in one formula, in definitions of its own, through reductions, gathers, windows.
+# How the function stands in the branch: in one formula, in definitions of its own, through reductions, gathers, loops.
 FORMS: dict[str, list[str]] = {
     "one formula": ["y[n]: {f} if x[n] > 0 else 0"],
     "where": ["y[n]: where(x[n] > 0, {f}, 0)"],
@@ -56,6 +56,7 @@ FORMS: dict[str, list[str]] = {
     "a branch in a sum": ["g[n]: {f}", "y[n]: sum[k](weight[k]*g[n] if x[n] > 0 and k_on[k] > 0 else 0)"],
     "a gather": ["g[n]: {f}", "y[n]: g[at[n]] if x[at[n]] > 0 else 0"],
     "a step": ["s[0, n]: 0*x[n]", "s[t + 1, n]: s[t, n] + ({f} if x[n] > 0 else 0)", "y[n]: s[-1, n]/3"],
+    "a maximum": ["g[n]: {f} if x[n] > 0 else log(real(x[n] > 0)) + x[n]", "y[n]: max(g[n], -1e6)*real(x[n] > 0)"],
     "a long formula": ["y[n]: " + "+".join(["0*sin(c)"] * 30) + " + ({f} if x[n] > 0 else 0)"],
 }
 
@@ -102,3 +103,119 @@ def test_the_branch_not_taken_is_not_seen(form: str, f: str, tmp_path: Path) -> 
         rtol = 1e-10 if precision == "float64" else 3e-5
         for name, true in zip(("value", "slope", "bend"), want, strict=True):
             np.testing.assert_allclose(found[name], true, rtol=rtol, atol=rtol, err_msg=f"{precision} -O{level} {name}")
+
+
+# --- generated formulas -----------------------------------------------------------------------------------------------
+
+
+class Jet:
+    """A value with its first two derivatives; `slope` is None where the function is constant nearby."""
+
+    def __init__(self, value: float, slope: float | None = None, bend: float = 0.0) -> None:
+        self.value, self.slope, self.bend = value, slope, bend
+
+    def apply(self, f: Any) -> Jet:
+        """f after this; f gives value, slope and curvature, and raises where it is singular."""
+        if self.slope is None:
+            return Jet(f(self.value)[0])
+        v, s, b = f(self.value)
+        return Jet(v, s * self.slope, b * self.slope**2 + s * self.bend)
+
+
+class Singular(Exception):
+    """The true value or derivative is not finite here."""
+
+
+def _of(f: str) -> Any:
+    def at(x: float) -> tuple[float, float, float]:
+        try:
+            found = tuple(float(g(x)) for g in SINGULAR[f])
+        except (ValueError, ZeroDivisionError, OverflowError, TypeError):
+            raise Singular from None
+        if not all(math.isfinite(v) and abs(v) < 1e4 for v in found):
+            raise Singular
+        return found  # type: ignore[return-value]
+
+    return at
+
+
+Formula = tuple[Any, ...]
+UNARY = ("log({})", "sqrt({})", "1/{}", "{}**0.5", "{}**(-1.5)")
+
+
+def formulas() -> st.SearchStrategy[Formula]:
+    leaves: st.SearchStrategy[Formula] = st.sampled_from([("x",), ("x",), ("num", 0.4), ("num", -1.5)])
+    condition = st.tuples(st.sampled_from("<>"), st.sampled_from([-0.75, 0.0, 0.25, 1.5]))
+    return st.recursive(
+        leaves,
+        lambda c: st.one_of(
+            st.tuples(st.sampled_from(UNARY), c),
+            st.tuples(st.sampled_from("+*"), c, c),
+            st.tuples(st.just("if"), condition, c, c),
+            st.tuples(st.just("if"), condition, st.tuples(st.sampled_from(UNARY), c), c),
+            st.tuples(st.just("def"), c),
+        ),
+        max_leaves=8,
+    )
+
+
+def exact(e: Formula, x: float) -> Jet:
+    """The formula at x, only the branches that are taken looked at."""
+    if e[0] == "x":
+        return Jet(x, 1.0)
+    if e[0] == "num":
+        return Jet(e[1])
+    if e[0] == "def":
+        return exact(e[1], x)
+    if e[0] == "if":
+        sign, bound = e[1]
+        if x == bound:
+            raise Singular
+        return exact(e[2] if (x < bound) == (sign == "<") else e[3], x)
+    a = exact(e[1], x)
+    if e[0] in UNARY:
+        return a.apply(_of(e[0]))
+    b = exact(e[2], x)
+    constant = a.slope is None and b.slope is None
+    p, q = a.slope or 0.0, b.slope or 0.0
+    if e[0] == "+":
+        return Jet(a.value + b.value, None if constant else p + q, a.bend + b.bend)
+    bend = a.bend * b.value + 2 * p * q + a.value * b.bend
+    return Jet(a.value * b.value, None if constant else p * b.value + a.value * q, bend)
+
+
+def written(e: Formula, definitions: list[str]) -> str:
+    """The formula in the language; named parts become definitions."""
+    if e[0] == "x":
+        return "x[n]"
+    if e[0] == "num":
+        return f"({e[1]})"
+    if e[0] == "def":
+        body = written(e[1], definitions)
+        definitions.append(f"  g{len(definitions)}[n]: {body} + 0*x[n]")
+        return f"g{len(definitions) - 1}[n]"
+    if e[0] == "if":
+        sign, bound = e[1]
+        return f"({written(e[2], definitions)} if x[n] {sign} {bound} else {written(e[3], definitions)})"
+    if e[0] in UNARY:
+        return "(" + e[0].format(f"({written(e[1], definitions)})") + ")"
+    return f"({written(e[1], definitions)} {e[0]} {written(e[2], definitions)})"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(formulas())
+def test_generated_branches(tmp_path_factory: pytest.TempPathFactory, e: Formula) -> None:
+    definitions: list[str] = []
+    body = written(e, definitions)
+    text = "precision: float64\ndims: {'n, m': %d}\nparams: {'x[n]': {init: 1}}\ndefine:\n" % len(POINTS)
+    text += "\n".join([*definitions, f"  y[n]: {body} + 0*x[n]", "outputs:", "  value[n]: y[n]"])
+    text += "\n  slope[n]: d(sum[m](y[m]), x[n])\n  bend[n]: d(sum[m](y[m]), x[n], x[n])\n"
+    emission = Emission(good(text), 2, tmp_path_factory.mktemp("branches") / "program.py")
+    found = emission.call("outputs", {"x": POINTS})
+    for k, x in enumerate(POINTS):
+        try:
+            true = exact(e, float(x))
+        except Singular:
+            continue
+        for name, want in (("value", true.value), ("slope", true.slope or 0.0), ("bend", true.bend)):
+            np.testing.assert_allclose(found[name][k], want, rtol=1e-8, atol=1e-8, err_msg=f"{name} at {x}\n{text}")

@@ -58,6 +58,17 @@ POINTWISE: list[tuple[str, Tree, set[str]]] = [
     ("log of a root", ("log", ("sqrt", EXP)), {"div"}),
     ("norm of one", ("sqrt", ("pow", A, num(2))), {"abs"}),
     ("norm of two", ("sqrt", ("add", ("square", A), ("mul", A, A))), set()),
+    ("log ndtr", ("log", ("ndtr", A)), {"log_ndtr"}),
+    ("log of the other tail", ("log", ("sub", ONE, ("ndtr", A))), {"log_ndtr", "neg"}),
+    ("log1p of minus ndtr", ("log1p", ("neg", ("ndtr", A))), {"log_ndtr", "neg"}),
+    ("log of a product with ndtr", ("log", ("mul", num(2), ("ndtr", A), EXP)), {"log_ndtr", "add"}),
+    ("log erfc", ("log", ("erfc", A)), {"log_ndtr", "add", "mul", "neg"}),
+    ("log of the normal law by erf", ("log", ("div", ("add", ONE, ("erf", ("div", A, num(2)))), num(2))), {"log_ndtr", "add", "mul", "neg", "div"}),
+    ("complement of erf", ("sub", ONE, ("erf", A)), {"erfc"}),
+    ("complement of erf, doubled", ("mul", num(2), ("sub", num(1.0), ("erf", ("neg", A)))), {"erfc", "neg", "mul"}),
+    ("erf less one", ("sub", ("erf", A), ONE), {"erfc", "neg"}),
+    ("complement of erfc", ("sub", ONE, ("erfc", A)), {"erf"}),
+    ("complement of ndtr", ("sub", ONE, ("ndtr", A)), {"ndtr", "neg"}),
     ("masked", ("log", ("add", ONE, ("where", ("gt", A, num(0)), EXP, num(0)))), set()),
 ]  # fmt: skip
 
@@ -198,6 +209,28 @@ def test_sums_of_exponentials(f: Callable[[Builder, Node, Node], Node]) -> None:
         far = {"x": scale * np.array(x), "w": near["w"]}
         for got in evaluate(stable, far, {"i": 5}, precision="float32"):
             assert np.isfinite(got).all(), (x, got)
+
+
+def test_complements_of_the_gamma_law() -> None:
+    b = Builder({}, STABILISE_RULES)
+    a, x = b.input("a", "param", (), "real"), b.input("x", "param", (), "real")
+    low = b.map(("sub", num(1), ("gammainc", slot(0), slot(1))), [a, x])
+    high = b.map(("sub", ("gammaincc", slot(0), slot(1)), num(1)), [a, x])
+    assert low.attrs[0].tree == ("gammaincc", slot(0), slot(1))
+    assert high.attrs[0].tree == ("neg", ("gammainc", slot(0), slot(1)))
+    got = evaluate([low, high], {"a": 3.0, "x": 80.0})
+    np.testing.assert_allclose(got, [special.gammaincc(3.0, 80.0), -special.gammainc(3.0, 80.0)], rtol=1e-12)
+
+
+def test_both_tails_of_a_sum_of_normal_laws() -> None:
+    """log(ndtr(a) + ndtr(b)) stays finite where both underflow in float32, as does its gradient."""
+    b = Builder({"i": None}, STABILISE_RULES)
+    x = b.input("x", "param", (I,), "real")
+    y = b.map(("log", ("add", ("ndtr", A), ("ndtr", ("mul", num(2), A)))), [x])
+    roots = [y, *gradients(b, total(b, y), [x])]
+    value, slope = evaluate(roots, {"x": np.array([-100.0, -40.0, 5.0])}, precision="float32")
+    np.testing.assert_allclose(value[:2], special.log_ndtr([-100.0, -40.0]), rtol=1e-5)
+    np.testing.assert_allclose(slope[:2], [100.01, 40.025], rtol=1e-4)
 
 
 def test_weights_may_be_zero_or_negative() -> None:
