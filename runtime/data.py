@@ -230,8 +230,19 @@ def bind_constants(manifest: Manifest, given: Mapping[str, Any], sizes: Sizes) -
 
 
 def resolve_sizes(manifest: Manifest, sizes: Sizes) -> dict[str, int]:
-    """The size of every dim. Raises `DataError` VS0513 if one is still unknown."""
-    return {name: _size(sizes, name, "the program", manifest["dims"][name].get("line")) for name in manifest["dims"]}
+    """The size of every dim. Raises `DataError` VS0513 if one is still unknown, VS0506 if a matrix is too wide."""
+    found = {name: _size(sizes, name, "the program", manifest["dims"][name].get("line")) for name in manifest["dims"]}
+    for wanted in manifest.get("tall", ()):
+        rows, columns = wanted["rows"], wanted["columns"]
+        if found[rows] < found[columns]:
+            raise DataError(
+                "VS0506",
+                f"'{wanted['of']}' needs at least as many rows as columns, but '{rows}' has size {found[rows]} "
+                f"and '{columns}' has size {found[columns]}",
+                "transpose the matrix in the spec",
+                line=wanted.get("line"),
+            )
+    return found
 
 
 def _size(sizes: Sizes, dim: str, what: str, line: int | None) -> int:

@@ -77,7 +77,7 @@ FUNCTIONS = {
 # The modules of the functions that are imported by name.
 MODULES = {
     "jax.nn": ("log_sigmoid", "relu", "sigmoid", "softplus"),
-    "jax.scipy.linalg": ("expm", "solve_triangular"),
+    "jax.scipy.linalg": ("expm", "lu_factor", "lu_solve", "solve_triangular"),
     "jax.scipy.special": ("digamma", "erf", "erfc", "gammaln", "logsumexp", "polygamma", "xlogy"),
 }
 COMPARISONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}

@@ -274,7 +274,7 @@ PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
 INSTEAD: Mapping[str, str] = MappingProxyType(
     {
         "svd": "write svdvals(A[:, :])[k], svd_left(A[:, :])[i, k] and svd_right(A[:, :])[j, k]; they share one decomposition",
-        "eig": "write eigvalsh(A[:, :])[k] and eigh(A[:, :])[i, k]; only symmetric matrices have decompositions here",
+        "eig": "write eigvalsh(A[:, :])[k] and eigh(A[:, :])[i, k]; only symmetric matrices have eigenvalues here",
         "qr": "R is the transpose of cholesky(G[:, :]) for G = X'X; a least-squares problem is solve(G[:, :], Xy[:])[i]",
         "lstsq": "write solve(G[:, :], Xy[:])[i] with G = X'X and Xy = X'y",
         "pinv": "write solve(G[:, :], Xy[:])[i] with G = X'X, or sums over svd_left, svdvals and svd_right",
