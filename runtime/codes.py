@@ -34,7 +34,7 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "VS0506": (
             "axis has the wrong size",
             "An axis differs from the size that its dim declares, or from the size that another array with the same "
-            "dim has. An empty axis is refused, too.",
+            "dim has; or it makes a matrix wide where the program needs a tall one. An empty axis is refused, too.",
         ),
         "VS0507": (
             "wrong type of numbers",

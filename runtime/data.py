@@ -287,14 +287,26 @@ def check_positions(manifest: Manifest, kind: str, arrays: Mapping[str, Any], si
 
 
 def resolve_sizes(manifest: Manifest, sizes: Sizes) -> dict[str, int]:
-    """The size of every dim that is known or that an entry needs. Raises `DataError` VS0513 if one of those is unknown."""
+    """The size of every dim that is known or that an entry needs. Raises `DataError` VS0513 if one of those is unknown, VS0506 if a
+    matrix is too wide."""
     dims = manifest["dims"]
     needed = _needed(manifest)
-    return {
+    found = {
         name: _size(sizes, name, "the program", dim.get("line"))
         for name, dim in dims.items()
         if name in sizes.known or needed & {name, *dim["letters"]}
     }
+    for wanted in manifest.get("tall", ()):
+        rows, columns = wanted["rows"], wanted["columns"]
+        if found[rows] < found[columns]:
+            raise DataError(
+                "VS0506",
+                f"'{wanted['of']}' needs at least as many rows as columns, but '{rows}' has size {found[rows]} "
+                f"and '{columns}' has size {found[columns]}",
+                "transpose the matrix in the spec",
+                line=wanted.get("line"),
+            )
+    return found
 
 
 def _needed(manifest: Manifest) -> set[str]:

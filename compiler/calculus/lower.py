@@ -318,7 +318,10 @@ class Lowering:
             return self._mean(centred, letters)
         if e.op == "norm":
             square = b.map(("pow", slot(0), num(2)), [x], "real")
-            return b.map(("sqrt", slot(0)), [b.reduce("sum", square, letters, self._dims(letters))], "real")
+            # Where all is zero, so are the norm and its derivatives; no branch is ever infinite.
+            positive: Tree = ("gt", slot(0), num(0))
+            root: Tree = ("where", positive, ("sqrt", ("where", positive, slot(0), num(1.0))), num(0.0))
+            return b.map(root, [b.reduce("sum", square, letters, self._dims(letters))], "real")
         if e.op in ("median", "quantile"):
             level = self.lower(e.level) if e.level is not None else b.number(0.5)
             return quantile(b, x, self.axis(letters[0]), level)

@@ -1,4 +1,7 @@
-"""Text of decompositions: what is read of the eigen- or singular value decomposition of one matrix comes from one call."""
+"""Text of decompositions: what is read of the eigen- or singular value decomposition of one matrix comes from one call.
+
+Likewise systems with one matrix or its transpose, its inverse and the logarithm of its determinant share an LU factorisation.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass
 from vspec.compiler.emit.layout import Layout, Value, arranged
 from vspec.compiler.emit.scope import Scope, defined_name
 from vspec.compiler.emit.text import name
+from vspec.compiler.graph.linalg import unrenamed
 from vspec.compiler.graph.node import Kind, Node
 
 
@@ -36,23 +40,31 @@ SINGULAR = Family(
 )
 FAMILIES: Mapping[str, Family] = {op: family for family in (EIGEN, SINGULAR) for op in family.parts}
 
+FACTORED = ("solve", "logdet", "inv")
+
 Key = tuple[str, int, Layout]
 """The call, the matrix under all its renames, and its rows and columns by the names there."""
 
 
 def matrix_key(node: Node) -> tuple[Key, dict[str, str]]:
     """What is decomposed, and the node's names for the axes of that."""
-    (x,), (core,) = node.inputs, node.attrs[0]
-    own = {n: n for n in x.names}
-    while x.kind is Kind.REINDEX:
-        targets: Layout = x.attrs[0]
-        if len(set(targets)) != len(targets) or len(targets) != len(x.axes):
-            break
-        inner = dict(zip(x.inputs[0].names, targets, strict=True))
-        own = {n: own[t] for n, t in inner.items()}
-        x = x.inputs[0]
+    (core,) = node.attrs[0]
+    x, own = unrenamed(node.inputs[0])
     back = {shown: base for base, shown in own.items()}
     return (FAMILIES[node.op].call, x.uid, tuple(back[n] for n in core)), own
+
+
+def is_cholesky(x: Node) -> bool:
+    """Whether a matrix is a Cholesky factor or the transpose of one: then nothing needs to be factored."""
+    matrix, _ = unrenamed(x)
+    return matrix.kind is Kind.LINALG and matrix.op == "cholesky"
+
+
+def factor_key(node: Node) -> tuple[Key, dict[str, str]]:
+    """What is factored, the same for a matrix and its transpose, and the node's names for the axes of that."""
+    matrix, own = unrenamed(node.inputs[0])
+    back = {shown: base for base, shown in own.items()}
+    return ("lu_factor", matrix.uid, tuple(sorted(back[n] for n in node.attrs[0][0]))), own
 
 
 def gather_parts(nodes: Iterable[Node]) -> dict[Key, dict[str, Node]]:
@@ -61,6 +73,8 @@ def gather_parts(nodes: Iterable[Node]) -> dict[Key, dict[str, Node]]:
     for node in nodes:
         if node.kind is Kind.LINALG and node.op in FAMILIES:
             found.setdefault(matrix_key(node)[0], {})[node.op] = node
+        elif node.kind is Kind.LINALG and node.op in FACTORED and not is_cholesky(node.inputs[0]):
+            found.setdefault(factor_key(node)[0], {})[str(node.uid)] = node
     return found
 
 
@@ -104,3 +118,43 @@ def _write(scope: Scope, family: Family, text: str, wanted: Mapping[str, Node]) 
         ", ".join(shown), f"{family.call}({text}{family.options})", scope.comment(first, ()).removeprefix("[]").strip()
     )
     return names
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """An LU factorisation that is written: its name, and the layout of what was factored in the names of the node at hand."""
+
+    name: str
+    layout: Layout
+
+    @property
+    def batch(self) -> Layout:
+        """The axes in front of rows and columns."""
+        return self.layout[:-2]
+
+
+def factors(scope: Scope, node: Node) -> Factors | None:
+    """The factorisation that a node shares with others; None if it is the only one to need it.
+
+    It is made of the matrix as it is stored, whichever of the matrix and its transpose is asked for first.
+    """
+    if is_cholesky(node.inputs[0]):
+        return None
+    key, own = factor_key(node)
+    done = scope.decomposed(key)
+    if done is None:
+        if len(scope.parts.get(key, ())) < 2:
+            return None
+        core = node.attrs[0][0]
+        value = scope.value(node.inputs[0])
+        if not {*core} <= {*value.layout}:
+            value = scope.whole(node.inputs[0])
+        layout = (*(a for a in value.layout if a not in core), *(a for a in value.layout if a in core))
+        target = scope.function.names.reserve("lu")
+        scope.line(
+            target, f"lu_factor({arranged(value, layout).code})", scope.comment(node, ()).removeprefix("[]").strip()
+        )
+        back = {shown: base for base, shown in own.items()}
+        done = scope.decompositions[key] = (tuple(back[a] for a in layout), {"lu": target})
+    layout, names = done
+    return Factors(names["lu"], tuple(own[a] for a in layout))

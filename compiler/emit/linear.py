@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from vspec.compiler.emit.decompositions import FAMILIES, emit_decomposition
+from vspec.compiler.emit.decompositions import FACTORED, FAMILIES, Factors, emit_decomposition, factors, is_cholesky
 from vspec.compiler.emit.layout import Layout, Value, aligned, arranged
 from vspec.compiler.emit.scope import EmissionError, Scope
 from vspec.compiler.emit.text import name
+from vspec.compiler.graph.linalg import unrenamed
 from vspec.compiler.graph.node import Node
 
 
@@ -15,6 +16,9 @@ def emit_linalg(scope: Scope, node: Node) -> Value:
         return _solve(scope, node)
     if node.op in FAMILIES:
         return emit_decomposition(scope, node)
+    shared = factors(scope, node) if node.op in FACTORED else None
+    if shared is not None:
+        return _logdet(shared) if node.op == "logdet" else _inverse(scope, node, shared)
     (core,), result = node.attrs
     value = scope.whole(node.inputs[0])
     batch = tuple(a for a in value.layout if a not in core)
@@ -41,18 +45,49 @@ _SOLVES = {
 }
 
 
+def _logdet(lu: Factors) -> Value:
+    """The logarithm of the determinant from the diagonal of the factors."""
+    diagonal = f"jnp.diagonal({lu.name}[0]{', axis1=-2, axis2=-1' if lu.batch else ''})"
+    return Value(name(f"jnp.sum(jnp.log(jnp.abs({diagonal})){', axis=-1' if lu.batch else ''})"), lu.batch)
+
+
+def _inverse(scope: Scope, node: Node, lu: Factors) -> Value:
+    """The inverse from the factors: the columns of the unit matrix as right sides."""
+    axes = {x.name: x for x in node.inputs[0].axes}
+    size = scope.size(axes[lu.layout[-1]].dim).code
+    kind = "" if scope.graph.precision == "float64" else f", dtype={scope.dtype('real')}"
+    unit = f"jnp.eye({size}{kind})"
+    if lu.batch:
+        unit = f"jnp.broadcast_to({unit}, {scope.shape([axes[a] for a in lu.layout])})"
+    # The columns of the inverse are the rows of the matrix.
+    return Value(name(f"lu_solve({lu.name}, {unit})"), (*lu.batch, lu.layout[-1], lu.layout[-2]))
+
+
+def _solver(node: Node, rhs: str) -> str:
+    """How to solve: by substitution where the matrix is a Cholesky factor or the transpose of one."""
+    if node.op != "solve" or not is_cholesky(node.inputs[0]):
+        return node.op
+    matrix, shown = unrenamed(node.inputs[0])
+    rows, _ = matrix.attrs[1]
+    return "triangular_solve" if shown[rows] == rhs else "triangular_solve_t"
+
+
 def _solve(scope: Scope, node: Node) -> Value:
-    function, options, straight = _SOLVES[node.op]
     (_, (rhs,)), (result,) = node.attrs
     matrix, vector = node.inputs
-    core = (rhs, result) if straight else (result, rhs)
-    a, b = scope.value(matrix), scope.whole(vector)
-    if not {*core} <= {*a.layout}:
-        a = scope.whole(matrix)
-    # A matrix that is the same along some axis is factored once.
-    batch = tuple(x for x in a.layout if x not in core)
+    b = scope.whole(vector)
+    shared = factors(scope, node) if node.op == "solve" else None
+    if shared is not None:
+        function, options = "lu_solve", "" if shared.layout[-2] == rhs else ", trans=1"
+        left, batch = shared.name, shared.batch
+    else:
+        function, options, straight = _SOLVES[_solver(node, rhs)]
+        core = (rhs, result) if straight else (result, rhs)
+        # A matrix that is the same along some axis is factored once.
+        a = scope.value(matrix) if {*core} <= {*scope.value(matrix).layout} else scope.whole(matrix)
+        batch = tuple(x for x in a.layout if x not in core)
+        left = arranged(a, batch + core).code
     columns = tuple(x for x in b.layout if x != rhs and x not in batch)
-    left = arranged(a, batch + core).code
     if not batch and len(columns) <= 1:
         return Value(name(f"{function}({left}, {arranged(b, (rhs, *columns)).code}{options})"), (result, *columns))
     # With batches the right side is a matrix of columns per batch, of one column where there are none.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePath
@@ -14,7 +14,8 @@ from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.emit.entry import Argument, EmittedEntry
 from vspec.compiler.emit.python import Emitted
 from vspec.compiler.graph.graph import Graph
-from vspec.compiler.language.expr import Expr, Number, Pointwise, SizeOf
+from vspec.compiler.language.expr import Expr, Linalg, Number, Pointwise, SizeOf
+from vspec.compiler.language.operators import LINALG
 from vspec.compiler.language.ranges import Ranges
 from vspec.compiler.language.spec import Dim, Draw, Param, Source, Spec, Stage
 
@@ -82,10 +83,34 @@ def manifest(
         "params": {p.name: {**_array(spec, p.letters, p.dtype, p.span), **_domain(p)} for p in spec.params.values()},
         "entries": {e.name: _entry(e) for e in emitted.entries},
         "constraints": _constraint_records(spec),
+        "tall": tall_matrices(spec),
         "plan": [_stage(s) for s in spec.plan],
         "outputs": _outputs(spec, emitted),
         "claims": {name: _json(record) for name, record in graph.notes.get("claims", {}).items()},
     }
+
+
+def tall_matrices(spec: Spec) -> list[dict[str, Any]]:
+    """Matrices whose rows must not be fewer than their columns, where only the data tell: binding checks them."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    stack: list[Any] = [spec.equations, spec.objectives, spec.plan, spec.outputs, spec.claims]
+    while stack:
+        x = stack.pop()
+        if isinstance(x, Linalg) and LINALG[x.op].tall:
+            rows, columns = (spec.letters[n] for n in x.blocks[0].core)
+            sizes = [spec.dims[d].size for d in (rows, columns)]
+            if rows != columns and not all(isinstance(size, int) for size in sizes):
+                record = {"rows": rows, "columns": columns, "of": x.op, "line": x.span.line}
+                known = found.setdefault((rows, columns), record)
+                if (record["line"], record["of"]) < (known["line"], known["of"]):
+                    found[rows, columns] = record
+        if isinstance(x, Mapping):
+            stack.extend(x.values())
+        elif isinstance(x, tuple):
+            stack.extend(x)
+        elif is_dataclass(x) and not isinstance(x, Span):
+            stack.extend(getattr(x, f.name) for f in fields(x))
+    return [found[key] for key in sorted(found)]
 
 
 def sha256(content: str | bytes) -> str:

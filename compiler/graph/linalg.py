@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vspec.compiler.graph.node import Kind, Node
+
 
 @dataclass(frozen=True, slots=True)
 class LinalgOp:
@@ -44,3 +46,15 @@ OPS: dict[str, LinalgOp] = {
         LinalgOp("svd_right", (2,), 2, "cores ((r, c),) -> (c, k): the right singular vectors"),
     )
 }
+
+
+def unrenamed(x: Node) -> tuple[Node, dict[str, str]]:
+    """The node under all renames of axes, and the name that `x` has for each of its axes."""
+    shown = {n: n for n in x.names}
+    while x.kind is Kind.REINDEX:
+        targets: tuple[str, ...] = x.attrs[0]
+        if len(set(targets)) != len(targets) or len(targets) != len(x.axes):
+            break
+        shown = {n: shown[t] for n, t in zip(x.inputs[0].names, targets, strict=True)}
+        x = x.inputs[0]
+    return x, shown

@@ -130,8 +130,12 @@ class Planner:
 
 @cache
 def _cached_path(text: str, shapes: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, int], ...]:
-    optimize = "optimal" if len(shapes) <= 6 else "auto"
-    path, _ = opt_einsum.contract_path(text, *shapes, shapes=True, optimize=optimize)
+    # The search that is called optimal misses orders where an axis is in three operands; the other finds those.
+    found = [
+        opt_einsum.contract_path(text, *shapes, shapes=True, optimize=search)
+        for search in (("optimal", "dp") if len(shapes) <= 6 else ("auto",))
+    ]
+    path, _ = min(found, key=lambda x: x[1].opt_cost)
     pairs: list[tuple[int, int]] = []
     for step in path:
         # Only the last step may take more than two operands: all that are left.
