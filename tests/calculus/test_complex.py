@@ -429,9 +429,10 @@ def test_a_recurrence_becomes_complex_where_its_step_is(tmp_path: Path) -> None:
 def test_functions_conditions_and_definitions_as_variables(tmp_path: Path) -> None:
     text = (
         "functions:\n  density(u): re(u*conj(u))\n  slope(u): d(u**3 + conj(u), u)\n"
-        "define:\n  y[i]: z[i] if abs(z[i]) > 1 else conj(z[i])*2j\n  unit: 1j\n"
+        "define:\n  y[i]: z[i] if abs(z[i]) > 1 else conj(z[i])*2j\n  unit: 1j\n  two: 2.0\n"
         "outputs:\n  a[i]: density(y[i])\n  b[i]: density(x[i])\n  c1[i]: slope(y[i])\n  e[i]: d(y[i]**2*x[i], y[i])\n"
-        "  same[i]: z[i] == y[i]\n  other[i]: z[i] != y[i]\n  u: d(unit**3, unit)\n  r[i]: im(x[i]) + arg(x[i])\n"
+        "  same[i]: z[i] == y[i]\n  other[i]: z[i] != y[i]\n  u: d(unit**3, unit)\n  v: d(two**3, two)\n"
+        "  r[i]: im(x[i]) + arg(x[i])\n"
     )
     z, x = VALUES["z"], VALUES["x"]
     y = np.where(np.abs(z) > 1, z, np.conj(z) * 2j)
@@ -444,6 +445,7 @@ def test_functions_conditions_and_definitions_as_variables(tmp_path: Path) -> No
         np.testing.assert_array_equal(found["same"], z == y)
         np.testing.assert_array_equal(found["other"], z != y)
         close(found["u"], -3)
+        close(found["v"], 12)
         close(found["r"], np.angle(x))
 
 
