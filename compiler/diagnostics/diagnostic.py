@@ -22,6 +22,11 @@ class Diagnostic:
     help: tuple[str, ...] = ()
     severity: Severity = "error"
 
+    def __post_init__(self) -> None:
+        # A key may go over several lines; what is said about it stands on one.
+        if "\n" in self.message:
+            object.__setattr__(self, "message", " ".join(self.message.split()))
+
 
 class SpecError(Exception):
     """The spec is wrong; carries every diagnostic that was found. The command line exits with 2."""
