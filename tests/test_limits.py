@@ -51,6 +51,8 @@ LIMITS = {
     "deep calls": ("define: {a: " + nested("1", 150, "exp(", ")") + "}\n", "VS0721"),
     "deep signs": ("define: {a: '" + "-" * 5000 + "1'}\n", "VS0721"),
     "deep conditions": ("define: {a: " + "1 if 1 < 2 else " * 1000 + "1}\n", "VS0721"),
+    "many comparisons": ("define: {a: 1" + " < 1" * 2000 + "}\n", "VS0721"),
+    "many conditions": ("define: {a: 1 < 2" + " and 1 < 2" * 1500 + "}\n", "VS0721"),
     "functions that double": (DOUBLING + "define: {a: f39(1.0)}\n", "VS0724"),
     "a chain of functions": (CHAIN + "define: {a: f199(1.0)}\n", "VS0724"),
     "a large dim": ("dims: {n: 9000000000000000000}\n", "VS0727"),

@@ -8,6 +8,7 @@ from typing import Literal
 
 from vspec.compiler.diagnostics.spans import Span
 
+LONGEST = 400
 Severity = Literal["error", "warning"]
 
 
@@ -21,6 +22,12 @@ class Diagnostic:
     label: str = ""
     help: tuple[str, ...] = ()
     severity: Severity = "error"
+
+    def __post_init__(self) -> None:
+        # A key may go over several lines, and a value over thousands of characters; what is said about them stands on one.
+        if "\n" in self.message or len(self.message) > LONGEST:
+            line = " ".join(self.message.split())
+            object.__setattr__(self, "message", line if len(line) <= LONGEST else f"{line[: LONGEST - 4]} ...")
 
 
 class SpecError(Exception):

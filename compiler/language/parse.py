@@ -157,6 +157,15 @@ class _Converter:
             return self.binary(node, span, depth)
         if isinstance(node, ast.UnaryOp):
             return self.unary(node, span, depth)
+        if isinstance(node, ast.BoolOp | ast.Compare):
+            links = len(node.values if isinstance(node, ast.BoolOp) else node.ops)
+            if links > MAX_DEPTH:
+                self.refuse(
+                    "VS0721",
+                    f"more than {MAX_DEPTH} conditions are joined in one expression",
+                    node,
+                    help="give parts of it names under 'define'",
+                )
         if isinstance(node, ast.BoolOp):
             op = "and" if isinstance(node.op, ast.And) else "or"
             left = self.convert(node.values[0], depth)

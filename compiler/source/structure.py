@@ -107,8 +107,13 @@ class _Reader:
         bare = (
             value.value is None and not value.text if isinstance(value, Scalar) else key and key.span.line != span.line
         )
-        if key is not None and (bare or span.line != span.end_line):
+        nothing = (span.line, span.column) >= (span.end_line, span.end_column)
+        if key is not None and (bare or nothing or span.line != span.end_line):
             return key.span
+        if nothing:
+            # An empty item of a list: the character before it.
+            column = max(min(span.column, len(self.line(span.line))), 1)
+            return Span(span.file, span.line, column, span.line, column + 1)
         if span.line != span.end_line:
             return Span(span.file, span.line, span.column, span.line, len(self.line(span.line)) + 1)
         return span

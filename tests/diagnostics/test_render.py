@@ -60,6 +60,11 @@ def test_several_are_separated_and_counted() -> None:
     )
 
 
+def test_a_message_is_one_line() -> None:
+    assert Diagnostic("VS0001", "unknown key 'a\n  b'").message == "unknown key 'a b'"
+    assert len(Diagnostic("VS0001", "x " * 5000).message) == 400
+
+
 def test_nothing_is_nothing() -> None:
     assert render_text([]) == ""
     assert count([]) == "no errors"

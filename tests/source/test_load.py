@@ -296,3 +296,10 @@ def test_a_damaged_spec_loads_or_is_refused(data: st.DataObject) -> None:
         parse_document(damaged, "a.yaml")
     except SpecError as error:
         to_json(error.diagnostics)
+
+
+def test_an_empty_key_is_pointed_at() -> None:
+    for text in ("&e: ", "? \n: 1\n", ": 1\n"):
+        (found,) = refused(text)[:1]
+        assert found.span is not None
+        assert (found.span.line, found.span.column) < (found.span.end_line, found.span.end_column)

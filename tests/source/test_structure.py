@@ -234,6 +234,18 @@ def test_the_number_of_reports_is_bounded() -> None:
 
 def test_deep_literals_do_not_overflow() -> None:
     assert found(HEAD + "constants: {a: " + "[" * 60 + "1" + "]" * 60 + "}") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [("dims:\n i: |", 4, 2), ("constants:\n n:\n -", 5, 2), ("constants:\n n:\n - \n", 5, 2), ("dims: {n: }\n", 3, 8)],
+)
+def test_what_is_empty_is_pointed_at_all_the_same(text: str, line: int, column: int) -> None:
+    diagnostics = found(HEAD + text)
+    span = diagnostics[0].span
+    assert span is not None
+    assert (span.line, span.column) == (line, column)
+    assert span.column < span.end_column
     assert [d.code for d in found(HEAD + "constants: {a: " + "[" * 60 + "~" + "]" * 60 + "}")] == ["VS0132"]
 
 

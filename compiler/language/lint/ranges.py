@@ -291,17 +291,30 @@ class _Place:
         self.known: dict[int, Range] = {}
 
     def of(self, expr: Expr) -> Range:
-        """The range of an expression."""
-        key = id(expr)
-        if key not in self.known:
-            found = self._compute(expr)
-            for other, fact in self.facts:
-                if alike(expr, other):
-                    found = meet(found, fact)
-            self.known[key] = found
-            if self.ranges.visit is not None:
-                self.ranges.visit(expr, self.of)
-        return self.known[key]
+        """The range of an expression; parts come first, without recursion, since expressions may be deep."""
+        stack = [expr]
+        while stack:
+            top = stack[-1]
+            if id(top) in self.known:
+                stack.pop()
+                continue
+            # The branches of a choice are seen under its condition, at places of their own.
+            choice = isinstance(top, Pointwise) and top.op == "where"
+            waiting = [p for p in tuple(parts(top))[: 1 if choice else None] if id(p) not in self.known]
+            if waiting:
+                stack.extend(waiting)
+            else:
+                self._settle(stack.pop())
+        return self.known[id(expr)]
+
+    def _settle(self, expr: Expr) -> None:
+        found = self._compute(expr)
+        for other, fact in self.facts:
+            if alike(expr, other):
+                found = meet(found, fact)
+        self.known[id(expr)] = found
+        if self.ranges.visit is not None:
+            self.ranges.visit(expr, self.of)
 
     def _compute(self, expr: Expr) -> Range:
         if isinstance(expr, Number):
