@@ -287,8 +287,11 @@ def check_positions(manifest: Manifest, kind: str, arrays: Mapping[str, Any], si
 
 
 def resolve_sizes(manifest: Manifest, sizes: Sizes) -> dict[str, int]:
-    """The size of every dim that is known or that an entry needs. Raises `DataError` VS0513 if one of those is unknown, VS0506 if a
-    matrix is too wide."""
+    """The size of every dim that is known or that an entry needs.
+
+    Raises `DataError` VS0513 if one of those is unknown, VS0506 if a
+    matrix is too wide.
+    """
     dims = manifest["dims"]
     needed = _needed(manifest)
     found = {

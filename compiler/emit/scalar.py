@@ -254,7 +254,7 @@ def _reciprocal(text: Text) -> Text:
 
 
 def _is_zero(tree: Tree) -> bool:
-    return tree[0] == "num" and tree[1] == 0
+    return bool(tree[0] == "num" and tree[1] == 0)
 
 
 def _div(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
