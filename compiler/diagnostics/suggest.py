@@ -66,7 +66,7 @@ _WORDS: dict[str, str] = {
     "integer": "int int32 int64 uint8 long whole",
     "boolean": "bool logical binary",
     "complex": "complex64 complex128",
-    "positive": "nonnegative non_negative nonneg lower greater",
+    "positive": "lower greater",
     "simplex": "probability probabilities stochastic",
     "psd": "covariance cov spd positive_definite cov_matrix",
     "unit": "sphere unit_vector",

@@ -128,10 +128,10 @@ def type_help(word: str, name: str) -> str:
 def domain_help(text: str) -> str:
     """What to write in the place of bounds such as 'lower=0', '> 0' or '(0, 1)'."""
     folded = text.lower().replace(" ", "")
-    if re.fullmatch(r"<?(lower|min|lb|low)=?0(\.0*)?>?|.*>=?0(\.0*)?|\[?\(?0,\.?inf\)?\]?", folded):
-        return "a param above 0 has domain: positive"
+    if re.fullmatch(r"<?(lower|min|lb|low)=?0(\.0*)?>?|.*>=?0(\.0*)?|\[?\(?0,\.?inf\)?\]?|non_?neg(ative)?", folded):
+        return "numbers above 0 have domain: positive, numbers from 0 on domain: box(0, inf)"
     if re.search(r"lower|upper|min|max|[<>(\[]", folded):
-        return "domains are named: positive for a param above 0, box(lo, hi) for an interval"
+        return "domains are named: positive for numbers above 0, box(lo, hi) for an interval"
     return ""
 
 

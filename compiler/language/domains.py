@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from vspec.compiler.diagnostics.suggest import did_you_mean
+from vspec.compiler.diagnostics.words import domain_help
 from vspec.compiler.language.context import Context, Env, Symbol, Unknown
 from vspec.compiler.language.expr import Expr, Number
 from vspec.compiler.language.parse import parse_expression
@@ -49,20 +51,22 @@ def read_domain(ctx: Context, node: Value | None, symbol: Symbol) -> Domain | No
     """The domain that a param declares; None after a mistake."""
     if node is None:
         return REAL
-    raw = parse_expression(node, ctx.sink) if isinstance(node, Scalar) else None
-    if raw is None:
-        if not isinstance(node, Scalar):
-            ctx.error("VS0326", "a domain is a name with what it takes", node.span, help="for example box(0, 1)")
+    if not isinstance(node, Scalar):
+        ctx.error("VS0326", "a domain is a name with what it takes", node.span, help="for example box(0, 1)")
         return None
-    if not isinstance(raw, RawName | RawElement | RawCall):
-        listed = ", ".join(k.example for k in DOMAINS.values())
-        ctx.error("VS0321", "a domain is a name with what it takes", raw.span, help=f"domains are {listed}")
-        return None
-    kind = DOMAINS.get(raw.name)
+    text = node.text.strip()
+    word = re.match(r"\w*", text)
+    kind = DOMAINS.get(word.group() if word else "")
     if kind is None:
         listed = ", ".join(k.example for k in DOMAINS.values())
-        help = did_you_mean(raw.name, DOMAINS) or f"domains are {listed}"
-        ctx.error("VS0321", f"unknown domain '{raw.name}'", raw.span, help=help)
+        help = domain_help(text) or did_you_mean(word.group() if word else "", DOMAINS) or f"domains are {listed}"
+        ctx.error("VS0321", f"unknown domain '{text}'", node.span, help=help)
+        return None
+    raw = parse_expression(node, ctx.sink)
+    if raw is None:
+        return None
+    if not isinstance(raw, RawName | RawElement | RawCall) or raw.name != kind.name:
+        ctx.error("VS0321", "a domain is a name with what it takes", raw.span, help=f"write {kind.example}")
         return None
     if kind.takes == "bounds":
         return _box(ctx, raw, symbol, kind)
