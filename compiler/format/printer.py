@@ -9,7 +9,7 @@ from vspec.compiler.format.expressions import canonical_head
 from vspec.compiler.format.kinds import Place
 from vspec.compiler.format.leaves import block_scalar, on_one_line, over_lines
 from vspec.compiler.format.quoting import written
-from vspec.compiler.format.tree import Collection, Comment, Entry, Leaf, Node
+from vspec.compiler.format.tree import Collection, Entry, Leaf, Node
 
 WIDTH = 120
 STEP = 2
@@ -203,14 +203,3 @@ def _group(group: Sequence[Line]) -> Iterator[str]:
     shared = max(columns, default=0)
     for line, column in zip(group, columns):
         yield line.text.ljust(shared if shared <= FURTHEST else column) + line.comment
-
-
-def comments_of(node: Collection) -> Iterator[Comment]:
-    """Every comment that was handed to some part of a tree."""
-    for entry in node.entries:
-        yield from entry.before
-        if entry.trailing is not None:
-            yield entry.trailing
-        if isinstance(entry.value, Collection):
-            yield from comments_of(entry.value)
-    yield from node.foot

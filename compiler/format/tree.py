@@ -38,11 +38,6 @@ class Leaf:
     anchor: str | None = None
     below: bool = False  # starts on a line below its key
 
-    @property
-    def lines(self) -> int:
-        """How many lines it takes as written."""
-        return self.raw.count("\n") + 1
-
 
 @dataclass(slots=True)
 class Entry:
