@@ -104,6 +104,7 @@ FRONT: tuple[Code, ...] = (
         "formatting would change the spec",
         "'vspec fmt' reads what it made and compares it with the file: the formatted spec would have said something else, or "
         "lost a comment. This is a bug in vspec, not in your spec; the file is left as it is.",
+        "vspec fmt fit.yaml\n",
     ),
     Code(
         INTERNAL,

@@ -25,6 +25,7 @@ RUN_EXAMPLES: Mapping[str, str] = MappingProxyType(
         "VS0514": "data:\n  x[n, i]: {source: 'sklearn:digit', column: data}\n",
         "VS0515": "data:\n  x[n]: {source: ten_rows.csv, column: x, rows: [0, 20]}\n",
         "VS0516": "data:\n  x[n]: {draw: 'integers(3, 3)', seed: 1}\n",
+        "VS0518": "vspec run table.yaml --data z=positions.csv:z\n",
         "VS0517": "vspec.run('fit.yaml', params={'w': [1.0, 2.0]})  # where w has three entries\n",
         "VS0601": _FIT + "  loss: log(w - 2)\n",
         "VS0602": _FIT + "  loss: -exp(w)\nsolve: {minimize: loss, method: gradient_descent(lr=10), steps: 100}\n",

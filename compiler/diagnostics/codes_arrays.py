@@ -17,7 +17,7 @@ ARRAYS: tuple[Code, ...] = (
         "VS0341",
         "a row twice",
         "Each row of an array that is given row by row stands once.",
-        "define:\n  f[0]: 1.5\n  f[1]: 2.5\n  f[1]: 3.5\n",
+        "dims:\n  n, m: 3\ndefine:\n  f[n, 0]: 1.5\n  f[n, 1]: 2.5\n  f[m, 1]: 3.5\n",
     ),
     Code(
         "VS0342",

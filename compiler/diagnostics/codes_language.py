@@ -420,7 +420,7 @@ SECTIONS: tuple[Code, ...] = (
         "a level that is none",
         "The level of a quantile is a number from 0 to 1, the same for all values of the index that the quantile binds. Levels "
         "that are computed are held between 0 and 1 when the program runs.",
-        "define:\n  y: quantile[n](x[n], 95)\n",
+        "dims: {n: 5}\ndata:\n  x[n]: real\ndefine:\n  y: quantile[n](x[n], 95)\n",
     ),
     Code(
         "VS0335",
@@ -428,7 +428,7 @@ SECTIONS: tuple[Code, ...] = (
         "A computed subscript such as T[z[n]] reads the position that its value says. Positions run from 0 to the size less one, "
         "and unlike in T[-1] none counts from the end. Values that are known when the spec is checked are checked there: "
         "those that 'in' lists, literal data, constants, and expressions that are outside whatever their indices are.",
-        "dims: {k: 3}\ndata:\n  z[n]: {type: integer, in: [1, 2, 3]}\n  T[k]: real\ndefine:\n  y[n]: T[z[n]]\n",
+        "dims: {k: 3, n: 5}\ndata:\n  z[n]: {type: integer, in: [1, 2, 3]}\n  T[k]: real\ndefine:\n  y[n]: T[z[n]]\n",
     ),
 )
 
@@ -461,7 +461,7 @@ IMPORTS: tuple[Code, ...] = (
         "VS0361",
         "an import of itself",
         "A spec cannot import itself, directly or through others. What both need belongs into a third file.",
-        "",
+        "vspec check circle.yaml\n",
     ),
     Code(
         "VS0330",
@@ -518,7 +518,7 @@ IMPORTS: tuple[Code, ...] = (
         "an imported index that does not match",
         "The indices of an imported definition are matched with those of the spec by their letters, so that both must "
         "take equally many values. A mapping says which letter is meant: 'lib.yaml: {energy: energy, n: m}'.",
-        "",
+        "vspec check fit.yaml\n",
     ),
     Code(
         "VS0366",
@@ -573,7 +573,7 @@ PLANNED: tuple[Code, ...] = tuple(
     for code, what, example in (
         ("VS0401", "random variables and draws", "params:\n  w: {init: sample(normal(0, 1))}\n"),
         ("VS0402", "dynamics", 'dynamics:\n  p: {ode: {q: "-q"}, start: {q: 1}, time: {t: [0, 1]}}\n'),
-        ("VS0403", "solving under constraints", "constraints:\n  c: w == 0\nsolve: {minimize: loss}\n"),
+        ("VS0403", "solving under constraints", "params: {w: {init: 1}}\nobjectives: {loss: w**2}\nconstraints:\n  c: w == 1\nsolve: {minimize: loss}\n"),
         ("VS0404", "named runs", "runs:\n  a: {}\n"),
         ("VS0405", "kinds of stages and methods", "solve: {pareto: [a, b]}\n"),
         (
@@ -586,7 +586,7 @@ PLANNED: tuple[Code, ...] = tuple(
         (
             "VS0411",
             "solving in domains other than real and positive",
-            "params:\n  w[i]: {init: 1, domain: 'box(0, 2)'}\nsolve: {minimize: loss}\n",
+            "params: {w: {init: 1, domain: 'box(0, 2)'}}\nobjectives: {loss: w**2}\nsolve: {minimize: loss}\n",
         ),
         ("VS0412", "networks", "functions:\n  f(x): mlp()\n"),
         (

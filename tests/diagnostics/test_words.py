@@ -76,7 +76,6 @@ def test_the_base_is_right() -> None:
         ("cols]: real", "cols]: {draw: 'normal(0, sigma=1)'}", "scale"),
         ("cols]: real", "cols]: {draw: 'unifrom(0, 1)'}", "uniform"),
         ("{init: 0}", "{init: 1, domain: postive}", "positive"),
-        ("{init: 0}", "{init: 1, domain: nonnegative}", "positive"),
         ("shown: loss", "shown: {is: loss, plot: bars}", "bar"),
         ("name: words", "name: words\nprecision: double", "float64"),
         # Methods and their keywords.
@@ -166,4 +165,4 @@ def test_no_word_of_ours_is_explained_away() -> None:
 
 @pytest.mark.parametrize("text", ["lower=0", "<lower=0>", "> 0", ">=0", "x > 0", "(0, inf)", "[0, .inf]", "min=0.0"])
 def test_bounds_at_zero(text: str) -> None:
-    assert domain_help(text) == "a param above 0 has domain: positive"
+    assert domain_help(text) == "numbers above 0 have domain: positive, numbers from 0 on domain: box(0, inf)"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import sklearn.datasets
 
+import vspec
 from vspec.runtime import DataError, Program, load
 from vspec.runtime.codes import CODES
 from vspec.runtime.data import Sizes
@@ -269,3 +270,17 @@ def test_an_npz_in_memory_is_not_confused_with_a_path(logistic: Program) -> None
     stream = io.BytesIO()
     np.save(stream, np.ones(3))
     refused("VS0507", lambda: logistic.bind({"raw": stream}))
+
+
+def test_positions_that_data_has_are_checked(tmp_path: Path) -> None:
+    path = tmp_path / "table.yaml"
+    path.write_text(
+        "vspec: 1\nname: table\ndims: {n: auto, k: 3}\ndata:\n  z[n]: integer\n  T[k]: {value: [1.0, 2.0, 4.0]}\n"
+        "outputs:\n  y: sum[n](T[z[n]])\n",
+        encoding="utf-8",
+    )
+    assert vspec.run(path, data={"z": [0, 2]}).outputs["y"] == 5
+    for bad in ([0, 3], [-1, 0]):
+        with pytest.raises(DataError, match="no position along 'k' of size 3") as caught:
+            vspec.run(path, data={"z": bad})
+        assert caught.value.code == "VS0518"
