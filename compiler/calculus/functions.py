@@ -27,7 +27,23 @@ def _opaque(name: str) -> type[Any]:
 
 OPAQUE: dict[str, type[Any]] = {
     name: _opaque(f"v_{name}")
-    for name in ("lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "sign", "floor", "ceil", "round", "floordiv", "integer")
+    for name in (
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "eq",
+        "ne",
+        "and",
+        "or",
+        "not",
+        "sign",
+        "floor",
+        "ceil",
+        "round",
+        "floordiv",
+        "integer",
+    )
 }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from vspec.compiler.calculus.derive import derivative
 from vspec.compiler.graph.builder import Builder, is_number
-from vspec.compiler.graph.guard import protect
+from vspec.compiler.graph.guard import Guards
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Node, Origin, next_uid
 from vspec.compiler.language.expr import (
@@ -51,6 +51,7 @@ class Lowering:
 
     def __init__(self, b: Builder, letters: Mapping[str, str]) -> None:
         self.b = b
+        self.guards = Guards(b)
         self.letters = letters
         self.values: dict[str, Node] = {}
         self.pending: dict[str, Callable[[], Node]] = {}
@@ -142,7 +143,7 @@ class Lowering:
         return tree, ops
 
     def _map(self, tree: Tree, leaves: list[Node], dtype: str) -> Node:
-        tree, operands = protect(self.b, tree, leaves)
+        tree, operands = self.guards.protect(tree, leaves)
         return self.b.map(tree, operands, dtype)
 
     def _leaf(self, node: Node, leaves: list[Node]) -> Tree:

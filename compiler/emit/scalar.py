@@ -164,7 +164,9 @@ def _operation(op: str, trees: Sequence[Tree], args: list[Text], context: Contex
             return joined
         return _infix(f" {sign} ".join([args[0].at(prec), *(a.at(prec + 1) for a in args[1:])]), prec, args)
     if op in FUNCTIONS:
-        return call(FUNCTIONS[op], *_floats(trees, args, context, start=1 if op in ("polygamma", "bessel_ratio") else 0))
+        return call(
+            FUNCTIONS[op], *_floats(trees, args, context, start=1 if op in ("polygamma", "bessel_ratio") else 0)
+        )
     raise ValueError(f"no JAX text for the scalar operation {op!r}")
 
 
@@ -249,7 +251,7 @@ def _reciprocal(text: Text) -> Text:
 
 
 def _is_zero(tree: Tree) -> bool:
-    return tree[0] == "num" and tree[1] == 0
+    return bool(tree[0] == "num" and tree[1] == 0)
 
 
 def _div(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:

@@ -102,7 +102,11 @@ POINTWISE: Mapping[str, Operator] = _table(
         Operator("where", 3, 3, "choose", "The second where the condition holds, else the third.", "a if c else b"),
         Operator("real", 1, 1, "cast", "A boolean (as 0 or 1) or an integer as a real number."),
         Operator(
-            "integer", 1, 1, "whole", "A condition as 0 or 1, or a real number cut to a whole one, toward zero; no derivative."
+            "integer",
+            1,
+            1,
+            "whole",
+            "A condition as 0 or 1, or a real number cut to a whole one, toward zero; no derivative.",
         ),
         Operator("exp", 1, 1, "real", "The exponential."),
         Operator("log", 1, 1, "real", "The natural logarithm."),
@@ -136,7 +140,9 @@ POINTWISE: Mapping[str, Operator] = _table(
         Operator("lgamma", 1, 1, "real", "The logarithm of the absolute value of the gamma function."),
         Operator("digamma", 1, 1, "real", "The derivative of lgamma."),
         Operator("betaln", 2, 2, "real", "The logarithm of the beta function of two positive numbers."),
-        Operator("gammainc", 2, 2, "real", "The regularised lower incomplete gamma function P(a, b): of order a, up to b."),
+        Operator(
+            "gammainc", 2, 2, "real", "The regularised lower incomplete gamma function P(a, b): of order a, up to b."
+        ),
         Operator("gammaincc", 2, 2, "real", "The regularised upper incomplete gamma function, 1 - gammainc(a, b)."),
         Operator("i0e", 1, 1, "real", "exp(-abs(a)) times the modified Bessel function of order 0."),
         Operator("i1e", 1, 1, "real", "exp(-abs(a)) times the modified Bessel function of order 1."),

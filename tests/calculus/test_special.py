@@ -181,7 +181,7 @@ def test_derivatives_against_mpmath(case: Case, tmp_path: Path) -> None:
 )
 def test_third_derivatives(name: str, truth: Callable[[Any], Any], tmp_path: Path) -> None:
     points = np.array([0.05, 0.4, 0.9] if name in ("erfinv", "atanh") else [0.05, 0.4, 1.3, 2.6, 4.0])
-    text = f"precision: float64\ndims: {{n: auto}}\ndata: {{'x[n]': real}}\noutputs:\n  out[n]: "
+    text = "precision: float64\ndims: {n: auto}\ndata: {'x[n]': real}\noutputs:\n  out[n]: "
     ours = Emission(good(text + f"d({name}(x[n]), x[n], x[n], x[n])\n"), 2, tmp_path / "third.py")
     with mp.workdps(60):
         want = [mp.diff(truth, mp.mpf(x), 3) for x in points]
@@ -235,7 +235,8 @@ def test_infinities(precision: str, level: int, tmp_path: Path) -> None:
     text = f"precision: {precision}\ndata:\n" + "".join(f"  x{k}: real\n" for k in range(len(INFINITE)))
     text += "outputs:\n"
     for k, (formula, _, _) in enumerate(INFINITE):
-        text += "  y{0}: {1}\n".format(k, re.sub(r"\bx\b", f"x{k}", formula))
+        formula = re.sub(r"\bx\b", f"x{k}", formula)
+        text += f"  y{k}: {formula}\n"
     program = Emission(good(text), level, tmp_path / f"infinities_{precision}_{level}.py")
     found = program.call("outputs", {f"x{k}": np.asarray(x, precision) for k, (_, x, _) in enumerate(INFINITE)})
     for k, (formula, x, want) in enumerate(INFINITE):

@@ -43,7 +43,9 @@ def integers() -> st.SearchStrategy[Formula]:
 
 def conditions(c: st.SearchStrategy[Formula]) -> st.SearchStrategy[Formula]:
     simple = st.tuples(st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), c, c)
-    return st.one_of(simple, st.tuples(st.sampled_from(["and", "or"]), simple, simple), st.tuples(st.just("not"), simple))
+    return st.one_of(
+        simple, st.tuples(st.sampled_from(["and", "or"]), simple, simple), st.tuples(st.just("not"), simple)
+    )
 
 
 def written(e: Formula) -> str:
@@ -99,7 +101,11 @@ def largest(e: Any) -> int:
     """The largest absolute value of any part of a formula: integers have 32 bits in float32 programs."""
     if not isinstance(e, tuple):
         return 0
-    return max(int(np.max(np.abs(value(e)))), *(largest(x) for x in e[1:])) if len(e) > 1 else int(np.max(np.abs(value(e))))
+    return (
+        max(int(np.max(np.abs(value(e)))), *(largest(x) for x in e[1:]))
+        if len(e) > 1
+        else int(np.max(np.abs(value(e))))
+    )
 
 
 HEAD = "dims: {n: 6}\ndata: {'z[n]': integer, 'w[n]': integer}\ndefine:\n"
@@ -111,7 +117,9 @@ def test_integer_formulas(tmp_path_factory: pytest.TempPathFactory, e: Formula, 
     # Sums over six values must fit, too.
     assume(max(largest(e), largest(c)) < 2**31 / 12)
     number, truth = value(e), value(c)
-    text = f"precision: {precision}\n{HEAD}  e[n]: {written(e)} + 0*z[n]\n  c[n]: {written(c)} and z[n] < 100\noutputs:\n"
+    text = (
+        f"precision: {precision}\n{HEAD}  e[n]: {written(e)} + 0*z[n]\n  c[n]: {written(c)} and z[n] < 100\noutputs:\n"
+    )
     expected = {
         "e[n]": number,
         "real(c[n])": truth * 1.0,

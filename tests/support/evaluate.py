@@ -340,6 +340,7 @@ BINARY: dict[str, Callable[..., Any]] = {
 EXACT = frozenset({"neg", "not", "where", "abs", "sign", "clip", "square"})
 """Functions that keep integers (and booleans) what they are."""
 
+
 def _by_mpmath(f: Callable[..., Any]) -> Callable[..., Any]:
     """A function of single numbers, computed with 40 digits, which covers what cancels in the tails."""
 
