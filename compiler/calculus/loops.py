@@ -120,6 +120,6 @@ def close(b: Builder, roots: list[Node], own: list[Node]) -> tuple[list[Node], l
         if node.uid in inner and node.uid not in new:
             inputs = tuple(inside(i) for i in node.inputs)
             # JAX differentiates the body: what a branch does not take must not reach its derivative.
-            attrs = (guarded_kernel(node.attrs[0]),) if node.kind is Kind.MAP else node.attrs
+            attrs = (guarded_kernel(node),) if node.kind is Kind.MAP else node.attrs
             new[node.uid] = Node(node.kind, node.op, inputs, node.axes, node.dtype, attrs, node.origin)
     return outer, holders, [inside(r) for r in roots]

@@ -18,7 +18,7 @@ from vspec.compiler.calculus.stacks import by, stacked
 from vspec.compiler.calculus.statistics import quantile, sorted_along
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder, is_number
-from vspec.compiler.graph.guard import protect
+from vspec.compiler.graph.guard import Guards
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Node, Origin, next_uid
 from vspec.compiler.language.expr import (
@@ -72,6 +72,7 @@ class Lowering:
         file: Callable[[Span], str] = lambda _: "",
     ) -> None:
         self.b = b
+        self.guards = Guards(b)
         self.letters = letters
         self.dims = dims
         self.file = file
@@ -234,7 +235,7 @@ class Lowering:
         return tree, ops
 
     def _map(self, tree: Tree, leaves: list[Node], dtype: str) -> Node:
-        tree, operands = protect(self.b, tree, leaves)
+        tree, operands = self.guards.protect(tree, leaves)
         return self.b.map(tree, operands, dtype)
 
     def _leaf(self, node: Node, leaves: list[Node]) -> Tree:

@@ -195,12 +195,17 @@ def _into_branches(product: Any) -> Any:
     zero is taken, 0*inf must not be formed. None where there is nothing to move."""
     parts = sp.Mul.make_args(product)
     for k, part in enumerate(parts):
-        if isinstance(part, v_where) and sp.Integer(0) in part.args[1:]:
+        if _vanishes(part) and not part.is_zero:
             rest = sp.Mul(*parts[:k], *parts[k + 1 :])
             if _may_be_infinite(rest):
                 c, yes, no = part.args
                 return v_where(c, yes * rest, no * rest)
     return None
+
+
+def _vanishes(expr: Any) -> bool:
+    """Whether an expression is zero, or a `where` with a branch that is."""
+    return expr == 0 or (isinstance(expr, v_where) and any(_vanishes(e) for e in expr.args[1:]))
 
 
 # What may be infinite at finite arguments, or overflow.

@@ -24,23 +24,27 @@ from vspec.compiler.graph.node import Axis, Kind, Node
 VJP = Callable[[Algebra, Node, Term, int], Term | None]
 
 
-def times(factor: Tree, tree: Tree, may_be_infinite: bool = False) -> Tree:
+def times(factor: Tree, tree: Tree, infinite: bool = False) -> Tree:
     """The product of a factor and a tree, with signs and fractions kept outside; a factor that may be infinite goes into
     the branches of a `where`."""
     if tree == num(1):
         return factor
-    if tree[0] == "where" and num(0) in tree[2:] and may_be_infinite:
+    if infinite and tree[0] == "where" and _vanishes(tree):
         # Where the branch of zero is taken, no infinity of the factor counts.
         return ("where", tree[1], *(c if c == num(0) else times(factor, c, True) for c in tree[2:]))
     if tree[0] == "num" and tree[1] == -1:
         return ("neg", factor)
     if tree[0] == "neg":
-        return ("neg", times(factor, tree[1], may_be_infinite))
+        return ("neg", times(factor, tree[1], infinite))
     if tree[0] == "div":
-        return ("div", times(factor, tree[1], may_be_infinite), tree[2])
+        return ("div", times(factor, tree[1], infinite), tree[2])
     if tree[0] == "mul":
         return ("mul", factor, *tree[1:])
     return ("mul", factor, tree)
+
+
+def _vanishes(tree: Tree) -> bool:
+    return tree == num(0) or (tree[0] == "where" and any(_vanishes(c) for c in tree[2:]))
 
 
 def through_kernel(a: Algebra, node: Node, factor: Node, k: int) -> Node | None:

@@ -6,23 +6,24 @@ arguments that are replaced by harmless ones wherever the branch is not taken. V
 order, by either mode and by JAX, never see the infinity.
 
 A guard is needed between nodes; within one kernel the calculus keeps branches apart by itself. Kernels of loops, which JAX
-differentiates, are guarded inside, too (`within`).
+differentiates, are guarded inside, too (`within`). Where a condition has nothing to do with an argument, there is no guard.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 from vspec.compiler.graph.builder import BOOLEAN_OPS, Builder
 from vspec.compiler.graph.kernel import Kernel, Tree, kernel, num, slot, slots, walk
 from vspec.compiler.graph.node import Axis, Kind, Node
+from vspec.compiler.graph.sign import is_positive
 
-# Functions with infinite values or slopes at finite arguments, or that overflow: (argument, harmless value).
-SINGULAR: dict[str, tuple[tuple[int, float], ...]] = {
+# Functions with infinite values or slopes at the ends of their domains: (argument, harmless value).
+DOMAIN: dict[str, tuple[tuple[int, float], ...]] = {
     **dict.fromkeys(("log", "sqrt", "lgamma", "digamma"), ((0, 1.0),)),
-    **dict.fromkeys(("exp", "expm1", "log1p", "sinh", "cosh", "tan"), ((0, 0.0),)),
-    **dict.fromkeys(("asin", "acos", "atanh", "erfinv"), ((0, 0.0),)),
+    **dict.fromkeys(("log1p", "asin", "acos", "atanh", "erfinv"), ((0, 0.0),)),
     "acosh": ((0, 2.0),),
     "pow": ((0, 1.0),),
     "div": ((1, 1.0),),
@@ -31,14 +32,22 @@ SINGULAR: dict[str, tuple[tuple[int, float], ...]] = {
     "atan2": ((0, 0.0), (1, 1.0)),
     **dict.fromkeys(("betaln", "gammainc", "gammaincc", "gammainc_da"), ((0, 1.0), (1, 1.0))),
 }
+# Functions that overflow.
+GROWING: dict[str, tuple[tuple[int, float], ...]] = dict.fromkeys(("exp", "expm1", "sinh", "cosh", "tan"), ((0, 0.0),))
+SINGULAR = {**DOMAIN, **GROWING}
 
 # No derivative flows through these: what they read is left alone.
 OPAQUE = BOOLEAN_OPS | {"sign", "floor", "ceil", "round", "floordiv", "integer"}
 
 BRANCHING = frozenset({"where", "maximum", "minimum", "clip", "relu"})
 
+THROUGH = frozenset({Kind.MAP, Kind.REDUCE, Kind.CONTRACT, Kind.REINDEX, Kind.WINDOW, Kind.GATHER})
+
 Place = tuple[tuple[Tree, bool], ...]
 """The conditions under which a part of a kernel is taken, each with whether it holds."""
+
+Wanted = Callable[[str, Tree], bool]
+"""Whether an argument of an operation is to be guarded."""
 
 
 def singular(tree: Tree) -> bool:
@@ -56,34 +65,73 @@ def _has_singular(k: Kernel) -> bool:
     return any(singular(t) for t in walk(k.tree) if t[0] not in ("x", "num"))
 
 
+_INFINITE: dict[int, bool] = {}
+
+
+def may_be_infinite(node: Node) -> bool:
+    """Whether a real node is computed with a singular function that a guard can reach. Remembered for every node."""
+    stack = [node]
+    while stack:
+        x = stack[-1]
+        if x.uid in _INFINITE:
+            stack.pop()
+            continue
+        if x.kind not in THROUGH or x.dtype != "real":
+            _INFINITE[x.uid] = False
+        elif x.kind is Kind.MAP and _has_singular(x.attrs[0]):
+            _INFINITE[x.uid] = True
+        else:
+            below = x.inputs[:1] if x.kind is Kind.GATHER else x.inputs
+            left = [y for y in below if y.uid not in _INFINITE]
+            if left:
+                stack.extend(left)
+                continue
+            _INFINITE[x.uid] = any(_INFINITE[y.uid] for y in below)
+        stack.pop()
+    return _INFINITE[node.uid]
+
+
 # --- in a kernel ----------------------------------------------------------------------------------------------------
 
 
-def guarded(tree: Tree, taken: Tree) -> Tree:
-    """The tree with the arguments of singular functions replaced by harmless ones where `taken` does not hold."""
+def guarded(tree: Tree, taken: Tree, wanted: Wanted) -> Tree:
+    """The tree with arguments of singular functions replaced by harmless ones where `taken` does not hold."""
     if tree[0] in ("x", "num") or tree[0] in OPAQUE:
         return tree
-    children = [guarded(c, taken) for c in tree[1:]]
+    children = [guarded(c, taken, wanted) for c in tree[1:]]
     if singular(tree):
         for k, harmless in SINGULAR[tree[0]]:
-            if slots(children[k]):
+            if slots(tree[k + 1]) and wanted(tree[0], tree[k + 1]):
                 children[k] = ("where", taken, children[k], num(harmless))
-    return (tree[0], *children)
+    return tree if _same(children, tree) else (tree[0], *children)
 
 
-def within(tree: Tree) -> Tree:
+def _same(children: Sequence[Tree], tree: Tree) -> bool:
+    return all(c is old for c, old in zip(children, tree[1:], strict=True))
+
+
+def within(tree: Tree, inputs: Sequence[Node]) -> Tree:
     """The tree with every branch of every `where` guarded by its condition; unchanged where no branch needs it."""
-    return _within(branching(tree, lambda t: any(singular(u) for u in walk(t) if u[0] not in ("x", "num"))))
+    guards = Guards(Builder())
+    return _within(branching(tree, lambda t: any(singular(u) for u in walk(t))), inputs, guards)
 
 
-def _within(tree: Tree) -> Tree:
+def _within(tree: Tree, inputs: Sequence[Node], guards: Guards) -> Tree:
     if tree[0] in ("x", "num") or tree[0] in OPAQUE:
         return tree
-    children = [_within(c) for c in tree[1:]]
+    children = [_within(c, inputs, guards) for c in tree[1:]]
     if tree[0] == "where":
         condition, yes, no = children
-        children = [condition, guarded(yes, condition), guarded(no, ("not", condition))]
-    return tree if all(c is old for c, old in zip(children, tree[1:], strict=True)) else (tree[0], *children)
+        read = [inputs[k] for k in sorted(slots(condition))]
+        names = frozenset(n for x in read for n in x.names)
+        wanted = guards.wanted(guards.sources(read), names, not names, inputs)
+        children = [condition, guarded(yes, condition, wanted), guarded(no, ("not", condition), wanted)]
+    return tree if _same(children, tree) else (tree[0], *children)
+
+
+def guarded_kernel(node: Node) -> Kernel:
+    """The kernel of a map with its branches guarded inside."""
+    return kernel(within(node.attrs[0].tree, node.inputs))
 
 
 def branching(tree: Tree, infinite: Callable[[Tree], bool]) -> Tree:
@@ -105,32 +153,17 @@ def branching(tree: Tree, infinite: Callable[[Tree], bool]) -> Tree:
         half = ("div", ("add", a, b), num(2))
         rest = ("where", (second, a, b), b, ("add", a, b)) if infinite(a) else b
         return ("where", (first, a, b), a, ("where", ("eq", a, b), half, rest))
-    return tree if all(c is old for c, old in zip(children, tree[1:], strict=True)) else (tree[0], *children)
+    return tree if _same(children, tree) else (tree[0], *children)
 
 
-# --- between nodes --------------------------------------------------------------------------------------------------
+# --- places in a kernel ---------------------------------------------------------------------------------------------
 
 
-def protect(b: Builder, tree: Tree, leaves: Sequence[Node]) -> tuple[Tree, list[Node]]:
-    """A kernel and its operands, those that only branches read guarded by the conditions of the branches."""
-    operands = list(leaves)
-    if not any(t[0] in BRANCHING for t in walk(tree)):
-        return tree, operands
-    infinite = frozenset(k for k, x in enumerate(leaves) if may_be_infinite(x))
-    tree = branching(tree, lambda t: bool(slots(t) & infinite))
-    places: dict[int, set[Place]] = {}
-    _places(tree, (), places)
-    replaced: dict[int, Tree] = {}
-    for k in sorted(places):
-        found = _merged(places[k])
-        if () in found or k not in infinite:
-            continue
-        mask = b.map(_disjunction(found), leaves, "boolean")
-        guard = Guard(b).node(leaves[k], project(b, mask, leaves[k]))
-        if guard is not leaves[k]:
-            replaced[k] = slot(len(operands))
-            operands.append(guard)
-    return (_replaced(tree, replaced), operands) if replaced else (tree, operands)
+def places(tree: Tree) -> dict[int, set[Place]]:
+    """Under which conditions a derivative reaches each slot; the empty place for any."""
+    found: dict[int, set[Place]] = {}
+    _places(tree, (), found)
+    return {k: _merged(p) for k, p in found.items()}
 
 
 def _places(tree: Tree, place: Place, found: dict[int, set[Place]]) -> None:
@@ -144,20 +177,19 @@ def _places(tree: Tree, place: Place, found: dict[int, set[Place]]) -> None:
             _places(c, place, found)
 
 
-def _merged(places: set[Place]) -> set[Place]:
+def _merged(found: set[Place]) -> set[Place]:
     """Two places that differ in whether their last condition holds are one place without it."""
-    places = set(places)
     while True:
-        pair = next((p for p in places if p and (*p[:-1], (p[-1][0], not p[-1][1])) in places), None)
+        pair = next((p for p in found if p and (*p[:-1], (p[-1][0], not p[-1][1])) in found), None)
         if pair is None:
-            return places
-        places -= {pair, (*pair[:-1], (pair[-1][0], not pair[-1][1]))}
-        places.add(pair[:-1])
+            return found
+        found -= {pair, (*pair[:-1], (pair[-1][0], not pair[-1][1]))}
+        found.add(pair[:-1])
 
 
-def _disjunction(places: set[Place]) -> Tree:
+def _disjunction(found: set[Place]) -> Tree:
     either = []
-    for place in sorted(places, key=repr):
+    for place in sorted(found, key=repr):
         both = [c if holds else ("not", c) for c, holds in place]
         either.append(both[0] if len(both) == 1 else ("and", *both))
     return either[0] if len(either) == 1 else ("or", *either)
@@ -174,67 +206,122 @@ def _replaced(tree: Tree, new: dict[int, Tree]) -> Tree:
     return (tree[0], *(_replaced(c, new) for c in tree[1:]))
 
 
-THROUGH = frozenset({Kind.MAP, Kind.REDUCE, Kind.CONTRACT, Kind.REINDEX, Kind.WINDOW, Kind.GATHER})
+# --- between nodes --------------------------------------------------------------------------------------------------
 
 
-def may_be_infinite(node: Node) -> bool:
-    """Whether a real node is computed with a singular function that a guard can reach."""
-    seen: set[int] = set()
-    stack = [node]
-    while stack:
-        x = stack.pop()
-        if x.uid in seen or x.kind not in THROUGH or x.dtype != "real":
-            continue
-        seen.add(x.uid)
-        if x.kind is Kind.MAP and _has_singular(x.attrs[0]):
-            return True
-        stack.extend(x.inputs[:1] if x.kind is Kind.GATHER else x.inputs)
-    return False
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Where a node is needed: a condition over some of its axes, the inputs that the condition was made of, and whether it
+    was one condition for all."""
+
+    node: Node
+    sources: frozenset[int]
+    whole: bool
 
 
-def project(b: Builder, mask: Node, x: Node) -> Node:
-    """Where an operand is needed, if `mask` says where its reader is: at any place along the axes that it lacks."""
-    over = [n for n in mask.names if n not in x.names]
-    return b.reduce("any", mask, over) if over else mask
-
-
-class Guard:
+class Guards:
     """Copies of nodes that are harmless wherever a mask does not hold, and equal to the originals where it does."""
 
     def __init__(self, b: Builder) -> None:
         self.b = b
-        self.done: dict[tuple[int, int], Node] = {}
+        self._copies: dict[tuple[int, int], Node] = {}
+        self._sources: dict[int, frozenset[int]] = {}
 
-    def node(self, node: Node, mask: Node) -> Node:
+    def protect(self, tree: Tree, leaves: Sequence[Node]) -> tuple[Tree, list[Node]]:
+        """A kernel and its operands, those that only branches read guarded by the conditions of the branches."""
+        operands = list(leaves)
+        infinite = frozenset(k for k, x in enumerate(leaves) if may_be_infinite(x))
+        if not infinite or not any(t[0] in BRANCHING for t in walk(tree)):
+            return tree, operands
+        branched = branching(tree, lambda t: bool(slots(t) & infinite))
+        replaced: dict[int, Tree] = {}
+        for k, found in sorted(places(branched).items()):
+            if () in found or k not in infinite:
+                continue
+            condition = self.b.map(_disjunction(found), leaves, "boolean")
+            whole = self._projected(Mask(condition, self.sources([condition]), not condition.names), leaves[k])
+            guard = self.node(leaves[k], whole)
+            if guard is not leaves[k]:
+                replaced[k] = slot(len(operands))
+                operands.append(guard)
+        return (_replaced(branched, replaced), operands) if replaced else (tree, operands)
+
+    def sources(self, nodes: Sequence[Node]) -> frozenset[int]:
+        """The inputs that some nodes are computed from."""
+        stack = list(nodes)
+        while stack:
+            x = stack[-1]
+            left = [y for y in x.inputs if y.uid not in self._sources]
+            if left and x.uid not in self._sources:
+                stack.extend(left)
+                continue
+            if x.uid not in self._sources:
+                own = frozenset({x.uid}) if x.kind is Kind.INPUT else frozenset[int]()
+                self._sources[x.uid] = own.union(*(self._sources[y.uid] for y in x.inputs))
+            stack.pop()
+        return frozenset[int]().union(*(self._sources[x.uid] for x in nodes))
+
+    def wanted(self, sources: frozenset[int], names: frozenset[str], whole: bool, inputs: Sequence[Node]) -> Wanted:
+        """Which arguments to guard: those that depend on what the condition depends on, or that differ from place to place as
+        it does. What cannot vanish has no need, and what overflows is left alone where the condition cannot know."""
+
+        def wanted(op: str, argument: Tree) -> bool:
+            read = [inputs[k] for k in sorted(slots(argument))]
+            related = bool(self.sources(read) & sources)
+            if op in GROWING:
+                return related
+            if op in ("log", "sqrt", "pow", "div", "xlogy") and is_positive(argument, inputs):
+                return False
+            return related or whole or any(n in names for x in read for n in x.names)
+
+        return wanted
+
+    def node(self, node: Node, mask: Mask) -> Node:
         """The guarded copy of a node; the node itself where nothing below it needs a guard. The mask's axes are among its own."""
-        key = (node.uid, mask.uid)
-        if key not in self.done:
-            self.done[key] = self._copy(node, mask) if may_be_infinite(node) else node
-        return self.done[key]
+        key = (node.uid, mask.node.uid)
+        if key not in self._copies:
+            self._copies[key] = self._copy(node, mask) if may_be_infinite(node) else node
+        return self._copies[key]
 
-    def _copy(self, node: Node, mask: Node) -> Node:
+    def _projected(self, mask: Mask, x: Node) -> Mask:
+        """Where an operand is needed, if `mask` says where its reader is: at any place along the axes that it lacks."""
+        over = [n for n in mask.node.names if n not in x.names]
+        return replace(mask, node=self.b.reduce("any", mask.node, over)) if over else mask
+
+    def _copy(self, node: Node, mask: Mask) -> Node:
         b = self.b
         if node.kind is Kind.MAP:
-            inputs = [self.node(x, project(b, mask, x)) for x in node.inputs]
-            tree = guarded(node.attrs[0].tree, slot(len(inputs)))
-            copy = b.map(tree, [*inputs, mask], node.dtype)
-            return copy if set(copy.names) == set(node.names) else b.order(copy, node.axes)
+            return self._copy_of_map(node, mask)
         x = node.inputs[0]
+        inside: tuple[Node, ...]
         if node.kind is Kind.REDUCE:
             inside = (self.node(x, mask),)
         elif node.kind is Kind.CONTRACT:
-            inside = tuple(self.node(y, project(b, mask, y)) for y in node.inputs)
+            inside = tuple(self.node(y, self._projected(mask, y)) for y in node.inputs)
         elif node.kind is Kind.REINDEX:
             targets: tuple[str, ...] = node.attrs[0]
             # Of a diagonal, one of the axes will do to say which rows are needed.
             names = {t: n for n, t in reversed(list(zip(x.names, targets, strict=True)))}
-            lost = [n for n in mask.names if n not in names]
-            below = b.rename(b.reduce("any", mask, lost) if lost else mask, names)
-            inner = self.node(x, below)
-            return b.reindex(inner, _retargeted(x, inner, targets), node.axes)
+            lost = [n for n in mask.node.names if n not in names]
+            below = b.rename(b.reduce("any", mask.node, lost) if lost else mask.node, names)
+            inner = self.node(x, replace(mask, node=below))
+            to = dict(zip(x.names, targets, strict=True))
+            return node if inner is x else b.reindex(inner, tuple(to[n] for n in inner.names), node.axes)
         else:
-            inside = (self.node(x, self._where_read(node, mask)), *node.inputs[1:])
+            inside = (self.node(x, replace(mask, node=self._where_read(node, mask.node))), *node.inputs[1:])
+        if all(y is old for y, old in zip(inside, node.inputs, strict=True)):
+            return node
         return b.make(node.kind, node.op, inside, node.axes, node.dtype, node.attrs)
+
+    def _copy_of_map(self, node: Node, mask: Mask) -> Node:
+        inputs = [self.node(x, self._projected(mask, x)) for x in node.inputs]
+        old: Tree = node.attrs[0].tree
+        wanted = self.wanted(mask.sources, frozenset(mask.node.names), mask.whole, node.inputs)
+        tree = guarded(old, slot(len(inputs)), wanted)
+        if tree is old and all(x is y for x, y in zip(inputs, node.inputs, strict=True)):
+            return node
+        copy = self.b.map(tree, [*inputs, mask.node], node.dtype)
+        return copy if set(copy.names) == set(node.names) else self.b.order(copy, node.axes)
 
     def _where_read(self, node: Node, mask: Node) -> Node:
         """The mask of the array that a window or a gather reads: its adjoint, as for derivatives, and not zero."""
@@ -254,16 +341,6 @@ class Guard:
         return b.map(("gt", slot(0), num(0)), [count], "boolean")
 
 
-def _retargeted(old: Node, new: Node, targets: tuple[str, ...]) -> tuple[str, ...]:
-    to = dict(zip(old.names, targets, strict=True))
-    return tuple(to[n] for n in new.names)
-
-
 def _spread(b: Builder, x: Node, axes: Sequence[Axis]) -> Node:
     missing = [a for a in axes if a.name not in x.names]
     return b.order(x, (*x.axes, *missing)) if missing else x
-
-
-def guarded_kernel(k: Kernel) -> Kernel:
-    """A kernel with its branches guarded inside."""
-    return kernel(within(k.tree))

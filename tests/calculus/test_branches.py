@@ -122,7 +122,7 @@ class Jet:
         return Jet(v, s * self.slope, b * self.slope**2 + s * self.bend)
 
 
-class Singular(Exception):
+class SingularError(Exception):
     """The true value or derivative is not finite here."""
 
 
@@ -131,9 +131,9 @@ def _of(f: str) -> Any:
         try:
             found = tuple(float(g(x)) for g in SINGULAR[f])
         except (ValueError, ZeroDivisionError, OverflowError, TypeError):
-            raise Singular from None
+            raise SingularError from None
         if not all(math.isfinite(v) and abs(v) < 1e4 for v in found):
-            raise Singular
+            raise SingularError
         return found  # type: ignore[return-value]
 
     return at
@@ -170,7 +170,7 @@ def exact(e: Formula, x: float) -> Jet:
     if e[0] == "if":
         sign, bound = e[1]
         if x == bound:
-            raise Singular
+            raise SingularError
         return exact(e[2] if (x < bound) == (sign == "<") else e[3], x)
     a = exact(e[1], x)
     if e[0] in UNARY:
@@ -207,7 +207,7 @@ def written(e: Formula, definitions: list[str]) -> str:
 def test_generated_branches(tmp_path_factory: pytest.TempPathFactory, e: Formula) -> None:
     definitions: list[str] = []
     body = written(e, definitions)
-    text = "precision: float64\ndims: {'n, m': %d}\nparams: {'x[n]': {init: 1}}\ndefine:\n" % len(POINTS)
+    text = f"precision: float64\ndims: {{'n, m': {len(POINTS)}}}\nparams: {{'x[n]': {{init: 1}}}}\ndefine:\n"
     text += "\n".join([*definitions, f"  y[n]: {body} + 0*x[n]", "outputs:", "  value[n]: y[n]"])
     text += "\n  slope[n]: d(sum[m](y[m]), x[n])\n  bend[n]: d(sum[m](y[m]), x[n], x[n])\n"
     emission = Emission(good(text), 2, tmp_path_factory.mktemp("branches") / "program.py")
@@ -215,7 +215,7 @@ def test_generated_branches(tmp_path_factory: pytest.TempPathFactory, e: Formula
     for k, x in enumerate(POINTS):
         try:
             true = exact(e, float(x))
-        except Singular:
+        except SingularError:
             continue
         for name, want in (("value", true.value), ("slope", true.slope or 0.0), ("bend", true.bend)):
             np.testing.assert_allclose(found[name][k], want, rtol=1e-8, atol=1e-8, err_msg=f"{name} at {x}\n{text}")

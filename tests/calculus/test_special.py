@@ -235,7 +235,8 @@ def test_infinities(precision: str, level: int, tmp_path: Path) -> None:
     text = f"precision: {precision}\ndata:\n" + "".join(f"  x{k}: real\n" for k in range(len(INFINITE)))
     text += "outputs:\n"
     for k, (formula, _, _) in enumerate(INFINITE):
-        text += "  y{0}: {1}\n".format(k, re.sub(r"\bx\b", f"x{k}", formula))
+        formula = re.sub(r"\bx\b", f"x{k}", formula)
+        text += f"  y{k}: {formula}\n"
     program = Emission(good(text), level, tmp_path / f"infinities_{precision}_{level}.py")
     found = program.call("outputs", {f"x{k}": np.asarray(x, precision) for k, (_, x, _) in enumerate(INFINITE)})
     for k, (formula, x, want) in enumerate(INFINITE):

@@ -63,7 +63,7 @@ POINTWISE: list[tuple[str, Tree, set[str]]] = [
     ("log1p of minus ndtr", ("log1p", ("neg", ("ndtr", A))), {"log_ndtr", "neg"}),
     ("log of a product with ndtr", ("log", ("mul", num(2), ("ndtr", A), EXP)), {"log_ndtr", "add"}),
     ("log erfc", ("log", ("erfc", A)), {"log_ndtr", "add", "mul", "neg"}),
-    ("log of the normal law by erf", ("log", ("div", ("add", ONE, ("erf", ("div", A, num(2)))), num(2))), {"log_ndtr", "add", "mul", "neg", "div"}),
+    ("log of ndtr by erf", ("log", ("add", ONE, ("erf", ("div", A, num(2))))), {"log_ndtr", "add", "mul", "neg", "div"}),
     ("complement of erf", ("sub", ONE, ("erf", A)), {"erfc"}),
     ("complement of erf, doubled", ("mul", num(2), ("sub", num(1.0), ("erf", ("neg", A)))), {"erfc", "neg", "mul"}),
     ("erf less one", ("sub", ("erf", A), ONE), {"erfc", "neg"}),

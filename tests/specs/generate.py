@@ -28,6 +28,7 @@ params:
 """
 
 UNARY = ("sin({})", "tanh({})", "sigmoid({})", "softplus({})", "exp(-({})**2)", "log(1 + exp({}))", "sqrt(1 + ({})**2)")
+UNARY += ("log_ndtr({})", "asinh({})", "ndtr({})", "erfc({})")
 BINARY = ("({}) + ({})", "({})*({})", "({}) - 0.5*({})", "({})/(2 + sin({}))", "(({}) if ({}) > 0.1 else 0.3)")
 OWN = {"n": "y[n]", "m": "y[m]", "i": "w[i]", "j": "w[j]"}
 OTHER = {"n": "m", "m": "n", "i": "j", "j": "i"}

@@ -1,0 +1,73 @@
+"""The sign of a kernel's value where its form tells it: `1 + x**2` is positive, `abs(x)` is not negative."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+from vspec.compiler.graph.kernel import Tree, num
+from vspec.compiler.graph.node import Kind, Node
+
+DEPTH = 4
+"""How many nodes deep a sign is sought."""
+
+
+class Sign(IntEnum):
+    """What is known of a sign."""
+
+    UNKNOWN = 0
+    NOT_NEGATIVE = 1
+    POSITIVE = 2
+
+
+def is_positive(tree: Tree, inputs: Sequence[Node]) -> bool:
+    """Whether a kernel over some operands is positive by its form. Underflow is left out of account."""
+    return sign(tree, inputs, DEPTH) is Sign.POSITIVE
+
+
+def sign(tree: Tree, inputs: Sequence[Node], depth: int) -> Sign:
+    """What the form of a kernel tells of its sign."""
+    op = tree[0]
+    if op == "x":
+        return _of_node(inputs[tree[1]], depth)
+    if op == "num":
+        return Sign.POSITIVE if tree[1] > 0 else Sign.NOT_NEGATIVE if tree[1] == 0 else Sign.UNKNOWN
+    if op in ("exp", "cosh"):
+        return Sign.POSITIVE
+    if op in ("square", "abs") or (op == "pow" and tree[2][0] == "num" and tree[2][1] in (2, 4, 6)):
+        return max(Sign.NOT_NEGATIVE, sign(tree[1], inputs, depth))
+    if op in ("relu", "sigmoid", "softplus", "erfc", "ndtr", "i0e"):
+        return Sign.NOT_NEGATIVE
+    known = [sign(c, inputs, depth) for c in (tree[2:] if op == "where" else tree[1:])]
+    if op == "add":
+        return max(known) if min(known) > Sign.UNKNOWN else Sign.UNKNOWN
+    if op in ("mul", "where"):
+        return min(known)
+    if op == "div":
+        return known[0] if known[1] is Sign.POSITIVE else Sign.UNKNOWN
+    if op in ("real", "sqrt"):
+        return known[0]
+    if op == "pow":
+        return Sign.POSITIVE if known[0] is Sign.POSITIVE else Sign.UNKNOWN
+    if op == "maximum":
+        return max(known)
+    return min(known) if op == "minimum" else Sign.UNKNOWN
+
+
+def _of_node(x: Node, depth: int) -> Sign:
+    if x.dtype == "boolean":
+        return Sign.NOT_NEGATIVE
+    if x.kind is Kind.CONST and x.op == "size":
+        return Sign.POSITIVE
+    if x.kind is Kind.CONST and x.op == "number":
+        return sign(num(x.attrs[0]), (), depth)
+    if depth == 0:
+        return Sign.UNKNOWN
+    if x.kind is Kind.MAP:
+        return sign(x.attrs[0].tree, x.inputs, depth - 1)
+    if x.kind in (Kind.REINDEX, Kind.STOP, Kind.WINDOW, Kind.GATHER) or (x.kind is Kind.REDUCE and x.op in _KEEP):
+        return _of_node(x.inputs[0], depth - 1)
+    return Sign.UNKNOWN
+
+
+_KEEP = frozenset({"sum", "prod", "max", "min"})
