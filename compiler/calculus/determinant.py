@@ -45,7 +45,7 @@ def logdet_pushforward(a: Algebra, node: Node, dot: Node) -> Node:
 def cofactors_along(a: Algebra, node: Node, direction: Node) -> Node:
     """C_dot = (sum of C * A_dot) V - C A_dot' V for V = inv(A)'. The map is its own adjoint: a pullback, too."""
     b = a.b
-    ((rows, columns),), (row, column) = node.attrs
+    ((rows, columns),), (_, column) = node.attrs
     inverse = inverse_transposed(a, node)
     both = {x.name: x for n in (node, direction) for x in n.axes if x.name not in (rows, columns)}
     inner = b.contract([node, direction], tuple(both.values()))

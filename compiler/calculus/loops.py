@@ -61,7 +61,8 @@ def lower_recurrence(low: Lowering, r: Recurrence, reads: Reads) -> None:
                 low.finals[s.name] = (b.item(node, position, carry[k].axes, s.dtype), s.time)
             else:
                 path = b.item(node, position, (axis, *carry[k].axes), s.dtype)
-                low.values[s.name] = b.order(path, [low.axis(x) for x in s.letters])
+                value = b.order(path, [low.axis(x) for x in s.letters])
+                low.values[s.name] = b.hold(value) if s.name in low.variables else value
 
 
 def _without_time(s: State) -> tuple[str, ...]:

@@ -57,6 +57,7 @@ class Lowering:
         self.slices: dict[str, Slice] = {}
         self.bound: dict[str, Node] = {}
         self.derivatives = 0
+        self.variables: frozenset[str] = frozenset()
 
     def axis(self, letter: str) -> Axis:
         """The axis of a letter."""
@@ -89,7 +90,8 @@ class Lowering:
         if name and node.uid > start and node.origin.role == "part":
             # The last node is the one that the name stands for.
             node = replace(node, origin=node.origin._replace(name=name, role="value"), uid=next_uid())
-        return node
+        # A derivative by a name finds whoever reads it, even where its value is a number or a rename of something else.
+        return self.b.hold(node) if name in self.variables else node
 
     def lower(self, e: Expr) -> Node:
         """The node of an expression; its axes are among the free letters of the expression."""

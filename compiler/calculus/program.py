@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from vspec.compiler.calculus.derive import derivative, gradients
 from vspec.compiler.calculus.loops import lower_recurrence, reads_of
@@ -14,10 +14,13 @@ from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder, Rule
 from vspec.compiler.graph.graph import Entry, Graph, Result
 from vspec.compiler.graph.kernel import slot
-from vspec.compiler.graph.node import Axis, Node, Origin
-from vspec.compiler.language.expr import Element, Expr, Pointwise
+from vspec.compiler.graph.node import Axis, Kind, Node, Origin
+from vspec.compiler.graph.rewrite import rewrite
+from vspec.compiler.language.expr import Derivative, Element, Expr, Pointwise
 from vspec.compiler.language.spec import Claim, Definition, Recurrence, Spec, Stage
 from vspec.runtime.registry import METHODS
+
+Found = TypeVar("Found", bound=Expr)
 
 RELATIONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 
@@ -29,9 +32,13 @@ def lower_spec(spec: Spec, rules: Iterable[Rule] = ()) -> Graph:
     for name, d in spec.dims.items():
         if isinstance(d.size, Expr):
             b.dims[name] = low.value(d.size)
+    low.variables = differentiated(spec)
     inputs = _inputs(spec, low)
     states = {s.name: s for r in spec.equations if isinstance(r, Recurrence) for s in r.states}
     reads = reads_of((e for x in expressions(spec) for e in elements(x)), states)
+    for name in reads.keys() & {w.name for x in expressions(spec) for d in _find(x, Derivative) for w in d.wrt}:
+        # A derivative by a state finds whoever reads the path, its end included.
+        reads[name] = {"path"}
     for name, objective in spec.objectives.items():
         # A definition may read an objective (to differentiate it, say) and an objective reads definitions.
         low.pending[name] = partial(low.value, objective.body, name, ())
@@ -52,7 +59,12 @@ def lower_spec(spec: Spec, rules: Iterable[Rule] = ()) -> Graph:
     _outputs(spec, low, entries)
     records = _claims(spec, low, entries)
     notes = {"claims": records, "derivatives": low.derivatives}
-    return Graph(tuple(entries.values()), dict(b.dims), inputs, spec.precision, notes)
+    return released(Graph(tuple(entries.values()), dict(b.dims), inputs, spec.precision, notes))
+
+
+def released(graph: Graph) -> Graph:
+    """The graph without what kept definitions apart for the sake of derivatives by them."""
+    return rewrite(graph, lambda b, node, old: node.inputs[0] if node.kind is Kind.STOP and node.op == "hold" else node)
 
 
 def _inputs(spec: Spec, low: Lowering) -> dict[str, Node]:
@@ -223,12 +235,22 @@ def expressions(spec: Spec) -> Iterator[Expr]:
             queue += [e.name for e in elements(inner[name].body)]
 
 
+def differentiated(spec: Spec) -> frozenset[str]:
+    """The names by which some derivative of a spec is taken."""
+    whole = (spec.equations, *(tuple(s.values()) for s in (spec.objectives, spec.outputs, spec.claims)))
+    return frozenset(w.name for d in _find(whole, Derivative) for w in d.wrt)
+
+
 def elements(e: Any) -> Iterator[Element]:
     """Every element that an expression refers to."""
+    return _find(e, Element)
+
+
+def _find(e: Any, kind: type[Found]) -> Iterator[Found]:
     stack: list[Any] = [e]
     while stack:
         x = stack.pop()
-        if isinstance(x, Element):
+        if isinstance(x, kind):
             yield x
         if isinstance(x, tuple):
             stack.extend(x)

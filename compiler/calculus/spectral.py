@@ -95,7 +95,7 @@ def eigenvectors_pullback(a: Algebra, node: Node, bar: Node) -> Node:
 def eigenvectors_pushforward(a: Algebra, node: Node, dot: Node) -> Node:
     """V_dot = V (F * (V' sym(A_dot) V))."""
     b = a.b
-    ((rows, columns),), (row, own) = node.attrs
+    ((rows, columns),), (_, own) = node.attrs
     values, vectors = _eigen(a, node)
     m, k = a.fresh(node.axis(own)), a.fresh(node.axis(own))
     even = _half(a, _mirrored(a, dot, rows, columns))

@@ -114,7 +114,9 @@ def _write(scope: Scope, family: Family, text: str, wanted: Mapping[str, Node]) 
         names[part] = scope.function.names.reserve(f"{wish}_t" if part == "svd_right" else wish)
         shown.append(names[part])
     first = next(iter(wanted.values()))
-    scope.line(", ".join(shown), f"{family.call}({text}{family.options})", scope.comment(first, ()).removeprefix("[]").strip())
+    scope.line(
+        ", ".join(shown), f"{family.call}({text}{family.options})", scope.comment(first, ()).removeprefix("[]").strip()
+    )
     return names
 
 
@@ -149,7 +151,9 @@ def factors(scope: Scope, node: Node) -> Factors | None:
             value = scope.whole(node.inputs[0])
         layout = (*(a for a in value.layout if a not in core), *(a for a in value.layout if a in core))
         target = scope.function.names.reserve("lu")
-        scope.line(target, f"lu_factor({arranged(value, layout).code})", scope.comment(node, ()).removeprefix("[]").strip())
+        scope.line(
+            target, f"lu_factor({arranged(value, layout).code})", scope.comment(node, ()).removeprefix("[]").strip()
+        )
         back = {shown: base for base, shown in own.items()}
         done = scope.decompositions[key] = (tuple(back[a] for a in layout), {"lu": target})
     layout, names = done

@@ -105,7 +105,9 @@ def cases(draw: Any) -> Case:
     return Case(op, n, m, draw(st.booleans()), draw(st.integers(0, 2**16)))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+)
 @given(cases())
 def test_derivatives_of_any_size_agree_with_jax(case: Case) -> None:
     check(case)
@@ -213,7 +215,10 @@ def test_only_the_symmetric_part_counts() -> None:
     rng = np.random.default_rng(0)
     a = rng.normal(size=(3, 3))
     even = (a + a.T) / 2
-    for text in ("sum[m](sin(eigvalsh(A[:, :])[m])*(1 + index(m)))", "sum[m, i](eigh(A[:, :])[i, m]**4*(1 + index(m)))"):
+    for text in (
+        "sum[m](sin(eigvalsh(A[:, :])[m])*(1 + index(m)))",
+        "sum[m, i](eigh(A[:, :])[i, m]**4*(1 + index(m)))",
+    ):
         gradient = by_matrix(text, a)
         close(gradient, gradient.T)
         close(gradient, by_matrix(text, even))
@@ -227,7 +232,9 @@ def test_norms_at_zero_and_elsewhere(level: int) -> None:
         assert np.array_equal(out, np.zeros_like(out))
     a = np.random.default_rng(1).normal(size=(3, 3))
     close(by_matrix(norm, a, level=level), a / np.linalg.norm(a))
-    second = (np.einsum("ik,jl->ijkl", np.eye(3), np.eye(3)) - np.multiply.outer(a, a) / np.sum(a**2)) / np.linalg.norm(a)
+    second = (np.einsum("ik,jl->ijkl", np.eye(3), np.eye(3)) - np.multiply.outer(a, a) / np.sum(a**2)) / np.linalg.norm(
+        a
+    )
     close(by_matrix(norm, a, 2, level=level), second)
 
 
