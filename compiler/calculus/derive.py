@@ -64,7 +64,7 @@ def depends(e: Node, xs: Sequence[Node]) -> list[Node]:
     for node in topological([e]):
         if node.uid in wanted:
             flows = True
-        elif node.kind is Kind.STOP or node.dtype in ("boolean", "integer"):
+        elif (node.kind is Kind.STOP and node.op != "hold") or node.dtype in ("boolean", "integer"):
             flows = False
         elif node.kind in (Kind.GATHER, Kind.SCATTER) and len(node.inputs) == 2:
             flows = node.inputs[0].uid in hit
@@ -132,7 +132,7 @@ def _tracked(e: Node, x: Node, position: int, letter: str, nodes: Sequence[Node]
         elif node.kind is Kind.SCATTER:
             if name == node.attrs[0] or any(isinstance(t, Axis) and t.name == name for t in node.attrs):
                 return False
-        elif node.kind not in (Kind.MAP, Kind.REDUCE, Kind.CONTRACT):
+        elif node.kind not in (Kind.MAP, Kind.REDUCE, Kind.CONTRACT, Kind.STOP):
             return False
         if name not in node.names:
             return False

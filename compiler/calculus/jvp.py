@@ -124,6 +124,10 @@ def _linalg(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
     return Term(b.linalg(node.op, [node.inputs[0], right], cores, result), t.pairs)
 
 
+def _hold(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
+    return t
+
+
 RULES: dict[Kind, JVP] = {
     Kind.MAP: _map,
     Kind.REDUCE: _reduce,
@@ -135,4 +139,5 @@ RULES: dict[Kind, JVP] = {
     Kind.CUMULATE: _cumulate,
     Kind.CONCAT: _concat,
     Kind.LINALG: _linalg,
+    Kind.STOP: _hold,
 }

@@ -67,7 +67,8 @@ def lower_recurrence(low: Lowering, r: Recurrence, reads: Reads) -> None:
                 low.finals[key] = (b.item(node, position, carry[k].axes, carry[k].dtype), s.time)
             else:
                 path = b.item(node, position, (axis, *carry[k].axes), carry[k].dtype)
-                low.values[key] = b.order(path, [low.axis(x) for x in s.letters])
+                value = b.order(path, [low.axis(x) for x in s.letters])
+                low.values[key] = b.hold(value) if s.name in low.variables else value
 
 
 def _parts(low: Lowering, s: State, e: Expr) -> list[tuple[str, str, Node]]:

@@ -124,27 +124,28 @@ class Lowering:
         if name and node.uid > start and node.origin.role == "part":
             # The last node is the one that the name stands for.
             node = replace(node, origin=node.origin._replace(name=name, role="value"), uid=next_uid())
-        return node
+        # A derivative by a name finds whoever reads it, even where its value is a number or a rename of something else.
+        return self.b.hold(node) if name in self.variables else node
 
     def part_values(self, e: Expr, name: str = "", letters: tuple[str, ...] | None = None) -> parts.Parts:
         """`value` for an expression with complex values: the nodes of its real and of its imaginary part."""
         start = self.b.number(0).uid
-        with self.b.at(Origin(name, e.span.line, e.span.column, "part")):
+        with self.b.at(Origin(name, e.span.line, e.span.column, "part", self.file(e.span))):
             re, im = parts.parts_of(self, e)
             if letters is not None:
                 axes = [self.axis(x) for x in letters]
                 re, im = self.b.order(re, axes), self.b.order(im, axes)
         if not name:
             return re, im
-        return self._named(re, f"{name}_re", start), self._named(im, f"{name}_im", start)
+        re, im = self._named(re, f"{name}_re", start), self._named(im, f"{name}_im", start)
+        return (self.b.hold(re), self.b.hold(im)) if name in self.variables else (re, im)
 
     def enter(self, name: str, e: Expr, letters: tuple[str, ...], dtype: str) -> None:
         """Lowers what a name stands for and keeps it under the name, or under those of its parts."""
         if dtype != "complex":
-            self.values[name] = self._variable(name, self.value(e, name, letters))
+            self.values[name] = self.value(e, name, letters)
         else:
-            for key, node in zip(parts.names(name), self.part_values(e, name, letters), strict=True):
-                self.values[key] = self._variable(name, node)
+            self.values.update(zip(parts.names(name), self.part_values(e, name, letters), strict=True))
 
     def postpone(self, name: str, e: Expr, letters: tuple[str, ...], dtype: str) -> None:
         """Lowers what a name stands for once it is asked for."""
@@ -161,12 +162,6 @@ class Lowering:
             parts.split(self, name, node)
         else:
             self.values[name] = node
-
-    def _variable(self, name: str, node: Node) -> Node:
-        # A number would sink into the kernels that read it, and a derivative by its name would find nothing.
-        if name in self.variables and is_number(node):
-            return self.b.array(float(node.attrs[0]), (), "real")
-        return node
 
     def lower(self, e: Expr) -> Node:
         """The node of an expression; its axes are among the free letters of the expression."""

@@ -17,7 +17,8 @@ from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder, Rule
 from vspec.compiler.graph.graph import Entry, Graph, Result
 from vspec.compiler.graph.kernel import slot
-from vspec.compiler.graph.node import Axis, Node, Origin
+from vspec.compiler.graph.node import Axis, Kind, Node, Origin
+from vspec.compiler.graph.rewrite import rewrite
 from vspec.compiler.language.expr import Derivative, Element, Expr, Pointwise
 from vspec.compiler.language.ranges import Ranges
 from vspec.compiler.language.spec import Claim, Definition, Param, Recurrence, Spec, Stage
@@ -53,6 +54,9 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
     inputs = _inputs(spec, low)
     states = {s.name: s for r in spec.equations if isinstance(r, Recurrence) for s in r.states}
     reads = reads_of((e for x in expressions(spec) for e in elements(x)), states)
+    for name in reads.keys() & {w.name for x in expressions(spec) for d in _find(x, Derivative) for w in d.wrt}:
+        # A derivative by a state finds whoever reads the path, its end included.
+        reads[name] = {"path"}
     for name, objective in spec.objectives.items():
         # A definition may read an objective (to differentiate it, say) and an objective reads definitions.
         low.pending[name] = partial(low.value, objective.body, name, ())
@@ -77,7 +81,12 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
         entries["constraints"] = _constraints(spec, low)
     records = _claims(spec, low, entries)
     notes = {"claims": records, "derivatives": low.derivatives}
-    return Graph(tuple(entries.values()), dict(b.dims), inputs, spec.precision, notes)
+    return released(Graph(tuple(entries.values()), dict(b.dims), inputs, spec.precision, notes))
+
+
+def released(graph: Graph) -> Graph:
+    """The graph without what kept definitions apart for the sake of derivatives by them."""
+    return rewrite(graph, lambda b, node, old: node.inputs[0] if node.kind is Kind.STOP and node.op == "hold" else node)
 
 
 def _inputs(spec: Spec, low: Lowering) -> dict[str, Node]:

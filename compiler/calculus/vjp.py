@@ -230,6 +230,10 @@ def _linalg(a: Algebra, node: Node, g: Term, k: int) -> Term | None:
     return a.sum(Term(bar, g.pairs), [n for n in node.names if n not in x.names and n not in result])
 
 
+def _hold(a: Algebra, node: Node, g: Term, k: int) -> Term | None:
+    return g
+
+
 RULES: dict[Kind, VJP] = {
     Kind.MAP: _map,
     Kind.REDUCE: _reduce,
@@ -241,6 +245,7 @@ RULES: dict[Kind, VJP] = {
     Kind.CUMULATE: _cumulate,
     Kind.CONCAT: _concat,
     Kind.LINALG: _linalg,
+    Kind.STOP: _hold,
 }
 
 __all__ = ["RULES", "Axis", "extreme_share", "others_product", "placed", "through_kernel", "times"]

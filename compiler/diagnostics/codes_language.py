@@ -573,7 +573,11 @@ PLANNED: tuple[Code, ...] = tuple(
     for code, what, example in (
         ("VS0401", "random variables and draws", "params:\n  w: {init: sample(normal(0, 1))}\n"),
         ("VS0402", "dynamics", 'dynamics:\n  p: {ode: {q: "-q"}, start: {q: 1}, time: {t: [0, 1]}}\n'),
-        ("VS0403", "solving under constraints", "params: {w: {init: 1}}\nobjectives: {loss: w**2}\nconstraints:\n  c: w == 1\nsolve: {minimize: loss}\n"),
+        (
+            "VS0403",
+            "solving under constraints",
+            "params: {w: {init: 1}}\nobjectives: {loss: w**2}\nconstraints:\n  c: w == 1\nsolve: {minimize: loss}\n",
+        ),
         ("VS0404", "named runs", "runs:\n  a: {}\n"),
         ("VS0405", "kinds of stages and methods", "solve: {pareto: [a, b]}\n"),
         (

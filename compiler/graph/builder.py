@@ -324,6 +324,10 @@ class Builder:
         """x, through which no derivative flows."""
         return self.make(Kind.STOP, "", (x,), x.axes, x.dtype)
 
+    def hold(self, x: Node) -> Node:
+        """x, kept apart from its readers: no rename composes with it and no rule looks through it."""
+        return self.make(Kind.STOP, "hold", (x,), x.axes, x.dtype)
+
     def region(self, op: str, region: Any, inputs: Sequence[Node]) -> Node:
         """A REGION node: a tuple, read by `item`."""
         return self.make(Kind.REGION, op, inputs, (), "tuple", (region,))

@@ -32,6 +32,7 @@ broadcasting rule. Two axes of one node never share a name. An axis belongs to a
 | REGION   | scan, vjp                   | operands      | (Region or Pull,)                           | a tuple, read by ITEM |
 | ITEM     | ""                          | region        | (position,)                                 | one result of a region |
 | STOP     | ""                          | one           | ()                                          | its input, through which no derivative flows |
+| STOP     | hold                        | one           | ()                                          | its input, by which derivatives are taken; gone after lowering |
 """
 
 from __future__ import annotations

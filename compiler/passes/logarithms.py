@@ -111,7 +111,7 @@ def _log_of_slot(scope: Scope, tree: Tree, depth: int) -> Log | None:
 
 def log_node(b: Builder, x: Node, depth: int = DEPTH) -> tuple[Node, bool] | None:
     """The logarithm of a node as a node with the same axes, and whether an exponential was undone."""
-    if depth == 0 or x.dtype == "boolean":
+    if depth == 0 or x.dtype == "boolean" or x.op == "hold":
         return None
     if x.kind is Kind.CONST and x.op == "size":
         return b.map(("log", ("real", slot(0))), [x], "real"), False
@@ -145,7 +145,7 @@ def is_sum(scope: Scope, tree: Tree) -> bool:
     """Whether a tree is a sum, in a kernel or as a reduction."""
     tree = scope.view(tree)
     x = scope.operand(tree)
-    while x is not None and x.kind in (Kind.REINDEX, Kind.STOP):
+    while x is not None and x.kind in (Kind.REINDEX, Kind.STOP) and x.op != "hold":
         x = x.inputs[0]
     return tree[0] in ("add", "cosh") or (x is not None and x.kind is Kind.REDUCE and x.op == "sum")
 
@@ -194,7 +194,11 @@ def _shifted(b: Builder, x: Node) -> tuple[Node, Node] | None:
 
 def _is_shift(x: Node) -> bool:
     # A sum that has its shift already is left alone.
-    return x.kind is Kind.STOP or (x.kind is Kind.REINDEX and x.inputs[0].kind is Kind.STOP)
+    return _is_stop(x) or (x.kind is Kind.REINDEX and _is_stop(x.inputs[0]))
+
+
+def _is_stop(x: Node) -> bool:
+    return x.kind is Kind.STOP and x.op != "hold"
 
 
 def open_sum(b: Builder, x: Node) -> tuple[Scope, Tree, list[Factor]] | None:

@@ -446,7 +446,6 @@ EXACT = frozenset({"neg", "not", "where", "abs", "sign", "clip", "square", "re",
 """Functions that keep integers (and booleans) what they are, or take complex numbers."""
 
 
-
 def _by_mpmath(f: Callable[..., Any]) -> Callable[..., Any]:
     """A function of single numbers, computed with 40 digits, which covers what cancels in the tails."""
 
