@@ -16,6 +16,7 @@ from types import FrameType
 
 from tests.fuzz.mutate import mutate
 from vspec.compiler.diagnostics.codes import CODES
+from vspec.compiler.diagnostics.diagnostic import SpecError
 from vspec.compiler.diagnostics.policy import Policy
 from vspec.compiler.diagnostics.render import in_order, render_text, to_json
 from vspec.compiler.diagnostics.spans import Span
@@ -136,7 +137,13 @@ def inside(span: Span, lines: Sequence[str]) -> bool:
 
 
 def _compile(spec: Spec, level: int) -> None:
-    compiled = compile_spec(spec, level=level)
+    try:
+        compiled = compile_spec(spec, level=level)
+    except SpecError as error:
+        # A tower of powers is short, and its second derivative is not.
+        if [d.code for d in error.diagnostics] == ["VS0726"]:
+            return
+        raise
     ast.parse(compiled.emitted.text)
 
 
