@@ -325,8 +325,8 @@ PIECES = (
     "cumprod[i]({})",
     "sort[i]({})",
     "softmax[i]({})",
-    "({})*median[i]({})",
-    "({}) + quantile[i]({}, 0.4)",
+    "({})*median[j](X[n, j]*w[j])",
+    "({}) + quantile[j](sort[j](w[j])*X[n, j], 0.4)",
     "sin({})",
     "({})*w[i]",
     "({}) + X[n, i]",
@@ -338,8 +338,7 @@ def formulas(draw: Any) -> str:
     """An expression over n and i that nests operations along i."""
     text = draw(st.sampled_from(["w[i]*X[n, i]", "X[n, i] + 0.5*w[i]**2", "c*X[n, i]"]))
     for _ in range(draw(st.integers(1, 4))):
-        piece = draw(st.sampled_from(PIECES))
-        text = piece.format(*([text] * piece.count("{}")))
+        text = draw(st.sampled_from(PIECES)).format(text)
     return text
 
 
