@@ -30,7 +30,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         "concatenate concat hstack vstack append",
-        "stack(a, b) is to make one axis of several (VS0416, not implemented yet)",
+        "stack(a[:], W[:, :]) makes one axis of whole arrays; rows of one array are written f[0]: ..., f[1]: ...",
     ),
     ("take gather take_along_axis index_select", "an integer array is a subscript: T[z[n], i]"),
     (
