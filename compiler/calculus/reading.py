@@ -56,6 +56,8 @@ def _within(b: Builder, position: Node, size: Node, mode: str) -> Node:
         return b.map(("mod", slot(0), slot(1)), [position, size], "integer")
     if mode == "zero":
         return b.map(("clip", slot(0), num(0), ("sub", slot(1), num(1))), [position, size], "integer")
+    if mode != "reflect":
+        raise ValueError(f"a boundary cannot be {mode!r}")
     # There and back again is one period of 2*size - 2 positions: the ends are not repeated.
     if is_number(size):
         period = b.number(max(2 * size.attrs[0] - 2, 1))

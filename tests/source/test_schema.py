@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 
 from docs.generate import REFUSED
 from tests.source.test_structure import WHOLE
+from vspec.compiler.diagnostics.policy import Policy
 from vspec.compiler.pipeline import check_text
 from vspec.compiler.source.document import plain
 from vspec.compiler.source.load import parse_document
@@ -27,7 +28,7 @@ SCHEMAS = {
     name: json.loads((files("vspec.schemas") / f"{name}.schema.json").read_text()) for name in ("vspec", "output")
 }
 # Mappings whose keys are names of other things, or of nothing in an expression.
-FREE_NAMES = ("imports", "over", "time", "batch", "smoke", "runs", "claims", "dynamics", "sde")
+FREE_NAMES = ("imports", "import", "over", "time", "batch", "smoke", "runs", "claims", "dynamics", "sde")
 
 
 def forms(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
@@ -118,7 +119,7 @@ def test_examples_are_examples() -> None:
             }[key]
             params = "" if "params" in probe else "params: {w: {init: 1}}\n"
             text = f"vspec: 1\nname: x\ndims: {{n: 3}}\nobjectives: {{loss: w**2}}\n{params}{probe}\n"
-            assert check_text(text, "a.yaml")[1] == (), example
+            assert check_text(text, "a.yaml", {}, Policy(mode="none"))[1] == (), example
 
 
 def test_every_method_is_among_the_examples() -> None:
@@ -188,4 +189,5 @@ def test_the_language_knows_every_word_of_the_schema() -> None:
 
 
 def _in_the_runtime(word: str) -> bool:
-    return any(f'"{word}"' in p.read_text(encoding="utf-8") for p in (ROOT / "runtime").glob("*.py"))
+    sources = [*(ROOT / "runtime").glob("*.py"), *(ROOT / "compiler" / "calculus").glob("*.py")]
+    return any(f'"{word}"' in p.read_text(encoding="utf-8") for p in sources)

@@ -65,7 +65,7 @@ vspec: 1
 name: everything
 doc: Every section, in each of its forms.
 precision: float32
-imports: [std/networks.yaml]
+imports: {std/kernels: [rbf]}
 dims:
   n: auto
   i, j: 64
