@@ -8,7 +8,7 @@ the Jacobian is formed along a second letter and its diagonal taken. It is never
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from vspec.compiler.calculus import jvp, vjp
 from vspec.compiler.calculus.terms import NO_PAIRS, Algebra, Term, Terms, pair
@@ -31,13 +31,14 @@ def gradients(b: Builder, e: Node, xs: Sequence[Node]) -> list[Node]:
     return [b.order(_total(algebra, adjoints.get(x.uid, Terms()), {}), x.axes) for x in xs]
 
 
-def derivative(b: Builder, e: Node, x: Node, letters: Sequence[Axis]) -> Node:
+def derivative(b: Builder, e: Node, x: Node, letters: Sequence[Axis], fixed: Collection[int] = ()) -> Node:
     """d(e, x[letters]): the axes of `e`, then those of `letters` that `e` lacks; one letter per axis of `x`.
 
-    A letter that occurs twice takes the diagonal, as does one that `e` has.
+    A letter that occurs twice takes the diagonal, as does one that `e` has. No derivative flows through `fixed` nodes
+    (by uid) other than `x`.
     """
     names = [letter.name for letter in letters]
-    algebra, nodes = _prepare(b, e, [x])
+    algebra, nodes = _prepare(b, e, [x], fixed)
     algebra.see(letters)
     axes = (*e.axes, *(Axis(n, algebra.dims[n]) for n in dict.fromkeys(names) if n not in e.names))
     if not any(n.uid == e.uid for n in nodes):
@@ -56,7 +57,7 @@ def derivative(b: Builder, e: Node, x: Node, letters: Sequence[Axis]) -> Node:
     return b.order(result, axes)
 
 
-def depends(e: Node, xs: Sequence[Node]) -> list[Node]:
+def depends(e: Node, xs: Sequence[Node], fixed: Collection[int] = ()) -> list[Node]:
     """The nodes below `e` through which a derivative by `xs` flows, inputs first; `xs` themselves included."""
     wanted = {x.uid for x in xs}
     hit: set[int] = set()
@@ -64,7 +65,9 @@ def depends(e: Node, xs: Sequence[Node]) -> list[Node]:
     for node in topological([e]):
         if node.uid in wanted:
             flows = True
-        elif (node.kind is Kind.STOP and node.op != "hold") or node.dtype in ("boolean", "integer"):
+        elif (
+            node.uid in fixed or (node.kind is Kind.STOP and node.op != "hold") or node.dtype in ("boolean", "integer")
+        ):
             flows = False
         elif node.kind in (Kind.GATHER, Kind.SCATTER) and len(node.inputs) == 2:
             flows = node.inputs[0].uid in hit
@@ -76,9 +79,9 @@ def depends(e: Node, xs: Sequence[Node]) -> list[Node]:
     return found
 
 
-def _prepare(b: Builder, e: Node, xs: Sequence[Node]) -> tuple[Algebra, list[Node]]:
+def _prepare(b: Builder, e: Node, xs: Sequence[Node], fixed: Collection[int] = ()) -> tuple[Algebra, list[Node]]:
     algebra = Algebra(b)
-    nodes = depends(e, xs)
+    nodes = depends(e, xs, fixed)
     for node in nodes:
         algebra.see(node.axes)
         for i in node.inputs:

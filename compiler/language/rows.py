@@ -40,13 +40,12 @@ def read_rows(ctx: Context, name: str, group: Sequence[tuple[Head, Raw | None]])
     symbol = declare(ctx, replace(first, subscripts=()), "definition")
     lines = [_line(ctx, head, raw) for head, raw in group]
     known = [line for line in lines if line is not None]
-    if symbol is None or len(known) < len(lines) or not all(_alike(ctx, name, known[0], line) for line in known[1:]):
+    whole = symbol is not None and len(known) == len(lines)
+    whole = whole and all(_alike(ctx, name, known[0], line) for line in known[1:]) and _complete(ctx, name, known)
+    if not whole:
         ctx.opaque.add(name)
-        ctx.symbols.pop(name, None)
-        return None
-    if not _complete(ctx, name, known):
-        ctx.opaque.add(name)
-        ctx.symbols.pop(name, None)
+        if symbol is not None:
+            del ctx.symbols[name]
         return None
     return sorted(known, key=lambda line: line.at)
 
@@ -121,8 +120,9 @@ def _complete(ctx: Context, name: str, lines: Sequence[Line]) -> bool:
             )
             return False
     sizes = [max(numbers) + 1 for numbers in zip(*seen)]
-    # In order, the first place that is free is found after no more steps than there are rows.
-    missing = next((at for at in product(*map(range, sizes)) if at not in seen), None)
+    # In order, the first place that is free comes after no more places than there are rows.
+    places = product(*(range(min(size, len(seen) + 1)) for size in sizes))
+    missing = next((at for at in places if at not in seen), None)
     if missing is None:
         return True
     last = max(seen.values(), key=lambda line: line.at)

@@ -113,9 +113,10 @@ def _names(graph: Graph, chosen: Sequence[Node]) -> list[str]:
     taken = {*graph.inputs, *(e.name for e in graph.entries)}
     names: list[str] = []
     for node in chosen:
-        base = node.definition
+        # Names that the compiler made start with an underscore.
+        base = node.definition.lstrip("_")
         if not base or base in taken:
-            base = f"{node.origin.name or 'data'}_prepared"
+            base = f"{node.origin.name.lstrip('_') or 'data'}_prepared"
         name, k = base, 2
         while name in taken:
             name, k = f"{base}_{k}", k + 1

@@ -50,8 +50,10 @@ class Meaning:
                     self.equations[inner.name] = inner
                     self.declared[inner.name] = inner.letters
         for name, objective in spec.objectives.items():
-            self.equations[name] = objective
-            self.declared[name] = ()
+            # One that an equation reads is an equation itself.
+            if name not in self.equations:
+                self.equations[name] = objective
+                self.declared[name] = ()
         for name, output in spec.outputs.items():
             if name not in self.equations:
                 self.equations[name] = output
