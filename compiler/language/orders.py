@@ -8,6 +8,7 @@ So this runs last, over all that the spec computes, with the list of what each e
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from vspec.compiler.diagnostics.diagnostic import Sink
 from vspec.compiler.language.expr import Derivative, Element, Expr, Pointwise, Stop
@@ -24,16 +25,15 @@ Variables = frozenset[str]
 def refuse_orders(sink: Sink, spec: Spec) -> None:
     """An error at each call that is differentiated more often than there are formulas for."""
     check = _Orders(sink, spec)
-    if not any(isinstance(e, Pointwise) and e.op in ONCE for root in check.bodies() for e in _all(root)):
+    check.queue.extend(_everything(spec))
+    if not any(isinstance(e, Pointwise) and e.op in ONCE for visit in check.queue for e in _all(visit.body)):
         return
-    for body in check.bodies():
-        check.queue.append((body, (), 0))
     for stage in spec.plan:
         if stage.kind in ("minimize", "maximize") and stage.method is not None:
             needs = METHODS[stage.method.name].needs
             order = 2 if "hessian" in needs else 1
             body = spec.objectives[stage.names[0]].body
-            check.queue.append((body, (frozenset(stage.over),) * order, 0))
+            check.queue.append(Visit(body, (frozenset(stage.over),) * order))
     check.run()
 
 
@@ -43,6 +43,31 @@ def _all(root: Expr) -> Iterator[Expr]:
         top = stack.pop()
         yield top
         stack.extend(parts(top))
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """An expression to look at: what it is differentiated by, the loop it is in, and how many of `by` stand around the loop."""
+
+    body: Expr
+    by: tuple[Variables, ...] = ()
+    loop: Recurrence | None = None
+    around: int = 0
+
+
+def _everything(spec: Spec) -> Iterator[Visit]:
+    """Everything that the spec computes, as it stands."""
+    for equation in spec.equations:
+        if isinstance(equation, Definition):
+            yield Visit(equation.body)
+        else:
+            yield from (Visit(s.init) for s in equation.states)
+            yield from (Visit(s.step, loop=equation) for s in equation.states)
+            yield from (Visit(d.body, loop=equation) for d in equation.inner)
+    for group in (spec.objectives, spec.outputs):
+        yield from (Visit(item.body) for item in group.values())
+    for claim in spec.claims.values():
+        yield from (Visit(e) for e in (claim.that, claim.left, claim.right) if e is not None)
 
 
 class _Orders:
@@ -57,20 +82,13 @@ class _Orders:
             else:
                 self.loops.update((s.name, equation) for s in equation.states)
                 self.definitions.update((d.name, d.body) for d in equation.inner)
-        self.queue: list[tuple[Expr, tuple[Variables, ...], int]] = []
+        self.inner = {d.name: r for r in self.loops.values() for d in r.inner}
+        self.queue: list[Visit] = []
         self.seen: set[tuple[str, tuple[Variables, ...], int]] = set()
 
-    def bodies(self) -> Iterator[Expr]:
-        """Everything that the spec computes."""
-        for equation in self.spec.equations:
-            yield from [equation.body] if isinstance(equation, Definition) else _loop(equation)
-        yield from (o.body for o in self.spec.objectives.values())
-        yield from (o.body for o in self.spec.outputs.values())
-        for claim in self.spec.claims.values():
-            yield from (e for e in (claim.that, claim.left, claim.right) if e is not None)
-
-    def depends(self, e: Expr, by: Variables) -> bool:
-        """Whether a derivative by some of the variables reaches the expression."""
+    def depends(self, e: Expr, by: Variables, loop: Recurrence | None) -> bool:
+        """Whether a derivative by some of the variables reaches the expression; one taken in a loop's step, not by way of the
+        states, which are given there."""
         stack, names = [e], set[str]()
         while stack:
             top = stack.pop()
@@ -84,51 +102,57 @@ class _Orders:
                 names.add(top.name)
                 if top.name in self.definitions:
                     stack.append(self.definitions[top.name])
-                elif top.name in self.loops:
-                    stack.extend(_loop(self.loops[top.name]))
+                elif top.name in self.loops and self.loops[top.name] is not loop:
+                    stack.extend(bodies_of(self.loops[top.name]))
         return False
 
     def run(self) -> None:
-        """Checks what waits, and what that leads to."""
+        """Looks at what waits, and at what that leads to."""
         while self.queue:
-            self.visit(*self.queue.pop())
+            visit = self.queue.pop()
+            stack = [(visit.body, visit.by)]
+            while stack:
+                top, by = stack.pop()
+                if isinstance(top, Stop) or top.dtype not in ("real", "complex"):
+                    by = ()
+                if isinstance(top, Derivative):
+                    stack.append((top.body, (*by, *(frozenset({w.name}) for w in top.wrt))))
+                    continue
+                if isinstance(top, Element):
+                    self._element(top, by, visit)
+                elif isinstance(top, Pointwise) and top.op in ONCE:
+                    self._call(top, by, visit)
+                stack.extend((p, by) for p in parts(top))
 
-    def visit(self, e: Expr, by: tuple[Variables, ...], outside: int) -> None:
-        """Checks an expression that is differentiated by each of `by`, the first `outside` of them around a loop it is in."""
-        stack = [(e, by)]
-        while stack:
-            top, by = stack.pop()
-            if isinstance(top, Stop) or top.dtype not in ("real", "complex"):
-                by = ()
-            if isinstance(top, Derivative):
-                stack.append((top.body, (*by, *(frozenset({w.name}) for w in top.wrt))))
-                continue
-            if isinstance(top, Element):
-                self._element(top, by, outside)
-            elif isinstance(top, Pointwise) and top.op in ONCE:
-                self._call(top, by, outside)
-            stack.extend((p, by) for p in parts(top))
-
-    def _element(self, e: Element, by: tuple[Variables, ...], outside: int) -> None:
-        kept = tuple((k, v) for k, v in enumerate(by) if e.name not in v)
-        inner, around = tuple(v for _, v in kept), sum(1 for k, _ in kept if k < outside)
-        if (e.name, inner, around) in self.seen or not inner:
+    def _element(self, e: Element, by: tuple[Variables, ...], visit: Visit) -> None:
+        loop = self.loops.get(e.name)
+        if loop is not None and loop is visit.loop:
+            # What is differentiated in the step takes the states as they are.
+            by = by[: visit.around]
+        inside = visit.loop is not None and self.inner.get(e.name) is visit.loop
+        kept = [(k, v) for k, v in enumerate(by) if e.name not in v]
+        inner = tuple(v for _, v in kept)
+        around = sum(1 for k, _ in kept if k < visit.around) if inside else len(inner) if loop is not None else 0
+        if not inner or (e.name, inner, around) in self.seen:
             return
         self.seen.add((e.name, inner, around))
         if e.name in self.definitions:
-            self.queue.append((self.definitions[e.name], inner, around))
-        elif e.name in self.loops:
-            self.queue.extend((body, inner, len(inner)) for body in _loop(self.loops[e.name]))
+            self.queue.append(Visit(self.definitions[e.name], inner, visit.loop if inside else None, around))
+        elif loop is not None:
+            self.queue.extend(Visit(body, inner, loop, around) for body in bodies_of(loop))
 
-    def _call(self, e: Pointwise, by: tuple[Variables, ...], outside: int) -> None:
-        reach = [any(self.depends(a, v) for a in e.args) for v in by]
-        hits = [self.depends(e.args[0], v) for v in by]
+    def _call(self, e: Pointwise, by: tuple[Variables, ...], visit: Visit) -> None:
+        def reached(a: Expr, k: int) -> bool:
+            return self.depends(a, by[k], visit.loop if k >= visit.around else None)
+
+        hits = sum(reached(e.args[0], k) for k in range(len(by)))
+        reach = [any(reached(a, k) for a in e.args) for k in range(len(by))]
         # Loops are differentiated by JAX, which has no rule for the derivative in the first argument.
-        looped = any(reach[:outside]) and sum(reach) > 1 and any(hits)
-        if sum(hits) < 2 and not looped:
+        looped = any(reach[: visit.around]) and sum(reach) > 1 and hits > 0
+        if hits < 2 and not looped:
             return
         how = "differentiated twice by its first argument"
-        if sum(hits) < 2:
+        if hits < 2:
             how = "in a recurrence, differentiated by its first argument and once more"
         self.sink.error(
             "VS0330",
@@ -139,5 +163,6 @@ class _Orders:
         )
 
 
-def _loop(r: Recurrence) -> list[Expr]:
+def bodies_of(r: Recurrence) -> list[Expr]:
+    """The right sides of a recurrence."""
     return [e for s in r.states for e in (s.init, s.step)] + [d.body for d in r.inner]

@@ -16,8 +16,12 @@ import mpmath as mp  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 
-from tests.language.helpers import good
+from tests.language.helpers import codes, good
 from tests.support.program import Emission
+from vspec.compiler.calculus.derive import derivative as derivative_of
+from vspec.compiler.calculus.special import NoDerivative
+from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.kernel import slot
 
 EPS = 2.3e-16
 
@@ -241,3 +245,91 @@ def test_infinities(precision: str, level: int, tmp_path: Path) -> None:
     found = program.call("outputs", {f"x{k}": np.asarray(x, precision) for k, (_, x, _) in enumerate(INFINITE)})
     for k, (formula, x, want) in enumerate(INFINITE):
         np.testing.assert_allclose(found[f"y{k}"], want, rtol=1e-6, err_msg=f"{formula} at {x}")
+
+
+LOOPED = [
+    "log_ndtr(s[t]*x)",
+    "ndtr(s[t]*x)",
+    "erfinv(0.5*tanh(s[t]*x))",
+    "betaln(1 + s[t]**2, 2 + x**2)",
+    "i1e(s[t] - x)",
+]
+
+
+@pytest.mark.parametrize("formula", LOOPED)
+@pytest.mark.parametrize("x", [-30.0, 0.7])
+def test_in_a_loop(formula: str, x: float, tmp_path: Path) -> None:
+    """Loops are differentiated by JAX: through the helpers of the program as through its own functions."""
+    head = "precision: float64\ndims: {t: 3}\ndata: {x: real}\n"
+    step = "  s[0]: 0.4\n  s[t + 1]: 0.5*s[t] + 0.01*" + formula + "\n"
+    first, second = formula.replace("s[t]", "0.4"), formula.replace("s[t]", "r")
+    unrolled = f"  r: 0.2 + 0.01*{first}\n  q: 0.5*r + 0.01*{second}\n"
+    slopes = "outputs:\n  value: {0}\n  slope: d({0}, x)\n"
+    loop = Emission(good(head + "define:\n" + step + slopes.format("s[-1]")), 2, tmp_path / "loop.py")
+    plain = Emission(good(head + "define:\n" + unrolled + slopes.format("q")), 2, tmp_path / "plain.py")
+    ours, true = (p.call("outputs", {"x": x}) for p in (loop, plain))
+    np.testing.assert_allclose(ours["value"], true["value"], rtol=1e-12)
+    np.testing.assert_allclose(ours["slope"], true["slope"], rtol=1e-10)
+
+
+def test_the_slope_of_the_gamma_law_in_its_order(tmp_path: Path) -> None:
+    """A gradient through gammaincc in both arguments, also through a recurrence, needs no second derivative."""
+    text = (
+        "precision: float64\ndims: {t: 3}\nparams:\n  a: {init: 1}\n  x: {init: 1}\n"
+        "define:\n  s[0]: 0.1*x\n  s[t + 1]: s[t] + gammaincc(a + s[t]**2, x)\n"
+        "objectives:\n  loss: s[-1] + gammainc(a, x)\nsolve: {minimize: loss}\n"
+        "outputs:\n  mixed: d(gammainc(a, x), a, x)\n"
+    )
+    program = Emission(good(text), 2, tmp_path / "gamma.py")
+    at = {"a": 1.3, "x": 0.8}
+
+    def loss(a: Any, x: Any) -> Any:
+        s = 0.1 * x
+        for _ in range(2):
+            s = s + upper_gamma(a + s**2, x)
+        return s + lower_gamma(a, x)
+
+    slopes = program.call("loss_gradient", at)
+    with mp.workdps(40):
+        assert float(slopes["a"]) == pytest.approx(float(mp.diff(loss, (1.3, 0.8), (1, 0))), rel=1e-10)
+        assert float(slopes["x"]) == pytest.approx(float(mp.diff(loss, (1.3, 0.8), (0, 1))), rel=1e-10)
+        mixed = float(mp.diff(lower_gamma, (1.3, 0.8), (1, 1)))
+    assert float(program.call("outputs", at)["mixed"]) == pytest.approx(mixed, rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("define", "wrong"),
+    [
+        ("g: d(gammainc(a, x), a, a)", True),
+        ("h: d(gammainc(a, x), a)\n  g: d(h, a)", True),
+        ("h: gammainc(2*a*x, x)\n  g: d(h, a, x)", True),
+        ("h: gammaincc(a, x)\n  k: h**2\n  g: d(sin(k), a, x, a)", True),
+        ("h: gammainc(a, x)\n  g: d(h, x, x, x)", False),
+        ("h: gammainc(a, x)\n  g: d(h, a, x, x)", False),
+        ("h: gammainc(stop(a), x)\n  g: d(h*a, a, a)", False),
+        ("h: gammainc(a, x)\n  k: h*a\n  g: d(k, h, a)", False),
+        ("s[0]: x\n  s[t + 1]: gammainc(a, s[t])\n  g: d(s[-1], a)", False),
+        ("s[0]: x\n  s[t + 1]: gammainc(a, s[t])\n  g: d(s[-1], a, x)", True),
+        ("s[0]: x\n  s[t + 1]: s[t] - d(gammainc(s[t], 2.0), s[t])\n  g: s[-1]", False),
+        ("s[0]: x\n  s[t + 1]: s[t] - d(gammainc(s[t], 2.0), s[t])\n  g: d(s[-1], x)", True),
+        ("s[0]: x\n  s[t + 1]: s[t]*d(gammainc(a, s[t]), a)\n  g: d(s[-1], x)", True),
+        # In a step the state is given: it does not depend on what the loop started from.
+        ("s[0]: x\n  s[t + 1]: s[t]*d(gammainc(s[t] + 1, x), x, x)\n  g: s[-1]", False),
+    ],
+)
+def test_orders_that_have_formulas(define: str, wrong: bool, tmp_path: Path) -> None:
+    text = f"precision: float64\ndims: {{t: 3}}\nparams:\n  a: {{init: 1}}\n  x: {{init: 1}}\ndefine:\n  {define}\n"
+    text += "outputs:\n  g: g\n"
+    if wrong:
+        assert set(codes(text)) == {"VS0330"}
+    else:
+        found = Emission(good(text), 2, tmp_path / "orders.py").call("outputs", {"a": 1.3, "x": 0.8})
+        assert np.isfinite(found["g"])
+
+
+def test_the_calculus_refuses_what_the_checker_does_not_see() -> None:
+    b = Builder()
+    a, x = b.input("a", "param", (), "real"), b.input("x", "param", (), "real")
+    slope = derivative_of(b, b.map(("gammainc", slot(0), slot(1)), [a, x]), a, ())
+    with pytest.raises(NoDerivative, match="second derivative of gammainc"):
+        derivative_of(b, slope, a, ())
