@@ -139,7 +139,8 @@ def random_graph(seed: int, size: int = 25, names: bool = True) -> Graph:
             pool.append(b.cumulate(op, [runs, x] if op == "linear" else [runs], along, bool(rng.random() < 0.5)))
         elif what == 10 and x.axes:
             along = x.axes[int(rng.integers(len(x.axes)))]
-            pool.append(b.shift(x, along.name, 1 if rng.random() < 0.5 else -1))
+            offset, mode = 1 if rng.random() < 0.5 else -1, ("zero", "periodic")[int(rng.integers(2))]
+            pool.append(b.shift(x, along.name, offset, mode))
     b.origin = Origin()
     squash = [b.map(("tanh", slot(0)), [x]) for x in pool[-6:]]
     path, final = loop(b, given["w"], squash[0] if not squash[0].axes else given["lam"], given["c"])
