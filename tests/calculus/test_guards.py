@@ -173,4 +173,4 @@ def test_limits_of_what_is_infinite(
 
 def test_lowering_shares_its_guards() -> None:
     b = Builder()
-    assert Lowering(b, {}).guards.b is b
+    assert Lowering(b, {}, {}).guards.b is b

@@ -141,15 +141,20 @@ ORDER_LIST = {1: ((1, 0), (2, 0)), 2: ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))}
 
 
 def derivative(case: Case, at: tuple[float, ...], order: tuple[int, int]) -> Any:
-    """The derivative by differences with 90 digits, of the smallest of the functions that differ by a constant."""
-    with mp.workdps(90):
+    """The derivative by differences with 90 digits, or with 180 where it drowns in the noise of 90."""
+    return _difference(case, at, order, 90) or _difference(case, at, order, 180)
+
+
+def _difference(case: Case, at: tuple[float, ...], order: tuple[int, int], digits: int) -> Any:
+    """The difference, of the smallest of the functions that differ by a constant; 0 where it is noise."""
+    with mp.workdps(digits):
         point = tuple(mp.mpf(x) for x in at)
         if order == (0, 0):
             return +case.truth(*point)
         f = min((case.truth, *case.shifted), key=lambda g: abs(g(*point)))
         step = mp.mpf(10) ** -25 * min(abs(x) for x in point)
         found = mp.diff(f, point[0], order[0], h=step) if len(point) == 1 else mp.diff(f, point, order, h=step)
-        noise = abs(f(*point)) * mp.mpf(10) ** -87 / step ** sum(order)
+        noise = abs(f(*point)) * mp.mpf(10) ** (3 - digits) / step ** sum(order)
         return found if abs(found) > noise else mp.mpf(0)
 
 
