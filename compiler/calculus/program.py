@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from vspec.compiler.calculus.derive import derivative, gradients
 from vspec.compiler.calculus.loops import lower_recurrence, reads_of
@@ -19,12 +18,12 @@ from vspec.compiler.graph.graph import Entry, Graph, Result
 from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import Axis, Kind, Node, Origin
 from vspec.compiler.graph.rewrite import rewrite
-from vspec.compiler.language.expr import Derivative, Element, Expr, Pointwise
+from vspec.compiler.language.bodies import bodies
+from vspec.compiler.language.expr import Derivative, Expr, Pointwise
 from vspec.compiler.language.ranges import Ranges
-from vspec.compiler.language.spec import Claim, Definition, Param, Recurrence, Spec, Stage
+from vspec.compiler.language.spec import Claim, Param, Recurrence, Spec, Stage
+from vspec.compiler.language.substitute import elements, nodes
 from vspec.runtime.registry import METHODS
-
-Found = TypeVar("Found", bound=Expr)
 
 RELATIONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 
@@ -54,7 +53,7 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
     inputs = _inputs(spec, low)
     states = {s.name: s for r in spec.equations if isinstance(r, Recurrence) for s in r.states}
     reads = reads_of((e for x in expressions(spec) for e in elements(x)), states)
-    for name in reads.keys() & {w.name for x in expressions(spec) for d in _find(x, Derivative) for w in d.wrt}:
+    for name in reads.keys() & _variables(expressions(spec)):
         # A derivative by a state finds whoever reads the path, its end included.
         reads[name] = {"path"}
     for name, objective in spec.objectives.items():
@@ -285,16 +284,8 @@ def excerpt(spec: Spec, span: Span) -> str:
 
 def expressions(spec: Spec) -> Iterator[Expr]:
     """Every expression of a spec that reads definitions from outside a recurrence's step."""
-    for equation in spec.equations:
-        if isinstance(equation, Definition):
-            yield equation.body
-        else:
-            # Inner definitions may be read from outside, too: then they are recomputed along the whole path.
-            yield from (s.init for s in equation.states)
-    outside = [o.body for o in spec.objectives.values()] + [o.body for o in spec.outputs.values()]
-    outside += [e for c in spec.constraints.values() for r in c.relations for e in (r.left, r.right)]
-    for claim in spec.claims.values():
-        outside += [e for e in (claim.that, claim.left, claim.right) if e is not None]
+    # Inner definitions may be read from outside, too: then they are recomputed along the whole path.
+    outside = [b.expr for b in bodies(spec) if b.loop is None]
     yield from outside
     inner = {d.name: d for r in spec.equations if isinstance(r, Recurrence) for d in r.inner}
     seen: set[str] = set()
@@ -309,22 +300,8 @@ def expressions(spec: Spec) -> Iterator[Expr]:
 
 def differentiated(spec: Spec) -> frozenset[str]:
     """The names by which some derivative of a spec is taken."""
-    whole = (spec.equations, *(tuple(s.values()) for s in (spec.objectives, spec.outputs, spec.claims)))
-    return frozenset(w.name for d in _find(whole, Derivative) for w in d.wrt)
+    return _variables(b.expr for b in bodies(spec))
 
 
-def elements(e: Any) -> Iterator[Element]:
-    """Every element that an expression refers to."""
-    return _find(e, Element)
-
-
-def _find(e: Any, kind: type[Found]) -> Iterator[Found]:
-    stack: list[Any] = [e]
-    while stack:
-        x = stack.pop()
-        if isinstance(x, kind):
-            yield x
-        if isinstance(x, tuple):
-            stack.extend(x)
-        elif hasattr(x, "__dataclass_fields__") and not isinstance(x, Span):
-            stack.extend(getattr(x, f.name) for f in fields(x) if f.name not in ("span", "axes", "dtype"))
+def _variables(exprs: Iterable[Expr]) -> frozenset[str]:
+    return frozenset(w.name for e in exprs for d in nodes(e) if isinstance(d, Derivative) for w in d.wrt)

@@ -26,7 +26,7 @@ from vspec.compiler.language.expr import (
     Reduction,
     SizeOf,
 )
-from vspec.compiler.language.substitute import parts, subscript_axes, substitute
+from vspec.compiler.language.substitute import nodes, subscript_axes, substitute
 from vspec.compiler.language.types import union
 
 if TYPE_CHECKING:
@@ -183,9 +183,7 @@ def _substitutable(e: Expr, letter: str, position: Expr) -> bool:
 
 def _free(e: Expr, own: frozenset[str]) -> bool:
     """Whether nothing in the expression binds any of the letters or runs along one."""
-    stack = [e]
-    while stack:
-        top = stack.pop()
+    for top in nodes(e):
         binds: set[str] = set()
         if isinstance(top, Reduction):
             binds = set(top.letters)
@@ -195,7 +193,6 @@ def _free(e: Expr, own: frozenset[str]) -> bool:
             binds = {x for block in top.blocks for x in block.core}
         if binds & own:
             return False
-        stack.extend(parts(top))
     return True
 
 

@@ -1,27 +1,66 @@
-"""Every expression of a checked spec, in the order of its sections."""
+"""Every expression of a checked spec, in the order of its sections: the one walk that rules and lowering share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.expr import Expr
-from vspec.compiler.language.spec import Definition, Spec
+from vspec.compiler.language.spec import Definition, Recurrence, Spec
 
 
-def bodies(spec: Spec) -> Iterator[Expr]:
-    """The right sides of equations, inits, bounds, objectives, constraints, outputs and claims."""
-    for p in spec.params.values():
-        yield p.init
-        yield from (bound for bound in (p.domain.lower, p.domain.upper) if bound is not None)
-    for e in spec.equations:
-        if isinstance(e, Definition):
-            yield e.body
+@dataclass(frozen=True, slots=True)
+class Body:
+    """An expression of the spec and what it belongs to.
+
+    `kind`: param (its init), bound (of its box), definition, init, step, objective, constraint (a side of a relation),
+    output or claim. `loop`: the recurrence in whose step it stands.
+    """
+
+    kind: str
+    name: str
+    letters: tuple[str, ...]
+    expr: Expr
+    span: Span
+    hidden: bool = False
+    loop: Recurrence | None = None
+
+
+def equations(spec: Spec) -> Iterator[Body]:
+    """Definitions and the starts and steps of recurrences, each after what it reads."""
+    for equation in spec.equations:
+        if isinstance(equation, Definition):
+            yield _definition(equation)
         else:
-            yield from (x for s in e.states for x in (s.init, s.step))
-            yield from (d.body for d in e.inner)
-    yield from (o.body for o in spec.objectives.values())
-    for c in spec.constraints.values():
-        yield from (side for r in c.relations for side in (r.left, r.right))
-    yield from (o.body for o in spec.outputs.values())
+            for state in equation.states:
+                yield Body("init", state.name, state.letters, state.init, state.span)
+            yield from (_definition(inner, equation) for inner in equation.inner)
+            for state in equation.states:
+                yield Body("step", state.name, state.letters, state.step, state.span, loop=equation)
+
+
+def _definition(d: Definition, loop: Recurrence | None = None) -> Body:
+    return Body("definition", d.name, d.letters, d.body, d.span, d.hidden, loop)
+
+
+def bodies(spec: Spec) -> Iterator[Body]:
+    """Every expression of the spec."""
+    for param in spec.params.values():
+        yield Body("param", param.name, param.letters, param.init, param.span)
+        for bound in (param.domain.lower, param.domain.upper):
+            if bound is not None:
+                yield Body("bound", param.name, param.letters, bound, param.span)
+    yield from equations(spec)
+    for objective in spec.objectives.values():
+        yield Body("objective", objective.name, (), objective.body, objective.span)
+    for constraint in spec.constraints.values():
+        for relation in constraint.relations:
+            for side in (relation.left, relation.right):
+                yield Body("constraint", constraint.name, constraint.letters, side, relation.span)
+    for output in spec.outputs.values():
+        yield Body("output", output.name, output.letters, output.body, output.span)
     for claim in spec.claims.values():
-        yield from (e for e in (claim.that, claim.left, claim.right) if e is not None)
+        for part in (claim.that, claim.left, claim.right):
+            if part is not None:
+                yield Body("claim", claim.name, (), part, claim.span)

@@ -162,7 +162,7 @@ def _without_idle_dims(spec: Spec) -> Spec:
         states = () if isinstance(e, Definition) else e.states
         letters.update(*(d.letters for d in inner), *(s.letters for s in states))
     sizes = [d.size for d in spec.dims.values() if isinstance(d.size, Expr)]
-    read = (x for body in (*bodies(spec), *sizes) for x in letters_of(body))
+    read = (x for body in (*(b.expr for b in bodies(spec)), *sizes) for x in letters_of(body))
     used = {spec.letters[x] for x in (*letters, *read)}
     kept = {name: d for name, d in spec.dims.items() if name in used or not spec.file(d.span)}
     return replace(spec, dims=kept, letters={x: name for x, name in spec.letters.items() if name in kept})

@@ -7,13 +7,13 @@ So this runs last, over all that the spec computes, with the list of what each e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vspec.compiler.diagnostics.diagnostic import Sink
+from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.expr import Derivative, Element, Expr, Pointwise, Stop
 from vspec.compiler.language.spec import Definition, Recurrence, Spec
-from vspec.compiler.language.substitute import parts
+from vspec.compiler.language.substitute import nodes, parts
 from vspec.runtime.registry import METHODS
 
 # Functions without a second derivative in their first argument.
@@ -25,8 +25,8 @@ Variables = frozenset[str]
 def refuse_orders(sink: Sink, spec: Spec) -> None:
     """An error at each call that is differentiated more often than there are formulas for."""
     check = _Orders(sink, spec)
-    check.queue.extend(_everything(spec))
-    if not any(isinstance(e, Pointwise) and e.op in ONCE for visit in check.queue for e in _all(visit.body)):
+    check.queue.extend(Visit(b.expr, loop=b.loop) for b in bodies(spec))
+    if not any(isinstance(e, Pointwise) and e.op in ONCE for visit in check.queue for e in nodes(visit.body)):
         return
     for stage in spec.plan:
         if stage.kind in ("minimize", "maximize") and stage.method is not None:
@@ -37,14 +37,6 @@ def refuse_orders(sink: Sink, spec: Spec) -> None:
     check.run()
 
 
-def _all(root: Expr) -> Iterator[Expr]:
-    stack = [root]
-    while stack:
-        top = stack.pop()
-        yield top
-        stack.extend(parts(top))
-
-
 @dataclass(frozen=True, slots=True)
 class Visit:
     """An expression to look at: what it is differentiated by, the loop it is in, and how many of `by` stand around the loop."""
@@ -53,21 +45,6 @@ class Visit:
     by: tuple[Variables, ...] = ()
     loop: Recurrence | None = None
     around: int = 0
-
-
-def _everything(spec: Spec) -> Iterator[Visit]:
-    """Everything that the spec computes, as it stands."""
-    for equation in spec.equations:
-        if isinstance(equation, Definition):
-            yield Visit(equation.body)
-        else:
-            yield from (Visit(s.init) for s in equation.states)
-            yield from (Visit(s.step, loop=equation) for s in equation.states)
-            yield from (Visit(d.body, loop=equation) for d in equation.inner)
-    for group in (spec.objectives, spec.outputs):
-        yield from (Visit(item.body) for item in group.values())
-    for claim in spec.claims.values():
-        yield from (Visit(e) for e in (claim.that, claim.left, claim.right) if e is not None)
 
 
 class _Orders:

@@ -28,7 +28,7 @@ from vspec.compiler.language.expr import (
     Stop,
 )
 from vspec.compiler.language.spec import Definition, Draw, Source, Spec
-from vspec.compiler.language.substitute import parts
+from vspec.compiler.language.substitute import nodes
 
 # Bounds that are kept of each side; sums of several would multiply.
 MOST = 4
@@ -288,9 +288,7 @@ def _positions(spec: Spec) -> list[Position]:
             found.setdefault((index.span, name, dim), Position(name, index, dim))
 
     for body in bodies(spec):
-        stack = [body]
-        while stack:
-            e = stack.pop()
+        for e in nodes(body.expr):
             if isinstance(e, Element):
                 for s, letter in zip(e.subscripts, letters.get(e.name, ())):
                     if isinstance(s, Gather):
@@ -299,7 +297,6 @@ def _positions(spec: Spec) -> list[Position]:
                 for s in e.subscripts:
                     if isinstance(s, Gather):
                         enter(e.op, s.index, e.blocks[0].core[0])
-            stack.extend(reversed(list(parts(e))))
     return list(found.values())
 
 

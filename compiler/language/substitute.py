@@ -33,9 +33,7 @@ from vspec.compiler.language.types import union
 def letters_of(expr: Expr) -> frozenset[str]:
     """Every letter in the expression, bound ones too."""
     found: set[str] = set()
-    stack: list[Expr] = [expr]
-    while stack:
-        top = stack.pop()
+    for top in nodes(expr):
         found.update(top.axes)
         if isinstance(top, Reduction):
             found.update(top.letters)
@@ -44,7 +42,6 @@ def letters_of(expr: Expr) -> frozenset[str]:
         elif isinstance(top, Linalg | Stack):
             for block in top.blocks:
                 found.update(block.core)
-        stack.extend(parts(top))
     return frozenset(found)
 
 
@@ -77,14 +74,21 @@ def parts(expr: Expr) -> Iterator[Expr]:
         yield expr.place.index
 
 
-def elements(expr: Expr) -> Iterator[Element]:
-    """Every element that the expression reads."""
+def nodes(expr: Expr) -> Iterator[Expr]:
+    """The expression and everything below it, from left to right, shared parts once."""
+    seen: set[int] = set()
     stack = [expr]
     while stack:
         top = stack.pop()
-        if isinstance(top, Element):
+        if id(top) not in seen:
+            seen.add(id(top))
             yield top
-        stack.extend(parts(top))
+            stack.extend(reversed(list(parts(top))))
+
+
+def elements(expr: Expr) -> Iterator[Element]:
+    """Every element that the expression reads."""
+    return (e for e in nodes(expr) if isinstance(e, Element))
 
 
 def subscript_axes(subscripts: tuple[Subscript, ...]) -> tuple[str, ...]:

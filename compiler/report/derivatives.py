@@ -13,11 +13,12 @@ from functools import partial
 from vspec.compiler.calculus.derive import derivative, gradients
 from vspec.compiler.calculus.loops import lower_recurrence, reads_of
 from vspec.compiler.calculus.lower import Lowering
-from vspec.compiler.calculus.program import differentiated, elements, expressions, real_params
+from vspec.compiler.calculus.program import differentiated, expressions, real_params
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.node import Axis, Kind, Node
 from vspec.compiler.language.expr import Affine, Derivative, Expr
 from vspec.compiler.language.spec import Recurrence, Spec, Stage
+from vspec.compiler.language.substitute import elements
 from vspec.compiler.report.formulas import printer
 from vspec.runtime.registry import METHODS
 

@@ -65,3 +65,31 @@ def test_derivatives_by_definitions(tmp_path: Path, level: int) -> None:
     claims = vspec.run(path, level=level, out=tmp_path / "results").claims
     assert len(claims) == len(CLAIMS)
     assert [c.name for c in claims if not c.holds] == []
+
+
+@pytest.mark.parametrize("level", [0, 2])
+def test_derivatives_by_definitions_in_constraints(tmp_path: Path, level: int) -> None:
+    path = tmp_path / "held.yaml"
+    path.write_text(
+        "vspec: 1\nname: held\nprecision: float64\nparams:\n  x: {init: 0.7}\ndefine:\n  z: exp(x)\n  f: log(z)\n"
+        'constraints:\n  slope: d(f, z) == 1/z\noutputs:\n  g: x\n'
+    )
+    program = vspec.load(vspec.build(path, tmp_path / "built", level=level, stablehlo=False).directory)
+    bound = program.bind(base=tmp_path)
+    gaps = program.call("constraints", program.initial_params(bound), bound)
+    assert abs(float(gaps["slope"])) < 1e-15
+
+
+def test_a_definition_may_read_what_a_step_computes(tmp_path: Path) -> None:
+    path = tmp_path / "inner.yaml"
+    path.write_text(
+        "vspec: 1\nname: inner\nprecision: float64\ndims:\n  t: 5\nparams:\n  x: {init: 0.7}\ndefine:\n  s[0]: x\n"
+        "  e[t]: s[t]**2\n  s[t + 1]: s[t] + 0.1*e[t]\n  v: sum[t](e[t])\noutputs:\n  g: v\n"
+    )
+    program = vspec.load(vspec.build(path, tmp_path / "built", stablehlo=False).directory)
+    bound = program.bind(base=tmp_path)
+    s, total = 0.7, 0.0
+    for _ in range(5):
+        total += s**2
+        s += 0.1 * s**2
+    assert float(program.call("outputs", program.initial_params(bound), bound)["g"]) == pytest.approx(total, rel=1e-14)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vspec.compiler.language.bodies import bodies, equations
 from vspec.compiler.language.expr import Along, Delta, Element, Expr, Number, Pointwise, Reduction, Stop
 from vspec.compiler.language.lint.ranges import Range, Ranges
 from vspec.compiler.language.lint.report import Report
-from vspec.compiler.language.lint.walk import KNOWN, alike, bodies, equations, nodes
+from vspec.compiler.language.lint.walk import KNOWN, alike
 from vspec.compiler.language.spec import Claim, Spec
-from vspec.compiler.language.substitute import elements
+from vspec.compiler.language.substitute import elements, nodes
 
 _SIGNS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 _KEEPS = frozenset(

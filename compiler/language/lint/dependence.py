@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.language.bodies import Body, bodies, equations
 from vspec.compiler.language.expr import Delta, Derivative, Element, Expr, Gather, Linalg, Pointwise, Reduction, Stop
 from vspec.compiler.language.lint.report import Report
-from vspec.compiler.language.lint.walk import KNOWN, Body, bodies, equations, nodes
+from vspec.compiler.language.lint.walk import KNOWN
 from vspec.compiler.language.spec import Definition, Recurrence, Spec, Stage
-from vspec.compiler.language.substitute import parts
+from vspec.compiler.language.substitute import nodes, parts
 from vspec.compiler.source.document import Mapping, Scalar, Sequence, Value
 
 _STEPS = frozenset(

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.expr import Element, Expr, IndexValue, Number, Pointwise
 from vspec.compiler.language.lint.ranges import Range, Ranges
 from vspec.compiler.language.lint.report import Report
-from vspec.compiler.language.lint.walk import bare, bodies
+from vspec.compiler.language.lint.walk import bare
 from vspec.compiler.language.spec import Spec
 
 Of = Callable[[Expr], Range]

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from vspec.compiler.language.domains import number_of
 from vspec.compiler.language.expr import Expr, Pointwise
 from vspec.compiler.language.lint.report import Report
-from vspec.compiler.language.lint.walk import bare, nodes
+from vspec.compiler.language.lint.walk import bare
 from vspec.compiler.language.spec import Draw, Spec
+from vspec.compiler.language.substitute import nodes
 
 # float32 keeps about seven digits (its rounding unit is 6e-8). A tolerance for a gradient or a difference of quantities
 # near one cannot be below that; a claim may well be about something small, such as a square, and is left more room.

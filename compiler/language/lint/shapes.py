@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vspec.compiler.language.bodies import Body, bodies
 from vspec.compiler.language.expr import Affine, Element, Expr, Linalg, Pointwise, Reduction
 from vspec.compiler.language.lint.report import Report
-from vspec.compiler.language.lint.walk import KNOWN, Body, bodies, nodes
+from vspec.compiler.language.lint.walk import KNOWN
 from vspec.compiler.language.spec import Recurrence, Spec
-from vspec.compiler.language.substitute import elements, parts
+from vspec.compiler.language.substitute import elements, nodes, parts
 
 
 def shapes(spec: Spec, report: Report) -> None:

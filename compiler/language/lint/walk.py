@@ -1,11 +1,7 @@
-"""Walking a checked spec: its expressions with what they belong to, their parts, and whether two say the same."""
+"""Which expressions the rules know, and whether two of them say the same."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
-from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.expr import (
     Along,
     Coord,
@@ -23,67 +19,10 @@ from vspec.compiler.language.expr import (
     Stop,
     Subscript,
 )
-from vspec.compiler.language.spec import Definition, Recurrence, Spec
 from vspec.compiler.language.substitute import parts
 
 KNOWN = (Number, Element, Pointwise, Reduction, Along, Derivative, Linalg, Delta, IndexValue, SizeOf, Coord, Stop)
 """The expressions whose meaning the rules know; about any other they keep silent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """An expression of the spec. `kind`: definition, init, step, objective, output, claim or param."""
-
-    kind: str
-    name: str
-    letters: tuple[str, ...]
-    expr: Expr
-    span: Span
-    hidden: bool = False
-
-
-def equations(spec: Spec) -> Iterator[Body]:
-    """Definitions and the starts and steps of recurrences, each after what it reads."""
-    for equation in spec.equations:
-        if isinstance(equation, Definition):
-            yield _definition(equation)
-        elif isinstance(equation, Recurrence):
-            for state in equation.states:
-                yield Body("init", state.name, state.letters, state.init, state.span)
-            yield from (_definition(inner) for inner in equation.inner)
-            for state in equation.states:
-                yield Body("step", state.name, state.letters, state.step, state.span)
-
-
-def _definition(d: Definition) -> Body:
-    return Body("definition", d.name, d.letters, d.body, d.span, d.hidden)
-
-
-def bodies(spec: Spec) -> Iterator[Body]:
-    """Every expression of the spec."""
-    for param in spec.params.values():
-        yield Body("param", param.name, param.letters, param.init, param.span)
-    yield from equations(spec)
-    for objective in spec.objectives.values():
-        yield Body("objective", objective.name, (), objective.body, objective.span)
-    for output in spec.outputs.values():
-        yield Body("output", output.name, output.letters, output.body, output.span)
-    for claim in spec.claims.values():
-        for side in (claim.that, claim.left, claim.right):
-            if side is not None:
-                yield Body("claim", claim.name, (), side, claim.span)
-
-
-def nodes(expr: Expr) -> Iterator[Expr]:
-    """The expression and everything below it, shared parts once."""
-    seen: set[int] = set()
-    stack = [expr]
-    while stack:
-        top = stack.pop()
-        if id(top) not in seen:
-            seen.add(id(top))
-            yield top
-            stack.extend(parts(top))
 
 
 def bare(expr: Expr) -> Expr:
