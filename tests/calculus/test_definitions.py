@@ -72,7 +72,7 @@ def test_derivatives_by_definitions_in_constraints(tmp_path: Path, level: int) -
     path = tmp_path / "held.yaml"
     path.write_text(
         "vspec: 1\nname: held\nprecision: float64\nparams:\n  x: {init: 0.7}\ndefine:\n  z: exp(x)\n  f: log(z)\n"
-        'constraints:\n  slope: d(f, z) == 1/z\noutputs:\n  g: x\n'
+        "constraints:\n  slope: d(f, z) == 1/z\noutputs:\n  g: x\n"
     )
     program = vspec.load(vspec.build(path, tmp_path / "built", level=level, stablehlo=False).directory)
     bound = program.bind(base=tmp_path)
