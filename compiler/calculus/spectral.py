@@ -53,22 +53,23 @@ def _eigen(a: Algebra, node: Node) -> tuple[Node, Node]:
 
 def eigenvalues_pullback(a: Algebra, node: Node, bar: Node) -> Node:
     """A_bar = V diag(w_bar) V'."""
-    ((rows, columns),), (own,) = node.attrs
-    _, vectors = _eigen(a, node)
-    k = a.fresh(node.axis(own))
-    left = a.b.rename(vectors, {columns: k.name})
-    right = a.b.rename(vectors, {rows: columns, columns: k.name})
-    return _product(a, [left, a.b.rename(bar, {own: k.name}), right], {k.name})
+    k, left, right = _both_sides(a, node)
+    return _product(a, [left, a.b.rename(bar, {node.attrs[1][0]: k}), right], {k})
 
 
 def eigenvalues_pushforward(a: Algebra, node: Node, dot: Node) -> Node:
     """w_dot[k] = v_k' A_dot v_k."""
     ((rows, columns),), (own,) = node.attrs
+    k, left, right = _both_sides(a, node)
+    return a.b.rename(_product(a, [left, dot, right], {rows, columns}), {k: own})
+
+
+def _both_sides(a: Algebra, node: Node) -> tuple[str, Node, Node]:
+    """A letter k of eigenvalues, and the eigenvectors as V[rows, k] and as V[columns, k]."""
+    ((rows, columns),), (own,) = node.attrs
     _, vectors = _eigen(a, node)
-    k = a.fresh(node.axis(own))
-    left = a.b.rename(vectors, {columns: k.name})
-    right = a.b.rename(vectors, {rows: columns, columns: k.name})
-    return a.b.rename(_product(a, [left, dot, right], {rows, columns}), {k.name: own})
+    k = a.fresh(node.axis(own)).name
+    return k, a.b.rename(vectors, {columns: k}), a.b.rename(vectors, {rows: columns, columns: k})
 
 
 def _eigen_gaps(a: Algebra, values: Node, own: str, first: Axis, second: Axis) -> Node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vspec.compiler.diagnostics.diagnostic import Sink
@@ -128,25 +129,25 @@ def plain_letters(ctx: Context, head: Head) -> tuple[str, ...] | None:
     """The letters of a left side that has letters only, or None after a mistake."""
     letters: list[str] = []
     for raw in head.subscripts:
-        letter = left_letter(ctx, raw, head)
+        letter = left_letter(ctx, raw, head, letters)
         if letter is None:
-            return None
-        if letter in letters:
-            ctx.error(
-                "VS0219",
-                f"the index '{letter}' stands twice on the left of '{head.name}'",
-                raw.span,
-                help="a second index over the same dim needs a letter of its own: 'i, j: ...' under 'dims'",
-            )
             return None
         letters.append(letter)
     return tuple(letters)
 
 
-def left_letter(ctx: Context, raw: Raw, head: Head) -> str | None:
-    """One subscript of a left side as a letter, or None after a mistake."""
+def left_letter(ctx: Context, raw: Raw, head: Head, before: Sequence[str]) -> str | None:
+    """One subscript of a left side as a letter that is not among those `before` it, or None after a mistake."""
     if isinstance(raw, RawName) and raw.name in ctx.dims.letters:
-        return raw.name
+        if raw.name not in before:
+            return raw.name
+        ctx.error(
+            "VS0219",
+            f"the index '{raw.name}' stands twice on the left of '{head.name}'",
+            raw.span,
+            help="a second index over the same dim needs a letter of its own: 'i, j: ...' under 'dims'",
+        )
+        return None
     if isinstance(raw, RawName):
         ctx.error(
             "VS0202",

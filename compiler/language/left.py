@@ -211,11 +211,8 @@ def _state_line(ctx: Context, head: Head, value: Value) -> Equation | None:
         form = affine(ctx, raw, Env(subject=""))
         number = whole(raw)
         if number is None and (form is None or (form[1], form[2]) == (1, 0)):
-            letter = left_letter(ctx, raw, head)
+            letter = left_letter(ctx, raw, head, letters)
             if letter is None:
-                return None
-            if letter in letters:
-                ctx.error("VS0219", f"the index '{letter}' stands twice on the left of '{head.name}'", raw.span)
                 return None
             letters.append(letter)
             continue

@@ -64,11 +64,8 @@ def _line(ctx: Context, head: Head, raw: Raw | None) -> Line | None:
             at.append(number)
             letters.append("")
             continue
-        letter = left_letter(ctx, subscript, head)
+        letter = left_letter(ctx, subscript, head, letters)
         if letter is None:
-            return None
-        if letter in letters:
-            ctx.error("VS0219", f"the index '{letter}' stands twice on the left of '{head.name}'", subscript.span)
             return None
         letters.append(letter)
     return Line(tuple(letters), tuple(at), raw, head.span)
