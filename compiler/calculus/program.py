@@ -44,11 +44,30 @@ def lower_spec(spec: Spec, rules: Iterable[Rule] = ()) -> Graph:
 def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
     b = Builder({name: d.size if isinstance(d.size, int) else None for name, d in spec.dims.items()}, rules)
     low = Lowering(b, spec.letters, spec.dims, spec.file)
+    inputs = enter_equations(spec, low)
+    entries: dict[str, Entry] = {}
+    if spec.params:
+        entries["initial"] = _initial(spec, low)
+    if any(p.domain.lower is not None for p in spec.params.values()):
+        entries["bounds"] = _bounds(spec, low)
+    for stage in spec.plan:
+        if stage.kind in ("minimize", "maximize"):
+            _objective_entries(spec, low, stage, entries)
+    _outputs(spec, low, entries)
+    if spec.constraints:
+        entries["constraints"] = _constraints(spec, low)
+    records = _claims(spec, low, entries)
+    notes = {"claims": records, "derivatives": low.derivatives}
+    return released(Graph(tuple(entries.values()), dict(b.dims), inputs, spec.precision, notes))
+
+
+def enter_equations(spec: Spec, low: Lowering) -> dict[str, Node]:
+    """Makes the dims, arguments and equations of a spec known to a lowering. Gives the arguments by name."""
     ranges = Ranges(spec)
     low.sides, low.definitions = ranges.sides, ranges.definitions
     for name, d in spec.dims.items():
         if isinstance(d.size, Expr):
-            b.dims[name] = low.value(d.size)
+            low.b.dims[name] = low.value(d.size)
     low.variables = differentiated(spec)
     inputs = _inputs(spec, low)
     states = {s.name: s for r in spec.equations if isinstance(r, Recurrence) for s in r.states}
@@ -67,20 +86,7 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
                 low.postpone(inner.name, inner.body, inner.letters, inner.dtype)
         else:
             low.enter(equation.name, equation.body, equation.letters, equation.dtype)
-    entries: dict[str, Entry] = {}
-    if spec.params:
-        entries["initial"] = _initial(spec, low)
-    if any(p.domain.lower is not None for p in spec.params.values()):
-        entries["bounds"] = _bounds(spec, low)
-    for stage in spec.plan:
-        if stage.kind in ("minimize", "maximize"):
-            _objective_entries(spec, low, stage, entries)
-    _outputs(spec, low, entries)
-    if spec.constraints:
-        entries["constraints"] = _constraints(spec, low)
-    records = _claims(spec, low, entries)
-    notes = {"claims": records, "derivatives": low.derivatives}
-    return released(Graph(tuple(entries.values()), dict(b.dims), inputs, spec.precision, notes))
+    return inputs
 
 
 def released(graph: Graph) -> Graph:

@@ -8,17 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 from vspec.compiler.calculus.derive import derivative, gradients
-from vspec.compiler.calculus.loops import lower_recurrence, reads_of
 from vspec.compiler.calculus.lower import Lowering
-from vspec.compiler.calculus.program import differentiated, expressions, real_params
+from vspec.compiler.calculus.program import enter_equations, real_params
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.node import Axis, Kind, Node
-from vspec.compiler.language.expr import Affine, Derivative, Expr
-from vspec.compiler.language.spec import Recurrence, Spec, Stage
-from vspec.compiler.language.substitute import elements
+from vspec.compiler.language.bodies import bodies
+from vspec.compiler.language.expr import Affine, Derivative
+from vspec.compiler.language.spec import Spec, Stage
 from vspec.compiler.report.formulas import printer
 from vspec.runtime.registry import METHODS
 
@@ -96,33 +94,15 @@ def describe(made: list[Node], shared: tuple[str, ...]) -> str:
 def derivatives_of(spec: Spec) -> list[Taken]:
     """Every derivative that the spec writes and that its plan's methods ask for, in the order of the spec."""
     low = Recorder(spec)
-    low.variables = differentiated(spec)
-    for name, d in spec.dims.items():
-        if isinstance(d.size, Expr):
-            low.b.dims[name] = low.value(d.size)
-    for role, group in (("param", spec.params), ("data", spec.data), ("constant", spec.constants)):
-        for name, item in group.items():
-            low.argument(name, low.b.input(name, role, [low.axis(x) for x in item.letters], item.dtype))
-    states = {s.name: s for r in spec.equations if isinstance(r, Recurrence) for s in r.states}
-    reads = reads_of((e for x in expressions(spec) for e in elements(x)), states)
-    for name, objective in spec.objectives.items():
-        low.pending[name] = partial(low.value, objective.body, name, ())
-    for q in spec.equations:
-        if isinstance(q, Recurrence):
-            lower_recurrence(low, q, reads)
-            for inner in q.inner:
-                low.postpone(inner.name, inner.body, inner.letters, inner.dtype)
-        else:
-            low.enter(q.name, q.body, q.letters, q.dtype)
+    enter_equations(spec, low)
     for stage in spec.plan:
         if stage.kind in ("minimize", "maximize"):
             low.taken += _asked(spec, low, stage)
-    for name, out in spec.outputs.items():
-        low.values.setdefault(name, low.value(out.body, name, out.letters))
-    for claim in spec.claims.values():
-        for e in (claim.that, claim.left, claim.right):
-            if e is not None:
-                low.value(e)
+    for body in bodies(spec):
+        if body.kind == "output":
+            low.values.setdefault(body.name, low.value(body.expr, body.name, body.letters))
+        elif body.kind in ("constraint", "claim"):
+            low.value(body.expr)
     return list(dict.fromkeys(low.taken))
 
 

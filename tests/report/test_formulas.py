@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.language.helpers import good
 from vspec.compiler.pipeline import check
 from vspec.compiler.report.derivatives import derivatives_of
 from vspec.compiler.report.formulas import equations
@@ -75,3 +76,8 @@ def test_how_derivatives_were_taken() -> None:
     hopfield, _ = check(PROBLEMS / "hopfield.yaml")
     (only,) = derivatives_of(hopfield)
     assert only.how == ("reverse sweep, diagonal in p without forming the Jacobian",)
+
+
+def test_derivatives_in_constraints_are_told() -> None:
+    text = "params:\n  x: {init: 0.7}\nconstraints:\n  slope: d(exp(x)*x, x) <= 9\noutputs:\n  g: x\n"
+    assert [t.how for t in derivatives_of(good(text))] == [("reverse sweep",)]
