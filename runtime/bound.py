@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import jax
@@ -12,7 +12,7 @@ from jax import Array
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["data", "constants", "prepared"],
+    data_fields=["data", "constants", "prepared", "counters", "key"],
     meta_fields=["dims"],
     drop_fields=["seed"],
 )
@@ -21,7 +21,8 @@ class Bound:
     """Everything an entry needs besides the params.
 
     A pytree: it passes through `jit`, `vmap` and `grad`. `dims` are static, so that arrays of other sizes compile anew;
-    `seed` is a fact of the run, not part of the tree.
+    `seed` is a fact of the run, not part of the tree. `counters` are the scalars `step` and `steps` of the stage that is
+    running; `key` is the JAX key of the fresh draws of this step.
     """
 
     data: Mapping[str, Array]
@@ -29,6 +30,12 @@ class Bound:
     prepared: Mapping[str, Array] = field(default_factory=dict)
     dims: tuple[tuple[str, int], ...] = ()
     seed: int = 0
+    counters: Mapping[str, Array] = field(default_factory=dict)
+    key: Array | None = None
+
+    def at(self, counters: Mapping[str, Array], key: Array | None = None) -> Bound:
+        """The same data at a step of a stage."""
+        return replace(self, counters=dict(counters), key=self.key if key is None else key)
 
     @property
     def sizes(self) -> dict[str, int]:

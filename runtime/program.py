@@ -193,6 +193,8 @@ class Program:
             "prepared": bound.prepared,
             "data": bound.data,
             "constant": bound.constants,
+            "counter": bound.counters,
+            "key": {} if bound.key is None else {"key": bound.key},
         }
         arguments = []
         for a in e.arguments:
