@@ -1,13 +1,10 @@
-"""Executes the stages of a plan: one executor per kind, each from params to params."""
+"""Minimises and maximises objectives."""
 
 from __future__ import annotations
 
 import json
 import math
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -16,60 +13,16 @@ from jax import Array
 
 from vspec.runtime.bound import Bound
 from vspec.runtime.domains import Domain, check_start
-from vspec.runtime.errors import ArtifactError, NumericsError, near
+from vspec.runtime.errors import ArtifactError, NumericsError
 from vspec.runtime.methods import Problem, method
 from vspec.runtime.minimize import Minimizer, Solution
 from vspec.runtime.objective import Objective
+from vspec.runtime.problem import problem
 from vspec.runtime.program import Program
 from vspec.runtime.space import Space
+from vspec.runtime.stages.events import Emit, Event, StageResult
 
 Params = dict[str, Array]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One report of a running stage. `value` is the objective as written, `gradient` its largest absolute entry."""
-
-    stage: int
-    kind: str
-    name: str
-    start: int
-    starts: int
-    step: int
-    steps: int
-    value: float
-    gradient: float
-
-    def row(self) -> dict[str, Any]:
-        """The event as a row of metrics.jsonl."""
-        keys = ("stage", "start", "step", "value", "gradient")
-        return {k: getattr(self, k) for k in keys}
-
-
-Emit = Callable[[Event], None]
-
-
-@dataclass(frozen=True, slots=True)
-class StageResult:
-    """What a stage did. `value` and `gradient` are of the best start; `starts` has value, steps and reason of each."""
-
-    kind: str
-    names: tuple[str, ...]
-    method: str | None = None
-    reason: str | None = None
-    steps: int = 0
-    value: float | None = None
-    gradient: float | None = None
-    seconds: float = 0.0
-    compile_seconds: float = 0.0
-    starts: tuple[Mapping[str, Any], ...] = field(default_factory=tuple)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
-
-Executor = Callable[[Program, Mapping[str, Any], int, Params, Bound, Emit], tuple[Params, StageResult]]
 
 
 def optimize(
@@ -134,30 +87,6 @@ def _signature(tree: Any) -> Any:
     return structure, tuple((x.shape, str(x.dtype)) for x in leaves)
 
 
-def problem(objective: Objective, space: Space, sign: float, fixed: Params, bound: Bound) -> Problem:
-    """The objective as a function of points of the space, to be minimised; derivatives have the params' dtypes."""
-
-    def params(point: Mapping[str, Array]) -> Params:
-        return {**fixed, **space.outward(point)}
-
-    def value(point: Mapping[str, Array]) -> Array:
-        return sign * objective.value(params(point), bound)
-
-    def value_and_gradient(point: Mapping[str, Array]) -> tuple[Array, Params]:
-        at = params(point)
-        v, g = objective.value_and_gradient(at, bound)
-        return sign * v, space.gradient(at, {k: sign * g[k].astype(at[k].dtype) for k in space.domains})
-
-    def newton(point: Mapping[str, Array]) -> tuple[Array, Params, dict[str, dict[str, Array]]]:
-        at = params(point)
-        v, g, h = objective.newton(at, bound)
-        gradient = {k: sign * g[k].astype(at[k].dtype) for k in space.domains}
-        hessian = {p: {q: sign * h[p][q].astype(point[p].dtype) for q in space.names} for p in space.names}
-        return sign * v, space.gradient(at, gradient), space.hessian(at, gradient, hessian)
-
-    return Problem(value, value_and_gradient, newton)
-
-
 def _diverged(objective: Objective, name: str, solution: Solution, sign: float, line: int | None) -> NumericsError:
     where = objective.line if objective.line is not None else line
     value = sign * solution.value
@@ -181,32 +110,3 @@ def _diverged(objective: Objective, name: str, solution: Solution, sign: float, 
         "try a shorter step",
         where,
     )
-
-
-def evaluate(
-    program: Program, stage: Mapping[str, Any], index: int, params: Params, bound: Bound, emit: Emit
-) -> tuple[Params, StageResult]:
-    """Move nothing: what the stage names is part of the outputs."""
-    return params, StageResult(kind=stage["kind"], names=tuple(stage["names"]))
-
-
-EXECUTORS: Mapping[str, Executor] = MappingProxyType({"minimize": optimize, "maximize": optimize, "evaluate": evaluate})
-
-
-def execute(
-    program: Program, params: Params, bound: Bound, emit: Emit = lambda _: None
-) -> tuple[Params, tuple[StageResult, ...]]:
-    """Run the plan's stages in order. Raises `ArtifactError` VS0807 for a kind that is not known, `NumericsError`."""
-    results = []
-    for index, stage in enumerate(program.manifest["plan"]):
-        kind = stage["kind"]
-        if kind not in EXECUTORS:
-            raise ArtifactError(
-                "VS0807", f"this runtime has no stage of kind '{kind}'", near(kind, EXECUTORS), stage.get("line")
-            )
-        started = time.perf_counter()
-        params, result = EXECUTORS[kind](program, stage, index, params, bound, emit)
-        if not result.seconds:
-            result = StageResult(**{**result.as_dict(), "seconds": time.perf_counter() - started})
-        results.append(result)
-    return params, tuple(results)
