@@ -65,7 +65,7 @@ def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
         code, what = PLANNED[name]
         return ctx.planned(code, f"{what} ('{name}')", raw.name_span, env)
     if raw.keywords:
-        keyword, span = raw.keywords[0]
+        keyword, span, _ = raw.keywords[0]
         if name in ("argmin", "argmax"):
             return ctx.planned("VS0407", f"implicit quantities ('{name}' with options)", raw.span, env)
         known = name in FUNCTIONS or name in REDUCTIONS or name in ALONG or name in LINALG or name in STRUCTURAL

@@ -30,7 +30,7 @@ from vspec.compiler.language.operators import (
     REDUCTIONS,
     STRUCTURAL,
 )
-from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawFact, RawName, RawNumber, RawOp
+from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawFact, RawList, RawName, RawNumber, RawOp
 from vspec.compiler.language.subscripts import Subscripting
 from vspec.compiler.language.substitute import subscript_axes, substitute
 from vspec.compiler.language.types import number_dtype, pointwise
@@ -50,6 +50,8 @@ def infer(ctx: Context, raw: Raw, env: Env) -> Expr:
         return call(ctx, raw, env)
     if isinstance(raw, RawFact):
         return _fact(ctx, raw, env)
+    if isinstance(raw, RawList):
+        return ctx.error("VS0235", "a list is no value of an expression", raw.span, env, help="write one expression")
     return ctx.error(
         "VS0212",
         "':' stands only in subscripts",

@@ -263,7 +263,7 @@ def call_formal(ctx: Context, formal: Formal, raw: RawCall, env: Env) -> Expr:
 
 def _wrong_arguments(ctx: Context, name: str, want: int, shown: str, raw: RawCall, env: Env) -> Unknown:
     if raw.keywords:
-        keyword = raw.keywords[0][1]
+        keyword = raw.keywords[0].span
         return ctx.error(
             "VS0215", f"'{name}' takes its arguments by position", keyword, env, help=f"it is declared as {shown}"
         )

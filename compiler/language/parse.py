@@ -11,7 +11,18 @@ from typing import NoReturn
 
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, Sink
 from vspec.compiler.diagnostics.spans import Span
-from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawFact, RawName, RawNumber, RawOp, RawSlice
+from vspec.compiler.language.raw import (
+    Keyword,
+    Raw,
+    RawCall,
+    RawElement,
+    RawFact,
+    RawList,
+    RawName,
+    RawNumber,
+    RawOp,
+    RawSlice,
+)
 from vspec.compiler.language.rename import renamed
 from vspec.compiler.language.slips import check_characters, explain_syntax_error
 from vspec.compiler.source.document import Scalar
@@ -354,11 +365,17 @@ class _Converter:
             self.convert(function, depth)
         if not isinstance(function, ast.Name):
             self.refuse("VS0234", "a product needs its sign", node, "one value next to another", "to multiply, write *")
-        keywords = tuple((k.arg or "**", self.locate(k)) for k in node.keywords)
+        keywords = tuple(Keyword(k.arg or "**", self.locate(k), self.option(k.value, depth)) for k in node.keywords)
         args = tuple(self.convert(a, depth) for a in node.args)
         return RawCall(
             span=span, name=function.id, args=args, name_span=self.locate(function), bound=bound, keywords=keywords
         )
+
+    def option(self, node: ast.expr, depth: int) -> Raw:
+        """The value of a keyword: an expression, or a list of them."""
+        if isinstance(node, ast.List):
+            return RawList(span=self.locate(node), items=tuple(self.convert(item, depth + 1) for item in node.elts))
+        return self.convert(node, depth)
 
     def attribute(self, node: ast.Attribute, span: Span) -> Raw:
         path: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from vspec.compiler.diagnostics.spans import Span
 
@@ -44,18 +45,30 @@ class RawElement(Raw):
 
 
 @dataclass(frozen=True, slots=True)
-class RawCall(Raw):
-    """`name(args)`, `name[bound](args)` when `bound` is not None, and `name(args)[subscripts]`.
+class RawList(Raw):
+    """`[a, b]` as the value of a keyword."""
 
-    `keywords` are kept for their spans only: no function that is implemented takes any.
-    """
+    items: tuple[Raw, ...]
+
+
+class Keyword(NamedTuple):
+    """`name=value` among the arguments of a call; the span is of both."""
+
+    name: str
+    span: Span
+    value: Raw
+
+
+@dataclass(frozen=True, slots=True)
+class RawCall(Raw):
+    """`name(args)`, `name[bound](args)` when `bound` is not None, and `name(args)[subscripts]`."""
 
     name: str
     args: tuple[Raw, ...]
     name_span: Span
     bound: tuple[Raw, ...] | None = None
     subscripts: tuple[Raw, ...] | None = None
-    keywords: tuple[tuple[str, Span], ...] = ()
+    keywords: tuple[Keyword, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +88,15 @@ class RawFact(Raw):
 
 
 def children(node: Raw) -> tuple[Raw, ...]:
-    """The direct parts of a node, subscripts and bound indices included."""
+    """The direct parts of a node, subscripts, bound indices and values of keywords included."""
     if isinstance(node, RawOp):
         return node.args
     if isinstance(node, RawElement):
         return node.subscripts
     if isinstance(node, RawCall):
-        return (*(node.bound or ()), *node.args, *(node.subscripts or ()))
+        return (*(node.bound or ()), *node.args, *(k.value for k in node.keywords), *(node.subscripts or ()))
+    if isinstance(node, RawList):
+        return node.items
     return ()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawFact, RawName, RawOp
+from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawFact, RawList, RawName, RawOp
 from vspec.compiler.source.document import Scalar, Sequence, Value
 
 Names = Mapping[str, str]
@@ -27,7 +27,10 @@ def renamed(raw: Raw, names: Names) -> Raw:
             args=tuple(renamed(a, names) for a in raw.args),
             bound=None if raw.bound is None else tuple(renamed(b, names) for b in raw.bound),
             subscripts=None if raw.subscripts is None else tuple(renamed(s, names) for s in raw.subscripts),
+            keywords=tuple(k._replace(value=renamed(k.value, names)) for k in raw.keywords),
         )
+    if isinstance(raw, RawList):
+        return replace(raw, items=tuple(renamed(item, names) for item in raw.items))
     if isinstance(raw, RawFact):
         return replace(raw, base=names.get(raw.base, raw.base))
     return raw
