@@ -26,13 +26,13 @@ def problem(objective: Objective, space: Space, sign: float, fixed: Params, boun
     def value_and_gradient(point: Mapping[str, Array]) -> tuple[Array, Params]:
         at = params(point)
         v, g = objective.value_and_gradient(at, bound)
-        return sign * v, space.gradient(at, {k: sign * g[k].astype(at[k].dtype) for k in space.domains})
+        return sign * v, space.gradient(point, {k: sign * g[k].astype(at[k].dtype) for k in space.domains})
 
     def newton(point: Mapping[str, Array]) -> tuple[Array, Params, dict[str, dict[str, Array]]]:
         at = params(point)
         v, g, h = objective.newton(at, bound)
         gradient = {k: sign * g[k].astype(at[k].dtype) for k in space.domains}
         hessian = {p: {q: sign * h[p][q].astype(point[p].dtype) for q in space.names} for p in space.names}
-        return sign * v, space.gradient(at, gradient), space.hessian(at, gradient, hessian)
+        return sign * v, space.gradient(point, gradient), space.hessian(point, gradient, hessian)
 
     return Problem(value, value_and_gradient, newton)

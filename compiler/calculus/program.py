@@ -119,12 +119,14 @@ def _initial(spec: Spec, low: Lowering) -> Entry:
 
 
 def _bounds(spec: Spec, low: Lowering) -> Entry:
-    """The ends of every box, each with (a subset of) the axes of its param."""
+    """The ends of every box: numbers, or arrays with the axes of the param."""
     results = []
     for name, p in spec.params.items():
         for side, bound in (("lower", p.domain.lower), ("upper", p.domain.upper)):
             if bound is not None:
-                results.append(Result((name, side), low.value(bound)))
+                node = low.value(bound)
+                axes = [low.axis(x) for x in p.letters] if node.axes else []
+                results.append(Result((name, side), low.b.order(node, axes)))
     return Entry("bounds", "bounds", tuple(results), doc="Where the boxes of the params end.")
 
 

@@ -81,3 +81,14 @@ def test_starts_outside(tmp_path: Path) -> None:
     with pytest.raises(NumericsError, match="'p' sums to 1"):
         vspec.run(path, params={"p": [0.5, 0.2, 0.2]})
     assert vspec.run(path, constants={"start": 2.5, "hi": 3.0}).constraints["range.1"] == pytest.approx(1.5)
+
+
+def test_bounds_with_some_of_the_axes(tmp_path: Path) -> None:
+    text = SPEC.replace("i: 3", "i: 3\n  j: 2").replace("b[i]:", "b[i, j]:").replace("first: b[0]", "first: b[0, 0]")
+    text = text.replace("hi*(1 + index(i))) == b[i]", "hi*(1 + index(i))) == b[i, j]").replace(
+        "clip(b[i]", "clip(b[i, j]"
+    )
+    text = text.replace("total: sum[i](b[i]) == 1\n  range[i]: 0.6 <= b[i] <= 1", "total: sum[i, j](b[i, j]) == 1")
+    path = tmp_path / "fenced.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert vspec.run(path).holds

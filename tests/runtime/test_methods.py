@@ -168,15 +168,15 @@ def test_directions_descend() -> None:
 
 def test_the_chain_rule_of_positive_params() -> None:
     jax.config.update("jax_enable_x64", True)
-    space = Space({"a": "positive", "b": "real"})
+    space = Space.of({"a": {"domain": "positive"}, "b": {"domain": "real"}}, ["a", "b"])
     params = {"a": jnp.array([[0.5, 2.0]]), "b": jnp.array([1.0, -1.0, 0.3])}
 
     def f(p: Point) -> Array:
         return jnp.sum(jnp.sin(p["a"]) * p["a"]) * jnp.sum(p["b"] ** 3) + jnp.sum(p["a"]) ** 2
 
     point = space.inward(params)
-    gradient = space.gradient(params, jax.grad(f)(params))
-    hessian = space.hessian(params, jax.grad(f)(params), jax.hessian(f)(params))
+    gradient = space.gradient(point, jax.grad(f)(params))
+    hessian = space.hessian(point, jax.grad(f)(params), jax.hessian(f)(params))
     g = jax.grad(lambda u: f(space.outward(u)))(point)
     h = jax.hessian(lambda u: f(space.outward(u)))(point)
     for p in params:

@@ -279,7 +279,7 @@ def test_newton_on_positive_params() -> None:
     from vspec.runtime.space import Space
 
     jax.config.update("jax_enable_x64", True)
-    space = Space({"x": "positive"})
+    space = Space.of({"x": {"domain": "positive"}}, ["x"])
 
     def f(p: dict[str, Any]) -> Any:
         return jnp.sum(p["x"] - 3 * jnp.log(p["x"]))
@@ -287,7 +287,7 @@ def test_newton_on_positive_params() -> None:
     def newton(u: dict[str, Any]) -> Any:
         p = space.outward(u)
         g = jax.grad(f)(p)
-        return f(p), space.gradient(p, g), space.hessian(p, g, jax.hessian(f)(p))
+        return f(p), space.gradient(u, g), space.hessian(u, g, jax.hessian(f)(p))
 
     def build(_: Any) -> Problem:
         return Problem(lambda u: f(space.outward(u)), lambda u: newton(u)[:2], newton)
