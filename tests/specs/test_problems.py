@@ -121,8 +121,8 @@ def test_optimisation_levels_agree(path: Path, tmp_path: Path) -> None:
         if entry.kind == "prepare":
             continue
         for at in (params, moved):
-            ours = jax.tree.leaves(programs[2].call(name, at, bounds[2]))
-            plain = jax.tree.leaves(programs[0].call(name, at, bounds[0]))
+            ours = jax.tree.leaves(programs[2].jitted(name)(at, bounds[2]))
+            plain = jax.tree.leaves(programs[0].jitted(name)(at, bounds[0]))
             assert len(ours) == len(plain)
             for a, b in zip(ours, plain, strict=True):
                 scale = float(np.max(np.abs(np.asarray(b)), initial=0.0))
