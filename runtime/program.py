@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +21,7 @@ from vspec.runtime.bound import Bound
 from vspec.runtime.data import Sizes, bind_constants, bind_data, check_positions, convert, numpy_dtype, resolve_sizes
 from vspec.runtime.domains import Domain, domains_of
 from vspec.runtime.errors import ArtifactError, DataError, near
+from vspec.runtime.keys import INITIAL, RESULTS, key_of
 from vspec.runtime.objective import Objective, differentiable
 
 VERSION = 1
@@ -107,6 +108,11 @@ class Program:
         head = f"Program '{self.name}' ({self.precision}{'; ' if dims else ''}{dims})"
         return "\n".join([head, *(f"  {entry!r}" for entry in self.entries.values())])
 
+    @property
+    def draws(self) -> bool:
+        """Whether some entry takes the key of fresh draws."""
+        return any(a.role == "key" for e in self.entries.values() for a in e.arguments)
+
     def prepare(self, *args: Any, **kwargs: Any) -> dict[str, Array]:
         """The definitions that depend on data and constants only; an empty dict where the program has none."""
         if "prepare" not in self.entries:
@@ -132,7 +138,7 @@ class Program:
             allow_outside: whether the spec's own paths may leave `base`.
 
         Returns:
-            A `Bound`, which is a pytree.
+            A `Bound`, which is a pytree. Its key, where the program draws, is the one of what is evaluated beside stages.
 
         Raises:
             DataError: the data does not fit (VS05xx).
@@ -145,15 +151,15 @@ class Program:
         check_positions(self.manifest, "data", bound_data, dict(dims))
         check_positions(self.manifest, "constants", bound_constants, dict(dims))
         bound = Bound(_device(bound_data), _device(bound_constants), {}, dims, seed)
-        if "prepare" not in self.entries:
-            return bound
-        prepared = dict(self.jitted("prepare")({}, bound))
-        return Bound(bound.data, bound.constants, prepared, dims, seed)
+        if "prepare" in self.entries:
+            bound = replace(bound, prepared=dict(self.jitted("prepare")({}, bound)))
+        return replace(bound, key=key_of(seed, RESULTS)) if self.draws else bound
 
     def initial_params(self, bound: Bound, given: Mapping[str, Any] | None = None) -> dict[str, Array]:
         """The declared start of every param, in full shape, or what `given` has. Raises `DataError` VS0517."""
         entry = next((e for e in self.entries.values() if e.kind == "initial"), None)
-        start = dict(self.jitted(entry.name)({}, bound)) if entry else {}
+        drawing = bound.at(bound.counters, key_of(bound.seed, INITIAL)) if self.draws else bound
+        start = dict(self.jitted(entry.name)({}, drawing)) if entry else {}
         for name, value in start.items():
             declared = self.manifest["params"][name]
             start[name] = jnp.asarray(value, numpy_dtype(declared["dtype"], self.precision))
@@ -194,12 +200,14 @@ class Program:
             "data": bound.data,
             "constant": bound.constants,
             "counter": bound.counters,
-            "key": {} if bound.key is None else {"key": bound.key},
+            "key": {},
         }
-        arguments = []
+        arguments: list[Any] = []
         for a in e.arguments:
             if a.role == "size":
                 arguments.append(self._size(a, bound))
+            elif a.role == "key" and bound.key is not None:
+                arguments.append(bound.key)
             elif a.name in places[a.role]:
                 arguments.append(places[a.role][a.name])
             else:

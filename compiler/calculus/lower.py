@@ -12,6 +12,7 @@ from functools import cache, partial
 
 from vspec.compiler.calculus import parts
 from vspec.compiler.calculus.derive import derivative
+from vspec.compiler.calculus.draws import drawn
 from vspec.compiler.calculus.reading import read_affine
 from vspec.compiler.calculus.selection import selected_sum
 from vspec.compiler.calculus.stacks import by, stacked
@@ -38,6 +39,7 @@ from vspec.compiler.language.expr import (
     Pointwise,
     Reduction,
     Rows,
+    Sample,
     SizeOf,
     Spacing,
     Stack,
@@ -83,6 +85,8 @@ class Lowering:
         self.bound: dict[str, Node] = {}
         self.stacks: dict[str, Stack] = {}
         self.derivatives = 0
+        self.keys: list[Node] = []
+        self.ordinals: dict[tuple[object, ...], int] = {}
         self.variables: frozenset[str] = frozenset()
         self.definitions: Mapping[str, Definition] = {}
         # Whether an integer expression surely is at least 0, and whether it surely is below the size of a dim.
@@ -91,6 +95,17 @@ class Lowering:
     def axis(self, letter: str) -> Axis:
         """The axis of a letter."""
         return Axis(letter, self.letters[letter])
+
+    def key(self) -> Node:
+        """The argument that the key of all draws is; made when it is first asked for."""
+        if not self.keys:
+            with self.b.at(Origin()):
+                self.keys.append(self.b.input("key", "key", (), "key"))
+        return self.keys[0]
+
+    def ordinal(self, place: tuple[object, ...]) -> int:
+        """The number of a draw in the spec; one that the spec does not list comes after those."""
+        return self.ordinals.setdefault(place, len(self.ordinals))
 
     def get(self, name: str) -> Node:
         """The value of a name; one that is still pending is lowered now."""
@@ -195,6 +210,8 @@ class Lowering:
             return self.b.size(self.letters[e.letter])
         if isinstance(e, Stop):
             return self.b.stop(self.lower(e.body))
+        if isinstance(e, Sample):
+            return drawn(self, e)
         if isinstance(e, Coord | Spacing):
             return self._coordinate(e)
         if isinstance(e, Part):
@@ -434,14 +451,14 @@ class Lowering:
         b = self.b
         first = e.blocks[0].core
         if e.op == "trace":
-            x = self._with_axes(operands[0], first)
+            x = self.with_axes(operands[0], first)
             return b.reduce("sum", b.rename(x, {first[1]: first[0]}), (first[0],), self._dims((first[0],)))
         rows, columns = first
-        operands[0] = self._with_axes(operands[0], first)
+        operands[0] = self.with_axes(operands[0], first)
         cores: list[tuple[str, ...]] = [first]
         if len(operands) == 2:
             (other,) = e.blocks[1].core
-            operands[1] = b.rename(self._with_axes(operands[1], (other,)), {other: rows})
+            operands[1] = b.rename(self.with_axes(operands[1], (other,)), {other: rows})
             cores.append((rows,))
         if e.op in ("solve", "triangular_solve"):
             result = [self.axis(columns)]
@@ -457,6 +474,7 @@ class Lowering:
             result = []
         return b.linalg(e.op, operands, cores, result)
 
-    def _with_axes(self, x: Node, letters: tuple[str, ...]) -> Node:
+    def with_axes(self, x: Node, letters: tuple[str, ...]) -> Node:
+        """x with an axis for each of the letters."""
         missing = [self.axis(n) for n in letters if n not in x.names]
         return self.b.order(x, (*x.axes, *missing)) if missing else x

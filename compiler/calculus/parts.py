@@ -313,7 +313,7 @@ def _linalg(low: Lowering, e: Linalg) -> Parts:
 
 
 def _with(low: Lowering, parts: Parts, letters: tuple[str, ...]) -> Parts:
-    re, im = (low._with_axes(x, letters) for x in parts)
+    re, im = (low.with_axes(x, letters) for x in parts)
     return re, im
 
 

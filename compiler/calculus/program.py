@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import Axis, Kind, Node, Origin
 from vspec.compiler.graph.rewrite import rewrite
 from vspec.compiler.language.bodies import bodies
+from vspec.compiler.language.draws import ordinals
 from vspec.compiler.language.expr import Derivative, Expr, Pointwise
 from vspec.compiler.language.ranges import Ranges
 from vspec.compiler.language.spec import Claim, Param, Recurrence, Spec, Stage
@@ -58,6 +59,8 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
         entries["constraints"] = _constraints(spec, low)
     records = _claims(spec, low, entries)
     notes = {"claims": records, "derivatives": low.derivatives}
+    if low.keys:
+        inputs[free_name("key", inputs)] = low.key()
     return released(Graph(tuple(entries.values()), dict(b.dims), inputs, spec.precision, notes))
 
 
@@ -69,6 +72,7 @@ def enter_equations(spec: Spec, low: Lowering) -> dict[str, Node]:
         if isinstance(d.size, Expr):
             low.b.dims[name] = low.value(d.size)
     low.variables = differentiated(spec)
+    low.ordinals = ordinals(spec)
     inputs = _inputs(spec, low)
     states = {s.name: s for r in spec.equations if isinstance(r, Recurrence) for s in r.states}
     reads = reads_of((e for x in expressions(spec) for e in elements(x)), states)
@@ -92,6 +96,13 @@ def enter_equations(spec: Spec, low: Lowering) -> dict[str, Node]:
 def released(graph: Graph) -> Graph:
     """The graph without what kept definitions apart for the sake of derivatives by them."""
     return rewrite(graph, lambda b, node, old: node.inputs[0] if node.kind is Kind.STOP and node.op == "hold" else node)
+
+
+def free_name(wish: str, taken: Collection[str]) -> str:
+    """The name, with underscores behind it as long as it is taken."""
+    while wish in taken:
+        wish += "_"
+    return wish
 
 
 def _inputs(spec: Spec, low: Lowering) -> dict[str, Node]:

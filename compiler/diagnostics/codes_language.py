@@ -563,6 +563,23 @@ COMPLEX: tuple[Code, ...] = (
     ),
 )
 
+DRAWS: tuple[Code, ...] = (
+    Code(
+        "VS0393",
+        "a draw from no law, or from a law with other arguments",
+        "sample(law) draws from one of the laws of the language, with their arguments by position.",
+        "define:\n  x: sample(gaussian(0, 1))\n",
+    ),
+    Code(
+        "VS0394",
+        "a draw where none can be",
+        "A draw is made for every value of the indices around it. Where these are not all known (inside of a whole axis that a "
+        "function takes, in an identity) it needs a name of its own; what is known before anything runs (bounds of domains, "
+        "coordinates) is not drawn.",
+        "dims: {i, j: 3}\ndata:\n  A[i, j]: real\ndefine:\n  y: logdet(A[:, :] + sample(normal(0, 1)))\n",
+    ),
+)
+
 _NOT_YET = (
     "This is part of the language's design and not implemented in this version. The spec is refused rather than run as "
     "something else."
@@ -571,7 +588,7 @@ _NOT_YET = (
 PLANNED: tuple[Code, ...] = tuple(
     Code(code, f"not implemented yet: {what}", _NOT_YET, example)
     for code, what, example in (
-        ("VS0401", "random variables and draws", "params:\n  w: {init: sample(normal(0, 1))}\n"),
+        ("VS0401", "random variables", "random:\n  z: normal(0, 1)\n"),
         ("VS0402", "dynamics", 'dynamics:\n  p: {ode: {q: "-q"}, start: {q: 1}, time: {t: [0, 1]}}\n'),
         (
             "VS0403",
@@ -665,4 +682,15 @@ SIZES: tuple[Code, ...] = (
     ),
 )
 
-LANGUAGE: tuple[Code, ...] = (*NAMES, *SYNTAX, *TYPES, *SECTIONS, *CONSTRAINTS, *IMPORTS, *COMPLEX, *PLANNED, *SIZES)
+LANGUAGE: tuple[Code, ...] = (
+    *NAMES,
+    *SYNTAX,
+    *TYPES,
+    *SECTIONS,
+    *CONSTRAINTS,
+    *IMPORTS,
+    *COMPLEX,
+    *DRAWS,
+    *PLANNED,
+    *SIZES,
+)

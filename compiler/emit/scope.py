@@ -262,6 +262,7 @@ _WORDS = {
     "const": "table",
     "index": "index",
     "stop": "fixed",
+    "random": "drawn",
     "max": "largest",
     "min": "smallest",
     "sum": "total",
@@ -278,6 +279,8 @@ def helper_name(scope: Scope, node: Node) -> str:
     if node.origin.name and node.origin.role in ("adjoint", "tangent"):
         return f"{node.origin.name}_{_ROLES[node.origin.role]}"
     word: str
+    if node.dtype == "key":
+        return "draw_key" if node.op == "key" else "step_key"
     if node.kind is Kind.MAP:
         word = node.attrs[0].tree[0]
     elif node.kind in (Kind.REDUCE, Kind.LINALG, Kind.CONCAT):

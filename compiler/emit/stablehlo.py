@@ -100,7 +100,7 @@ def _short_locations() -> Iterator[None]:
 def _export(
     module: ModuleType, entry: EmittedEntry, spec: Spec, made: Mapping[str, int | Node | None]
 ) -> Artifact | Skipped:
-    from jax import ShapeDtypeStruct, export, jit
+    from jax import ShapeDtypeStruct, eval_shape, export, jit, random
     from jax import numpy as jnp
 
     shape_of: Any = ShapeDtypeStruct
@@ -114,7 +114,9 @@ def _export(
         shapes = _sizes(spec, dims | read)
         shapes |= {d: _of_node(x, shapes) if isinstance(x, Node) else x for d, x in own.items()}
         arguments = [
-            shape_of(tuple(shapes[axis.dim] for axis in a.axes), jnp.dtype(_dtype(a.dtype, spec.precision)))
+            eval_shape(lambda: random.key(0))
+            if a.role == "key"
+            else shape_of(tuple(shapes[axis.dim] for axis in a.axes), jnp.dtype(_dtype(a.dtype, spec.precision)))
             for a in entry.arguments
         ]
         function = jit(getattr(module, entry.function))

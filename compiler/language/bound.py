@@ -12,20 +12,12 @@ from vspec.compiler.language.calls import parse_call
 from vspec.compiler.language.context import Context
 from vspec.compiler.language.entries import entries
 from vspec.compiler.language.heads import declare, parse_head
+from vspec.compiler.language.laws import DATA_LAWS
 from vspec.compiler.language.literals import literal
 from vspec.compiler.language.spec import Constant, Data, Draw, Source
 from vspec.compiler.source.document import Mapping as Node
 from vspec.compiler.source.document import Scalar, Sequence, Value
 
-LAWS: Mapping[str, tuple[str, ...]] = {
-    "uniform": ("low", "high"),
-    "normal": ("mean", "scale"),
-    "bernoulli": ("p",),
-    "exponential": ("scale",),
-    "poisson": ("rate",),
-    "integers": ("low", "high"),
-}
-_LAW_DEFAULTS: Mapping[str, tuple[float, ...]] = {"uniform": (0.0, 1.0), "normal": (0.0, 1.0), "exponential": (1.0,)}
 _TYPES = ("real", "integer", "boolean", "complex")
 
 
@@ -189,19 +181,20 @@ def _source(ctx: Context, options: _Entry) -> Source | None:
 def _draw(ctx: Context, options: _Entry) -> Draw | None:
     node = options.scalar("draw")
     assert node is not None
-    call = parse_call(ctx, node, LAWS)
+    call = parse_call(ctx, node, DATA_LAWS)
     if call is None:
         return None
-    if call.name not in LAWS:
+    if call.name not in DATA_LAWS:
         ctx.error(
             "VS0320",
             f"data cannot be drawn from '{call.name}'",
             call.name_span,
             label="unknown law",
-            help=did_you_mean(call.name, LAWS) or f"the laws are {', '.join(LAWS)}",
+            help=did_you_mean(call.name, DATA_LAWS) or f"the laws are {', '.join(DATA_LAWS)}",
         )
         return None
-    names = LAWS[call.name]
+    parameters = DATA_LAWS[call.name].parameters
+    names = tuple(p.name for p in parameters)
     bound: dict[str, float] = {}
     for position, (keyword, value, span) in enumerate(call.arguments):
         name = keyword if keyword is not None else names[position] if position < len(names) else None
@@ -219,7 +212,7 @@ def _draw(ctx: Context, options: _Entry) -> Draw | None:
             )
             return None
         bound[name] = value
-    defaults = dict(zip(names, _LAW_DEFAULTS.get(call.name, ())))
+    defaults = {p.name: float(p.default) for p in parameters if p.default is not None}
     missing = [n for n in names if n not in bound and n not in defaults]
     if missing:
         ctx.error(

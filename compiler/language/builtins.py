@@ -8,6 +8,7 @@ from vspec.compiler.language import inline
 from vspec.compiler.language.arguments import argument_dim
 from vspec.compiler.language.context import Context, Env, Formal, Unknown
 from vspec.compiler.language.derivatives import derivative
+from vspec.compiler.language.draws import sample
 from vspec.compiler.language.expr import (
     Affine,
     Along,
@@ -344,10 +345,12 @@ def _structural(ctx: Context, raw: RawCall, env: Env) -> Expr:
         return ctx.error("VS0215", "delta takes its indices in brackets", span, env, help="write delta[i, j]")
     if name == "stop" and len(raw.args) != 1:
         return arity(ctx, raw, "1", 1, doc, env)
-    if not _no_subscripts(ctx, raw, env):
+    if name != "sample" and not _no_subscripts(ctx, raw, env):
         return Unknown(span=span)
     if name == "d":
         return derivative(ctx, raw, env)
+    if name == "sample":
+        return sample(ctx, raw, env)
     if name == "stop":
         body = ctx.infer(raw.args[0], env)
         lost = unknown((body,), span)

@@ -131,6 +131,9 @@ class Env:
         bound: the indices of the source that a binder around this place binds.
         avoid: letters of the checked tree that a new binder may not take.
         step: the recurrence whose step this is.
+        around: the letters around the call that is being inlined, which its body does not name.
+        path: the calls that are being inlined, the outermost first.
+        sliced: it stands, by way of calls, where not all letters are known: in a slice, in an identity.
         short: the letter that stops one before its last value.
         site: the call that is being inlined.
         function: the function that is being inlined or checked.
@@ -157,6 +160,14 @@ class Env:
     results: str = ""
     reads: frozenset[str] | None = None
     whole: Raw | None = None
+    around: tuple[str, ...] = ()
+    path: tuple[Span, ...] = ()
+    sliced: bool = False
+
+    @property
+    def steps(self) -> tuple[StepRule, ...]:
+        """The recurrences whose steps this is part of, the outermost first."""
+        return () if self.step is None else (self.step,)
 
     @property
     def abstract(self) -> bool:

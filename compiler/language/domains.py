@@ -10,6 +10,7 @@ from types import MappingProxyType
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.diagnostics.words import domain_help
 from vspec.compiler.language.context import Context, Env, Symbol, Unknown
+from vspec.compiler.language.draws import refuse_draws
 from vspec.compiler.language.expr import Expr, Number
 from vspec.compiler.language.parse import parse_expression
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName
@@ -90,7 +91,7 @@ def _box(ctx: Context, raw: Raw, symbol: Symbol, kind: Kind) -> Domain | None:
     bounds: list[Expr] = []
     for arg in raw.args:
         found = ctx.infer(arg, env)
-        if isinstance(found, Unknown):
+        if isinstance(found, Unknown) or not refuse_draws(ctx, found, "a bound of a box"):
             return None
         if found.dtype not in ("real", "integer"):
             ctx.error("VS0321", f"a bound is a number, and this is {a_dtype(found.dtype)}", found.span)

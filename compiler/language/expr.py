@@ -194,6 +194,20 @@ class Part(Expr):
 
 
 @dataclass(frozen=True, slots=True)
+class Sample(Expr):
+    """`sample(law(blocks...))`: a fresh draw from a law of `LAWS`, independent for every value of its axes.
+
+    `blocks`: the arguments that are given, in order. `times`: those of the axes that recurrences around it step through, the
+    outermost first. `place`: what tells draws apart, the calls that led here and the text itself.
+    """
+
+    law: str
+    blocks: tuple[Block, ...]
+    times: tuple[str, ...]
+    place: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Stop(Expr):
     """`stop(e)`: the value of e, through which no derivative flows."""
 

@@ -122,6 +122,9 @@ def call(ctx: Context, function: Function, raw: RawCall, env: Env) -> Expr:
         site=env.site or raw.span,
         function=name if env.site is None else env.function,
         calls=env.calls + 1,
+        around=tuple(dict.fromkeys((*env.around, *env.scope.values()))),
+        path=(*env.path, raw.span),
+        sliced=env.sliced or env.open or env.slices is not None,
         whole=function.body if function.results else None,
     )
     before = ctx.inlined

@@ -310,6 +310,7 @@ STRUCTURAL: Mapping[str, str] = MappingProxyType(
         "definition with one index.",
         "spacing": "spacing(x): the distance between neighbouring coordinates.",
         "part": "part(s, i): the value that the configuration s gives to i, on a dim of configurations.",
+        "sample": "sample(law): a fresh draw from a law, such as normal(0, 1), for every value of the indices around it.",
         "stop": "stop(e): the value of e, through which no derivative flows.",
     }
 )
@@ -323,7 +324,6 @@ FUNCTIONS: Mapping[str, Operator] = MappingProxyType(
 # What the design has and the compiler does not yet: name → (code, what it is called in a message).
 PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "sample": ("VS0401", "random draws"),
         **dict.fromkeys(("root", "fixed_point"), ("VS0407", "implicit quantities")),
         "integral": ("VS0407", "integrals"),
         **dict.fromkeys(("E", "Var"), ("VS0408", "expectations")),

@@ -20,6 +20,8 @@ def renamed(raw: Raw, names: Names) -> Raw:
         return replace(raw, name=names.get(raw.name, raw.name), subscripts=subscripts)
     if isinstance(raw, RawOp):
         return replace(raw, args=tuple(renamed(a, names) for a in raw.args))
+    if isinstance(raw, RawCall) and raw.name == "sample":
+        return replace(raw, args=tuple(_law(a, names) for a in raw.args))
     if isinstance(raw, RawCall):
         return replace(
             raw,
@@ -34,6 +36,14 @@ def renamed(raw: Raw, names: Names) -> Raw:
     if isinstance(raw, RawFact):
         return replace(raw, base=names.get(raw.base, raw.base))
     return raw
+
+
+def _law(raw: Raw, names: Names) -> Raw:
+    """A law with its arguments renamed; laws have names of their own."""
+    if isinstance(raw, RawName):
+        return raw
+    found = renamed(raw, names)
+    return replace(found, name=raw.name) if isinstance(raw, RawCall) and isinstance(found, RawCall) else found
 
 
 def composed(first: Names | None, second: Names) -> dict[str, str]:

@@ -22,6 +22,7 @@ from vspec.compiler.language.expr import (
     Pointwise,
     Reduction,
     Rows,
+    Sample,
     SizeOf,
     Stack,
     Stop,
@@ -39,7 +40,7 @@ def letters_of(expr: Expr) -> frozenset[str]:
             found.update(top.letters)
         elif isinstance(top, SizeOf):
             found.add(top.letter)
-        elif isinstance(top, Linalg | Stack):
+        elif isinstance(top, Linalg | Stack | Sample):
             for block in top.blocks:
                 found.update(block.core)
     return frozenset(found)
@@ -62,7 +63,7 @@ def parts(expr: Expr) -> Iterator[Expr]:
         yield from expr.wrt
     elif isinstance(expr, Rows):
         yield from expr.rows
-    elif isinstance(expr, Stack):
+    elif isinstance(expr, Stack | Sample):
         yield from (block.body for block in expr.blocks)
     elif isinstance(expr, Linalg):
         yield from (block.body for block in expr.blocks)
@@ -129,8 +130,8 @@ def substitute(expr: Expr, by: Mapping[str, Subscript]) -> Expr:
     if isinstance(expr, Delta):
         left, right = substitute(expr.left, by), substitute(expr.right, by)
         return replace(expr, left=left, right=right, axes=union((left, right)))
-    if isinstance(expr, Rows | Stack):
-        # These are whole right sides, and only what stands inside an argument is ever substituted in.
+    if isinstance(expr, Rows | Stack | Sample):
+        # The first two are whole right sides, and a draw does not stand in a slice: only what stands in one is substituted in.
         raise TypeError(f"letters of a {type(expr).__name__} are never substituted")
     if isinstance(expr, Part):
         place = _compose(expr.place, by)

@@ -66,7 +66,8 @@ def binding_times(graph: Graph) -> dict[int, int]:
     times: dict[int, int] = {}
     for node in graph.nodes:
         if node.kind is Kind.INPUT:
-            times[node.uid] = STEP if node.op == "param" else RUN
+            # A key is that of one step, and so is what is drawn with it.
+            times[node.uid] = STEP if node.op in ("param", "key") else RUN
             continue
         time = max((times[x.uid] for x in node.inputs), default=BUILD)
         if time == RUN and node.kind in (Kind.MAP, Kind.REINDEX, Kind.GATHER) and not node.definition:

@@ -31,6 +31,7 @@ from vspec.compiler.language.expr import (
     Pointwise,
     Reduction,
     Rows,
+    Sample,
     SizeOf,
     Spacing,
     Stack,
@@ -191,6 +192,9 @@ class Printer:
             return Piece(self.n.call(self.n.word("part"), [self._letter(e.letter), self._subscript(e.place)]))
         if isinstance(e, Stop):
             return self._call("stop", [e.body])
+        if isinstance(e, Sample):
+            law = self.n.call(self.n.word(e.law), [self._block(b).text for b in e.blocks])
+            return Piece(self.n.call(self.n.word("sample"), [law]))
         raise TypeError(f"no mathematics for {type(e).__name__}")
 
     def _round(self, p: Piece) -> Piece:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import mpmath as mp  # type: ignore[import-untyped]
 import numpy as np
 from scipy import special  # type: ignore[import-untyped]
@@ -86,7 +88,7 @@ class Interpreter:
 
     def cast(self, node: Node, value: Any) -> Any:
         """The value with the dtype and the shape that the node promises."""
-        if node.dtype == "tuple":
+        if node.dtype in ("tuple", "key"):
             return value
         wide = np.result_type(self.real, np.complex64)
         dtypes = {"boolean": np.dtype(bool), "integer": np.dtype(np.int64), "complex": wide}
@@ -120,7 +122,36 @@ class Interpreter:
         return getattr(self, f"on_{node.kind.value}")(node)
 
     def on_input(self, node: Node) -> Any:
-        return np.asarray(self.arguments[node.attrs[0]])
+        given = self.arguments[node.attrs[0]]
+        return given if node.dtype == "key" else np.asarray(given)
+
+    def on_random(self, node: Node) -> Any:
+        key, *arguments = (self.found[x.uid] for x in node.inputs)
+        if node.op == "key":
+            return jax.random.fold_in(key, node.attrs[0])
+        if node.op == "fold":
+            (index,) = arguments
+            folded = [jax.random.fold_in(k, int(i)) for k in key.reshape(-1) for i in index.reshape(-1)]
+            return jnp.stack(folded).reshape(key.shape + index.shape)
+        return self.drawn(node, key)
+
+    def drawn(self, node: Node, keys: Any) -> Array:
+        """One draw of `jax.random` for each key."""
+        first, rest = node.axes[: keys.ndim], node.axes[keys.ndim :]
+        shape = self.shape(rest)
+        core = tuple(a for x in node.inputs[1:] for a in x.axes if a not in node.axes)
+        given = [self.operand(x, (*node.axes, *core), True) for x in node.inputs[1:]]
+        found = []
+        for at in np.ndindex(keys.shape):
+            key, own = keys[at], [jnp.asarray(x[at]) for x in given]
+            if node.op == "categorical":
+                found.append(jax.random.categorical(key, own[0], shape=shape))
+            elif node.op == "randint":
+                found.append(jax.random.randint(key, shape, *own))
+            else:
+                dtype = {"dtype": self.real} if node.dtype == "real" else {}
+                found.append(getattr(jax.random, node.op)(key, *own, shape=shape, **dtype))
+        return np.asarray(jnp.stack(found)).reshape(self.shape(first) + shape)
 
     def on_const(self, node: Node) -> Any:
         if node.op == "size":
@@ -268,7 +299,10 @@ class Interpreter:
         captured = {
             c.uid: self.operand(x, c.axes, True)
             for x, c in zip(node.inputs[len(region.carry) :], region.captured, strict=True)
+            if c.dtype != "key"
         }
+        keys = zip(node.inputs[len(region.carry) :], region.captured, strict=True)
+        captured |= {c.uid: self.found[x.uid] for x, c in keys if c.dtype == "key"}
         paths = [[s] for s in states]
         for t in range(int(self.values([region.length])[0])):
             body = Interpreter(self.arguments, self.dims, self.real.name)

@@ -16,6 +16,7 @@ import jax.scipy.special as jss
 
 from tests.calculus.jax_reference import kernel_value
 from vspec.compiler.language import expr as ex
+from vspec.compiler.language.draws import ordinals
 from vspec.compiler.language.spec import Definition, Recurrence, Spec
 
 Named = tuple[Any, tuple[str, ...]]
@@ -145,10 +146,43 @@ class Meaning:
             values, places = self.spec.dims[self.spec.letters[e.letter]].configures or ("", "")
             digits = itertools.product(range(self.sizes[values]), repeat=self.sizes[places])
             return self.subscript(jnp.asarray(list(digits)), (ex.Affine(e.letter), e.place))
+        if isinstance(e, ex.Sample):
+            return self._sample(e)
         if isinstance(e, ex.Stop):
             x, axes = self.value(e.body)
             return jax.lax.stop_gradient(x), axes
         raise NotImplementedError(type(e).__name__)
+
+    def _sample(self, e: ex.Sample) -> Named:
+        """A draw: the key of the run folded with the number of the draw, then with the times that it knows."""
+        key = jax.random.fold_in(self.given["key"], ordinals(self.spec)[e.place])
+        letters = tuple(x for x in e.axes if x not in self.bound)
+        free = tuple(t for t in e.times if t in letters)
+        rest = tuple(x for x in letters if x not in free)
+        drawn = []
+        for at in itertools.product(*(range(self.size(t)) for t in free)):
+            there = Meaning(self.spec, self.given)
+            there.sizes, there.bound = self.sizes, {**self.bound, **dict(zip(free, at, strict=True))}
+            folded = key
+            for t in e.times:
+                folded = jax.random.fold_in(folded, there.bound[t])
+            drawn.append(there._draw(e, folded, rest))
+        return jnp.stack(drawn).reshape([self.size(x) for x in (*free, *rest)]), (*free, *rest)
+
+    def _draw(self, e: ex.Sample, key: Any, letters: tuple[str, ...]) -> Any:
+        given = [jax.lax.stop_gradient(self.array(b.body, (*letters, *b.core))) for b in e.blocks]
+        shape = tuple(self.size(x) for x in letters)
+        if e.law == "categorical":
+            return jax.random.categorical(key, jnp.log(given[0]), shape=shape)
+        if e.law in ("bernoulli", "rademacher", "poisson"):
+            return getattr(jax.random, e.law)(key, *given, shape=shape).astype(int)
+        if e.law in ("gamma", "exponential"):
+            *form, scale = given if len(given) == 1 + (e.law == "gamma") else (*given, 1.0)
+            return scale * getattr(jax.random, e.law)(key, *form, shape=shape)
+        one, two = (*given, *(0.0, 1.0)[len(given) :])
+        if e.law == "uniform":
+            return one + (two - one) * jax.random.uniform(key, shape)
+        return one + two * getattr(jax.random, e.law)(key, shape)
 
     def _coordinates(self, e: ex.Coord | ex.Spacing) -> Named:
         dim = self.spec.dims[self.spec.letters[e.letter]]

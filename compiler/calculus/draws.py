@@ -1,0 +1,147 @@
+"""Draws: each law from standard draws of `jax.random`, whose key is the run's, folded with the number of the draw.
+
+The number of a draw is fixed by the spec, so that every entry that evaluates it in one step draws the same. In the step of a
+recurrence the key is folded with the time as well: the step and whoever reads along the whole path draw the same, too. No
+derivative flows through the arguments of a law.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from vspec.compiler.graph.builder import is_number
+from vspec.compiler.graph.kernel import Tree, num, slot
+from vspec.compiler.graph.node import Axis, Kind, Node
+from vspec.compiler.language.expr import Sample
+from vspec.compiler.language.laws import LAWS
+
+if TYPE_CHECKING:
+    from vspec.compiler.calculus.lower import Lowering
+
+
+class Standard:
+    """Makes the standard draws of one `sample`: one key, any axes."""
+
+    def __init__(self, low: Lowering, key: Node, axes: Sequence[Axis]) -> None:
+        self.b = low.b
+        self.key = key
+        first = key.axes
+        self.axes = (*first, *(a for a in axes if a.name not in key.names))
+
+    def draw(self, op: str, *arguments: Node, dtype: str = "real") -> Node:
+        """A RANDOM node over the axes of the draw."""
+        return self.b.make(Kind.RANDOM, op, (self.key, *arguments), self.axes, dtype)
+
+    def map(self, tree: Tree, *operands: Node) -> Node:
+        """A real kernel of the draw and its arguments."""
+        return self.b.map(tree, operands, "real")
+
+
+Rule = Callable[..., Node]
+
+X, A, B = slot(0), slot(1), slot(2)
+SHIFTED: Tree = ("add", A, ("mul", B, X))
+
+
+def _shifted(op: str) -> Rule:
+    """location + scale*z for a standard z."""
+    return lambda s, location, scale: s.map(SHIFTED, s.draw(op), location, scale)
+
+
+def _scaled(op: str) -> Rule:
+    """scale*z for a standard z that depends on the other arguments."""
+
+    def rule(s: Standard, *arguments: Node) -> Node:
+        *shape, scale = arguments
+        return s.map(("mul", A, X), s.draw(op, *shape), scale)
+
+    return rule
+
+
+def _plain(op: str, dtype: str = "real") -> Rule:
+    """A draw of JAX as it is."""
+    return lambda s, *arguments: s.draw(op, *arguments, dtype=dtype)
+
+
+def _uniform(s: Standard, low: Node, high: Node) -> Node:
+    return s.map(("add", A, ("mul", ("sub", B, A), X)), s.draw("uniform"), low, high)
+
+
+def _student(s: Standard, degrees: Node, location: Node, scale: Node) -> Node:
+    return s.map(SHIFTED, s.draw("t", degrees), location, scale)
+
+
+def _truncated(s: Standard, mean: Node, scale: Node, low: Node, high: Node) -> Node:
+    ends = [s.map(("div", ("sub", X, A), B), end, mean, scale) for end in (low, high)]
+    return s.map(SHIFTED, s.draw("truncated_normal", *ends), mean, scale)
+
+
+def _weibull(s: Standard, shape: Node, scale: Node) -> Node:
+    return s.map(("mul", B, ("pow", X, ("div", num(1.0), A))), s.draw("exponential"), shape, scale)
+
+
+def _pareto(s: Standard, shape: Node, scale: Node) -> Node:
+    return s.map(("mul", B, ("exp", ("div", X, A))), s.draw("exponential"), shape, scale)
+
+
+def _rayleigh(s: Standard, scale: Node) -> Node:
+    return s.map(("mul", A, ("sqrt", ("mul", num(2.0), X))), s.draw("exponential"), scale)
+
+
+def _lognormal(s: Standard, mean: Node, scale: Node) -> Node:
+    return s.map(("exp", SHIFTED), s.draw("normal"), mean, scale)
+
+
+def _categorical(s: Standard, p: Node) -> Node:
+    return s.draw("categorical", s.b.map(("log", X), [p], "real"), dtype="integer")
+
+
+RULES: Mapping[str, Rule] = {
+    "normal": _shifted("normal"),
+    "uniform": _uniform,
+    "bernoulli": _plain("bernoulli", "integer"),
+    "rademacher": _plain("rademacher", "integer"),
+    "exponential": _scaled("exponential"),
+    "laplace": _shifted("laplace"),
+    "logistic": _shifted("logistic"),
+    "gumbel": _shifted("gumbel"),
+    "cauchy": _shifted("cauchy"),
+    "lognormal": _lognormal,
+    "gamma": _scaled("gamma"),
+    "beta": _plain("beta"),
+    "chisquare": _plain("chisquare"),
+    "student_t": _student,
+    "weibull": _weibull,
+    "pareto": _pareto,
+    "rayleigh": _rayleigh,
+    "triangular": _plain("triangular"),
+    "truncated_normal": _truncated,
+    "poisson": _plain("poisson", "integer"),
+    "binomial": _plain("binomial", "integer"),
+    "geometric": _plain("geometric", "integer"),
+    "integers": _plain("randint", "integer"),
+    "categorical": _categorical,
+}
+assert RULES.keys() == LAWS.keys()
+
+
+def drawn(low: Lowering, e: Sample) -> Node:
+    """The node of a draw, through which no derivative flows."""
+    b = low.b
+    key = b.make(Kind.RANDOM, "key", (low.key(),), (), "key", (low.ordinal(e.place),))
+    for letter in e.times:
+        index = low.bound.get(letter) or b.index(low.axis(letter))
+        key = b.make(Kind.RANDOM, "fold", (key, index), (*key.axes, *index.axes), "key")
+    axes = [low.axis(x) for x in e.axes if x not in low.bound]
+    arguments = []
+    for k, parameter in enumerate(LAWS[e.law].parameters):
+        if k < len(e.blocks):
+            block = e.blocks[k]
+            x = low.lower(block.body)
+            arguments.append(low.with_axes(x, block.core) if block.core else x)
+        else:
+            assert parameter.default is not None, "the checker fills no argument in that has no default"
+            arguments.append(b.number(float(parameter.default)))
+    value = RULES[e.law](Standard(low, key, axes), *arguments)
+    return value if all(is_number(x) for x in arguments) or value.dtype != "real" else b.stop(value)

@@ -1,0 +1,95 @@
+"""The table of laws: what can be drawn, the parameters that each law takes, and what its values are.
+
+Parameters have the meaning and the order that NumPy's generator gives them, so that a law means the same in `draw:` of data
+and in `sample(...)`. How a law is drawn stands in `calculus/draws.py`, one function per name of this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from vspec.compiler.language.expr import Dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter: what it is if it is left out, how many whole axes it has, and whether it is a whole number."""
+
+    name: str
+    default: float | None = None
+    rank: int = 0
+    integer: bool = False
+
+    @property
+    def shown(self) -> str:
+        """How it stands in the head of the law: `scale=1`, `p[:]`."""
+        axes = f"[{', '.join(':' * self.rank)}]" if self.rank else ""
+        return f"{self.name}{axes}" if self.default is None else f"{self.name}={self.default:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """A law: its parameters, the type of its values, what it is. `data`: whether data can be drawn from it."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    doc: str
+    dtype: Dtype = "real"
+    data: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The law as it is written: `normal(mean=0, scale=1)`."""
+        inner = ", ".join(p.shown for p in self.parameters)
+        return f"{self.name}({inner})" if inner else self.name
+
+
+def _table(laws: Iterable[Law]) -> Mapping[str, Law]:
+    return MappingProxyType({law.name: law for law in laws})
+
+
+_MEAN, _LOCATION, _SCALE = Parameter("mean", 0), Parameter("location", 0), Parameter("scale", 1)
+_SHAPE, _LOW, _HIGH, _P = Parameter("shape"), Parameter("low"), Parameter("high"), Parameter("p")
+
+LAWS: Mapping[str, Law] = _table(
+    (
+        Law("normal", (_MEAN, _SCALE), "Normal, with its standard deviation.", data=True),
+        Law("uniform", (Parameter("low", 0), Parameter("high", 1)), "Uniform from low up to high.", data=True),
+        Law("bernoulli", (_P,), "1 with probability p, else 0.", "integer", data=True),
+        Law("rademacher", (), "1 or -1, evenly.", "integer"),
+        Law("exponential", (_SCALE,), "Exponential with mean scale.", data=True),
+        Law("laplace", (_LOCATION, _SCALE), "Laplace, the double exponential.", data=True),
+        Law("logistic", (_LOCATION, _SCALE), "Logistic.", data=True),
+        Law("gumbel", (_LOCATION, _SCALE), "Gumbel, the law of maxima.", data=True),
+        Law("cauchy", (_LOCATION, _SCALE), "Cauchy."),
+        Law("lognormal", (_MEAN, _SCALE), "exp of a normal with this mean and scale.", data=True),
+        Law("gamma", (_SHAPE, _SCALE), "Gamma with mean shape*scale.", data=True),
+        Law("beta", (Parameter("a"), Parameter("b")), "Beta, on 0 to 1.", data=True),
+        Law("chisquare", (Parameter("degrees"),), "Chi-squared.", data=True),
+        Law("student_t", (Parameter("degrees"), _LOCATION, _SCALE), "Student's t."),
+        Law("weibull", (_SHAPE, _SCALE), "scale times an exponential to the power 1/shape."),
+        Law("pareto", (_SHAPE, _SCALE), "Pareto, from scale on: scale times exp of an exponential over shape."),
+        Law("rayleigh", (_SCALE,), "The length of two independent normals with this scale.", data=True),
+        Law("triangular", (_LOW, Parameter("mode"), _HIGH), "Triangular with its peak at mode.", data=True),
+        Law(
+            "truncated_normal",
+            (Parameter("mean"), Parameter("scale"), _LOW, _HIGH),
+            "Normal, given that it lies between low and high.",
+        ),
+        Law("poisson", (Parameter("rate"),), "Poisson with mean rate.", "integer", data=True),
+        Law("binomial", (Parameter("n", integer=True), _P), "Successes in n trials.", "integer"),
+        Law("geometric", (_P,), "Trials up to the first success, at least 1.", "integer"),
+        Law(
+            "integers",
+            (Parameter("low", integer=True), Parameter("high", integer=True)),
+            "A whole number from low to high - 1, evenly.",
+            "integer",
+            data=True,
+        ),
+        Law("categorical", (Parameter("p", rank=1),), "A position, with probabilities in proportion to p.", "integer"),
+    )
+)
+
+DATA_LAWS: Mapping[str, Law] = MappingProxyType({name: law for name, law in LAWS.items() if law.data})
