@@ -121,16 +121,13 @@ def methods() -> str:
     """The methods of a stage, each with its keywords."""
     parts = []
     for m in METHODS.values():
-        keywords = ", ".join(k.name if k.required else f"{k.name}={k.default}" for k in m.keywords)
-        asks = " and ".join(m.needs)
-        own = m.source if m.source == "vspec" else f"{m.source}"
-        parts.append(f"#### `{m.name}({keywords})`\n\n{m.doc} Asks the compiler for the {asks}. Comes from {own}.\n")
+        parts.append(f"#### `{m.signature}`\n\n{m.doc} Comes from {m.source}.\n")
         parts.append(table(["keyword", "type", "default", "meaning"], (_keyword(k) for k in m.keywords)) + "\n")
     return "\n".join(parts).rstrip()
 
 
 def _keyword(k: Keyword) -> tuple[str, str, str, str]:
-    return (code(k.name), k.type.__name__, "required" if k.required else code(str(k.default)), k.doc)
+    return (code(k.name), k.type.__name__, "required" if k.required else code(k.default_shown), k.doc)
 
 
 @cache

@@ -2,58 +2,250 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """A word that a keyword takes, written alone or with keywords of its own: `cg`, `cg(rtol=1e-3)`.
+
+    `needs` are the derivatives that it asks for beside those of its method.
+    """
+
+    name: str
+    doc: str
+    keywords: tuple[Keyword, ...] = ()
+    needs: tuple[str, ...] = ()
+
+    @property
+    def signature(self) -> str:
+        """How the choice is written, with its defaults."""
+        return _signature(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Keyword:
-    """A keyword of a method. `type` is float, int, bool or str; a default of None with `required` has no default."""
+    """A keyword of a method. `type` is float, int, bool or str; a default of None with `required` has no default.
+
+    Where there are `choices`, the value is one of them, and `default` is the name of one. A float may be an expression,
+    evaluated at every step.
+    """
 
     name: str
     type: type
     default: Any
     doc: str
     required: bool = False
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """The keyword as it stands in a signature."""
+        return self.name if self.required else f"{self.name}={self.default_shown}"
+
+    @property
+    def default_shown(self) -> str:
+        """The default as it is written in a spec."""
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method: what it takes and which derivatives the compiler must give it (`gradient`, `hessian`)."""
+    """A method: what it takes and which derivatives the compiler must give it.
+
+    `needs`: `gradient`, `hessian` (with value and gradient in one call), `hvp` (the Hessian times a vector), `squares` (the
+    residuals whose squares sum to the objective, and their Jacobian). `compares` says that it compares values of one
+    objective, so that it can follow neither given directions nor a saddle.
+    """
 
     name: str
     keywords: tuple[Keyword, ...]
     needs: tuple[str, ...]
     doc: str
     source: str
+    compares: bool = True
+
+    @property
+    def signature(self) -> str:
+        """How the method is called, with its defaults."""
+        return _signature(self)
 
 
-_ALL = (
-    Method(
-        "gradient_descent",
+def _signature(of: Method | Choice) -> str:
+    return f"{of.name}({', '.join(k.shown for k in of.keywords)})"
+
+
+def defaults(signature: Method | Choice) -> dict[str, Any]:
+    """The arguments where none are given; of a choice its name and arguments: `{"name": "cg", "arguments": {...}}`."""
+    return {k.name: chosen(k, k.default) if k.choices else k.default for k in signature.keywords}
+
+
+def chosen(keyword: Keyword, name: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The value of a keyword that is a choice. Raises KeyError where there is no such choice."""
+    choice = {c.name: c for c in keyword.choices}[name]
+    return {"name": name, "arguments": {**defaults(choice), **(arguments or {})}}
+
+
+def needs(name: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """The derivatives that a method asks for with these arguments."""
+    method = METHODS[name]
+    found = list(method.needs)
+    for keyword in method.keywords:
+        if keyword.choices:
+            found += next(c.needs for c in keyword.choices if c.name == arguments[keyword.name]["name"])
+    return tuple(dict.fromkeys(found))
+
+
+# --- methods that follow a gradient: Optax -----------------------------------------------------------------------
+
+_TOL = Keyword("tol", float, 0.0, "stop when the largest gradient entry falls below this; 0 runs all steps")
+_CLIP = Keyword("clip", float, 0.0, "shorten gradients to this length at most; 0 leaves them as they are")
+_DECAY = Keyword("weight_decay", float, 0.0, "how fast params decay towards 0 beside the step, in units of `lr`")
+_NESTEROV = Keyword("nesterov", bool, False, "look ahead along the momentum")
+
+
+def _lr(default: float) -> Keyword:
+    return Keyword("lr", float, default, "step length")
+
+
+def _moments(first: float = 0.9, second: float = 0.999, eps: float | None = 1e-8) -> tuple[Keyword, ...]:
+    pair = (
+        Keyword("b1", float, first, "decay of the first moment"),
+        Keyword("b2", float, second, "decay of the second moment"),
+    )
+    return pair if eps is None else (*pair, Keyword("eps", float, eps, "added to the denominator"))
+
+
+def _decay(default: float) -> Keyword:
+    return Keyword(_DECAY.name, float, default, _DECAY.doc)
+
+
+def _optax(name: str, keywords: Iterable[Keyword], doc: str) -> Method:
+    """A method of Optax: its keywords, a clip and a tolerance."""
+    return Method(name, (*keywords, _CLIP, _TOL), ("gradient",), doc, f"Optax `{name}`", compares=False)
+
+
+_FIRST_ORDER = (
+    _optax(
+        "sgd",
         (
-            Keyword("lr", float, 1e-2, "step length"),
-            Keyword("tol", float, 0.0, "stop when the largest gradient entry falls below this; 0 runs all steps"),
+            _lr(1e-2),
+            Keyword("momentum", float, 0.0, "share of the last step that is taken again"),
+            _NESTEROV,
+            Keyword("dampening", float, 0.0, "share of the gradient that does not enter the momentum"),
         ),
-        ("gradient",),
-        "Steepest descent with a constant step.",
-        "Optax `sgd`",
+        "Steps against the gradient, with momentum if asked for (Polyak 1964, Nesterov 1983).",
     ),
-    Method(
-        "adam",
+    _optax("adam", (_lr(1e-3), *_moments()), "Adaptive moments (Kingma and Ba 2015)."),
+    _optax(
+        "adamw",
+        (_lr(1e-3), *_moments(), _decay(1e-4)),
+        "Adaptive moments with decoupled weight decay (Loshchilov and Hutter 2019).",
+    ),
+    _optax("nadam", (_lr(1e-3), *_moments()), "Adaptive moments with Nesterov's momentum (Dozat 2016)."),
+    _optax(
+        "amsgrad", (_lr(1e-3), *_moments()), "Adaptive moments whose second never falls (Reddi, Kale and Kumar 2018)."
+    ),
+    _optax("adamax", (_lr(1e-3), *_moments()), "Adaptive moments in the maximum norm (Kingma and Ba 2015)."),
+    _optax(
+        "radam",
+        (_lr(1e-3), *_moments(), Keyword("threshold", float, 5.0, "variance above which steps are adaptive")),
+        "Adaptive moments, rectified while few gradients have been seen (Liu et al. 2020).",
+    ),
+    _optax(
+        "adabelief",
+        (_lr(1e-3), *_moments(eps=1e-16)),
+        "Steps that are long where gradients are as expected (Zhuang et al. 2020).",
+    ),
+    _optax(
+        "yogi", (_lr(1e-2), *_moments(eps=1e-3)), "Adaptive moments with additive second moments (Zaheer et al. 2018)."
+    ),
+    _optax(
+        "adan",
         (
-            Keyword("lr", float, 1e-3, "step length"),
-            Keyword("b1", float, 0.9, "decay of the first moment"),
-            Keyword("b2", float, 0.999, "decay of the second moment"),
+            _lr(1e-3),
+            *_moments(0.98, 0.92, None),
+            Keyword("b3", float, 0.99, "decay of the moment of squares"),
             Keyword("eps", float, 1e-8, "added to the denominator"),
-            Keyword("tol", float, 0.0, "stop when the largest gradient entry falls below this; 0 runs all steps"),
+            _DECAY,
         ),
-        ("gradient",),
-        "Adaptive moments (Kingma and Ba 2015).",
-        "Optax `adam`",
+        "Adaptive Nesterov momentum (Xie et al. 2022).",
     ),
+    _optax(
+        "adagrad",
+        (
+            _lr(1e-1),
+            Keyword("initial_accumulator_value", float, 0.1, "sum of squares before the first gradient"),
+            Keyword("eps", float, 1e-7, "added to the denominator"),
+        ),
+        "Steps that shorten with the sum of squared gradients (Duchi, Hazan and Singer 2011).",
+    ),
+    _optax(
+        "adadelta",
+        (
+            _lr(1.0),
+            Keyword("rho", float, 0.9, "decay of the mean squares"),
+            Keyword("eps", float, 1e-6, "added to the mean squares"),
+        ),
+        "Steps scaled by the ratio of past steps to past gradients (Zeiler 2012).",
+    ),
+    _optax(
+        "rmsprop",
+        (
+            _lr(1e-3),
+            Keyword("decay", float, 0.9, "decay of the mean square"),
+            Keyword("eps", float, 1e-8, "added to the mean square"),
+            Keyword("momentum", float, 0.0, "share of the last step that is taken again"),
+            _NESTEROV,
+            Keyword("centered", bool, False, "divide by the deviation from the mean instead of the mean square"),
+        ),
+        "Gradients divided by their running root mean square (Tieleman and Hinton 2012).",
+    ),
+    _optax(
+        "rprop",
+        (
+            _lr(1e-3),
+            Keyword("eta_minus", float, 0.5, "factor of a step length whose gradient changed its sign"),
+            Keyword("eta_plus", float, 1.2, "factor of a step length whose gradient kept its sign"),
+            Keyword("min_step_size", float, 1e-6, "shortest step"),
+            Keyword("max_step_size", float, 50.0, "longest step"),
+        ),
+        "A step length for each entry, from the signs of its gradients (Riedmiller and Braun 1993).",
+    ),
+    _optax(
+        "lion",
+        (_lr(1e-4), *_moments(0.9, 0.99, None), _decay(1e-3)),
+        "Steps of one length, by the sign of the momentum (Chen et al. 2023).",
+    ),
+    _optax(
+        "lamb",
+        (_lr(1e-3), *_moments(eps=1e-6), _DECAY),
+        "Adaptive moments, scaled by the norm of each param (You et al. 2020).",
+    ),
+    _optax(
+        "lars",
+        (
+            _lr(1e-1),
+            Keyword("momentum", float, 0.9, "share of the last step that is taken again"),
+            _NESTEROV,
+            Keyword("trust_coefficient", float, 1e-3, "length of a step relative to the norm of its param"),
+            _DECAY,
+        ),
+        "Gradients scaled by the norm of each param (You, Gitman and Ginsburg 2017).",
+    ),
+    _optax(
+        "novograd",
+        (_lr(1e-2), *_moments(0.9, 0.25, 1e-6), _DECAY),
+        "Moments of gradients that are normalised for each param (Ginsburg et al. 2019).",
+    ),
+)
+
+# --- methods that compare values ---------------------------------------------------------------------------------
+
+_SOLVERS = (
     Method(
         "lbfgs",
         (
@@ -76,4 +268,4 @@ _ALL = (
     ),
 )
 
-METHODS: Mapping[str, Method] = MappingProxyType({m.name: m for m in _ALL})
+METHODS: Mapping[str, Method] = MappingProxyType({m.name: m for m in (*_FIRST_ORDER, *_SOLVERS)})

@@ -7,11 +7,7 @@ def methods() -> list[tuple[str, str]]:
     """The methods of a `solve` stage: the signature and what it is."""
     from vspec.runtime.registry import METHODS
 
-    listed = []
-    for method in METHODS.values():
-        keywords = ", ".join(k.name if k.required else f"{k.name}={k.default}" for k in method.keywords)
-        listed.append((f"{method.name}({keywords})", method.doc))
-    return listed
+    return [(method.signature, method.doc) for method in METHODS.values()]
 
 
 def passes() -> list[tuple[str, str]]:

@@ -28,7 +28,7 @@ RUN_EXAMPLES: Mapping[str, str] = MappingProxyType(
         "VS0518": "vspec run table.yaml --data z=positions.csv:z\n",
         "VS0517": "vspec.run('fit.yaml', params={'w': [1.0, 2.0]})  # where w has three entries\n",
         "VS0601": _FIT + "  loss: log(w - 2)\n",
-        "VS0602": _FIT + "  loss: -exp(w)\nsolve: {minimize: loss, method: gradient_descent(lr=10), steps: 100}\n",
+        "VS0602": _FIT + "  loss: -exp(w)\nsolve: {minimize: loss, method: sgd(lr=10), steps: 100}\n",
         "VS0603": "params: {w: {init: 0}}\nobjectives:\n  loss: sqrt(w)\n",
         "VS0604": "constants: {start: -1.0}\nparams:\n  w: {init: start, domain: positive}\n",
         "VS0801": "vspec run build/fit    # after program.py was edited by hand",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,16 @@ from vspec.compiler.language.parse import Refused, parse_python
 from vspec.compiler.source.document import Scalar
 
 
+@dataclass(frozen=True, slots=True)
 class NotLiteral:
-    """Stands for an argument that is not a literal; `text` is how it is written."""
+    """Stands for an argument that is not a literal: the tree of what is written, and where its nodes stand."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    tree: ast.expr
+    locate: Callable[[ast.AST], Span]
+
+    def call(self) -> Call | None:
+        """The argument as a name with arguments of its own, if it is one: `cg`, `cg(rtol=1e-3)`."""
+        return read_call(self.tree, self.locate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +50,25 @@ def parse_call(ctx: Context, scalar: Scalar, known: Iterable[str] = ()) -> Call 
     except (RecursionError, MemoryError):
         ctx.error("VS0721", "the call is nested too deeply", scalar.span)
         return None
-    if isinstance(tree, ast.Name):
-        return Call(tree.id, (), locate(tree), locate(tree))
-    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
+    call = read_call(tree, locate)
+    if call is None:
         ctx.error(
             "VS0326",
             "a name with its arguments is expected here",
             locate(tree),
             help=_hyphens(scalar.text, known) or "for example adam(lr=1e-3)",
         )
+    return call
+
+
+def read_call(tree: ast.expr, locate: Callable[[ast.AST], Span]) -> Call | None:
+    """A name, or a name with arguments; None if the tree is neither."""
+    if isinstance(tree, ast.Name):
+        return Call(tree.id, (), locate(tree), locate(tree))
+    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
         return None
-    arguments: list[tuple[str | None, Any, Span]] = [(None, _value(a), locate(a)) for a in tree.args]
-    arguments += [(k.arg or "**", _value(k.value), locate(k)) for k in tree.keywords]
+    arguments: list[tuple[str | None, Any, Span]] = [(None, _value(a, locate), locate(a)) for a in tree.args]
+    arguments += [(k.arg or "**", _value(k.value, locate), locate(k)) for k in tree.keywords]
     return Call(tree.func.id, tuple(arguments), locate(tree), locate(tree.func))
 
 
@@ -65,13 +77,13 @@ def _hyphens(text: str, known: Iterable[str]) -> str:
     return did_you_mean(re.sub("[- ]", "_", word[1]).lower(), known) if word else ""
 
 
-def _value(node: ast.expr) -> Any:
+def _value(node: ast.expr, locate: Callable[[ast.AST], Span]) -> Any:
     if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float):
         return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-        inner = _value(node.operand)
+        inner = _value(node.operand, locate)
         if isinstance(inner, int | float) and not isinstance(inner, bool):
             return -inner if isinstance(node.op, ast.USub) else inner
     if isinstance(node, ast.Name) and node.id in ("true", "false"):
         return node.id == "true"
-    return NotLiteral(type(node).__name__)
+    return NotLiteral(node, locate)

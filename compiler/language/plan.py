@@ -15,7 +15,7 @@ from vspec.compiler.language.spec import Definition, MethodCall, Objective, Para
 from vspec.compiler.language.substitute import elements
 from vspec.compiler.language.types import as_real
 from vspec.compiler.source.document import Mapping, Scalar, Sequence, Value
-from vspec.runtime.registry import METHODS, Keyword, Method
+from vspec.runtime.registry import METHODS, Choice, Keyword, Method, chosen, defaults
 
 VERBS = ("minimize", "maximize", "evaluate")
 _PLANNED_VERBS = ("saddle", "pareto", "sample", "descend", "update", "repeat")
@@ -33,14 +33,9 @@ _PLANNED_OPTIONS = (
     "stages",
 )
 DEFAULT_METHOD = "lbfgs"
-# Methods of the design, or known from elsewhere, that the registry does not have yet.
-_PLANNED_METHODS = frozenset(
-    (
-        *("sgd", "block_coordinate", "momentum", "rmsprop", "adamw", "gradient", "levenberg_marquardt", "gauss_newton"),
-        *("augmented_lagrangian", "penalty", "projection", "mala", "hmc", "nuts", "anderson", "cg"),
-    )
-)
-_PLANNED_KEYWORDS = frozenset({"hessian", "linear", "search", "momentum", "dampening", "nesterov"})
+# Methods of the design that the registry does not have yet.
+_PLANNED_METHODS = frozenset({"block_coordinate", "mala", "hmc", "nuts"})
+_PLANNED_KEYWORDS = frozenset({"hessian", "linear", "search"})
 
 
 def read_plan(
@@ -273,7 +268,7 @@ def _count(ctx: Context, node: Value | None, what: str) -> int | None:
 
 def _method(ctx: Context, node: Value | None, span: Span) -> MethodCall | None:
     if node is None:
-        return MethodCall(DEFAULT_METHOD, {k.name: k.default for k in METHODS[DEFAULT_METHOD].keywords}, span)
+        return MethodCall(DEFAULT_METHOD, defaults(METHODS[DEFAULT_METHOD]), span)
     if not isinstance(node, Scalar):
         ctx.error("VS0326", "a method is a name with its arguments", node.span, help="for example adam(lr=1e-3)")
         return None
@@ -283,25 +278,27 @@ def _method(ctx: Context, node: Value | None, span: Span) -> MethodCall | None:
     method = METHODS.get(call.name)
     if method is None:
         if call.name in _PLANNED_METHODS:
-            ctx.planned("VS0405", f"the method '{call.name}'", call.name_span, help=f"there are {', '.join(METHODS)}")
+            ctx.planned(
+                "VS0405", f"the method '{call.name}'", call.name_span, help="'vspec list methods' names what there is"
+            )
         else:
             ctx.error(
                 "VS0311",
                 f"unknown method '{call.name}'",
                 call.name_span,
                 label="not in the registry",
-                help=did_you_mean(call.name, METHODS) or f"there are {', '.join(METHODS)}",
+                help=did_you_mean(call.name, METHODS) or "'vspec list methods' names what there is",
             )
         return None
     arguments = _arguments(ctx, call, method)
     return MethodCall(call.name, arguments, call.span) if arguments is not None else None
 
 
-def _arguments(ctx: Context, call: Call, method: Method) -> dict[str, Any] | None:
+def _arguments(ctx: Context, call: Call, method: Method | Choice) -> dict[str, Any] | None:
     given: dict[str, Any] = {}
     sound = True
     names = [k.name for k in method.keywords]
-    signature = f"{method.name}({', '.join(f'{k.name}={k.default}' for k in method.keywords)})"
+    signature = method.signature
     for position, (keyword, value, span) in enumerate(call.arguments):
         if keyword is None and position >= len(names):
             ctx.error("VS0314", f"'{method.name}' takes at most {len(names)} arguments", span, help=signature)
@@ -334,7 +331,7 @@ def _arguments(ctx: Context, call: Call, method: Method) -> dict[str, Any] | Non
     if missing:
         ctx.error("VS0314", f"'{method.name}' needs '{missing[0]}'", call.span, help=f"its signature is {signature}")
         sound = False
-    return {k.name: given.get(k.name, k.default) for k in method.keywords} if sound else None
+    return {**defaults(method), **given} if sound else None
 
 
 def _keyword_help(name: str, names: list[str]) -> str:
@@ -343,7 +340,23 @@ def _keyword_help(name: str, names: list[str]) -> str:
     return did_you_mean(name, names)
 
 
-def _typed(ctx: Context, method: Method, want: Keyword, value: Any, span: Span) -> Any:
+def _choice(ctx: Context, method: Method | Choice, want: Keyword, value: Any, span: Span) -> Any:
+    """The chosen word with its arguments, as `registry.chosen` has it."""
+    known = {c.name: c for c in want.choices}
+    listed = ", ".join(c.signature if c.keywords else c.name for c in want.choices)
+    call = value.call() if isinstance(value, NotLiteral) else None
+    if call is None or call.name not in known:
+        message = f"'{want.name}' of '{method.name}' is one of {listed}"
+        help = did_you_mean(call.name, known) if call is not None else ""
+        ctx.error("VS0313", message, span if call is None else call.name_span, label=want.doc, help=help)
+        return None
+    arguments = _arguments(ctx, call, known[call.name])
+    return None if arguments is None else chosen(want, call.name, arguments)
+
+
+def _typed(ctx: Context, method: Method | Choice, want: Keyword, value: Any, span: Span) -> Any:
+    if want.choices:
+        return _choice(ctx, method, want, value, span)
     if isinstance(value, NotLiteral):
         ctx.planned(
             "VS0424", f"'{want.name}' as an expression", span, help=f"write a number: {want.name}={want.default}"

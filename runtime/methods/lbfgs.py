@@ -25,8 +25,7 @@ class Lbfgs(Method):
     A line search that finds no step forgets the memory once and ends the run the second time.
     """
 
-    tol: float = 1e-6
-    memory: int = 10
+    memory: int
 
     def transformation(self) -> Any:
         """Optax's."""
@@ -38,7 +37,7 @@ class Lbfgs(Method):
         value, gradient = problem.value_and_gradient(point)
         idle, failed = jnp.zeros((), jnp.int32), jnp.asarray(False)
         extra = (self.transformation().init(point), value, largest(gradient), idle, failed)
-        return self.begin(point, value, gradient, extra)
+        return self.begin(problem, point, value, gradient, extra)
 
     def step(self, problem: Problem, state: State) -> State:
         """One direction and its line search, which also evaluates the new point."""
@@ -59,7 +58,7 @@ class Lbfgs(Method):
         top = largest(gradient)
         idle = jnp.where((value < best_value) | (top < best_gradient), 0, idle + 1)
         extra = (inner, jnp.minimum(best_value, value), jnp.minimum(best_gradient, top), idle, ~moved)
-        new = self.advance(state, point, value, gradient, extra)
+        new = self.advance(problem, state, point, value, gradient, extra)
         stuck = (~moved & failed) | (idle >= _PATIENCE)
         return new._replace(status=jnp.where((new.status == RUNNING) & stuck, STALLED, new.status))
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 Point = dict[str, Array]
 
@@ -17,24 +17,56 @@ RUNNING, TOLERANCE, STALLED, DIVERGED = range(4)
 REASONS = ("steps", "tolerance", "stalled", "diverged")
 
 
+def missing(*_: Any) -> Any:
+    """Stands for a derivative that a problem does not have. Raises TypeError."""
+    raise TypeError("this problem has no such derivative")
+
+
+def unconstrained(point: Point) -> Point:
+    """The projection onto the whole space."""
+    return point
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A function to minimise, with the derivatives there are. Each takes a point.
 
-    `newton` gives value, gradient and Hessian, the latter as dict p → dict q → block `[axes of p, axes of q]`.
+    Args:
+        value: the function. Of a saddle it is the function whose gradient is negated where it is to be made large.
+        value_and_gradient: value and gradient.
+        newton: value, gradient and Hessian, the latter as dict p → dict q → block `[axes of p, axes of q]`.
+        hvp: the Hessian times a vector, `(point, vector) → vector`.
+        squares: value, residuals `[m]` and their Jacobian `[m, size of the flattened point]`; the value is half the sum of the
+            squares of the residuals, up to a constant.
+        project: the nearest point of the set that the point must not leave.
     """
 
     value: Callable[[Point], Array]
     value_and_gradient: Callable[[Point], tuple[Array, Point]]
-    newton: Callable[[Point], tuple[Array, Point, dict[str, dict[str, Array]]]]
+    newton: Callable[[Point], tuple[Array, Point, dict[str, dict[str, Array]]]] = missing
+    hvp: Callable[[Point, Point], Point] = missing
+    squares: Callable[[Point], tuple[Array, Array, Array]] = missing
+    project: Callable[[Point], Point] = unconstrained
+
+    def measure(self, point: Point, gradient: Point) -> Array:
+        """How far a point is from being optimal: the largest absolute gradient entry, or, where points are projected,
+        the largest entry of the step to the projection of `x - g`."""
+        if self.project is unconstrained:
+            return largest(gradient)
+        there = self.project(jax.tree.map(lambda x, g: x - g, point, gradient))
+        return largest(jax.tree.map(lambda x, y: x - y, point, there))
 
 
 class State(NamedTuple):
-    """Where a method stands: always the last point at which value and gradient were finite, and theirs."""
+    """Where a method stands: always the last point at which value and gradient were finite, and theirs.
+
+    `measure` is what the tolerance is about, `extra` the memory of the method.
+    """
 
     point: Point
     value: Array
     gradient: Point
+    measure: Array
     steps: Array
     status: Array
     extra: Any
@@ -42,7 +74,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method(abc.ABC):
-    """A method with its keywords as fields. `tol` is about the largest absolute gradient entry in the space moved in.
+    """A method with its keywords as fields. `tol` is about `Problem.measure` in the space moved in, unless a method says else.
 
     `limit` is the number of steps where the spec names none, `chunk` the least number between two reports.
     """
@@ -59,23 +91,40 @@ class Method(abc.ABC):
     def step(self, problem: Problem, state: State) -> State:
         """The next state; called while the status is RUNNING."""
 
-    def begin(self, point: Point, value: Array, gradient: Point, extra: Any) -> State:
-        """The state of zero steps, judged."""
-        zero = jnp.zeros((), jnp.int32)
-        return State(point, value, gradient, zero, self.judge(value, gradient), extra)
+    def refresh(self, problem: Problem, state: State, point: Point) -> State:
+        """The state at a point to which others have moved, or of a problem that has changed: evaluated and judged anew, its
+        memory kept."""
+        value, gradient = problem.value_and_gradient(point)
+        status = self.judge(problem, point, value, gradient)
+        return State(point, value, gradient, problem.measure(point, gradient), state.steps, status, state.extra)
 
-    def judge(self, value: Array, gradient: Point) -> Array:
+    def turn(self, problem: Problem, state: State, point: Point) -> State:
+        """One step from a point to which others have moved, as in a repetition of several stages, or on a problem that
+        has changed, as with batches. Where the method evaluates before it moves, value and gradient of the state are those
+        before the move."""
+        state = self.refresh(problem, state, point)
+        new: State = lax.cond(state.status == RUNNING, lambda s: self.step(problem, s), lambda s: s, state)
+        return new
+
+    def begin(self, problem: Problem, point: Point, value: Array, gradient: Point, extra: Any) -> State:
+        """The state of zero steps, judged."""
+        status = self.judge(problem, point, value, gradient)
+        zero = jnp.zeros((), jnp.int32)
+        return State(point, value, gradient, problem.measure(point, gradient), zero, status, extra)
+
+    def judge(self, problem: Problem, point: Point, value: Array, gradient: Point) -> Array:
         """RUNNING, TOLERANCE or DIVERGED."""
-        reached = largest(gradient) <= self.tol if self.tol > 0 else jnp.asarray(False)
+        reached = (problem.measure(point, gradient) <= self.tol) & (jnp.asarray(self.tol) > 0)
         status = jnp.where(reached, TOLERANCE, RUNNING)
         return jnp.where(finite(value, gradient), status, DIVERGED).astype(jnp.int32)
 
-    def advance(self, state: State, point: Point, value: Array, gradient: Point, extra: Any) -> State:
+    def advance(self, problem: Problem, state: State, point: Point, value: Array, gradient: Point, extra: Any) -> State:
         """The state after one more step; one that is not finite is not taken and ends the run."""
-        status = self.judge(value, gradient)
-        kept = (state.point, state.value, state.gradient)
-        point, value, gradient = select(status != DIVERGED, (point, value, gradient), kept)
-        return State(point, value, gradient, state.steps + 1, status, extra)
+        status = self.judge(problem, point, value, gradient)
+        kept = (state.point, state.value, state.gradient, state.measure)
+        new = (point, value, gradient, problem.measure(point, gradient))
+        point, value, gradient, measure = select(status != DIVERGED, new, kept)
+        return State(point, value, gradient, measure, state.steps + 1, status, extra)
 
 
 def largest(gradient: Point) -> Array:

@@ -27,15 +27,14 @@ class Newton(Method):
     they lower the largest gradient entry, and the run ends as 'stalled' when they no longer do.
     """
 
-    tol: float = 1e-8
-    damping: float = 0.0
+    damping: float
     limit: ClassVar[int] = 100
     chunk: ClassVar[int] = 1
 
     def init(self, problem: Problem, point: Point) -> State:
         """Evaluate the start. `extra` is the Hessian of the flattened point."""
         value, gradient, hessian = problem.newton(point)
-        return self.begin(point, value, gradient, flatten(hessian))
+        return self.begin(problem, point, value, gradient, flatten(hessian))
 
     def step(self, problem: Problem, state: State) -> State:
         """A direction, its length, and the derivatives where it leads."""
@@ -63,7 +62,7 @@ class Newton(Method):
         point = unravel(jnp.where(found, x + length * p, x))
         value, gradient, hessian = problem.newton(point)
         useful = found & ((state.value - value > slack) | (largest(gradient) < largest(state.gradient)))
-        new = self.advance(state, point, value, gradient, flatten(hessian))
+        new = self.advance(problem, state, point, value, gradient, flatten(hessian))
         stay = state._replace(steps=state.steps + 1, status=jnp.full((), STALLED, jnp.int32))
         good: State = select(useful | (new.status == DIVERGED) | (new.status != RUNNING), new, stay)
         return good

@@ -208,7 +208,7 @@ def test_a_whole_run_in_its_own_process(line: Path, tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_quietly(tmp_path: Path) -> None:
-    slow = LINE.replace("newton(tol=1e-12)", "gradient_descent(lr=1e-9)\n  steps: 2000000000")
+    slow = LINE.replace("newton(tol=1e-12)", "sgd(lr=1e-9)\n  steps: 2000000000")
     (tmp_path / "slow.yaml").write_text(slow)
     # A job in the background of a shell inherits that interrupts are ignored, hence the handler.
     code = (

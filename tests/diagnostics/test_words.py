@@ -83,7 +83,7 @@ def test_the_base_is_right() -> None:
         ("lbfgs(tol=1e-6)", "bfgs", "lbfgs"),
         ("lbfgs(tol=1e-6)", "l-bfgs", "lbfgs"),
         ("lbfgs(tol=1e-6)", "L-BFGS-B", "lbfgs"),
-        ("lbfgs(tol=1e-6)", "gd", "gradient_descent"),
+        ("lbfgs(tol=1e-6)", "gd", "sgd"),
         ("lbfgs(tol=1e-6)", "Newton", "newton"),
         ("tol=1e-6", "gtol=1e-6", "tol"),
         ("tol=1e-6", "memroy=5", "memory"),

@@ -84,7 +84,7 @@ def test_the_plan() -> None:
     assert (first.method.name, first.method.arguments["memory"]) == ("lbfgs", 10)
     assert second.method is not None
     assert (second.over, second.steps, second.starts) == (("v",), 7, 2)
-    assert second.method.arguments == {"lr": 0.1, "b1": 0.0, "b2": 0.999, "eps": 1e-8, "tol": 0.0}
+    assert second.method.arguments == {"lr": 0.1, "b1": 0.0, "b2": 0.999, "eps": 1e-8, "clip": 0.0, "tol": 0.0}
     assert (third.kind, third.names) == ("evaluate", ("loss", "w"))
 
 

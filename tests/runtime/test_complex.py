@@ -58,7 +58,7 @@ def program(folder: Path, method: str = "lbfgs(tol=1e-7)", precision: str = "flo
 
 
 METHODS = (
-    "gradient_descent(lr=0.05, tol=1e-6)",
+    "sgd(lr=0.05, tol=1e-6)",
     "adam(lr=0.05, tol=1e-5)",
     "lbfgs(tol=1e-7)",
     "newton(tol=1e-9)",

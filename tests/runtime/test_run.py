@@ -197,7 +197,7 @@ def test_a_gradient_that_is_nan_names_its_param(seal) -> None:
 
 def test_divergence_is_named(seal) -> None:
     def change(manifest: dict[str, Any]) -> None:
-        how = {"name": "gradient_descent", "arguments": {"lr": 1e200, "tol": 0.0}}
+        how = {"name": "sgd", "arguments": {"lr": 1e200, "tol": 0.0}}
         manifest["plan"][0].update(method=how, steps=50)
 
     with pytest.raises(NumericsError) as caught:
