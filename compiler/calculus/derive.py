@@ -157,6 +157,19 @@ def _by_tangents(
     a: Algebra, e: Node, x: Node, nodes: Sequence[Node], inner: Sequence[Axis], target: dict[str, str]
 ) -> Node:
     seeds = {axis.name: a.fresh(axis) for axis in inner}
+    result = _tangents(a, e, x, nodes, seeds)
+    return _total(a, result, {s.name: target[n] for n, s in seeds.items()})
+
+
+def tangent_terms(b: Builder, e: Node, x: Node) -> tuple[Algebra, list[Term], dict[str, Axis]]:
+    """d(e, x) as terms with their deltas, and for each axis of x the axis of the derivative that stands for it."""
+    a, nodes = _prepare(b, e, [x])
+    seeds = {axis.name: a.fresh(axis) for axis in x.axes}
+    found = _tangents(a, e, x, nodes, seeds) if any(n.uid == e.uid for n in nodes) else Terms()
+    return a, found.collect(b), seeds
+
+
+def _tangents(a: Algebra, e: Node, x: Node, nodes: Sequence[Node], seeds: dict[str, Axis]) -> Terms:
     tangents: dict[int, list[Term]] = {
         x.uid: [Term(a.b.number(1.0), frozenset(pair(n, s.name) for n, s in seeds.items()))]
     }
@@ -174,7 +187,7 @@ def _by_tangents(
     result = Terms()
     for term in tangents[e.uid]:
         result.add(term)
-    return _total(a, result, {s.name: target[n] for n, s in seeds.items()})
+    return result
 
 
 def _total(a: Algebra, terms: Terms, names: dict[str, str]) -> Node:
