@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from typing import Any
 
 from vspec.compiler.graph import concat, limits
@@ -83,7 +84,7 @@ class Builder:
         """An argument of the program."""
         return self.make(Kind.INPUT, role, (), axes, dtype, (name,))
 
-    def number(self, value: int | float | bool, dtype: str | None = None) -> Node:
+    def number(self, value: int | float | bool | Fraction, dtype: str | None = None) -> Node:
         """A scalar constant."""
         if dtype is None:
             dtype = "boolean" if isinstance(value, bool) else "integer" if isinstance(value, int) else "real"

@@ -16,6 +16,7 @@ import sympy as sp
 
 from vspec.compiler.calculus.functions import FUNCTIONS, OPAQUE, v_where
 from vspec.compiler.calculus.scalar import to_tree
+from vspec.compiler.calculus.structure.alike import Alike, Shown
 from vspec.compiler.calculus.structure.degree import Degrees
 from vspec.compiler.calculus.structure.summands import Summand, pushed
 from vspec.compiler.graph.builder import Builder
@@ -48,8 +49,9 @@ class Table:
     facts: Facts = NOTHING
     positive: bool = False
     nodes: list[Node | None] = field(default_factory=lambda: [None])
-    symbols: dict[int, Any] = field(default_factory=dict)
+    symbols: dict[Shown, Any] = field(default_factory=dict)
     assumed: dict[Any, Any] = field(default_factory=dict)
+    alike: Alike = field(default_factory=Alike)
 
     @property
     def u(self) -> Any:
@@ -58,11 +60,15 @@ class Table:
 
     def symbol(self, node: Node) -> Any:
         """The symbol of an operand; the number that it is."""
-        if node.kind is Kind.CONST and node.op == "number":
-            return exact(node.attrs[0])
+        plain_number = node
+        while plain_number.kind is Kind.REINDEX:
+            plain_number = plain_number.inputs[0]
+        if plain_number.kind is Kind.CONST and plain_number.op == "number":
+            return exact(plain_number.attrs[0])
         if _of_constants(node):
             return plain(node.attrs[0].tree, [self.symbol(x) for x in node.inputs])
-        if node.uid not in self.symbols:
+        form = self.alike.form(node)
+        if form not in self.symbols:
             name, (known, likely) = f"x{len(self.nodes)}", self._sign(node)
             if known is Sign.POSITIVE or likely:
                 symbol = sp.Symbol(name, positive=True)
@@ -70,9 +76,9 @@ class Table:
                 symbol = sp.Symbol(name, nonnegative=True) if known else sp.Symbol(name, real=True)
             if known is not Sign.POSITIVE and likely:
                 self.assumed[symbol] = sp.Symbol(name, nonnegative=True) if known else sp.Symbol(name, real=True)
-            self.symbols[node.uid] = symbol
+            self.symbols[form] = symbol
             self.nodes.append(node)
-        return self.symbols[node.uid]
+        return self.symbols[form]
 
     def node(self, expr: Any) -> Node:
         """The node of an expression over the symbols; it must not hold `u`."""
@@ -207,7 +213,7 @@ def element(table: Table, summand: Summand, x: Node, degrees: Degrees) -> Elemen
     params does.
     """
     b = table.b
-    names = _names(b, summand.body, x, degrees)
+    names = axes_of(b, summand.body, x, degrees)
     taken = {a.name for a in summand.over}
     new = dict(zip(names, x.names, strict=True))
     clash = {a.name: b.fresh(a.name, taken) for a in summand.over if a.name in x.names and a.name not in new}
@@ -227,7 +233,7 @@ def _node(table: Table, symbol: Any) -> Node:
     return node
 
 
-def _names(b: Builder, body: Node, x: Node, degrees: Degrees) -> tuple[str, ...]:
+def axes_of(b: Builder, body: Node, x: Node, degrees: Degrees) -> tuple[str, ...]:
     """The names of x's axes in a body, which must be the same wherever x stands."""
     spelling = _Spelling(Table(b), x, degrees)
     spelling.of(body)

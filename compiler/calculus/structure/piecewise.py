@@ -53,10 +53,7 @@ def has_kinks(expr: Any, u: Any) -> bool:
 
 def split(expr: Any, u: Any) -> Pieces:
     """The pieces of a function. Raises NoFormError where a kink is no linear condition on u or the order is not known."""
-    found: list[Any] = []
-    for e in expr.atoms(sp.Abs):
-        if u in e.free_symbols:
-            found.append(_crossing(e.args[0], u)[0])
+    found = [_crossing(e.args[0], u)[0] for e in expr.atoms(sp.Abs) if u in e.free_symbols]
     for e in expr.atoms(v_where):
         if u in e.args[0].free_symbols:
             found += _thresholds(e.args[0], u)

@@ -105,8 +105,9 @@ def _sign(factor: Any, u: Any, above: bool, lower: Any, upper: Any) -> int:
 
 
 def _monomials(derivative: Any, u: Any) -> int:
-    """How many powers of u a derivative is a sum of."""
-    return len({term.as_independent(u)[1] for term in sp.Add.make_args(derivative)})
+    """How many powers of u a derivative is a sum of; 0 if it is no such sum."""
+    powers = {term.as_independent(u)[1] for term in sp.Add.make_args(derivative)}
+    return len(powers) if all(p == 1 or p.as_base_exp()[0] == u for p in powers) else 0
 
 
 def _powers(derivative: Any, u: Any) -> Root:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from vspec.compiler.calculus.structure.degree import Degrees
 from vspec.compiler.graph.builder import Builder, is_number
@@ -129,7 +130,8 @@ class _Opening:
     def _inverse(self, tree: Tree, inputs: Sequence[Node]) -> Node:
         below = self.b.map(tree, inputs)
         if is_number(below):
-            return self.b.number(1 / below.attrs[0])
+            value = below.attrs[0]
+            return self.b.number(1 / (Fraction(value) if isinstance(value, int | Fraction) else value))
         return self.b.map(("div", num(1), slot(0)), [below])
 
     def _contract(self, node: Node, over: tuple[Axis, ...], factor: Node | None, origin: Node) -> None:
