@@ -298,7 +298,7 @@ def test_sweeps_reach_the_minimum_with_kinks_and_bounds(box: tuple[float, float]
         start,
         method="Nelder-Mead",
         bounds=[(None if low == -INF else low, None if high == INF else high)] * 4,
-        options={"xatol": 1e-9, "fatol": 1e-13, "maxiter": 4000},
+        options={"xatol": 1e-9, "fatol": 1e-13, "maxiter": 800},
     )
     assert value_of(loss, at) <= least.fun + 1e-10
 
