@@ -94,7 +94,7 @@ def _lognormal(s: Standard, mean: Node, scale: Node) -> Node:
 
 
 def _categorical(s: Standard, p: Node) -> Node:
-    return s.draw("categorical", s.b.map(("log", X), [p], "real"), dtype="integer")
+    return s.draw("categorical", s.map(("log", X), p), dtype="integer")
 
 
 RULES: Mapping[str, Rule] = {
@@ -125,6 +125,9 @@ RULES: Mapping[str, Rule] = {
 }
 assert RULES.keys() == LAWS.keys()
 
+# What makes the first parameter of a law of the one that may be given instead.
+INSTEAD = {"bernoulli": "sigmoid", "categorical": "exp"}
+
 
 def drawn(low: Lowering, e: Sample) -> Node:
     """The node of a draw, through which no derivative flows."""
@@ -135,13 +138,10 @@ def drawn(low: Lowering, e: Sample) -> Node:
         key = b.make(Kind.RANDOM, "fold", (key, index), (*key.axes, *index.axes), "key")
     axes = [low.axis(x) for x in e.axes if x not in low.bound]
     arguments = []
-    for k, parameter in enumerate(LAWS[e.law].parameters):
-        if k < len(e.blocks):
-            block = e.blocks[k]
-            x = low.lower(block.body)
-            arguments.append(low.with_axes(x, block.core) if block.core else x)
-        else:
-            assert parameter.default is not None, "the checker fills no argument in that has no default"
-            arguments.append(b.number(float(parameter.default)))
+    for block in e.blocks:
+        x = low.lower(block.body)
+        arguments.append(low.with_axes(x, block.core) if block.core else x)
+    if e.instead:
+        arguments[0] = b.map((INSTEAD[e.law], X), [arguments[0]], "real")
     value = RULES[e.law](Standard(low, key, axes), *arguments)
     return value if all(is_number(x) for x in arguments) or value.dtype != "real" else b.stop(value)

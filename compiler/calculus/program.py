@@ -16,8 +16,8 @@ from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder, Rule
 from vspec.compiler.graph.graph import Entry, Graph, Result
 from vspec.compiler.graph.kernel import slot
-from vspec.compiler.graph.node import Axis, Kind, Node, Origin
-from vspec.compiler.graph.rewrite import rewrite
+from vspec.compiler.graph.node import Axis, Kind, Node, Origin, topological
+from vspec.compiler.graph.rewrite import Sweep, rewrite
 from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.draws import ordinals
 from vspec.compiler.language.expr import Derivative, Expr, Pointwise
@@ -48,7 +48,7 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
     inputs = enter_equations(spec, low)
     entries: dict[str, Entry] = {}
     if spec.params:
-        entries["initial"] = _initial(spec, low)
+        entries["initial"] = _initial(spec, low, inputs)
     if any(p.domain.lower is not None for p in spec.params.values()):
         entries["bounds"] = _bounds(spec, low)
     for stage in spec.plan:
@@ -116,16 +116,29 @@ def _inputs(spec: Spec, low: Lowering) -> dict[str, Node]:
     return inputs
 
 
-def _initial(spec: Spec, low: Lowering) -> Entry:
-    results = []
+def _initial(spec: Spec, low: Lowering, inputs: Mapping[str, Node]) -> Entry:
+    """The start of every param; where one reads another, it reads its start."""
+    starts: dict[str, Node] = {}
     for name, p in spec.params.items():
         if p.dtype == "complex":
-            results.append(Result((name,), joined(low, low.part_values(p.init, "", p.letters))))
+            starts[name] = joined(low, low.part_values(p.init, "", p.letters))
             continue
         node = low.value(p.init, "", p.letters)
         if node.dtype != "real" and p.dtype == "real":
             node = low.b.map(("real", slot(0)), [node], "real")
-        results.append(Result((name,), node))
+        starts[name] = node
+    names = {inputs[name].uid: name for name in starts}
+    sweep = Sweep(low.b, lambda b, node, old: node)
+    waiting = dict(starts)
+    while waiting:
+        # The checker has refused circles.
+        for name, node in list(waiting.items()):
+            if not any(names.get(n.uid) in waiting for n in topological([node])):
+                sweep.run([node])
+                starts[name] = low.b.order(sweep.new[node.uid], node.axes)
+                sweep.new[inputs[name].uid] = starts[name]
+                del waiting[name]
+    results = [Result((name,), node) for name, node in starts.items()]
     return Entry("initial", "initial", tuple(results), doc="The params' initial values.")
 
 

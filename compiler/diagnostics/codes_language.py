@@ -363,7 +363,7 @@ SECTIONS: tuple[Code, ...] = (
     Code(
         "VS0322",
         "an init that reads what is not known",
-        "An init may use numbers, constants, data, index(i) and size(i).",
+        "An init may use numbers, constants, data, other params, draws, index(i) and size(i).",
         "params:\n  w: {init: y}\ndefine:\n  y: 1\n",
     ),
     Code(
@@ -567,7 +567,7 @@ DRAWS: tuple[Code, ...] = (
     Code(
         "VS0393",
         "a draw from no law, or from a law with other arguments",
-        "sample(law) draws from one of the laws of the language, with their arguments by position.",
+        "sample(law) draws from one of the laws of the language. Their arguments go by position or by name.",
         "define:\n  x: sample(gaussian(0, 1))\n",
     ),
     Code(
@@ -577,6 +577,19 @@ DRAWS: tuple[Code, ...] = (
         "function takes, in an identity) it needs a name of its own; what is known before anything runs (bounds of domains, "
         "coordinates) is not drawn.",
         "dims: {i, j: 3}\ndata:\n  A[i, j]: real\ndefine:\n  y: logdet(A[:, :] + sample(normal(0, 1)))\n",
+    ),
+    Code(
+        "VS0398",
+        "an initialiser that does not fit",
+        "The initialiser of a matrix alone takes the last two indices of its param for inputs and outputs; with two indices, "
+        "such as glorot_uniform(i, h), it is told which they are.",
+        "dims: {i: 3}\nparams:\n  w[i]: {init: glorot_uniform}\n",
+    ),
+    Code(
+        "VS0399",
+        "inits in a circle",
+        "An init may read other params: it has their initial values. They are worked out one after the other.",
+        "params:\n  a: {init: b}\n  b: {init: a + 1}\n",
     ),
 )
 
@@ -621,11 +634,6 @@ PLANNED: tuple[Code, ...] = tuple(
             "VS0418",
             "recurrences that stop early",
             "dims: {t: 9}\ndefine:\n  s[0]: 1\n  s[t + 1]: {is: 's[t]/2', until: 's[t] < 1'}\n",
-        ),
-        (
-            "VS0420",
-            "named initialisers, inits that read params",
-            "dims: {i: 3}\nparams:\n  w[i]: {init: glorot_uniform}\n",
         ),
         ("VS0421", "external functions", "define:\n  y: extern(x)\n"),
         ("VS0422", "several names on one left side", 'define:\n  "a, b": x\n'),

@@ -9,8 +9,8 @@ from __future__ import annotations
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.context import Context, Env, Unknown
 from vspec.compiler.language.dims import Slot
-from vspec.compiler.language.expr import Block, Expr, Sample
-from vspec.compiler.language.laws import LAWS, Law
+from vspec.compiler.language.expr import Block, Expr, Number, Sample
+from vspec.compiler.language.laws import LAWS, Law, Parameter
 from vspec.compiler.language.lookup import arity
 from vspec.compiler.language.operators import STRUCTURAL
 from vspec.compiler.language.raw import Raw, RawCall, RawName
@@ -34,11 +34,10 @@ def sample(ctx: Context, raw: RawCall, env: Env) -> Expr:
     law = _law(ctx, raw.args[0], env)
     if law is None or not _place(ctx, raw, env):
         return Unknown(span=raw.span)
-    call = raw.args[0]
-    given = call.args if isinstance(call, RawCall) else ()
-    blocks = _arguments(ctx, law, given, call, env)
-    if blocks is None:
+    found = _arguments(ctx, law, raw.args[0], env)
+    if found is None:
         return Unknown(span=raw.span)
+    blocks, instead = found
     letters = tuple(dict.fromkeys((*env.around, *env.scope.values())))
     times = tuple(rule.letter for rule in env.steps if rule.letter in letters)
     if any(isinstance(b.body, Unknown) for b in blocks):
@@ -49,6 +48,7 @@ def sample(ctx: Context, raw: RawCall, env: Env) -> Expr:
         dtype=law.dtype,
         law=law.name,
         blocks=blocks,
+        instead=instead,
         times=times,
         place=(*env.path, raw.span),
     )
@@ -86,62 +86,95 @@ def _place(ctx: Context, raw: RawCall, env: Env) -> bool:
     return False
 
 
-def _arguments(ctx: Context, law: Law, given: tuple[Raw, ...], call: Raw, env: Env) -> tuple[Block, ...] | None:
-    """The arguments of the law, defaults filled in; None after a mistake."""
-    if isinstance(call, RawCall) and call.keywords:
-        span = call.keywords[0][1]
-        ctx.error("VS0393", f"'{law.name}' takes its arguments by position", span, env, help=f"write {law.shown}")
+def _arguments(ctx: Context, law: Law, call: Raw, env: Env) -> tuple[tuple[Block, ...], bool] | None:
+    """An argument for each parameter of the law, defaults filled in, and whether the first stands for another; None after a
+    mistake."""
+    given = _given(ctx, law, call, env)
+    if given is None:
         return None
-    least = sum(1 for p in law.parameters if p.default is None)
-    if not least <= len(given) <= len(law.parameters):
-        few = len(given) < least
+    instead = law.instead is not None and law.instead.name in given
+    parameters = law.parameters if not instead or law.instead is None else (law.instead, *law.parameters[1:])
+    blocks: list[Block] = []
+    for parameter in parameters:
+        raw = given.get(parameter.name)
+        if raw is None and parameter.default is None:
+            ctx.error(
+                "VS0393", f"the law '{law.name}' lacks '{parameter.name}'", call.span, env, help=f"write {law.shown}"
+            )
+            return None
+        block = (
+            _argument(ctx, law, parameter, raw, env)
+            if raw is not None
+            else Block(Number(span=call.span, dtype="real", value=float(parameter.default or 0)), ())
+        )
+        if block is None:
+            return None
+        blocks.append(block)
+    return tuple(blocks), instead
+
+
+def _given(ctx: Context, law: Law, call: Raw, env: Env) -> dict[str, Raw] | None:
+    """The arguments by the names of the parameters; None after a mistake."""
+    args, keywords = (call.args, call.keywords) if isinstance(call, RawCall) else ((), ())
+    names = [p.name for p in law.parameters]
+    if len(args) > len(names):
         ctx.error(
             "VS0393",
-            f"the law '{law.name}' lacks '{law.parameters[len(given)].name}'"
-            if few
-            else f"the law '{law.name}' takes {len(law.parameters) or 'no'} "
-            f"argument{'' if len(law.parameters) == 1 else 's'}, but {len(given)} {'is' if len(given) == 1 else 'are'} given",
+            f"the law '{law.name}' takes {len(names) or 'no'} argument{'' if len(names) == 1 else 's'}, "
+            f"but {len(args)} {'is' if len(args) == 1 else 'are'} given",
             call.span,
             env,
             help=f"write {law.shown}",
         )
         return None
-    blocks: list[Block] = []
-    sound = True
-    for parameter, raw in zip(law.parameters, given):
-        slots = tuple(Slot() for _ in range(parameter.rank))
-        body = ctx.infer(raw, env.taking(slots) if slots else env)
-        if isinstance(body, Unknown) and not body.exact:
-            sound = False
-            continue
-        if any(s.letter is None for s in slots):
-            sound = False
-            ctx.error(
-                "VS0213",
-                f"'{law.name}' takes a whole axis here",
-                raw.span,
-                env,
-                label="no ':' here",
-                help=f"it is {law.shown}",
-            )
-            continue
-        if not isinstance(body, Unknown) and (
-            body.dtype == "complex" or (parameter.integer and body.dtype != "integer")
-        ):
-            sound = False
-            want = "a whole number" if parameter.integer else "a real number"
+    found = dict(zip(names, args))
+    known = [*names, *([law.instead.name] if law.instead is not None else [])]
+    for keyword in keywords:
+        other = law.instead is not None and keyword.name == law.instead.name
+        twice = keyword.name in found or (other and names[0] in found)
+        if keyword.name not in known or twice:
             ctx.error(
                 "VS0393",
-                f"'{parameter.name}' of '{law.name}' is {want}, and this is {a_dtype(body.dtype)}",
-                body.span,
+                f"the law '{law.name}' has '{names[0] if keyword.name not in found else keyword.name}' already"
+                if twice
+                else f"the law '{law.name}' has no parameter '{keyword.name}'",
+                keyword.span,
                 env,
-                label=a_dtype(body.dtype),
-                help=f"it is {law.shown}",
+                help=("" if twice else did_you_mean(keyword.name, known)) or f"write {law.shown}",
             )
-            continue
-        kept = body if parameter.integer else as_real(body)
-        blocks.append(Block(kept, tuple(s.letter for s in slots if s.letter is not None)))
-    return tuple(blocks) if sound else None
+            return None
+        found[keyword.name] = keyword.value
+    return found
+
+
+def _argument(ctx: Context, law: Law, parameter: Parameter, raw: Raw, env: Env) -> Block | None:
+    slots = tuple(Slot() for _ in range(parameter.rank))
+    body = ctx.infer(raw, env.taking(slots) if slots else env)
+    if isinstance(body, Unknown) and not body.exact:
+        return None
+    if any(s.letter is None for s in slots):
+        ctx.error(
+            "VS0213",
+            f"'{law.name}' takes a whole axis here",
+            raw.span,
+            env,
+            label="no ':' here",
+            help=f"it is {law.shown}",
+        )
+        return None
+    if not isinstance(body, Unknown) and (body.dtype == "complex" or (parameter.integer and body.dtype != "integer")):
+        want = "a whole number" if parameter.integer else "a real number"
+        ctx.error(
+            "VS0393",
+            f"'{parameter.name}' of '{law.name}' is {want}, and this is {a_dtype(body.dtype)}",
+            body.span,
+            env,
+            label=a_dtype(body.dtype),
+            help=f"it is {law.shown}",
+        )
+        return None
+    kept = body if parameter.integer else as_real(body)
+    return Block(kept, tuple(s.letter for s in slots if s.letter is not None))
 
 
 def refuse_draws(ctx: Context, expr: Expr, what: str) -> bool:

@@ -6,6 +6,8 @@ so that one expression can report several independent mistakes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.words import attribute_help
 from vspec.compiler.language.builtins import call, delta
@@ -19,6 +21,7 @@ from vspec.compiler.language.expr import (
     Number,
     Subscript,
 )
+from vspec.compiler.language.initialisers import INITIALISERS
 from vspec.compiler.language.lookup import lookup
 from vspec.compiler.language.operators import (
     ALONG,
@@ -112,16 +115,18 @@ def _use(ctx: Context, name: str, subscripts: tuple[Raw, ...], span: Span, name_
     if symbol is None:
         return _unknown_name(ctx, name, subscripts, name_span, env)
     if env.reads is not None and symbol.kind not in env.reads:
-        if symbol.kind == "param":
-            return ctx.planned("VS0420", "inits that read other params", name_span, env)
-        kind = {"definition": "a definition", "state": "a definition"}.get(symbol.kind, f"an {symbol.kind}")
+        kind = {"definition": "a definition", "state": "a definition", "param": "a param"}.get(
+            symbol.kind, f"an {symbol.kind}"
+        )
         return ctx.error(
             "VS0322",
             f"{env.subject} reads '{name}', which is {kind}",
             name_span,
             env,
             label="not known before the solve",
-            help="an init may use numbers, constants, data, index(i) and size(i)",
+            help="an init may use numbers, constants, data, other params, draws, index(i) and size(i)"
+            if "param" in env.reads
+            else "a bound may use numbers, constants, data, index(i) and size(i)",
         )
     if len(subscripts) != len(symbol.dims):
         return _wrong_count(ctx, symbol, subscripts, span, env)
@@ -179,9 +184,14 @@ def _unknown_name(ctx: Context, name: str, subscripts: tuple[Raw, ...], span: Sp
         span,
         env,
         label="not declared",
-        help=ctx.near(name, (*env.formals, *CONSTANTS, *(ctx.outputs if env.results else ())))
+        help=ctx.near(name, (*env.formals, *CONSTANTS, *(ctx.outputs if env.results else ()), *_initialisers(env)))
         or "declare it under 'constants', 'data', 'params' or 'define'",
     )
+
+
+def _initialisers(env: Env) -> Iterable[str]:
+    """The names that only the init of a param may have."""
+    return INITIALISERS if env.reads is not None and "param" in env.reads else ()
 
 
 def _wrong_count(ctx: Context, symbol: Symbol, subscripts: tuple[Raw, ...], span: Span, env: Env) -> Expr:

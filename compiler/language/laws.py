@@ -31,19 +31,24 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """A law: its parameters, the type of its values, what it is. `data`: whether data can be drawn from it."""
+    """A law: its parameters, the type of its values, what it is. `data`: whether data can be drawn from it.
+
+    `instead`: a parameter that may be given by its name in the place of the first one.
+    """
 
     name: str
     parameters: tuple[Parameter, ...]
     doc: str
     dtype: Dtype = "real"
     data: bool = False
+    instead: Parameter | None = None
 
     @property
     def shown(self) -> str:
         """The law as it is written: `normal(mean=0, scale=1)`."""
         inner = ", ".join(p.shown for p in self.parameters)
-        return f"{self.name}({inner})" if inner else self.name
+        other = f", or {self.name}({self.instead.name}=...)" if self.instead is not None else ""
+        return f"{self.name}({inner}){other}" if inner else self.name
 
 
 def _table(laws: Iterable[Law]) -> Mapping[str, Law]:
@@ -57,7 +62,14 @@ LAWS: Mapping[str, Law] = _table(
     (
         Law("normal", (_MEAN, _SCALE), "Normal, with its standard deviation.", data=True),
         Law("uniform", (Parameter("low", 0), Parameter("high", 1)), "Uniform from low up to high.", data=True),
-        Law("bernoulli", (_P,), "1 with probability p, else 0.", "integer", data=True),
+        Law(
+            "bernoulli",
+            (_P,),
+            "1 with probability p, which is sigmoid(logits), else 0.",
+            "integer",
+            data=True,
+            instead=Parameter("logits"),
+        ),
         Law("rademacher", (), "1 or -1, evenly.", "integer"),
         Law("exponential", (_SCALE,), "Exponential with mean scale.", data=True),
         Law("laplace", (_LOCATION, _SCALE), "Laplace, the double exponential.", data=True),
@@ -88,7 +100,13 @@ LAWS: Mapping[str, Law] = _table(
             "integer",
             data=True,
         ),
-        Law("categorical", (Parameter("p", rank=1),), "A position, with probabilities in proportion to p.", "integer"),
+        Law(
+            "categorical",
+            (Parameter("p", rank=1),),
+            "A position, with probabilities in proportion to p, which is exp(logits).",
+            "integer",
+            instead=Parameter("logits", rank=1),
+        ),
     )
 )
 

@@ -10,18 +10,16 @@ from vspec.compiler.language.domains import number_of, outside, read_domain
 from vspec.compiler.language.entries import entries
 from vspec.compiler.language.graph import components
 from vspec.compiler.language.heads import declare, parse_head
+from vspec.compiler.language.initialisers import initialiser
 from vspec.compiler.language.operators import RESERVED
 from vspec.compiler.language.parse import parse_expression
 from vspec.compiler.language.raw import RawCall, RawName, walk
 from vspec.compiler.language.signatures import parse_signature
 from vspec.compiler.language.spec import Param
+from vspec.compiler.language.substitute import elements
 from vspec.compiler.language.types import as_real
 from vspec.compiler.source.document import Mapping as Node
 from vspec.compiler.source.document import Scalar, Value
-
-_INITIALISERS = frozenset(
-    {"glorot_uniform", "glorot_normal", "he_normal", "he_uniform", "lecun_normal", "orthogonal_init"}
-)
 
 
 def declare_params(ctx: Context, node: Value | None) -> list[tuple[Scalar, Node, str]]:
@@ -69,20 +67,12 @@ def read_params(ctx: Context, declared: list[tuple[Scalar, Node, str]]) -> dict[
         raw = parse_expression(init, ctx.sink)
         if raw is None:
             continue
-        if isinstance(raw, RawName) and raw.name in _INITIALISERS and raw.name not in ctx.symbols:
-            ctx.planned(
-                "VS0420",
-                f"named initialisers ('{raw.name}')",
-                raw.span,
-                help="write an expression, for example 0.1*sin(index(i))",
-            )
-            continue
         env = Env(
             subject=f"the init of '{name}'",
             scope={x: x for x in symbol.letters},
-            reads=frozenset({"constant", "data"}),
+            reads=frozenset({"constant", "data", "param"}),
         )
-        body = ctx.infer(raw, env)
+        body = initialiser(ctx, raw, symbol, env) or ctx.infer(raw, env)
         if isinstance(body, Unknown) or domain is None:
             continue
         if domain.kind != "real" and symbol.dtype == "complex":
@@ -111,6 +101,37 @@ def read_params(ctx: Context, declared: list[tuple[Scalar, Node, str]]) -> dict[
             ctx.error("VS0327", message, init.span, label=why, help=start)
             continue
         found[name] = Param(name, symbol.letters, symbol.dtype or "real", as_real(body), domain, key.span)
+    return {} if _circle(ctx, found) else found
+
+
+def _circle(ctx: Context, params: Mapping[str, Param]) -> bool:
+    """Whether inits read each other in a circle; records the mistake."""
+    hidden = {d.name: d.body for d in ctx.hidden}
+    reads: dict[str, tuple[str, ...]] = {}
+    for name, param in params.items():
+        seen: dict[str, None] = {}
+        stack = [param.init]
+        while stack:
+            for e in elements(stack.pop()):
+                if e.name in hidden and e.name not in seen:
+                    stack.append(hidden[e.name])
+                seen[e.name] = None
+        reads[name] = tuple(n for n in seen if n in params)
+    found = False
+    for group in components(list(params), lambda n: reads[n]):
+        if len(group) > 1 or group[0] in reads[group[0]]:
+            found = True
+            names = [min(group, key=list(params).index)]
+            while len(names) < 2 or names[-1] != names[0]:
+                names.append(next(n for n in reads[names[-1]] if n in group and (n not in names or n == names[0])))
+            ctx.error(
+                "VS0399",
+                f"the init of '{names[0]}' reads itself"
+                if len(names) == 2
+                else f"inits read each other in a circle: {' → '.join(names)}",
+                params[names[0]].init.span,
+                label="not known before it is known",
+            )
     return found
 
 

@@ -41,7 +41,7 @@ def test_domains(left: str, init: str, domain: str, kind: str, letters: tuple[st
         ("w", "box(1, 0)", "VS0321"),
         ("w", "box(0, 1)[0]", "VS0321"),
         ("w", "box(0, y)", "VS0322"),
-        ("w", "box(0, v)", "VS0420"),
+        ("w", "box(0, v)", "VS0322"),
         ("w[i]", "box(0, cap)", "VS0206"),
         ("w", "box(0, cap[i])", "VS0203"),
         ("w", "box(0, 1 > 0)", "VS0321"),

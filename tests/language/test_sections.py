@@ -177,7 +177,6 @@ def test_facts_about_the_spec() -> None:
         ("dims: {p: 2}\ndata:\n  x[p]: real\noutputs:\n  a[p]: {is: 'x[p]', plot: field}\n", "VS0413"),
         ("claims:\n  a: run.seconds < 1\n", "VS0414"),
         ("constants: {c: 1}\noutputs:\n  a: {is: c, every: 10}\n", "VS0415"),
-        ("params:\n  w: {init: glorot_uniform}\n", "VS0420"),
         ("define:\n  'y1, y2': '1'\n", "VS0422"),
         (LOSS + "constants: {k: 3}\nsolve: {minimize: loss, method: adam(lr=k)}\n", "VS0424"),
     ],

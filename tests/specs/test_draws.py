@@ -51,11 +51,19 @@ WRITTEN: dict[str, tuple[str, Any]] = {
     "integers": ("integers(-2, 3)", stats.randint(-2, 3)),
     "categorical": ("categorical(p[:])", stats.rv_discrete(values=([0, 1, 2], [0.2, 0.5, 0.3]))),
 }
+# The same by other parameters, and by names.
+NAMED = {
+    "bernoulli": "bernoulli(logits=log(0.3/0.7))",
+    "categorical": "categorical(logits=logs[:])",
+    "gamma": "gamma(scale=2, shape=2.5)",
+    "normal": "normal(scale=0.5, mean=2)",
+}
 
 
 def samples(tmp_path: Path, precision: str) -> dict[str, Any]:
     lines = [f"  x_{name}[n]: sample({law})" for name, (law, _) in WRITTEN.items()]
-    reads = [f"  x_{name}[n]: x_{name}[n]" for name in WRITTEN]
+    lines += [f"  y_{name}[n]: sample({law})" for name, law in NAMED.items()] + ["  logs[k]: log(p[k]) - 3"]
+    reads = [f"  x_{name}[n]: x_{name}[n]" for name in WRITTEN] + [f"  y_{name}[n]: y_{name}[n]" for name in NAMED]
     text = (
         f"precision: {precision}\ndims: {{n: {N}, k: 3}}\nconstants:\n  p[k]: [2, 5, 3]\n"
         "define:\n" + "\n".join(lines) + "\noutputs:\n" + "\n".join(reads) + "\n"
@@ -63,19 +71,19 @@ def samples(tmp_path: Path, precision: str) -> dict[str, Any]:
     with jax.enable_x64(precision == "float64"):
         emission = Emission(good(text), 2, tmp_path / "laws.py")
         found = emission.call("outputs", {"key": jax.random.key(3), "p": np.asarray([2, 5, 3])})
-        return {name: np.asarray(found[f"x_{name}"]) for name in WRITTEN}
+        return {name: np.asarray(x) for name, x in found.items()}
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_every_law_is_the_one_of_its_name(tmp_path: Path, precision: str) -> None:
     assert WRITTEN.keys() == LAWS.keys()
     found = samples(tmp_path, precision)
-    for name, (_, law) in WRITTEN.items():
-        x = found[name]
+    for key, x in found.items():
+        name, law = key[2:], WRITTEN[key[2:]][1]
         assert x.shape == (N,)
         wide = precision == "float64"
-        assert x.dtype == ({"real": np.float64, "integer": np.int64}[LAWS[name].dtype] if wide else x.dtype), name
-        assert LAWS[name].dtype == ("integer" if np.issubdtype(x.dtype, np.integer) else "real"), name
+        dtypes = {"real": np.float64, "integer": np.int64} if wide else {"real": np.float32, "integer": np.int32}
+        assert x.dtype == dtypes[LAWS[name].dtype], name
         if LAWS[name].dtype == "real":
             assert stats.kstest(x, law.cdf).pvalue > 1e-3, name
         else:
@@ -118,7 +126,7 @@ define:
   shared: sample(uniform(0, 1))
   kinds[n]: sample(categorical(p[n, :]))
   p[n, i]: 1 + n_[n]*index(i)
-  n_[n]: sample(bernoulli(0.5))
+  n_[n]: sample(bernoulli(logits=c))
   s[0, n, i]: sample(exponential(2))
   around[t, n, i]: s[t, n, i] + sample(normal(0, 1))*w[i]
   pulled[t, n]: sample(gamma(1 + around[t, n, 0]**2, 2))

@@ -173,13 +173,15 @@ class Meaning:
         given = [jax.lax.stop_gradient(self.array(b.body, (*letters, *b.core))) for b in e.blocks]
         shape = tuple(self.size(x) for x in letters)
         if e.law == "categorical":
-            return jax.random.categorical(key, jnp.log(given[0]), shape=shape)
+            return jax.random.categorical(key, given[0] if e.instead else jnp.log(given[0]), shape=shape)
+        if e.instead:
+            given[0] = jax.nn.sigmoid(given[0])
         if e.law in ("bernoulli", "rademacher", "poisson"):
             return getattr(jax.random, e.law)(key, *given, shape=shape).astype(int)
         if e.law in ("gamma", "exponential"):
-            *form, scale = given if len(given) == 1 + (e.law == "gamma") else (*given, 1.0)
+            *form, scale = given
             return scale * getattr(jax.random, e.law)(key, *form, shape=shape)
-        one, two = (*given, *(0.0, 1.0)[len(given) :])
+        one, two = given
         if e.law == "uniform":
             return one + (two - one) * jax.random.uniform(key, shape)
         return one + two * getattr(jax.random, e.law)(key, shape)
