@@ -50,9 +50,7 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
     },
     "definition_options": {"until": "VS0418"},
     "stage": {
-        **dict.fromkeys(("saddle", "pareto", "sample", "descend", "repeat", "update"), "VS0405"),
-        **dict.fromkeys(("min", "max", "stages", "name", "epochs", "until", "batch"), "VS0406"),
-        **dict.fromkeys(("average", "constraints", "let"), "VS0406"),
+        **dict.fromkeys(("pareto", "sample"), "VS0405"),
     },
     "output_options": {"every": "VS0415"},
     "claim_options": {"by": "VS0414", "seeds": "VS0414", "require": "VS0414"},

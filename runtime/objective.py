@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -21,22 +21,24 @@ Hessian = dict[str, dict[str, Array]]
 
 
 class Objective:
-    """Value, gradient and Hessian of one objective; `over` are the params that its derivatives are with respect to."""
+    """Value, gradient and Hessian of one objective; `over` are the params that its derivatives are with respect to.
 
-    def __init__(self, program: Program, name: str) -> None:
+    The derivatives are those of `stage`, a record of the plan; by default of the first stage that has the objective.
+    """
+
+    def __init__(self, program: Program, name: str, stage: Mapping[str, Any] | None = None) -> None:
         entry = program.entry(name)
         self.program = program
         self.name = name
-        self.line = entry.line
-        stages = [s for s in program.manifest["plan"] if name in s["names"] and s["kind"] in ("minimize", "maximize")]
-        over = {p for s in stages for p in s.get("over") or program.manifest["params"]}
-        self.over = tuple(p for p in program.manifest["params"] if p in over or not stages)
-        if self.line is None:
-            self.line = next((s.get("line") for s in stages), None)
+        if stage is None:
+            stage = next((s for s in stages(program.manifest["plan"]) if s.get("entries") and name in s["names"]), {})
+        self.entries: Mapping[str, str] = stage.get("entries", {})
+        self.over = tuple(stage.get("over") or program.manifest["params"])
+        self.line = entry.line if entry.line is not None else stage.get("line")
 
-    def has(self, suffix: str) -> bool:
-        """Whether the program has the entry `<name>_<suffix>`."""
-        return f"{self.name}_{suffix}" in self.program.entries
+    def has(self, role: str) -> bool:
+        """Whether the program has the derivative."""
+        return role in self.entries
 
     def value(self, params: Params, bound: Bound) -> Array:
         """The scalar."""
@@ -71,11 +73,18 @@ class Objective:
             hessian = {self.over[0]: {self.over[0]: hessian}}
         return jnp.asarray(value), self._named(gradient), {p: dict(row) for p, row in hessian.items()}
 
-    def _call(self, suffix: str, params: Params, bound: Bound) -> Any:
-        return self.program.call(f"{self.name}_{suffix}", params, bound)
+    def _call(self, role: str, params: Params, bound: Bound) -> Any:
+        return self.program.call(self.entries[role], params, bound)
 
     def _named(self, gradient: Any) -> Gradient:
         return dict(gradient) if isinstance(gradient, Mapping) else {self.over[0]: gradient}
+
+
+def stages(plan: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Every stage of a plan, repetitions before what is in them."""
+    for stage in plan:
+        yield stage
+        yield from stages(stage.get("stages", ()))
 
 
 def differentiable(objective: Objective) -> Callable[[Params, Bound], Array]:

@@ -31,7 +31,7 @@ class Keyword:
     """A keyword of a method. `type` is float, int, bool or str; a default of None with `required` has no default.
 
     Where there are `choices`, the value is one of them, and `default` is the name of one. A float may be an expression,
-    evaluated at every step.
+    evaluated at every step, an int one that is evaluated once, before the stage. A tuple is lists of params, as many as given.
     """
 
     name: str
@@ -74,11 +74,27 @@ class Method:
         return _signature(self)
 
 
-def _signature(of: Method | Choice) -> str:
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """A way to keep constraints and domains: what it takes, and what the compiler must give it besides the method's needs."""
+
+    name: str
+    keywords: tuple[Keyword, ...]
+    needs: tuple[str, ...]
+    doc: str
+    source: str
+
+    @property
+    def signature(self) -> str:
+        """How the strategy is called, with its defaults."""
+        return _signature(self)
+
+
+def _signature(of: Method | Choice | Strategy) -> str:
     return f"{of.name}({', '.join(k.shown for k in of.keywords)})"
 
 
-def defaults(signature: Method | Choice) -> dict[str, Any]:
+def defaults(signature: Method | Choice | Strategy) -> dict[str, Any]:
     """The arguments where none are given; of a choice its name and arguments: `{"name": "cg", "arguments": {...}}`."""
     return {k.name: chosen(k, k.default) if k.choices else k.default for k in signature.keywords}
 
@@ -269,3 +285,31 @@ _SOLVERS = (
 )
 
 METHODS: Mapping[str, Method] = MappingProxyType({m.name: m for m in (*_FIRST_ORDER, *_SOLVERS)})
+
+# --- ways to keep constraints -------------------------------------------------------------------------------------
+
+_STRATEGIES = (
+    Strategy(
+        "projection",
+        (),
+        (),
+        "The params are put back into their domains and onto the constraints after every step.",
+        "vspec",
+    ),
+    Strategy(
+        "penalty",
+        (Keyword("weight", float, 1.0, "the factor of the squared violations"),),
+        (),
+        "The squared violations are added to the objective.",
+        "vspec",
+    ),
+    Strategy(
+        "augmented_lagrangian",
+        (),
+        (),
+        "Multipliers of the constraints, and the squared violations beside them (Nocedal and Wright 2006, ch. 17).",
+        "vspec",
+    ),
+)
+
+STRATEGIES: Mapping[str, Strategy] = MappingProxyType({s.name: s for s in _STRATEGIES})

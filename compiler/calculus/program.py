@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from vspec.compiler.calculus.derive import derivative, gradients
 from vspec.compiler.calculus.loops import lower_recurrence, reads_of
 from vspec.compiler.calculus.lower import Lowering
-from vspec.compiler.calculus.parts import joined, names
+from vspec.compiler.calculus.parts import joined
+from vspec.compiler.calculus.plan import plan_entries
 from vspec.compiler.calculus.special import NoDerivative
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder, Rule
 from vspec.compiler.graph.graph import Entry, Graph, Result
 from vspec.compiler.graph.kernel import slot
-from vspec.compiler.graph.node import Axis, Kind, Node, Origin, topological
+from vspec.compiler.graph.node import Kind, Node, Origin, topological
 from vspec.compiler.graph.rewrite import Sweep, rewrite
 from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.draws import ordinals
 from vspec.compiler.language.expr import Derivative, Expr, Pointwise
+from vspec.compiler.language.operators import COUNTERS
 from vspec.compiler.language.ranges import Ranges
-from vspec.compiler.language.spec import Claim, Param, Recurrence, Spec, Stage
+from vspec.compiler.language.spec import Claim, Recurrence, Spec
 from vspec.compiler.language.substitute import elements, nodes
-from vspec.runtime.registry import METHODS
 
 RELATIONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 
@@ -51,14 +51,12 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
         entries["initial"] = _initial(spec, low, inputs)
     if any(p.domain.lower is not None for p in spec.params.values()):
         entries["bounds"] = _bounds(spec, low)
-    for stage in spec.plan:
-        if stage.kind in ("minimize", "maximize"):
-            _objective_entries(spec, low, stage, entries)
+    roles = plan_entries(spec, low, entries)
     _outputs(spec, low, entries)
     if spec.constraints:
         entries["constraints"] = _constraints(spec, low)
     records = _claims(spec, low, entries)
-    notes = {"claims": records, "derivatives": low.derivatives}
+    notes = {"claims": records, "derivatives": low.derivatives, "plan": roles}
     if low.keys:
         inputs[free_name("key", inputs)] = low.key()
     return released(Graph(tuple(entries.values()), dict(b.dims), inputs, spec.precision, notes))
@@ -113,6 +111,10 @@ def _inputs(spec: Spec, low: Lowering) -> dict[str, Node]:
             with low.b.at(Origin(name, item.span.line, item.span.column, file=spec.file(item.span))):
                 inputs[name] = low.b.input(name, role, axes, item.dtype)
             low.argument(name, inputs[name])
+    read = {e.name for b in bodies(spec) for e in elements(b.expr)}
+    for name in COUNTERS:
+        if name in read:
+            inputs[name] = low.values[name] = low.b.input(name, "counter", (), "integer")
     return inputs
 
 
@@ -163,83 +165,6 @@ def _constraints(spec: Spec, low: Lowering) -> Entry:
             gap = low.b.map(("sub", slot(0), slot(1)), sides, "real")
             results.append(Result((c.part(k),), gap))
     return Entry("constraints", "constraints", tuple(results), doc="By how much the constraints are violated.")
-
-
-def _objective_entries(spec: Spec, low: Lowering, stage: Stage, entries: dict[str, Entry]) -> None:
-    """Objective, gradient, value with gradient, and what else the stage's method asks for."""
-    (name,) = stage.names
-    if f"{name}_gradient" in entries:
-        return
-    b, value = low.b, low.get(name)
-    params = [spec.params[p] for p in stage.over]
-    reals = real_params(low, params)
-    with b.at(Origin("", stage.span.line, stage.span.column, "gradient")):
-        slopes = dict(zip(reals, gradients(b, value, list(reals.values())), strict=True))
-        whole = [_whole(low, p, slopes) for p in params]
-
-    def path(*keys: str | int) -> tuple[str | int, ...]:
-        # One param: the array itself; several: a dict by name.
-        return tuple(k for k in keys if isinstance(k, int) or len(params) > 1)
-
-    gradient = [Result(path(p.name), g) for p, g in zip(params, whole, strict=True)]
-    wrt = ", ".join(f"{p.name}[{', '.join(p.letters)}]" if p.letters else p.name for p in params)
-    entries[name] = Entry(name, "objective", (Result((), value),), name)
-    entries[f"{name}_gradient"] = Entry(
-        f"{name}_gradient", "gradient", tuple(gradient), name, f"The gradient of {name} by {wrt}."
-    )
-    both = (Result((0,), value), *(Result((1, *r.path), r.node) for r in gradient))
-    entries[f"{name}_value_and_gradient"] = Entry(
-        f"{name}_value_and_gradient", "value_and_gradient", both, name, f"{name} and its gradient by {wrt}."
-    )
-    if stage.method is None or "hessian" not in METHODS[stage.method.name].needs:
-        return
-    blocks: dict[tuple[str, str], Node] = {}
-    for k, (p, slope) in enumerate(slopes.items()):
-        for q, x in list(reals.items())[k:]:
-            with b.at(Origin("", stage.span.line, stage.span.column, "hessian")):
-                block = _block(low, slope, x)
-                blocks[p, q] = block
-                if q != p:
-                    axes = (*block.axes[len(slope.axes) :], *block.axes[: len(slope.axes)])
-                    blocks[q, p] = b.order(block, axes)
-
-    def place(p: str, q: str) -> tuple[str, ...]:
-        return (p, q) if len(reals) > 1 else ()
-
-    hessian = [Result(place(p, q), blocks[p, q]) for p in reals for q in reals]
-    entries[f"{name}_hessian"] = Entry(
-        f"{name}_hessian", "hessian", tuple(hessian), name, f"The Hessian of {name} by {wrt}."
-    )
-    three = (*both, *(Result((2, *r.path), r.node) for r in hessian))
-    entries[f"{name}_newton"] = Entry(
-        f"{name}_newton", "newton", three, name, f"{name}, its gradient and its Hessian by {wrt}."
-    )
-
-
-def real_params(low: Lowering, params: Iterable[Param]) -> dict[str, Node]:
-    """The real unknowns by name: of a complex param its two parts."""
-    keys = [key for p in params for key in (names(p.name) if p.dtype == "complex" else (p.name,))]
-    return {key: low.values[key] for key in keys}
-
-
-def _whole(low: Lowering, p: Param, slopes: Mapping[str, Node]) -> Node:
-    """The gradient by a param; by a complex one dL/dx + i dL/dy, the direction of steepest ascent."""
-    if p.dtype != "complex":
-        return slopes[p.name]
-    re, im = names(p.name)
-    return joined(low, (slopes[re], slopes[im]))
-
-
-def _block(low: Lowering, slope: Node, x: Node) -> Node:
-    """d(slope, x) with the axes of the slope and then those of x, under letters of their own."""
-    taken = set(slope.names)
-    letters = []
-    for a in x.axes:
-        free = [n for n, dim in low.letters.items() if dim == a.dim and n not in taken and not n.startswith("_")]
-        preferred = a.name if a.name not in taken else free[0] if free else low.b.fresh(a.name)
-        taken.add(preferred)
-        letters.append(Axis(preferred, a.dim))
-    return derivative(low.b, slope, x, letters)
 
 
 def _outputs(spec: Spec, low: Lowering, entries: dict[str, Entry]) -> None:

@@ -6,6 +6,7 @@ Those about the size of expressions stand in the range of limits, VS072x.
 from __future__ import annotations
 
 from vspec.compiler.diagnostics.code import Code
+from vspec.compiler.diagnostics.codes_stages import STAGES
 
 NAMES: tuple[Code, ...] = (
     Code(
@@ -610,11 +611,6 @@ PLANNED: tuple[Code, ...] = tuple(
         ),
         ("VS0404", "named runs", "runs:\n  a: {}\n"),
         ("VS0405", "kinds of stages and methods", "solve: {pareto: [a, b]}\n"),
-        (
-            "VS0406",
-            "options of stages",
-            "params: {w: {init: 0}}\nobjectives: {loss: w**2}\nsolve: {minimize: loss, epochs: 5}\n",
-        ),
         ("VS0407", "implicit quantities and integrals", "define:\n  y: root[x](x**2 - 2)\n"),
         ("VS0408", "expectations and densities", "define:\n  y: logpdf(normal(0, 1), x)\n"),
         (
@@ -637,11 +633,6 @@ PLANNED: tuple[Code, ...] = tuple(
         ),
         ("VS0421", "external functions", "define:\n  y: extern(x)\n"),
         ("VS0422", "several names on one left side", 'define:\n  "a, b": x\n'),
-        (
-            "VS0424",
-            "expressions as arguments of stages and methods",
-            "params: {w: {init: 0}}\nobjectives: {loss: w**2}\nsolve: {minimize: loss, steps: n*2}\n",
-        ),
         ("VS0426", "sharding", "dims: {n: 4}\nshard: {n: data}\n"),
     )
 )
@@ -699,6 +690,7 @@ LANGUAGE: tuple[Code, ...] = (
     *IMPORTS,
     *COMPLEX,
     *DRAWS,
+    *STAGES,
     *PLANNED,
     *SIZES,
 )

@@ -101,18 +101,28 @@ def _wishes(entry: Entry) -> dict[int, str]:
         positions = [p for p in r.path if isinstance(p, int)]
         keys = [p for p in r.path if isinstance(p, str)]
         parts = list(keys)
-        if entry.kind in ("gradient", "value_and_gradient", "hessian", "newton"):
-            derivative = "gradient" if entry.kind == "gradient" else "hessian" if entry.kind == "hessian" else ""
-            if positions:
-                derivative = ("", "gradient", "hessian")[min(positions[0], 2)]
-            parts = [*keys, derivative] if derivative else [entry.of or entry.name]
+        meanings = _meanings(entry)
+        if meanings:
+            meaning = meanings[positions[0]] if positions else meanings[0]
+            parts = [*keys, meaning] if meaning != "value" else [entry.of or entry.name]
         wishes.setdefault(r.node.uid, "_".join(parts) or entry.name)
     return wishes
 
 
+def _meanings(entry: Entry) -> tuple[str, ...]:
+    """What the positions of a tuple mean, or all that is returned where there is none; nothing where keys say it all."""
+    if entry.kind == "step":
+        return ("value", "gradient", "new") if entry.of else ("direction", "new")
+    if entry.kind in ("value_and_gradient", "newton"):
+        return ("value", "gradient", "hessian")
+    return {"gradient": ("gradient",), "hessian": ("hessian",), "update": ("new",), "directions": ("direction",)}.get(
+        entry.kind, ()
+    )
+
+
 def _result(entry: Entry, result: Result) -> EmittedResult:
-    parts = ("value", "gradient", "hessian")
-    keys = [parts[p] if isinstance(p, int) and p < len(parts) else str(p) for p in result.path]
+    meanings = _meanings(entry)
+    keys = [meanings[p] if isinstance(p, int) else p for p in result.path]
     name = ".".join(keys) or entry.name
     return EmittedResult(name, result.path, result.node.axes, result.node.dtype)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +17,7 @@ from vspec.compiler.graph.graph import Graph
 from vspec.compiler.language.expr import Expr, Linalg, Number, Pointwise, SizeOf
 from vspec.compiler.language.operators import LINALG
 from vspec.compiler.language.ranges import Ranges
-from vspec.compiler.language.spec import Dim, Draw, Param, Source, Spec, Stage
+from vspec.compiler.language.spec import Count, Dim, Draw, MethodCall, Param, Source, Spec, Stage
 
 PROGRAM = "program.py"
 PACKAGES = ("vspec", "jax", "sympy", "networkx")
@@ -84,7 +84,7 @@ def manifest(
         "entries": {e.name: _entry(e) for e in emitted.entries},
         "constraints": _constraint_records(spec),
         "tall": tall_matrices(spec),
-        "plan": [_stage(s) for s in spec.plan],
+        "plan": _plan(spec.plan, iter(graph.notes.get("plan", ()))),
         "outputs": _outputs(spec, emitted),
         "claims": {name: _json(record) for name, record in graph.notes.get("claims", {}).items()},
     }
@@ -217,17 +217,48 @@ def _argument(a: Argument) -> dict[str, Any]:
     return record if a.parameter == a.name else {**record, "parameter": a.parameter}
 
 
-def _stage(stage: Stage) -> dict[str, Any]:
-    method = stage.method
-    return {
+def _plan(stages: Iterable[Stage], roles: Iterator[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The records of stages; `roles` has what each of them calls, repetitions before what is in them."""
+    return [_stage(stage, next(roles, {}), roles) for stage in stages]
+
+
+def _stage(stage: Stage, calls: Mapping[str, Any], roles: Iterator[Mapping[str, Any]]) -> dict[str, Any]:
+    record: dict[str, Any] = {
         "kind": stage.kind,
+        "name": stage.name,
+        "line": stage.span.line,
         "names": list(stage.names),
         "over": list(stage.over),
-        "steps": stage.steps,
-        "starts": stage.starts,
-        "line": stage.span.line,
-        "method": None if method is None else {"name": method.name, "arguments": _json(method.arguments)},
+        "methods": [_call(m) | {"over": list(m.over)} for m in stage.methods],
+        "entries": dict(calls.get("entries", {})),
+        "steps": _known(stage.steps),
+        "epochs": _known(stage.epochs),
+        "starts": _known(stage.starts),
+        "batch": {dim: _known(size) for dim, size in stage.batch.items()},
+        "average": stage.average,
+        "counts": calls.get("counts"),
+        "schedule": calls.get("schedule"),
+        "until": calls.get("until"),
+        "update": list(calls.get("update", ())),
+        "directions": calls.get("directions"),
+        "step": calls.get("step"),
+        "constraints": None if stage.constraints is None else _call(stage.constraints),
     }
+    if stage.kind == "saddle":
+        record |= {"min": list(stage.min), "max": list(stage.max)}
+    if stage.kind == "repeat":
+        record |= {"rounds": _known(stage.rounds), "stages": _plan(stage.stages, roles)}
+    return record
+
+
+def _call(call: MethodCall) -> dict[str, Any]:
+    """A method or a way to keep constraints; arguments that are expressions are null, and listed."""
+    record = {"name": call.name, "arguments": _json(call.arguments)}
+    return record | {"schedule": list(call.schedule), "counts": list(call.counts)}
+
+
+def _known(count: Count | None) -> int | None:
+    return count if isinstance(count, int) else None
 
 
 def _outputs(spec: Spec, emitted: Emitted) -> dict[str, Any]:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.expr import Expr
-from vspec.compiler.language.spec import Definition, Recurrence, Spec
+from vspec.compiler.language.spec import Definition, Recurrence, Spec, Stage, labelled
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
     """An expression of the spec and what it belongs to.
 
-    `kind`: param (its init), bound (of its box), definition, init, step, objective, constraint (a side of a relation),
-    output or claim. `loop`: the recurrence in whose step it stands.
+    `kind`: param (its init), bound (of its box), definition, init, step, objective, constraint (a side of a relation), those of
+    a stage by its label (count, schedule, direction, update, until), output or claim. `loop`: the recurrence in whose step it stands.
     """
 
     kind: str
@@ -58,9 +58,31 @@ def bodies(spec: Spec) -> Iterator[Body]:
         for relation in constraint.relations:
             for side in (relation.left, relation.right):
                 yield Body("constraint", constraint.name, constraint.letters, side, relation.span)
+    for label, stage in labelled(spec.plan):
+        yield from of_stage(stage, label)
     for output in spec.outputs.values():
         yield Body("output", output.name, output.letters, output.body, output.span)
     for claim in spec.claims.values():
         for part in (claim.that, claim.left, claim.right):
             if part is not None:
                 yield Body("claim", claim.name, (), part, claim.span)
+
+
+OF_STAGES = ("count", "schedule", "direction", "update", "until")
+"""The kinds of the expressions of a stage."""
+
+
+def of_stage(stage: Stage, label: str) -> Iterator[Body]:
+    """The expressions of a stage itself; what it evaluates and optimises are definitions and objectives of the spec."""
+    for count in stage.counts.values():
+        if not isinstance(count, int):
+            yield Body("count", label, (), count, count.span)
+    for value in stage.schedule.values():
+        yield Body("schedule", label, (), value, value.span)
+    for a in stage.directions:
+        yield Body("direction", label, a.letters, a.body, a.span)
+    for group in stage.updates:
+        for a in group:
+            yield Body("update", label, a.letters, a.body, a.span)
+    if stage.until is not None:
+        yield Body("until", label, (), stage.until, stage.until.span)

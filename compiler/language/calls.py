@@ -1,4 +1,4 @@
-"""Calls whose arguments are literals: methods and laws of data, `adam(lr=1e-3)`, `bernoulli(0.2)`."""
+"""Calls that are no expressions: methods and laws of data, `adam(lr=1e-3)`, `bernoulli(0.2)`. An argument may be one."""
 
 from __future__ import annotations
 
@@ -11,20 +11,33 @@ from typing import Any
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.context import Context
-from vspec.compiler.language.parse import Refused, parse_python
+from vspec.compiler.language.parse import Refused, convert, parse_python
+from vspec.compiler.language.raw import Raw
 from vspec.compiler.source.document import Scalar
 
 
 @dataclass(frozen=True, slots=True)
 class NotLiteral:
-    """Stands for an argument that is not a literal: the tree of what is written, and where its nodes stand."""
+    """Stands for an argument that is not a literal: Python's tree of it, to be read as what is expected there."""
 
     tree: ast.expr
+    scalar: Scalar
     locate: Callable[[ast.AST], Span]
 
+    def raw(self, ctx: Context) -> Raw | None:
+        """The argument as an expression; None after a mistake."""
+        return convert(self.tree, self.locate, self.scalar, ctx.sink)
+
     def call(self) -> Call | None:
-        """The argument as a name with arguments of its own, if it is one: `cg`, `cg(rtol=1e-3)`."""
-        return read_call(self.tree, self.locate)
+        """The argument as a name or a call; None if it is neither."""
+        return _call(self.tree, self.scalar, self.locate)
+
+    def names(self) -> list[tuple[str, Span]] | None:
+        """The argument as a list of names; None if it is none."""
+        if not isinstance(self.tree, ast.List):
+            return None
+        found = [(x.id, self.locate(x)) for x in self.tree.elts if isinstance(x, ast.Name)]
+        return found if len(found) == len(self.tree.elts) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +63,7 @@ def parse_call(ctx: Context, scalar: Scalar, known: Iterable[str] = ()) -> Call 
     except (RecursionError, MemoryError):
         ctx.error("VS0721", "the call is nested too deeply", scalar.span)
         return None
-    call = read_call(tree, locate)
+    call = _call(tree, scalar, locate)
     if call is None:
         ctx.error(
             "VS0326",
@@ -61,14 +74,18 @@ def parse_call(ctx: Context, scalar: Scalar, known: Iterable[str] = ()) -> Call 
     return call
 
 
-def read_call(tree: ast.expr, locate: Callable[[ast.AST], Span]) -> Call | None:
-    """A name, or a name with arguments; None if the tree is neither."""
+def _call(tree: ast.expr, scalar: Scalar, locate: Callable[[ast.AST], Span]) -> Call | None:
     if isinstance(tree, ast.Name):
         return Call(tree.id, (), locate(tree), locate(tree))
     if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
         return None
-    arguments: list[tuple[str | None, Any, Span]] = [(None, _value(a, locate), locate(a)) for a in tree.args]
-    arguments += [(k.arg or "**", _value(k.value, locate), locate(k)) for k in tree.keywords]
+
+    def value(node: ast.expr) -> Any:
+        found = _literal(node)
+        return NotLiteral(node, scalar, locate) if found is None else found
+
+    arguments: list[tuple[str | None, Any, Span]] = [(None, value(a), locate(a)) for a in tree.args]
+    arguments += [(k.arg or "**", value(k.value), locate(k)) for k in tree.keywords]
     return Call(tree.func.id, tuple(arguments), locate(tree), locate(tree.func))
 
 
@@ -77,13 +94,14 @@ def _hyphens(text: str, known: Iterable[str]) -> str:
     return did_you_mean(re.sub("[- ]", "_", word[1]).lower(), known) if word else ""
 
 
-def _value(node: ast.expr, locate: Callable[[ast.AST], Span]) -> Any:
+def _literal(node: ast.expr) -> int | float | bool | None:
+    """The value of a literal with its sign, or None."""
     if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float):
         return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-        inner = _value(node.operand, locate)
+        inner = _literal(node.operand)
         if isinstance(inner, int | float) and not isinstance(inner, bool):
             return -inner if isinstance(node.op, ast.USub) else inner
     if isinstance(node, ast.Name) and node.id in ("true", "false"):
         return node.id == "true"
-    return NotLiteral(node, locate)
+    return None

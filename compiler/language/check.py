@@ -18,6 +18,7 @@ from vspec.compiler.language.check_positions import check_positions
 from vspec.compiler.language.constraints import read_constraints
 from vspec.compiler.language.context import Context
 from vspec.compiler.language.coordinates import read_coordinates
+from vspec.compiler.language.counters import declare_counters, refuse_counters
 from vspec.compiler.language.equations import Solved, check_equations, drain, share_objectives
 from vspec.compiler.language.expr import Expr
 from vspec.compiler.language.infer import infer
@@ -51,6 +52,7 @@ def check_document(
     try:
         spec = _check(ctx, document, overrides)
         if spec is not None and not ctx.sink.errors:
+            refuse_counters(ctx.sink, spec)
             refuse_orders(ctx.sink, spec)
     except RecursionError:
         # The limits on depth keep this from happening unless the caller's own stack is nearly full.
@@ -66,6 +68,7 @@ _NOWHERE = Span("", 0, 0, 0, 0)
 def _check(ctx: Context, document: Document, overrides: Mapping[str, Any]) -> Spec | None:
     root = document.root
     refuse_planned(ctx, root)
+    declare_counters(ctx, root.span)
     used = read_dims(ctx, root.get("dims"), overrides)
     constants, more = read_constants(ctx, root.get("constants"), overrides)
     _unused_overrides(ctx, overrides, used | more, root.span)
@@ -81,7 +84,7 @@ def _check(ctx: Context, document: Document, overrides: Mapping[str, Any]) -> Sp
     solved = check_equations(ctx, system, calls)
     constraints = read_constraints(ctx, root.get("constraints"))
     solved.equations += drain(ctx)
-    plan = read_plan(ctx, root.get("solve"), params, solved, root.key("constraints"))
+    plan = read_plan(ctx, root.get("solve"), params, solved, calls, root.key("constraints"))
     outputs = results.read_all()
     claims = read_claims(ctx, root.get("claims"))
     outputs = {name: results.found[name] for name in outputs}

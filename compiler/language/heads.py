@@ -121,7 +121,7 @@ def declare(ctx: Context, head: Head, kind: str, *, outputs: bool = False) -> Sy
 
 def a(kind: str) -> str:
     """The kind of a name with its article."""
-    words = {"state": "a definition", "data": "data"}
+    words = {"state": "a definition", "data": "data", "counter": "counted by stages"}
     return words.get(kind) or f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 

@@ -337,14 +337,16 @@ PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 
 
-# Scalars that a later version gives inside a stage or a claim.
-PLANNED_NAMES: Mapping[str, tuple[str, str]] = MappingProxyType(
+# Whole numbers that a stage counts; what reads one has a value only while a stage runs.
+COUNTERS: Mapping[str, str] = MappingProxyType(
     {
-        "step": ("VS0406", "the scalar 'step' inside a stage"),
-        "steps": ("VS0406", "the scalar 'steps' inside a stage"),
-        "run": ("VS0414", "facts about a run"),
+        "step": "The step that the stage is about to take, from 0; in a repetition, the round.",
+        "steps": "The number of steps that the stage takes.",
     }
 )
+
+# Names that a later version gives a meaning inside a claim.
+PLANNED_NAMES: Mapping[str, tuple[str, str]] = MappingProxyType({"run": ("VS0414", "facts about a run")})
 
 WORDS = frozenset({"true", "false", "True", "False", "None", "real", "integer", "boolean", "complex", "auto"})
 
@@ -357,6 +359,7 @@ BUILTINS: frozenset[str] = frozenset(
     | set(STRUCTURAL)
     | set(PLANNED)
     | set(PLANNED_NAMES)
+    | set(COUNTERS)
 )
 
 # Python's soft keywords stay free: they mean nothing to us nor to the emitted program.

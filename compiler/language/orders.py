@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from vspec.compiler.diagnostics.diagnostic import Sink
 from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.expr import Derivative, Element, Expr, Pointwise, Stop
-from vspec.compiler.language.spec import Definition, Recurrence, Spec
+from vspec.compiler.language.spec import Definition, Recurrence, Spec, labelled
 from vspec.compiler.language.substitute import nodes, parts
 from vspec.runtime.registry import METHODS
 
@@ -28,10 +28,9 @@ def refuse_orders(sink: Sink, spec: Spec) -> None:
     check.queue.extend(Visit(b.expr, loop=b.loop) for b in bodies(spec))
     if not any(isinstance(e, Pointwise) and e.op in ONCE for visit in check.queue for e in nodes(visit.body)):
         return
-    for stage in spec.plan:
-        if stage.kind in ("minimize", "maximize") and stage.method is not None:
-            needs = METHODS[stage.method.name].needs
-            order = 2 if "hessian" in needs else 1
+    for _, stage in labelled(spec.plan):
+        if stage.optimises:
+            order = 2 if any("hessian" in METHODS[m.name].needs for m in stage.methods) else 1
             body = spec.objectives[stage.names[0]].body
             check.queue.append(Visit(body, (frozenset(stage.over),) * order))
     check.run()

@@ -88,15 +88,31 @@ def parse_expression(scalar: Scalar, sink: Sink, *, start: int = 0, end: int | N
     """
     try:
         tree, locate = parse_python(scalar, start, end)
+    except Refused as refused:
+        sink.diagnostics.append(refused.diagnostic)
+        return None
+    except (RecursionError, MemoryError):
+        _too_deep(scalar, sink)
+        return None
+    return convert(tree, locate, scalar, sink)
+
+
+def convert(tree: ast.expr, locate: Callable[[ast.AST], Span], scalar: Scalar, sink: Sink) -> Raw | None:
+    """The raw tree of Python's tree of `scalar` or of a part of it, or None with a diagnostic in the sink."""
+    try:
         raw = _Converter(locate).convert(tree, 0)
         return renamed(raw, scalar.names) if scalar.names else raw
     except Refused as refused:
         sink.diagnostics.append(refused.diagnostic)
     except (RecursionError, MemoryError):
-        sink.error(
-            "VS0721", "the expression is nested too deeply", scalar.span, help="give parts of it names under 'define'"
-        )
+        _too_deep(scalar, sink)
     return None
+
+
+def _too_deep(scalar: Scalar, sink: Sink) -> None:
+    sink.error(
+        "VS0721", "the expression is nested too deeply", scalar.span, help="give parts of it names under 'define'"
+    )
 
 
 def parse_python(scalar: Scalar, start: int = 0, end: int | None = None) -> tuple[ast.expr, Callable[[ast.AST], Span]]:

@@ -1,135 +1,267 @@
-"""The `solve` section: stages, their methods and what they optimise over."""
+"""The `solve` section: stages in order, what each of them does, over what, how often and until when."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Mapping as Map
+from dataclasses import dataclass, field, replace
 
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
-from vspec.compiler.language.calls import Call, NotLiteral, parse_call
-from vspec.compiler.language.context import Context
-from vspec.compiler.language.equations import Solved
+from vspec.compiler.language.assignments import read_assignments, stacked_params
+from vspec.compiler.language.context import Context, Env, Unknown
+from vspec.compiler.language.counters import KIND as COUNTER
+from vspec.compiler.language.equations import Solved, drain
 from vspec.compiler.language.expr import Element, Expr
 from vspec.compiler.language.heads import a
-from vspec.compiler.language.spec import Definition, MethodCall, Objective, Param, Recurrence, Stage
+from vspec.compiler.language.local import Calls, local_names
+from vspec.compiler.language.methods import read_method, read_strategy
+from vspec.compiler.language.operators import RESERVED
+from vspec.compiler.language.parse import parse_expression
+from vspec.compiler.language.spec import Assignment, Count, Definition, MethodCall, Objective, Param, Recurrence, Stage
 from vspec.compiler.language.substitute import elements
-from vspec.compiler.language.types import as_real
+from vspec.compiler.language.types import a_dtype, as_real
 from vspec.compiler.source.document import Mapping, Scalar, Sequence, Value
-from vspec.runtime.registry import METHODS, Choice, Keyword, Method, chosen, defaults
 
-VERBS = ("minimize", "maximize", "evaluate")
-_PLANNED_VERBS = ("saddle", "pareto", "sample", "descend", "update", "repeat")
-_PLANNED_OPTIONS = (
-    "batch",
-    "epochs",
-    "until",
-    "average",
-    "let",
-    "update",
-    "name",
-    "constraints",
-    "min",
-    "max",
-    "stages",
-)
-DEFAULT_METHOD = "lbfgs"
-# Methods of the design that the registry does not have yet.
-_PLANNED_METHODS = frozenset({"block_coordinate", "mala", "hmc", "nuts"})
-_PLANNED_KEYWORDS = frozenset({"hessian", "linear", "search"})
+VERBS = ("minimize", "maximize", "saddle", "descend", "update", "evaluate", "repeat")
+_PLANNED_VERBS = ("pareto", "sample")
+_OPTIMISING = ("update", "method", "steps", "epochs", "until", "batch", "average", "constraints")
+# What each kind of stage may have besides its verb, a name and `let`.
+OPTIONS: Map[str, tuple[str, ...]] = {
+    "minimize": ("over", *_OPTIMISING, "starts"),
+    "maximize": ("over", *_OPTIMISING, "starts"),
+    "saddle": ("over", "min", "max", *_OPTIMISING),
+    "descend": ("over", *_OPTIMISING),
+    "update": ("steps", "epochs", "until", "batch", "average"),
+    "evaluate": (),
+    "repeat": ("stages", "until", "average"),
+}
+_COMMON = ("name", "let")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What reading the stages shares."""
+
+    ctx: Context
+    params: Map[str, Param]
+    solved: Solved
+    calls: Calls
+    constraints: Scalar | None
+    names: dict[str, Span] = field(default_factory=dict)
 
 
 def read_plan(
-    ctx: Context, node: Value | None, params: dict[str, Param], solved: Solved, constraints: Scalar | None = None
+    ctx: Context,
+    node: Value | None,
+    params: Map[str, Param],
+    solved: Solved,
+    calls: Calls,
+    constraints: Scalar | None = None,
 ) -> tuple[Stage, ...]:
-    """The stages in order; `constraints` is the key of that section, if there is one."""
+    """The stages in order; `constraints` is the key of that section, if there is one, `calls` what each function calls."""
     if node is None:
         return ()
-    stages: list[Stage] = []
-    depends = _Dependence(solved)
+    return _stages(_Plan(ctx, params, solved, calls, constraints), node, False)
+
+
+def _stages(plan: _Plan, node: Value, nested: bool) -> tuple[Stage, ...]:
+    found: list[Stage] = []
     for item in node if isinstance(node, Sequence) else (node,):
         if isinstance(item, Mapping):
-            stage = _stage(ctx, item, params, depends)
+            stage = _stage(plan, item, nested)
             if stage is not None:
-                _refuse_unsolved(ctx, stage, params, constraints)
-                stages.append(stage)
+                found.append(stage)
         else:
-            ctx.error("VS0328", "a stage says what to do", item.span, help="for example {minimize: loss}")
-    return tuple(stages)
+            plan.ctx.error("VS0328", "a stage says what to do", item.span, help="for example {minimize: loss}")
+    return tuple(found)
 
 
-def _stage(ctx: Context, node: Mapping, params: dict[str, Param], depends: _Dependence) -> Stage | None:
-    planned = False
-    verbs = [k for k, _ in node.entries if k.text in VERBS]
+def _stage(plan: _Plan, node: Mapping, nested: bool) -> Stage | None:
+    ctx = plan.ctx
     for key, _ in node.entries:
-        if key.text in _PLANNED_VERBS and not (key.text == "update" and verbs):
+        if key.text in _PLANNED_VERBS:
             ctx.planned("VS0405", f"the stage '{key.text}'", key.span)
             return None
-    for key, _ in node.entries:
-        if key.text in _PLANNED_OPTIONS:
-            planned = True
-            ctx.planned("VS0406", f"'{key.text}' of a stage", key.span)
+    verbs = [k for k, _ in node.entries if k.text in VERBS]
+    if len(verbs) > 1:
+        # An update may stand beside what moves other params; then it is an option of the stage.
+        verbs = [v for v in verbs if v.text != "update"]
     if len(verbs) != 1:
-        if verbs or not planned:
-            message = "a stage does one thing" if verbs else "a stage says what to do"
-            ctx.error(
-                "VS0328", message, verbs[1].span if verbs else node.span, help="one of minimize, maximize, evaluate"
-            )
+        message = "a stage does one thing" if verbs else "a stage says what to do"
+        span = verbs[1].span if verbs else node.span
+        ctx.error("VS0328", message, span, help=f"one of {', '.join(VERBS)}")
         return None
     verb = verbs[0]
-    target = node.get(verb.text)
-    if target is None:
+    if not _options(plan, node, verb, nested):
         return None
-    if verb.text == "evaluate":
-        names = _evaluated(ctx, target)
-        return Stage("evaluate", names, (), None, None, 1, verb.span) if names else None
-    objective = _objective(ctx, target, depends.solved)
-    over = _over(ctx, node.get("over"), params)
-    method = _method(ctx, node.get("method"), verb.span)
-    steps = _count(ctx, node.get("steps"), "steps")
-    starts = _count(ctx, node.get("starts"), "starts")
-    if objective is None or over is None or method is None or planned:
+    name = _name(plan, node.get("name"))
+    with local_names(ctx, node.get("let"), plan.solved, plan.calls) as let:
+        stage = _filled(plan, node, verb, nested)
+        plan.solved.equations += drain(ctx)
+    return replace(stage, name=name, let=let) if stage is not None else None
+
+
+def _options(plan: _Plan, node: Mapping, verb: Scalar, nested: bool) -> bool:
+    """Whether all options mean something in a stage of this kind; records those that do not."""
+    sound = True
+    allowed = {verb.text, *OPTIONS[verb.text], *_COMMON}
+    for key, _ in node.entries:
+        if key.text not in allowed:
+            able = [kind for kind, options in OPTIONS.items() if key.text in options]
+            plan.ctx.error(
+                "VS0368",
+                f"'{key.text}' means nothing in a stage with '{verb.text}'",
+                key.span,
+                help=f"it is an option of {', '.join(able)}" if able else "",
+            )
+            sound = False
+        elif nested and key.text in ("starts", "average"):
+            plan.ctx.error(
+                "VS0368",
+                f"'{key.text}' means nothing inside a repetition",
+                key.span,
+                help="'average' may stand beside 'repeat'" if key.text == "average" else "",
+            )
+            sound = False
+    return sound
+
+
+def _name(plan: _Plan, node: Value | None) -> str | None:
+    if not isinstance(node, Scalar):
         return None
-    if not over:
-        ctx.error(
-            "VS0316",
-            "there is nothing to optimise: the spec has no params",
-            verb.span,
-            help="declare them under 'params'",
+    name = node.text.strip()
+    if not _NAME.match(name) or name in RESERVED or name == "run":
+        plan.ctx.error(
+            "VS0376", f"'{name}' cannot name a stage", node.span, help="a name has letters, digits and underscores"
         )
         return None
-    if objective in depends.objectives and all(p in params for p in over):
-        reached = depends.params(objective)
-        if not reached & set(over):
-            listed = ", ".join(f"'{p}'" for p in over)
+    if name in plan.names:
+        plan.ctx.error(
+            "VS0376",
+            f"a second stage is named '{name}'",
+            node.span,
+            label="again here",
+            help=f"the first stands on line {plan.names[name].line}",
+        )
+        return None
+    plan.names[name] = node.span
+    return name
+
+
+def _filled(plan: _Plan, node: Mapping, verb: Scalar, nested: bool) -> Stage | None:
+    ctx, target = plan.ctx, node.get(verb.text)
+    if target is None:
+        return None
+    kind = verb.text
+    if kind == "evaluate":
+        names = _evaluated(ctx, target)
+        return Stage(kind, names, verb.span) if names else None
+    if kind == "repeat":
+        return _repeat(plan, node, verb, target)
+    before = len(ctx.sink.errors)
+    stage = Stage(kind, (), verb.span)
+    if kind in ("minimize", "maximize", "saddle"):
+        stage = _optimising(plan, node, verb, target)
+    elif kind == "descend":
+        directions = read_assignments(ctx, target, "descend", plan.solved.equations) or ()
+        over = tuple(p for x in directions for p in x.params)
+        stage = replace(stage, directions=directions, over=over)
+    if kind != "update":
+        stage = replace(stage, methods=_methods(plan, node, verb, stage.over))
+    updates = _updates(plan, node.get("update"), stage.over)
+    stage = _lengths(plan, node, nested, replace(stage, updates=updates))
+    strategy = node.get("constraints")
+    if strategy is not None:
+        stage = replace(stage, constraints=read_strategy(ctx, strategy, lambda e, what: _whole(plan, e, what)))
+    if len(ctx.sink.errors) > before:
+        return None
+    _refuse_unsolved(plan, stage)
+    return stage
+
+
+def _repeat(plan: _Plan, node: Mapping, verb: Scalar, target: Value) -> Stage | None:
+    rounds = _count(plan, target, "repeat")
+    until = _until(plan.ctx, node.get("until"))
+    average = _average(plan.ctx, node.get("average"))
+    inner = node.get("stages")
+    stages = _stages(plan, inner, True) if inner is not None else ()
+    if rounds is None or not stages:
+        return None
+    return Stage("repeat", (), verb.span, rounds=rounds, until=until, average=average, stages=stages)
+
+
+# --- what moves -------------------------------------------------------------------------------------------------
+
+
+def _optimising(plan: _Plan, node: Mapping, verb: Scalar, target: Value) -> Stage:
+    """The stage with its objective and what it moves; a mistake is in the sink."""
+    ctx, kind = plan.ctx, verb.text
+    objective = _objective(ctx, target, plan.solved)
+    stage = Stage(kind, (objective,) if objective is not None else (), verb.span)
+    if kind == "saddle":
+        sides = {side: _side(plan, node, verb, side) for side in ("min", "max")}
+        down, up = sides["min"], sides["max"]
+        both = [p for p in up if p in down]
+        if both:
+            at = node.get("max")
+            span = at.span if at is not None else verb.span
+            ctx.error("VS0370", f"'{both[0]}' goes both down and up", span, help="a param is in 'min' or in 'max'")
+        stage = replace(stage, over=(*down, *up), min=down, max=up)
+    else:
+        stage = replace(stage, over=_over(plan, node.get("over")) or ())
+        if not any(s.kind == "param" for s in ctx.symbols.values()):
             ctx.error(
                 "VS0316",
-                f"the objective '{objective}' does not depend on {listed}",
-                target.span,
-                label="nothing would change",
-                help=f"it depends on {', '.join(sorted(reached))}" if reached else "no param occurs in it",
+                "there is nothing to optimise: the spec has no params",
+                verb.span,
+                help="declare them under 'params'",
             )
-            return None
-    return Stage(verb.text, (objective,), over, method, steps, starts or 1, verb.span)
+    _depends(plan, stage, target)
+    return stage
 
 
-def _refuse_unsolved(ctx: Context, stage: Stage, params: dict[str, Param], constraints: Scalar | None) -> None:
-    """What is checked and evaluated, but not solved for yet."""
-    if stage.kind == "evaluate":
+def _depends(plan: _Plan, stage: Stage, target: Value) -> None:
+    """Record it if the objective depends on none of what moves, which is surely a mistake."""
+    ctx, solved = plan.ctx, plan.solved
+    if not stage.names or not stage.over or stage.names[0] not in solved.objectives:
         return
-    if constraints is not None:
-        ctx.planned("VS0403", "solving under constraints", constraints.span, help="a stage may 'evaluate' with them")
+    if any(p not in plan.params for p in stage.over):
+        return
+    reached = Dependence(solved).params(stage.names[0])
+    if reached & set(stage.over):
+        return
+    listed = ", ".join(f"'{p}'" for p in stage.over)
+    known = sorted(p for p in reached if p in plan.params)
+    ctx.error(
+        "VS0316",
+        f"the objective '{stage.names[0]}' does not depend on {listed}",
+        target.span,
+        label="nothing would change",
+        help=f"it depends on {', '.join(known)}" if known else "no param occurs in it",
+    )
+
+
+def _refuse_unsolved(plan: _Plan, stage: Stage) -> None:
+    """What is checked and evaluated, but not solved for unless the stage says how."""
+    ctx = plan.ctx
+    if not stage.optimises or stage.constraints is not None:
+        return
+    if plan.constraints is not None:
+        ctx.planned(
+            "VS0403", "solving under constraints", plan.constraints.span, help="a stage may 'evaluate' with them"
+        )
     for name in stage.over:
-        domain = params[name].domain if name in params else None
+        domain = plan.params[name].domain if name in plan.params else None
         if domain is not None and domain.kind not in ("real", "positive") and domain.span is not None:
             ctx.planned("VS0411", f"solving for a param in the domain '{domain.kind}'", domain.span)
 
 
-class _Dependence:
+class Dependence:
     """Which names an objective reads, directly and through definitions."""
 
     def __init__(self, solved: Solved) -> None:
-        self.solved = solved
-        self.objectives = solved.objectives
         self.direct: dict[str, set[str]] = {}
         for equation in solved.equations:
             if isinstance(equation, Definition):
@@ -175,11 +307,12 @@ def _objective(ctx: Context, node: Value, solved: Solved) -> str | None:
     symbol = ctx.symbols.get(name)
     if symbol is not None and symbol.kind == "objective":
         return name
-    if symbol is not None and symbol.kind == "definition" and not symbol.dims and symbol.dtype in ("real", "integer"):
+    scalar = symbol is not None and symbol.kind == "definition" and not symbol.dims
+    if symbol is not None and scalar and symbol.dtype in ("real", "integer"):
         # A scalar that has a name already need not be given a second one.
-        value: Expr = Element(span=symbol.span, dtype=symbol.dtype, name=name)
-        solved.objectives[name] = Objective(name, as_real(value), symbol.span)
-        return name
+        value: Expr = Element(span=symbol.span, dtype=symbol.dtype, name=symbol.name)
+        solved.objectives[symbol.name] = Objective(symbol.name, as_real(value), symbol.span)
+        return symbol.name
     if name in ctx.opaque:
         return None
     objectives = [n for n, s in ctx.symbols.items() if s.kind == "objective"]
@@ -217,164 +350,252 @@ def _evaluated(ctx: Context, node: Value) -> tuple[str, ...]:
     names: list[str] = []
     for item in _names(ctx, node, "evaluate"):
         name = item.text.strip()
-        if name in ctx.symbols:
-            names.append(name)
+        symbol = ctx.symbols.get(name)
+        if symbol is not None and symbol.kind != COUNTER:
+            names.append(symbol.name)
         elif name not in ctx.opaque:
             ctx.error("VS0315", f"unknown name '{name}'", item.span, label="nothing to evaluate", help=ctx.near(name))
     return tuple(names)
 
 
-def _over(ctx: Context, node: Value | None, params: dict[str, Param]) -> tuple[str, ...] | None:
+def _over(plan: _Plan, node: Value | None) -> tuple[str, ...] | None:
+    """The params that a stage moves: all if it names none."""
     if node is None:
-        return tuple(n for n, s in ctx.symbols.items() if s.kind == "param")
+        return tuple(n for n, s in plan.ctx.symbols.items() if s.kind == "param")
     if isinstance(node, Mapping):
-        ctx.planned("VS0406", "a method per param ('over' as a mapping)", node.span)
-        return None
-    names: list[str] = []
-    for item in _names(ctx, node, "over"):
+        return _listed(plan, [key for key, _ in node.entries], "over")
+    return _listed(plan, _names(plan.ctx, node, "over"), "over")
+
+
+def _side(plan: _Plan, node: Mapping, verb: Scalar, side: str) -> tuple[str, ...]:
+    given = node.get(side)
+    if given is None:
+        what = "goes down" if side == "min" else "goes up"
+        plan.ctx.error("VS0328", f"a saddle names in '{side}' what {what}", verb.span, help=f"for example {side}: [x]")
+        return ()
+    return _listed(plan, _names(plan.ctx, given, side), side) or ()
+
+
+def _listed(plan: _Plan, items: list[Scalar], what: str) -> tuple[str, ...] | None:
+    """Params by name, stacks of params by their parts."""
+    ctx, names = plan.ctx, list[str]()
+    for item in items:
         name = item.text.strip()
         symbol = ctx.symbols.get(name)
-        if symbol is not None and symbol.kind == "param":
-            if name not in names:
-                names.append(name)
-        else:
-            known = [n for n, s in ctx.symbols.items() if s.kind == "param"]
-            what = f"'{name}' is not a param" if symbol is not None else f"unknown param '{name}'"
-            help = did_you_mean(name, known) or (f"params are {', '.join(known)}" if known else "")
-            ctx.error("VS0315", what, item.span, label="only params are optimised", help=help)
-            return None
+        stacked = stacked_params(ctx, name, plan.solved.equations) if symbol is not None else None
+        if symbol is not None and (symbol.kind == "param" or stacked is not None):
+            names += [n for n in stacked or (name,) if n not in names]
+            continue
+        known = [n for n, s in ctx.symbols.items() if s.kind == "param"]
+        message = f"'{name}' is not a param" if symbol is not None else f"unknown param '{name}'"
+        help = did_you_mean(name, known) or (f"params are {', '.join(known)}" if known else "")
+        ctx.error("VS0315", message, item.span, label="only params are optimised", help=help)
+        return None
     return tuple(names)
 
 
-def _count(ctx: Context, node: Value | None, what: str) -> int | None:
+def _methods(plan: _Plan, node: Mapping, verb: Scalar, over: tuple[str, ...]) -> tuple[MethodCall, ...]:
+    """The methods of a stage, each with the params that it moves; a mistake is in the sink."""
+    ctx, kind, given = plan.ctx, verb.text, node.get("over")
+
+    def whole(e: Expr, what: str) -> bool:
+        return _whole(plan, e, what)
+
+    if not isinstance(given, Mapping):
+        if given is not None and kind in ("saddle", "descend"):
+            where = "'min' and 'max'" if kind == "saddle" else "'descend'"
+            ctx.error(
+                "VS0368",
+                f"{where} say what moves; 'over' may give each param its method",
+                given.span,
+                help="write over: {x: adam(0.1)}, or leave it out",
+            )
+            return ()
+        call = read_method(ctx, node.get("method"), kind, verb.span, whole)
+        return (replace(call, over=over),) if call is not None else ()
+    if node.get("method") is not None:
+        key = node.key("method")
+        ctx.error(
+            "VS0368",
+            "'over' gives each param its method already",
+            key.span if key is not None else given.span,
+            help="give one of the two: a method for all, or a mapping from params to methods",
+        )
+        return ()
+    found: list[MethodCall] = []
+    moved: dict[str, Scalar] = {}
+    for key, value in given.entries:
+        names = _listed(plan, [key], "over")
+        call = read_method(ctx, value, kind, key.span, whole)
+        for name in names or ():
+            if name in moved or name not in over:
+                why = "has two methods" if name in moved else f"does not move in this stage with '{kind}'"
+                ctx.error("VS0370", f"'{name}' {why}", key.span, label="this method")
+            moved.setdefault(name, key)
+        if call is not None and names:
+            found.append(replace(call, over=names))
+    left = [p for p in over if p not in moved]
+    if left:
+        ctx.error("VS0377", f"'over' gives '{left[0]}' no method", given.span, help="name each param that moves")
+    return tuple(found)
+
+
+def _updates(plan: _Plan, node: Value | None, over: tuple[str, ...]) -> tuple[tuple[Assignment, ...], ...]:
+    found: list[tuple[Assignment, ...]] = []
+    for item in () if node is None else node if isinstance(node, Sequence) else (node,):
+        group = read_assignments(plan.ctx, item, "update", plan.solved.equations)
+        if group is not None:
+            found.append(group)
+    for x in (x for group in found for x in group):
+        for param in x.params:
+            if param in over:
+                plan.ctx.error(
+                    "VS0370",
+                    f"'{param}' is moved by the method and updated in one step",
+                    x.span,
+                    label="updated here",
+                    help="leave it out of 'over', or update it in a stage of its own",
+                )
+    return tuple(found)
+
+
+# --- how often --------------------------------------------------------------------------------------------------
+
+
+def _lengths(plan: _Plan, node: Mapping, nested: bool, stage: Stage) -> Stage:
+    """The stage with steps, epochs, starts, batches, the condition to end and the average."""
+    ctx = plan.ctx
+    epochs, until = node.key("epochs"), node.key("until")
+    if epochs is not None and node.get("batch") is None:
+        ctx.error(
+            "VS0373",
+            "epochs count passes through batches, and this stage has none",
+            epochs.span,
+            help="add batch: {n: 20}, or count steps",
+        )
+    if until is not None and stage.kind == "update" and node.get("steps") is None and epochs is None and not nested:
+        ctx.error(
+            "VS0378",
+            "this stage may never end",
+            until.span,
+            label="nothing says when at the latest",
+            help="give the largest number of steps: steps: 1000",
+        )
+    return replace(
+        stage,
+        steps=_count(plan, node.get("steps"), "steps"),
+        epochs=_count(plan, node.get("epochs"), "epochs"),
+        starts=_count(plan, node.get("starts"), "starts") or 1,
+        until=_until(ctx, node.get("until")),
+        average=_average(ctx, node.get("average")),
+        batch=_batch(plan, node.get("batch")),
+    )
+
+
+def _count(plan: _Plan, node: Value | None, what: str) -> Count | None:
+    """A whole number of at least 1, or an expression for one; None if there is none, or after a mistake."""
     if node is None:
         return None
-    if (
-        isinstance(node, Scalar)
-        and isinstance(node.value, int)
-        and not isinstance(node.value, bool)
-        and node.value >= 1
-    ):
-        return node.value
-    if isinstance(node, Scalar) and isinstance(node.value, str):
-        ctx.planned("VS0424", f"'{what}' as an expression", node.span, help="write a whole number")
-        return None
+    ctx = plan.ctx
+    if isinstance(node, Scalar) and isinstance(node.value, int) and not isinstance(node.value, bool):
+        if node.value >= 1:
+            return node.value
+    elif isinstance(node, Scalar) and isinstance(node.value, str):
+        raw = parse_expression(node, ctx.sink)
+        expr = ctx.infer(raw, Env(subject=f"'{what}'")) if raw is not None else None
+        if expr is None or isinstance(expr, Unknown):
+            return None
+        return expr if _whole(plan, expr, f"'{what}'") else None
     ctx.error("VS0328", f"'{what}' is a whole number, at least 1", node.span)
     return None
 
 
-# --- methods ----------------------------------------------------------------------------------------------------
+def _whole(plan: _Plan, expr: Expr, what: str) -> bool:
+    """Whether an expression is a whole number that is known before the first step; records the mistake."""
+    ctx = plan.ctx
+    if expr.dtype != "integer":
+        ctx.error(
+            "VS0372",
+            f"{what} is a whole number, and this is {a_dtype(expr.dtype)}",
+            expr.span,
+            label=a_dtype(expr.dtype),
+            help="integer(...) cuts a real to a whole number" if expr.dtype == "real" else "",
+        )
+        return False
+    depends = Dependence(plan.solved)
+    for e in elements(expr):
+        late = sorted(n for n in {e.name, *depends.params(e.name)} if n in plan.params)
+        if late:
+            through = f" through '{e.name}'" if e.name not in late else ""
+            ctx.error(
+                "VS0372",
+                f"{what} reads the param '{late[0]}'{through}",
+                e.span,
+                label="changes while the stage runs",
+                help="a count is known before the first step: write constants, data and sizes",
+            )
+            return False
+    return True
 
 
-def _method(ctx: Context, node: Value | None, span: Span) -> MethodCall | None:
-    if node is None:
-        return MethodCall(DEFAULT_METHOD, defaults(METHODS[DEFAULT_METHOD]), span)
+def _until(ctx: Context, node: Value | None) -> Expr | None:
     if not isinstance(node, Scalar):
-        ctx.error("VS0326", "a method is a name with its arguments", node.span, help="for example adam(lr=1e-3)")
         return None
-    call = parse_call(ctx, node, METHODS)
-    if call is None:
+    raw = parse_expression(node, ctx.sink)
+    body = ctx.infer(raw, Env(subject="'until'")) if raw is not None else None
+    if body is None or isinstance(body, Unknown):
         return None
-    method = METHODS.get(call.name)
-    if method is None:
-        if call.name in _PLANNED_METHODS:
-            ctx.planned(
-                "VS0405", f"the method '{call.name}'", call.name_span, help="'vspec list methods' names what there is"
-            )
-        else:
-            ctx.error(
-                "VS0311",
-                f"unknown method '{call.name}'",
-                call.name_span,
-                label="not in the registry",
-                help=did_you_mean(call.name, METHODS) or "'vspec list methods' names what there is",
-            )
-        return None
-    arguments = _arguments(ctx, call, method)
-    return MethodCall(call.name, arguments, call.span) if arguments is not None else None
-
-
-def _arguments(ctx: Context, call: Call, method: Method | Choice) -> dict[str, Any] | None:
-    given: dict[str, Any] = {}
-    sound = True
-    names = [k.name for k in method.keywords]
-    signature = method.signature
-    for position, (keyword, value, span) in enumerate(call.arguments):
-        if keyword is None and position >= len(names):
-            ctx.error("VS0314", f"'{method.name}' takes at most {len(names)} arguments", span, help=signature)
-            sound = False
-            continue
-        name = keyword or names[position]
-        if name in _PLANNED_KEYWORDS and name not in names:
-            ctx.planned("VS0405", f"'{name}' of a method", span, help=f"the signature is {signature}")
-            sound = False
-            continue
-        if name not in names:
-            ctx.error(
-                "VS0312",
-                f"'{method.name}' has no keyword '{name}'",
-                span,
-                label="unknown keyword",
-                help=[_keyword_help(name, names), f"its signature is {signature}"],
-            )
-            sound = False
-            continue
-        if name in given:
-            ctx.error("VS0314", f"'{name}' is given twice", span)
-            sound = False
-            continue
-        want = method.keywords[names.index(name)]
-        converted = _typed(ctx, method, want, value, span)
-        sound = sound and converted is not None
-        given[name] = converted
-    missing = [k.name for k in method.keywords if k.required and k.name not in given]
-    if missing:
-        ctx.error("VS0314", f"'{method.name}' needs '{missing[0]}'", call.span, help=f"its signature is {signature}")
-        sound = False
-    return {**defaults(method), **given} if sound else None
-
-
-def _keyword_help(name: str, names: list[str]) -> str:
-    if name in ("steps", "max_iter", "maxiter", "max_steps", "iterations", "num_steps", "n_steps"):
-        return "the number of steps is an option of the stage: steps: 100"
-    return did_you_mean(name, names)
-
-
-def _choice(ctx: Context, method: Method | Choice, want: Keyword, value: Any, span: Span) -> Any:
-    """The chosen word with its arguments, as `registry.chosen` has it."""
-    known = {c.name: c for c in want.choices}
-    listed = ", ".join(c.signature if c.keywords else c.name for c in want.choices)
-    call = value.call() if isinstance(value, NotLiteral) else None
-    if call is None or call.name not in known:
-        message = f"'{want.name}' of '{method.name}' is one of {listed}"
-        help = did_you_mean(call.name, known) if call is not None else ""
-        ctx.error("VS0313", message, span if call is None else call.name_span, label=want.doc, help=help)
-        return None
-    arguments = _arguments(ctx, call, known[call.name])
-    return None if arguments is None else chosen(want, call.name, arguments)
-
-
-def _typed(ctx: Context, method: Method | Choice, want: Keyword, value: Any, span: Span) -> Any:
-    if want.choices:
-        return _choice(ctx, method, want, value, span)
-    if isinstance(value, NotLiteral):
-        ctx.planned(
-            "VS0424", f"'{want.name}' as an expression", span, help=f"write a number: {want.name}={want.default}"
+    if body.dtype != "boolean":
+        ctx.error(
+            "VS0371",
+            f"'until' is {a_dtype(body.dtype)}, not a condition",
+            body.span,
+            label="never true or false",
+            help="compare it with something, for example < 1e-6",
         )
         return None
-    words = {float: "a number", int: "a whole number", bool: "true or false", str: "a word"}
-    if want.type is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, want.type) and (want.type is bool or not isinstance(value, bool)):
-        return value
-    shown = str(value).lower() if isinstance(value, bool) else value
-    ctx.error(
-        "VS0313",
-        f"'{want.name}' of '{method.name}' is {words.get(want.type, 'something else')}, not {shown}",
-        span,
-        label=want.doc,
-    )
-    return None
+    return body
 
 
-__all__ = ["DEFAULT_METHOD", "read_plan"]
+def _average(ctx: Context, node: Value | None) -> float | None:
+    if node is None:
+        return None
+    value = node.value if isinstance(node, Scalar) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        ctx.error("VS0328", "'average' is the share of the last iterates, above 0 and at most 1", node.span)
+        return None
+    return float(value)
+
+
+def _batch(plan: _Plan, node: Value | None) -> dict[str, Count]:
+    ctx, found = plan.ctx, dict[str, Count]()
+    for key, value in node.entries if isinstance(node, Mapping) else ():
+        letter = key.text.strip()
+        dim = ctx.dims.letters.get(letter)
+        if dim is None:
+            help = did_you_mean(letter, ctx.dims.letters) or "'batch' names index letters: batch: {n: 20}"
+            ctx.error("VS0373", f"unknown index '{letter}' in 'batch'", key.span, help=help)
+            continue
+        if dim in found:
+            ctx.error("VS0373", f"the dim of '{letter}' is batched twice", key.span)
+            continue
+        if not any(dim in s.dims for s in ctx.symbols.values() if s.kind in ("data", "param")):
+            ctx.error(
+                "VS0373",
+                f"no data and no param has the index '{letter}'",
+                key.span,
+                label="nothing to take batches of",
+                help="a batch takes some of the values of an index of data",
+            )
+            continue
+        count = _count(plan, value, f"batch of {letter}")
+        size = ctx.dims.size(dim)
+        if isinstance(count, int) and size is not None and count > size:
+            ctx.error("VS0373", f"a batch of {count} is larger than '{letter}', which has {size} values", value.span)
+            continue
+        if count is not None:
+            found[dim] = count
+    return found
+
+
+__all__ = ["OPTIONS", "VERBS", "Dependence", "read_plan"]

@@ -27,6 +27,7 @@ from vspec.compiler.language.expr import (
     SizeOf,
     Stop,
 )
+from vspec.compiler.language.operators import COUNTERS
 from vspec.compiler.language.spec import Definition, Draw, Source, Spec
 from vspec.compiler.language.substitute import nodes
 
@@ -141,6 +142,9 @@ class Ranges:
             data = self.spec.data.get(name)
             if data is not None and data.values and all(float(v).is_integer() for v in data.values):
                 found = _both(found, Range(({"": int(min(data.values))},), ({"": int(max(data.values))},)))
+            if name in COUNTERS:
+                # A stage counts its steps from 0, and takes at least one.
+                found = Range(({},) if name == "step" else ({"": 1},))
             if name in self.definitions:
                 self._known[name] = ANY
                 found = self.of(self.definitions[name].body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -172,26 +172,117 @@ class Constraint:
         return self.name if k == 0 else f"{self.name}.{k}"
 
 
+Count = int | Expr
+"""How many: a whole number, or an integer expression of constants, data and sizes, known before the first step."""
+
+
 @dataclass(frozen=True, slots=True)
 class MethodCall:
-    """A method of the registry with its bound keyword arguments."""
+    """A method, or a way to keep constraints, with its arguments.
+
+    `arguments` has every keyword, defaults filled in; one that is an expression is None there. `schedule` are those that are
+    real expressions, evaluated at every step; `counts` those that are whole and fixed. An argument that is itself a call is
+    a mapping {"name", "arguments"}; the keywords of its arguments are written `linear.rtol`. `over`: the params it moves.
+    """
 
     name: str
     arguments: Mapping[str, Any]
     span: Span
+    over: tuple[str, ...] = ()
+    schedule: Mapping[str, Expr] = field(default_factory=dict)
+    counts: Mapping[str, Expr] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """`name[letters]: body` of an `update` or a `descend`: the new value or the direction of a param.
+
+    Of a stack of params, `parts` are those whose entries the one axis runs through, in order.
+    """
+
+    name: str
+    letters: tuple[str, ...]
+    body: Expr
+    span: Span
+    parts: tuple[str, ...] = ()
+
+    @property
+    def params(self) -> tuple[str, ...]:
+        """The params that get a value."""
+        return self.parts or (self.name,)
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of the plan. `kind`: minimize, maximize or evaluate. `names`: the objective, or what to evaluate."""
+    """One stage of the plan.
+
+    Attributes:
+        kind: minimize, maximize, saddle, descend, update, evaluate or repeat.
+        names: the objective, or what to evaluate; of the others nothing.
+        span: where its verb stands.
+        name: what claims call it.
+        over: the params that its methods move.
+        methods: one or several, each with its share of `over`; none where nothing is optimised.
+        min: the params in which a saddle goes down.
+        max: the params in which it goes up.
+        steps: the largest number of steps; None for the method's own.
+        epochs: how often to go through the batched data instead.
+        rounds: how often a repetition goes through its `stages`.
+        starts: from how many initial values.
+        batch: dim → how many of its values a step sees.
+        until: the condition at which it ends, a boolean scalar.
+        updates: assignments, simultaneous within a group, group after group.
+        directions: of `descend`, one assignment for each param.
+        let: the names of its own definitions, which stand among the equations of the spec.
+        average: the share of the last iterates whose mean is returned.
+        constraints: how constraints and domains are kept.
+        stages: those of a repetition.
+    """
 
     kind: str
     names: tuple[str, ...]
-    over: tuple[str, ...]
-    method: MethodCall | None
-    steps: int | None
-    starts: int
     span: Span
+    name: str | None = None
+    over: tuple[str, ...] = ()
+    methods: tuple[MethodCall, ...] = ()
+    min: tuple[str, ...] = ()
+    max: tuple[str, ...] = ()
+    steps: Count | None = None
+    epochs: Count | None = None
+    rounds: Count | None = None
+    starts: Count = 1
+    batch: Mapping[str, Count] = field(default_factory=dict)
+    until: Expr | None = None
+    updates: tuple[tuple[Assignment, ...], ...] = ()
+    directions: tuple[Assignment, ...] = ()
+    let: tuple[str, ...] = ()
+    average: float | None = None
+    constraints: MethodCall | None = None
+    stages: tuple[Stage, ...] = ()
+
+    @property
+    def optimises(self) -> bool:
+        """Whether it follows derivatives of an objective."""
+        return self.kind in ("minimize", "maximize", "saddle")
+
+    @property
+    def counts(self) -> Mapping[str, Count]:
+        """Every count of the stage by its name in the manifest, those of its methods' arguments included."""
+        found: dict[str, Count] = {f"batch.{dim}": size for dim, size in self.batch.items()}
+        lengths = {"steps": self.steps, "epochs": self.epochs, "rounds": self.rounds, "starts": self.starts}
+        found |= {what: value for what, value in lengths.items() if value is not None}
+        return found | {f"{where}.{key}": e for where, m in self.calls.items() for key, e in m.counts.items()}
+
+    @property
+    def schedule(self) -> Mapping[str, Expr]:
+        """The arguments that are evaluated at every step: `0.lr` of its first method, `constraints.weight`."""
+        return {f"{where}.{key}": e for where, m in self.calls.items() for key, e in m.schedule.items()}
+
+    @property
+    def calls(self) -> Mapping[str, MethodCall]:
+        """Its methods by their positions, and the way to keep constraints as `constraints`."""
+        found = {str(k): m for k, m in enumerate(self.methods)}
+        return found | ({"constraints": self.constraints} if self.constraints is not None else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,3 +340,11 @@ class Spec:
     def file(self, span: Span) -> str:
         """The name of the imported file in which a span stands; '' for the spec's own."""
         return "" if span.file == self.path or not self.parts else PurePath(span.file).name
+
+
+def labelled(stages: Iterable[Stage], above: str = "stage") -> Iterator[tuple[str, Stage]]:
+    """Every stage with a label of its own, its name or its place (`stage_2_1`); each repetition before those in it."""
+    for k, stage in enumerate(stages, 1):
+        label = stage.name or f"{above}_{k}"
+        yield label, stage
+        yield from labelled(stage.stages, label)

@@ -21,6 +21,9 @@ DOC = "Nothing that depends on data and constants alone is computed in a step."
 
 BUILD, RUN, STEP = 0, 1, 2
 
+# Arguments that are known before the first step; params, counters and keys are not.
+EARLY = frozenset({"data", "constant", "prepared"})
+
 CHEAP = SIMPLE | {"x", "num", "pow", "sqrt"}
 
 # Fewer operations than this are not worth an argument of their own.
@@ -66,8 +69,7 @@ def binding_times(graph: Graph) -> dict[int, int]:
     times: dict[int, int] = {}
     for node in graph.nodes:
         if node.kind is Kind.INPUT:
-            # A key is that of one step, and so is what is drawn with it.
-            times[node.uid] = STEP if node.op in ("param", "key") else RUN
+            times[node.uid] = RUN if node.op in EARLY else STEP
             continue
         time = max((times[x.uid] for x in node.inputs), default=BUILD)
         if time == RUN and node.kind in (Kind.MAP, Kind.REINDEX, Kind.GATHER) and not node.definition:
@@ -103,7 +105,7 @@ def _border(graph: Graph, times: dict[int, int]) -> list[Node]:
                 if times[x.uid] == RUN:
                     consider(x)
     for entry in graph.entries:
-        if entry.kind not in ("outputs", "claims", "initial", "bounds", "constraints"):
+        if entry.kind not in ("outputs", "claims", "initial", "bounds", "constraints", "counts"):
             for r in entry.results:
                 if times[r.node.uid] == RUN:
                     consider(r.node)

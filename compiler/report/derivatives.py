@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from vspec.compiler.calculus.derive import derivative, gradients
 from vspec.compiler.calculus.lower import Lowering
-from vspec.compiler.calculus.program import enter_equations, real_params
+from vspec.compiler.calculus.needs import real_params
+from vspec.compiler.calculus.program import enter_equations
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.node import Axis, Kind, Node
-from vspec.compiler.language.bodies import bodies
+from vspec.compiler.language.bodies import OF_STAGES, bodies
 from vspec.compiler.language.expr import Affine, Derivative
-from vspec.compiler.language.spec import Spec, Stage
+from vspec.compiler.language.spec import Spec, Stage, labelled
 from vspec.compiler.report.formulas import printer
 from vspec.runtime.registry import METHODS
 
@@ -95,13 +96,13 @@ def derivatives_of(spec: Spec) -> list[Taken]:
     """Every derivative that the spec writes and that its plan's methods ask for, in the order of the spec."""
     low = Recorder(spec)
     enter_equations(spec, low)
-    for stage in spec.plan:
-        if stage.kind in ("minimize", "maximize"):
+    for _, stage in labelled(spec.plan):
+        if stage.optimises:
             low.taken += _asked(spec, low, stage)
     for body in bodies(spec):
         if body.kind == "output":
             low.values.setdefault(body.name, low.value(body.expr, body.name, body.letters))
-        elif body.kind in ("constraint", "claim"):
+        elif body.kind in (*OF_STAGES, "constraint", "claim"):
             low.value(body.expr)
     return list(dict.fromkeys(low.taken))
 
@@ -117,7 +118,7 @@ def _asked(spec: Spec, low: Recorder, stage: Stage) -> list[Taken]:
     line = stage.span.line
     wrt = ", ".join(low.printer.element(p.name, p.letters) for p in params)
     found = [Taken(f"gradient of {name} by {wrt}", line, (f"one {hows[0]}",))]
-    if stage.method is None or "hessian" not in METHODS[stage.method.name].needs:
+    if not any("hessian" in METHODS[m.name].needs for m in stage.methods):
         return found
     slope_of = dict(zip(real_params(low, params), slopes, strict=True))
     for k, p in enumerate(params):

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from vspec.compiler.graph.graph import Entry
 from vspec.compiler.graph.node import Kind, Node, Pull, Region, region_nodes, topological
-from vspec.compiler.language.spec import Constant, Data, Domain, Draw, Param, Source, Spec, Stage
+from vspec.compiler.language.spec import Constant, Data, Domain, Draw, Param, Source, Spec
 from vspec.compiler.report.derivatives import derivatives_of
 from vspec.compiler.report.formulas import equations, printer, size_text
 from vspec.compiler.report.math import Printer
+from vspec.compiler.report.plan import plan_lines
 from vspec.compiler.report.table import passes_table, render_table
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def explain_json(compiled: Compiled, entry: str | None = None) -> dict[str, Any]
         "dims": _dims(spec),
         "arguments": _arguments(spec),
         "mathematics": formulas,
-        "plan": [_stage(s) for s in spec.plan],
+        "plan": plan_lines(spec),
         "derivatives": [
             {"what": t.what, "line": t.line, "file": t.file or own, "how": list(t.how)} for t in derivatives_of(spec)
         ],
@@ -115,17 +116,6 @@ def _origin(d: Data) -> str:
         seed = "the run's seed" if d.default.seed is None else f"seed {d.default.seed}"
         return f"drawn: {d.default.law}({', '.join(map(str, d.default.arguments))}), {seed}"
     return "given when the program runs" if d.default is None else "given in the spec"
-
-
-def _stage(s: Stage) -> str:
-    text = f"{s.kind} {', '.join(s.names)}"
-    if s.over:
-        text += f" over {', '.join(s.over)}"
-    if s.method is not None:
-        text += f" by {s.method.name}({', '.join(f'{k}={v}' for k, v in s.method.arguments.items())})"
-    return (
-        text + (f", {s.steps} steps" if s.steps is not None else "") + (f", {s.starts} starts" if s.starts > 1 else "")
-    )
 
 
 def _prepared(entries: Iterable[Entry]) -> list[str]:

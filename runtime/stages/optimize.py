@@ -30,15 +30,18 @@ def optimize(
 ) -> tuple[Params, StageResult]:
     """Minimise or maximise an objective over some of the params, from one or several starts; the best is kept."""
     name, line = stage["names"][0], stage.get("line")
-    objective = program.derivatives(name)
+    objective = Objective(program, name, stage)
     declared = program.manifest["params"]
     over = [p for p in declared if p in (stage.get("over") or objective.over)]
     space = Space.of(declared, over)
     domains = {p: Domain(declared[p]["domain"]) for p in over}
     check_start(domains, params, {p: d.get("line") for p, d in declared.items()})
-    how = stage.get("method")
-    if how is None:
-        raise ArtifactError("VS0807", f"the stage that solves for '{name}' names no method", line=line)
+    for option in ("epochs", "batch", "average", "counts", "schedule", "until", "update", "constraints"):
+        if stage.get(option):
+            raise ArtifactError("VS0807", f"this runtime cannot carry out '{option}' of a stage", line=line)
+    if len(stage.get("methods", ())) != 1:
+        raise ArtifactError("VS0807", f"the stage that solves for '{name}' does not name one method", line=line)
+    (how,) = stage["methods"]
     solver = method(how["name"], how["arguments"], line)
     sign = -1.0 if stage["kind"] == "maximize" else 1.0
     fixed = {k: v for k, v in params.items() if k not in over}

@@ -67,7 +67,7 @@ def test_float32_beside_a_float64_program(seal) -> None:
     def change(manifest: dict[str, Any]) -> None:
         manifest.update(precision="float32")
         manifest["plan"][0].update(starts=2)
-        manifest["plan"][0]["method"]["arguments"].update(tol=1e-2)
+        manifest["plan"][0]["methods"][0]["arguments"].update(tol=1e-2)
 
     result = run(load(seal("scales", change)))
     assert result.bound.data["X"].dtype == jnp.float32

@@ -14,7 +14,7 @@ from vspec.compiler.language.bodies import Body, bodies, equations
 from vspec.compiler.language.expr import Delta, Derivative, Element, Expr, Gather, Linalg, Pointwise, Reduction, Stop
 from vspec.compiler.language.lint.report import Report
 from vspec.compiler.language.lint.walk import KNOWN
-from vspec.compiler.language.spec import Definition, Recurrence, Spec, Stage
+from vspec.compiler.language.spec import Definition, Recurrence, Spec, Stage, labelled
 from vspec.compiler.language.substitute import nodes, parts
 from vspec.compiler.source.document import Mapping, Scalar, Sequence, Value
 
@@ -170,12 +170,12 @@ def _steps(expr: Expr) -> str:
 
 def objectives(spec: Spec, depends: Dependence, idle: set[str], root: Mapping, report: Report) -> None:
     """Params that a stage optimises and its objective does not depend on."""
-    if any(stage.kind not in ("minimize", "maximize", "evaluate") for stage in spec.plan):
-        return
-    reached: set[str] = set()
+    plan = [stage for _, stage in labelled(spec.plan)]
+    # What is assigned moves without being part of an objective.
+    reached = {p for s in plan for group in (*s.updates, s.directions) for x in group for p in x.params}
     open_: dict[str, Stage] = {}
-    for stage in spec.plan:
-        objective = spec.objectives.get(stage.names[0]) if stage.over and stage.names else None
+    for stage in plan:
+        objective = spec.objectives.get(stage.names[0]) if stage.optimises else None
         if objective is None:
             continue
         value = Element(span=objective.span, name=objective.name)
@@ -209,10 +209,17 @@ def _unreached(spec: Spec, report: Report, name: str, stage: Stage, span: Span) 
 
 
 def _listed(node: Value | None, name: str) -> Span | None:
-    """Where a stage lists a param under 'over'."""
+    """Where a stage lists a param."""
     for stage in node.items if isinstance(node, Sequence) else (node,):
-        over = stage.get("over") if isinstance(stage, Mapping) else None
-        for item in over.items if isinstance(over, Sequence) else (over,):
-            if isinstance(item, Scalar) and item.text.strip() == name:
-                return item.span
+        if not isinstance(stage, Mapping):
+            continue
+        for option in ("over", "min", "max"):
+            listed = stage.get(option)
+            items = [k for k, _ in listed.entries] if isinstance(listed, Mapping) else [listed]
+            for item in listed.items if isinstance(listed, Sequence) else items:
+                if isinstance(item, Scalar) and item.text.strip() == name:
+                    return item.span
+        inner = _listed(stage.get("stages"), name)
+        if inner is not None:
+            return inner
     return None

@@ -9,7 +9,7 @@ from vspec.compiler.language.domains import number_of
 from vspec.compiler.language.expr import Expr, Pointwise
 from vspec.compiler.language.lint.report import Report
 from vspec.compiler.language.lint.walk import bare
-from vspec.compiler.language.spec import Draw, Spec
+from vspec.compiler.language.spec import Draw, Spec, labelled
 from vspec.compiler.language.substitute import nodes
 
 # float32 keeps about seven digits (its rounding unit is 6e-8). A tolerance for a gradient or a difference of quantities
@@ -33,15 +33,9 @@ def precision(spec: Spec, report: Report) -> None:
     """Tolerances that float32 cannot meet."""
     if spec.precision != "float32":
         return
-    for stage in spec.plan:
-        method = stage.method
-        tol = method.arguments.get("tol") if method is not None else None
-        if (
-            method is not None
-            and isinstance(tol, float)
-            and 0 < tol < STOP
-            and re.search(r"\d", report.quote(method.span))
-        ):
+    for method in (m for _, stage in labelled(spec.plan) for m in stage.methods):
+        tol = method.arguments.get("tol")
+        if isinstance(tol, float) and 0 < tol < STOP and re.search(r"\d", report.quote(method.span)):
             report.warn("VS0914", f"{method.name} is to stop at {tol:g}, which float32 hardly ever reaches", method.span,
                         label="float32 has about seven digits", help=_HELP)  # fmt: skip
     for claim in spec.claims.values():
