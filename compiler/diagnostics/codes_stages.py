@@ -33,7 +33,7 @@ STAGES: tuple[Code, ...] = (
         "a param that is moved twice in one step",
         "In one step a param gets one new value: from one assignment of a mapping, from one method, or on one side of a "
         "saddle. A list of mappings under 'update' assigns one after the other.",
-        "params:\n  x: {init: 0}\nobjectives:\n  L: x**2\nsolve: {saddle: L, min: x, max: x}\n",
+        "params:\n  x: {init: 0}\nobjectives:\n  L: x**2\nsolve: {saddle: L, min: x, max: x, method: sgd(0.1)}\n",
     ),
     Code(
         "VS0371",
@@ -54,14 +54,6 @@ STAGES: tuple[Code, ...] = (
         "A batch takes some of the values of an index of data, or of params. Its size is at most that of the index, and "
         "only a stage that has batches counts epochs.",
         _LOSS + "solve: {minimize: loss, epochs: 5}\n",
-    ),
-    Code(
-        "VS0374",
-        "something that needs all of a batched index",
-        "In a stage with batches an index ranges over some of its values. What depends on params and needs all of them, or "
-        "their neighbours, has no value there; sums and means are estimates.",
-        "dims: {n: 9}\ndata:\n  x[n]: real\nparams:\n  w: {init: 1}\nobjectives:\n  loss: max[n](w*x[n])\n"
-        "solve: {minimize: loss, method: adam(0.1), batch: {n: 3}}\n",
     ),
     Code(
         "VS0375",

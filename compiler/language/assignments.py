@@ -128,8 +128,8 @@ def stacked_params(ctx: Context, name: str, equations: Equations) -> tuple[str, 
         if not isinstance(part, Element) or isinstance(part, Pointwise):
             return None
         symbol = ctx.symbols.get(part.name)
-        inner = (part.name,) if symbol is not None and symbol.kind == "param" else None
-        inner = inner or stacked_params(ctx, part.name, equations)
+        known = symbol is not None and symbol.kind == "param"
+        inner = (part.name,) if known else stacked_params(ctx, part.name, equations)
         if inner is None:
             return None
         found.extend(inner)

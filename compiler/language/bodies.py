@@ -15,7 +15,8 @@ class Body:
     """An expression of the spec and what it belongs to.
 
     `kind`: param (its init), bound (of its box), definition, init, step, objective, constraint (a side of a relation), those of
-    a stage by its label (count, schedule, direction, update, until), output or claim. `loop`: the recurrence in whose step it stands.
+    a stage by its label (count, schedule, direction, update, until), output or claim.
+    `loop`: the recurrence in whose step it stands.
     """
 
     kind: str

@@ -14,7 +14,7 @@ from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.expr import Derivative, Element, Expr, Pointwise, Stop
 from vspec.compiler.language.spec import Definition, Recurrence, Spec, labelled
 from vspec.compiler.language.substitute import nodes, parts
-from vspec.runtime.registry import METHODS
+from vspec.runtime.registry import needs
 
 # Functions without a second derivative in their first argument.
 ONCE = frozenset({"gammainc", "gammaincc"})
@@ -30,7 +30,7 @@ def refuse_orders(sink: Sink, spec: Spec) -> None:
         return
     for _, stage in labelled(spec.plan):
         if stage.optimises:
-            order = 2 if any("hessian" in METHODS[m.name].needs for m in stage.methods) else 1
+            order = 2 if any("hessian" in needs(m.name, m.arguments) for m in stage.methods) else 1
             body = spec.objectives[stage.names[0]].body
             check.queue.append(Visit(body, (frozenset(stage.over),) * order))
     check.run()

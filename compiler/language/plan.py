@@ -134,7 +134,10 @@ def _name(plan: _Plan, node: Value | None) -> str | None:
     name = node.text.strip()
     if not _NAME.match(name) or name in RESERVED or name == "run":
         plan.ctx.error(
-            "VS0376", f"'{name}' cannot name a stage", node.span, help="a name has letters, digits and underscores"
+            "VS0376",
+            f"'{name}' cannot name a stage",
+            node.span,
+            help="it is a word of the language" if name in RESERVED else "a name has letters, digits and underscores",
         )
         return None
     if name in plan.names:
@@ -211,7 +214,7 @@ def _optimising(plan: _Plan, node: Mapping, verb: Scalar, target: Value) -> Stag
         stage = replace(stage, over=(*down, *up), min=down, max=up)
     else:
         stage = replace(stage, over=_over(plan, node.get("over")) or ())
-        if not any(s.kind == "param" for s in ctx.symbols.values()):
+        if objective is not None and not any(s.kind == "param" for s in ctx.symbols.values()):
             ctx.error(
                 "VS0316",
                 "there is nothing to optimise: the spec has no params",

@@ -19,7 +19,7 @@ from vspec.compiler.language.bodies import OF_STAGES, bodies
 from vspec.compiler.language.expr import Affine, Derivative
 from vspec.compiler.language.spec import Spec, Stage, labelled
 from vspec.compiler.report.formulas import printer
-from vspec.runtime.registry import METHODS
+from vspec.runtime.registry import needs
 
 REVERSE = "reverse sweep"
 FORWARD = "forward sweep"
@@ -118,7 +118,7 @@ def _asked(spec: Spec, low: Recorder, stage: Stage) -> list[Taken]:
     line = stage.span.line
     wrt = ", ".join(low.printer.element(p.name, p.letters) for p in params)
     found = [Taken(f"gradient of {name} by {wrt}", line, (f"one {hows[0]}",))]
-    if not any("hessian" in METHODS[m.name].needs for m in stage.methods):
+    if not any("hessian" in needs(m.name, m.arguments) for m in stage.methods):
         return found
     slope_of = dict(zip(real_params(low, params), slopes, strict=True))
     for k, p in enumerate(params):

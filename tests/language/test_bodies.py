@@ -27,7 +27,13 @@ objectives:
 constraints:
   chain: 0 <= y <= top
   each[i]: x[i] == z[i]/3
-solve: {evaluate: [loss]}
+solve:
+  - {name: one, minimize: loss, over: {y: adam(top*step)}, update: {"x[i]": "x[i]/2"}, steps: 2*size(i), constraints: projection}
+  - repeat: 3
+    stages:
+      - {descend: {y: late}, method: adam(0.1), let: {late: y/steps}}
+      - {update: [{y: y/2}, {y: y - 1}]}
+    until: step > 1
 outputs:
   w[i]: z[i] + 1
 claims:
@@ -59,6 +65,7 @@ def test_no_expression_of_a_spec_is_missed() -> None:
     assert {id(e) for e in walked} == all_of_them.keys()
     assert {b.kind for b in bodies(spec)} == {
         "param", "bound", "definition", "init", "step", "objective", "constraint", "output", "claim",
+        "count", "schedule", "direction", "update", "until",
     }  # fmt: skip
 
 

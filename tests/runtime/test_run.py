@@ -198,7 +198,7 @@ def test_a_gradient_that_is_nan_names_its_param(seal) -> None:
 def test_divergence_is_named(seal) -> None:
     def change(manifest: dict[str, Any]) -> None:
         how = {"name": "sgd", "arguments": {"lr": 1e200, "tol": 0.0}}
-        manifest["plan"][0].update(method=how, steps=50)
+        manifest["plan"][0].update(methods=[how], steps=50)
 
     with pytest.raises(NumericsError) as caught:
         run(load(seal("logistic", change)))
@@ -224,9 +224,9 @@ def test_unknown_stages_and_methods(seal) -> None:
     assert set(EXECUTORS) == {"minimize", "maximize", "evaluate"}
     changes = (
         (lambda m: m["plan"][0].update(kind="maximise"), "VS0807"),
-        (lambda m: m["plan"][0].update(method={"name": "newtn", "arguments": {}}), "VS0807"),
-        (lambda m: m["plan"][0].update(method={"name": "newton", "arguments": {}}), "VS0806"),
-        (lambda m: m["plan"][0].update(method=None), "VS0807"),
+        (lambda m: m["plan"][0].update(methods=[{"name": "newtn", "arguments": {}}]), "VS0807"),
+        (lambda m: m["plan"][0].update(methods=[{"name": "newton", "arguments": {}}]), "VS0806"),
+        (lambda m: m["plan"][0].update(methods=[]), "VS0807"),
         (lambda m: m["entries"].pop("evidence_gradient"), "VS0806"),
     )
     for change, code in changes:
