@@ -115,7 +115,12 @@ def _use(ctx: Context, name: str, subscripts: tuple[Raw, ...], span: Span, name_
     if symbol is None:
         return _unknown_name(ctx, name, subscripts, name_span, env)
     if env.reads is not None and symbol.kind not in env.reads:
-        words = {"definition": "a definition", "state": "a definition", "param": "a param", "counter": "counted by stages"}
+        words = {
+            "definition": "a definition",
+            "state": "a definition",
+            "param": "a param",
+            "counter": "counted by stages",
+        }
         kind = words.get(symbol.kind, f"an {symbol.kind}")
         return ctx.error(
             "VS0322",
