@@ -89,6 +89,15 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "The spec reads another array at positions that these values say, as in `T[z[n]]`, and one of them is negative "
             "or beyond the end of that axis.",
         ),
+        "VS0519": (
+            "a count that is no whole number",
+            "The number of steps, epochs, rounds, starts or rows of a batch is an expression, and its value for these data and "
+            "constants is not a whole number, at least 1.",
+        ),
+        "VS0520": (
+            "batch larger than its dim",
+            "A stage asks for batches of more rows than the data have.",
+        ),
         # 06: the numerics failed (exit code 4)
         "VS0601": (
             "objective is not finite at the start",
@@ -108,6 +117,10 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "VS0604": (
             "start outside the domain",
             "A param starts outside of its `domain`: its `init` is not positive, not inside of the box, does not sum to 1, ...",
+        ),
+        "VS0605": (
+            "update is not finite",
+            "The formula of an `update` gave NaN or infinity for a param. The params keep the values before that step.",
         ),
         # 08: the program or its folder is wrong (exit code 2)
         "VS0801": (

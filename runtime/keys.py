@@ -11,10 +11,18 @@ from jax import Array
 INITIAL, RESULTS, STAGES = range(3)
 """The starts of params; what is evaluated beside the stages (outputs, claims, constraints); the steps of stages."""
 
+DRAWS, SHUFFLES, ROUNDS, PARTS = range(4)
+"""What the key of a stage is folded with: the draws of a step, the order of rows, the rounds of a repetition in
+which a stage has steps of its own, and the stages of a repetition."""
+
 
 def key_of(seed: int, purpose: int, *folds: int | Array) -> Array:
     """The JAX key of a purpose of a run; `folds` tell its stages, starts and steps apart."""
-    key = jax.random.fold_in(jax.random.key(seed), purpose)
-    for fold in folds:
-        key = jax.random.fold_in(key, fold)
+    return fold(jax.random.key(seed), purpose, *folds)
+
+
+def fold(key: Array, *numbers: int | Array) -> Array:
+    """A key folded with numbers, one after the other."""
+    for number in numbers:
+        key = jax.random.fold_in(key, number)
     return key

@@ -15,7 +15,15 @@ MOST_IMAGES = 64
 _WIDTH, _HEIGHT, _DPI = 6.4, 4.0, 150
 
 
-def plot(path: Path, name: str, values: Any, axes: Sequence[str], how: Any, doc: str = "") -> bool:
+def plot(
+    path: Path,
+    name: str,
+    values: Any,
+    axes: Sequence[str],
+    how: Any,
+    doc: str = "",
+    across: Sequence[float] | None = None,
+) -> bool:
     """Draw one output into a PNG file.
 
     Args:
@@ -25,6 +33,7 @@ def plot(path: Path, name: str, values: Any, axes: Sequence[str], how: Any, doc:
         axes: its axes, for the labels.
         how: `line`, `bar` or `{"images": [rows, columns]}`.
         doc: a subtitle.
+        across: what a line runs over along the first axis; its positions if there is nothing.
 
     Returns:
         Whether this kind of plot is known and suits the array.
@@ -38,7 +47,7 @@ def plot(path: Path, name: str, values: Any, axes: Sequence[str], how: Any, doc:
     figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=_DPI, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     if how == "line":
-        _line(figure, name, values, axes)
+        _line(figure, name, values, axes, across)
     elif how == "bar":
         _bar(figure, name, values, axes)
     elif isinstance(how, dict) and "images" in how:
@@ -69,7 +78,7 @@ def _frame(figure: Any, across: str, up: str) -> Any:
     return axis
 
 
-def _line(figure: Any, name: str, values: Any, axes: Sequence[str]) -> None:
+def _line(figure: Any, name: str, values: Any, axes: Sequence[str], across: Sequence[float] | None = None) -> None:
     """The first axis runs across; every other index is a line."""
     lines = values.reshape(values.shape[0] if values.ndim else 1, -1)
     axis = _frame(figure, axes[0] if axes else "", name)
@@ -85,7 +94,7 @@ def _line(figure: Any, name: str, values: Any, axes: Sequence[str]) -> None:
     for k in range(count):
         letters = zip(axes[1:], indices[k], strict=True)
         axis.plot(
-            np.arange(len(lines)),
+            np.arange(len(lines)) if across is None else across,
             lines[:, k],
             color=COLOURS[k] if shades is None else shades[k],
             linewidth=1.6 if shades is None else 1.1,

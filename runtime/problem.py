@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import TypeVar
 
+import jax.numpy as jnp
 from jax import Array
 
 from vspec.runtime.bound import Bound
 from vspec.runtime.methods import Problem
+from vspec.runtime.methods.method import unconstrained
 from vspec.runtime.objective import Objective
 from vspec.runtime.space import Space
 
 Params = dict[str, Array]
+Point = dict[str, Array]
+T = TypeVar("T")
 
 
-def problem(objective: Objective, space: Space, sign: float, fixed: Params, bound: Bound) -> Problem:
-    """The objective as a function of points of the space, to be minimised; derivatives have the params' dtypes."""
+def problem(
+    objective: Objective, space: Space, sign: float, fixed: Params, bound: Bound, rising: Collection[str] = ()
+) -> Problem:
+    """The objective as a function of points of the space, to be minimised; derivatives have the params' dtypes.
+
+    `sign` is -1 where it is to be made large. Of a saddle, the params that go up are `rising`: their gradient is negated.
+    """
+    signs = {k: -sign if k in rising else sign for k in space.domains}
 
     def params(point: Mapping[str, Array]) -> Params:
         return {**fixed, **space.outward(point)}
@@ -26,7 +38,7 @@ def problem(objective: Objective, space: Space, sign: float, fixed: Params, boun
     def value_and_gradient(point: Mapping[str, Array]) -> tuple[Array, Params]:
         at = params(point)
         v, g = objective.value_and_gradient(at, bound)
-        return sign * v, space.gradient(point, {k: sign * g[k].astype(at[k].dtype) for k in space.domains})
+        return sign * v, space.gradient(point, {k: signs[k] * g[k].astype(at[k].dtype) for k in space.domains})
 
     def newton(point: Mapping[str, Array]) -> tuple[Array, Params, dict[str, dict[str, Array]]]:
         at = params(point)
@@ -36,3 +48,83 @@ def problem(objective: Objective, space: Space, sign: float, fixed: Params, boun
         return sign * v, space.gradient(point, gradient), space.hessian(point, gradient, hessian)
 
     return Problem(value, value_and_gradient, newton)
+
+
+def remembering(whole: Problem, base: Point, here: tuple[Array, Point] | None = None) -> Problem:
+    """The problem with its value and gradient at one point computed once: the same traced arrays are the same point.
+
+    `here` is what they are there, if it is known already.
+    """
+    known: list[tuple[Array, Point]] = [] if here is None else [here]
+
+    def value_and_gradient(point: Point) -> tuple[Array, Point]:
+        if len(point) != len(base) or any(point[k] is not x for k, x in base.items()):
+            return whole.value_and_gradient(point)
+        if not known:
+            known.append(whole.value_and_gradient(point))
+        value, gradient = known[0]
+        return value, dict(gradient)
+
+    return replace(whole, value_and_gradient=value_and_gradient)
+
+
+def restricted(whole: Problem, base: Point, names: Collection[str]) -> Problem:
+    """The problem over some of the point's arrays, the others as in `base`."""
+
+    def full(point: Point) -> Point:
+        return {**base, **point}
+
+    def of(point: Mapping[str, T]) -> dict[str, T]:
+        return {k: x for k, x in point.items() if k in names}
+
+    def value_and_gradient(point: Point) -> tuple[Array, Point]:
+        value, gradient = whole.value_and_gradient(full(point))
+        return value, of(gradient)
+
+    def newton(point: Point) -> tuple[Array, Point, dict[str, dict[str, Array]]]:
+        value, gradient, hessian = whole.newton(full(point))
+        return value, of(gradient), {p: of(row) for p, row in of(hessian).items()}
+
+    def hvp(point: Point, vector: Point) -> Point:
+        others = {k: jnp.zeros_like(x) for k, x in base.items()}
+        product: Point = whole.hvp(full(point), {**others, **vector})
+        return of(product)
+
+    def squares(point: Point) -> tuple[Array, Array, Array]:
+        value, residuals, jacobian = whole.squares(full(point))
+        # Columns are those of the flattened point, whose arrays stand in the order of their names.
+        widths = {k: x.size for k, x in sorted(base.items())}
+        ends = {k: sum(list(widths.values())[: n + 1]) for n, k in enumerate(widths)}
+        kept = [jacobian[:, ends[k] - widths[k] : ends[k]] for k in widths if k in names]
+        return value, residuals, jnp.concatenate(kept, axis=1)
+
+    project: Callable[[Point], Point] = unconstrained
+    if whole.project is not unconstrained:
+
+        def project(point: Point) -> Point:
+            nearest: Point = whole.project(full(point))
+            return of(nearest)
+
+    return replace(
+        whole,
+        value=lambda point: whole.value(full(point)),
+        value_and_gradient=value_and_gradient,
+        newton=newton,
+        hvp=hvp,
+        squares=squares,
+        project=project,
+    )
+
+
+def blank(point: Point) -> Problem:
+    """A problem whose value and derivatives are zero, of the shapes of a point: for the shapes of a method's memory."""
+    flat = jnp.zeros((), jnp.result_type(float, *point.values()))
+
+    def zeros(at: Point) -> Point:
+        return {k: jnp.zeros_like(x) for k, x in at.items()}
+
+    def newton(at: Point) -> tuple[Array, Point, dict[str, dict[str, Array]]]:
+        blocks = {p: {q: jnp.zeros((*x.shape, *y.shape), x.dtype) for q, y in at.items()} for p, x in at.items()}
+        return flat, zeros(at), blocks
+
+    return Problem(lambda _: flat, lambda at: (flat, zeros(at)), newton, lambda at, _: zeros(at))

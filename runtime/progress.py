@@ -10,6 +10,9 @@ from vspec.runtime.stages import Event
 
 Callback = Callable[[Event], None]
 
+MOST_PARTS = 3
+"""How many stages of a repetition show their figures beside one bar."""
+
 
 def quiet(event: Event) -> None:
     """Shows nothing."""
@@ -17,7 +20,10 @@ def quiet(event: Event) -> None:
 
 @contextmanager
 def terminal(console: Any = None) -> Iterator[Callback]:
-    """A callback that moves a Rich progress bar on stderr; `quiet` where stderr is not a terminal."""
+    """A callback that moves a Rich progress bar on stderr; `quiet` where stderr is not a terminal.
+
+    A `repeat` has one bar, which counts its rounds, with the figures of the stages inside beside it.
+    """
     from rich.console import Console
 
     console = console or Console(stderr=True)
@@ -34,17 +40,37 @@ def terminal(console: Any = None) -> Iterator[Callback]:
         TimeElapsedColumn(),
     )
     tasks: dict[tuple[int, int], Any] = {}
+    parts: dict[tuple[int, int], dict[tuple[int, ...], str]] = {}
     with Progress(*columns, console=console, transient=True) as bars:
 
         def show(event: Event) -> None:
             key = (event.stage, event.start)
-            figures = f"{event.value:.6g}  |g| {event.gradient:.1e}"
+            inside = parts.setdefault(key, {})
+            inside[event.part] = f"{event.name} {figures(event)}" if event.part else figures(event)
+            shown = [*inside.values()]
+            text = "  ".join([*shown[:MOST_PARTS], "..."] if len(shown) > MOST_PARTS else shown)
             if key not in tasks:
-                start = f" (start {event.start + 1} of {event.starts})" if event.starts > 1 else ""
                 for task in tasks.values():
                     bars.update(task, visible=False)
-                label = f"{event.kind} {event.name}{start}"
-                tasks[key] = bars.add_task(label, total=event.steps, figures=figures)
-            bars.update(tasks[key], completed=event.step, figures=figures)
+                tasks[key] = bars.add_task(label(event), total=event.steps, figures=text)
+            bars.update(tasks[key], completed=event.step, figures=text)
 
         yield show
+
+
+def label(event: Event) -> str:
+    """What the bar of a stage is called."""
+    start = f" (start {event.start + 1} of {event.starts})" if event.starts > 1 else ""
+    return "repeat" if event.part else f"{event.kind} {event.name}{start}"
+
+
+def figures(event: Event) -> str:
+    """How far a stage is: its value and gradient, or its last change."""
+    found = []
+    if event.value is not None:
+        found.append(f"{event.value:.6g}")
+    if event.gradient is not None:
+        found.append(f"|g| {event.gradient:.1e}")
+    if event.change is not None:
+        found.append(f"change {event.change:.1e}")
+    return "  ".join(found)

@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ def write(
     params: Mapping[str, Any],
     outputs: Mapping[str, Any],
     metrics: list[dict[str, Any]],
+    histories: Mapping[str, Sequence[int]] | None = None,
 ) -> Path:
     """Write params.npz, outputs.npz, outputs.json, metrics.jsonl, run.json and a PNG per plotted output.
 
@@ -36,6 +37,7 @@ def write(
         params: name → NumPy array.
         outputs: name → NumPy array.
         metrics: the rows of metrics.jsonl.
+        histories: of each output whose first axis is that of a history, the steps at which its rows were taken.
 
     Returns:
         The folder.
@@ -53,7 +55,7 @@ def write(
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         os.chmod(aside, 0o777 & ~_umask())
-        _fill(aside, manifest, facts, params, outputs, metrics)
+        _fill(aside, manifest, facts, params, outputs, metrics, histories or {})
         _swap(aside, folder)
     except OSError as e:
         raise ArtifactError("VS0808", f"results cannot be written to '{folder}': {e.strerror or e}") from None
@@ -89,6 +91,7 @@ def _fill(
     params: Mapping[str, Any],
     outputs: Mapping[str, Any],
     metrics: list[dict[str, Any]],
+    histories: Mapping[str, Sequence[int]],
 ) -> None:
     np.savez(folder / "params.npz", **params)
     np.savez(folder / "outputs.npz", **outputs)
@@ -99,7 +102,9 @@ def _fill(
     for name, output in manifest["outputs"].items():
         if output.get("plot") and name in outputs:
             doc = str(output.get("doc") or manifest.get("doc") or "")
-            plot(folder / f"{name}.png", name, outputs[name], output["axes"], output["plot"], doc)
+            steps = histories.get(name)
+            axes = output["axes"] if steps is None else ["step", *output["axes"]]
+            plot(folder / f"{name}.png", name, outputs[name], axes, output["plot"], doc, steps)
     (folder / MARK).write_text(dumps(facts), encoding="utf-8")
 
 

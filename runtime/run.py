@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +19,7 @@ from vspec.runtime import progress as progress_bar
 from vspec.runtime import results
 from vspec.runtime.bound import Bound
 from vspec.runtime.claims import ClaimResult, judge
+from vspec.runtime.constraints import violations
 from vspec.runtime.domains import check_start
 from vspec.runtime.errors import ArtifactError
 from vspec.runtime.program import Program, load
@@ -37,11 +38,15 @@ class RunResult:
         outputs: name → NumPy array.
         claims: the judged claims, in the spec's order.
         constraints: name → the largest violation at the solution, 0 where it is satisfied.
-        metrics: a row per report: stage, start, step, value, gradient.
+        metrics: a row per report: stage, start, step, and value, gradient or change; of stages inside of a `repeat` also the
+            round, the place in it and the name.
         stages: what each stage did and why it ended.
         timings: seconds of load, bind, solve, outputs, claims, write and their total.
         bound: the data it ran on.
         out: the results folder, if one was written.
+        facts: what claims may ask about the run: `steps` of all stages, `seconds` of the solve without compiling, and `stages`,
+            for each that has a name its `steps`, `seconds` and `reason`.
+        histories: of each output with `every`, after how many steps of the run its rows were taken.
     """
 
     name: str
@@ -54,6 +59,8 @@ class RunResult:
     bound: Bound
     out: Path | None = None
     constraints: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    histories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
@@ -62,7 +69,7 @@ class RunResult:
 
     def __repr__(self) -> str:
         kept = sum(c.holds for c in self.claims)
-        ends = [f"{s.kind} {', '.join(s.names)}: {s.reason} after {s.steps} steps" for s in self.stages if s.reason]
+        ends = [f"{s.label}: {s.reason} after {s.steps} steps" for s in self.stages if s.reason]
         claims = f"{kept} of {len(self.claims)} claims hold" if self.claims else "no claims"
         return f"RunResult('{self.name}': {'; '.join([*ends, claims])}; {self.timings['total']:.2f} s)"
 
@@ -129,20 +136,25 @@ def run(
             metrics.append(event.row())
             show(event)
 
-        solved, stages = execute(program, start, bound, emit)
+        done = execute(program, start, bound, emit)
     clock.lap("solve")
-    outputs = evaluate_outputs(program, solved, bound)
+    solved, stages = done.params, done.stages
+    outputs = {**evaluate_outputs(program, solved, bound), **done.histories.arrays()}
     clock.lap("outputs")
-    violations = evaluate_constraints(program, solved, bound)
+    missed = violations(program, solved, bound)
     claims = judge(program, solved, bound)
     clock.lap("claims")
     arrays = {name: np.asarray(solved[name]) for name in program.manifest["params"] if name in solved}
+    facts = run_facts(stages)
+    steps = {name: tuple(taken) for name, taken in done.histories.steps.items()}
     folder = None
     if out is not None:
-        facts = _facts(program, bound, stages, claims, clock.parts, violations)
-        folder = results.write(Path(out), program.manifest, facts, arrays, outputs, metrics)
+        said = _said(program, bound, stages, claims, clock.parts, missed, facts, steps)
+        folder = results.write(Path(out), program.manifest, said, arrays, outputs, metrics, steps)
         clock.lap("write")
-    return RunResult(program.name, arrays, outputs, claims, metrics, stages, clock.parts, bound, folder, violations)
+    return RunResult(
+        program.name, arrays, outputs, claims, metrics, stages, clock.parts, bound, folder, missed, facts, steps
+    )
 
 
 def evaluate_outputs(program: Program, params: Mapping[str, Any], bound: Bound) -> dict[str, Any]:
@@ -158,26 +170,31 @@ def evaluate_outputs(program: Program, params: Mapping[str, Any], bound: Bound) 
     return {name: np.asarray(values[name]) for name in ordered}
 
 
-def evaluate_constraints(program: Program, params: Mapping[str, Any], bound: Bound) -> dict[str, float]:
-    """The largest violation of each constraint over its indices; NaN where it has none."""
-    entry = next((e.name for e in program.entries.values() if e.kind == "constraints"), None)
-    if entry is None:
-        return {}
-    gaps = jax.device_get(program.jitted(entry)(dict(params), bound))
-    found = {}
-    for name, record in program.manifest["constraints"].items():
-        gap = np.asarray(gaps[name], dtype=float)
-        found[name] = float(np.max(np.abs(gap) if record["relation"] == "eq" else np.maximum(gap, 0)))
-    return found
+def run_facts(stages: Iterable[StageResult]) -> dict[str, Any]:
+    """What claims may ask about a run. A `repeat` counts its rounds; a stage inside of one its steps over all rounds."""
+    stages = tuple(stages)
+    named: dict[str, Any] = {}
+
+    def visit(stage: StageResult) -> None:
+        if stage.name is not None:
+            named[stage.name] = {"steps": stage.steps, "seconds": stage.seconds, "reason": stage.reason}
+        for inner in stage.stages:
+            visit(inner)
+
+    for stage in stages:
+        visit(stage)
+    return {"steps": sum(s.steps for s in stages), "seconds": sum(s.seconds for s in stages), "stages": named}
 
 
-def _facts(
+def _said(
     program: Program,
     bound: Bound,
     stages: tuple[StageResult, ...],
     claims: tuple[ClaimResult, ...],
     timings: Mapping[str, float],
     violations: Mapping[str, float],
+    facts: Mapping[str, Any],
+    histories: Mapping[str, tuple[int, ...]],
 ) -> dict[str, Any]:
     """What run.json says: enough to know what ran, on what, and how it went."""
     device = jax.devices()[0]
@@ -195,7 +212,9 @@ def _facts(
         "seed": bound.seed,
         "dims": bound.sizes,
         "constants": {name: np.asarray(value).tolist() for name, value in bound.constants.items()},
+        "facts": dict(facts),
         "stages": [s.as_dict() for s in stages],
+        "histories": {name: list(steps) for name, steps in histories.items()},
         "constraints": dict(violations),
         "claims": [c.as_dict() for c in claims],
         "timings": dict(timings),

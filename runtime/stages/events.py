@@ -9,7 +9,21 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One report of a running stage. `value` is the objective as written, `gradient` its largest absolute entry."""
+    """One report of a running stage.
+
+    Attributes:
+        stage: the position of the stage in the plan; of a stage inside of a `repeat`, that of the outermost one.
+        kind: its verb.
+        name: what it is about, or how it is called.
+        start: which of several starts, from 0.
+        starts: how many there are.
+        step: steps taken; of a stage inside of a `repeat`, rounds of the outermost one.
+        steps: how many there are at most.
+        value: the objective as written.
+        gradient: the largest absolute entry of its gradient.
+        change: of an `update` the largest change of an entry in the last step.
+        part: of a stage inside of a `repeat`, its place there.
+    """
 
     stage: int
     kind: str
@@ -18,13 +32,18 @@ class Event:
     starts: int
     step: int
     steps: int
-    value: float
-    gradient: float
+    value: float | None = None
+    gradient: float | None = None
+    change: float | None = None
+    part: tuple[int, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """The event as a row of metrics.jsonl."""
-        keys = ("stage", "start", "step", "value", "gradient")
-        return {k: getattr(self, k) for k in keys}
+        """The event as a row of metrics.jsonl: what there is of value, gradient and change."""
+        row: dict[str, Any] = {"stage": self.stage, "start": self.start, "step": self.step}
+        if self.part:
+            row |= {"round": self.step, "part": list(self.part), "name": self.name}
+        measures = {"value": self.value, "gradient": self.gradient, "change": self.change}
+        return row | {k: v for k, v in measures.items() if v is not None}
 
 
 Emit = Callable[[Event], None]
@@ -32,18 +51,45 @@ Emit = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """What a stage did. `value` and `gradient` are of the best start; `starts` has value, steps and reason of each."""
+    """What a stage did.
+
+    Attributes:
+        kind: its verb.
+        names: what it was about.
+        name: its name in the spec, if it has one.
+        method: the methods, by name.
+        reason: why it ended: `tolerance`, `until`, `steps` (all are taken), `stalled` (no step is better), `diverged`.
+        steps: how many it took, of a `repeat` rounds; of the best start.
+        value: the objective as written, where the stage ended. Where the objective changes from step to step it is the value
+            with which the last step began.
+        gradient: the largest absolute entry of its gradient there.
+        change: of an `update` the largest change of an entry in the last step.
+        violation: the largest violation of a constraint where the stage ended, if the spec has constraints.
+        seconds: how long it took, all starts together, without compiling.
+        compile_seconds: how long compiling took, 0 where it was compiled before.
+        starts: of each start value, steps and reason.
+        stages: of a `repeat`, what the stages inside did, over all rounds.
+    """
 
     kind: str
     names: tuple[str, ...]
+    name: str | None = None
     method: str | None = None
     reason: str | None = None
     steps: int = 0
     value: float | None = None
     gradient: float | None = None
+    change: float | None = None
+    violation: float | None = None
     seconds: float = 0.0
     compile_seconds: float = 0.0
     starts: tuple[Mapping[str, Any], ...] = field(default_factory=tuple)
+    stages: tuple[StageResult, ...] = field(default_factory=tuple)
+
+    @property
+    def label(self) -> str:
+        """How people call it."""
+        return self.name or " ".join([self.kind, ", ".join(self.names)]).strip()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

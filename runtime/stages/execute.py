@@ -1,49 +1,281 @@
-"""Executes the stages of a plan: one executor per kind, each from params to params."""
+"""Executes the stages of a plan in order, each from params to params, and tells what they did."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from jax import Array
+import jax
+import jax.numpy as jnp
+import numpy as np
 
+from vspec.runtime import keys
 from vspec.runtime.bound import Bound
-from vspec.runtime.errors import ArtifactError, near
+from vspec.runtime.constraints import violations
+from vspec.runtime.domains import check_start
 from vspec.runtime.program import Program
-from vspec.runtime.stages.events import Emit, StageResult
-from vspec.runtime.stages.optimize import optimize
+from vspec.runtime.stages.errors import diverged
+from vspec.runtime.stages.events import Emit, Event, StageResult
+from vspec.runtime.stages.histories import Histories, Recorder, recorded
+from vspec.runtime.stages.record import Stage, resolve, targets
+from vspec.runtime.stages.repeat import Averaged, Nothing, Repeat, Whole
+from vspec.runtime.stages.runner import Run, Runner
+from vspec.runtime.stages.solve import Solve
+from vspec.runtime.stages.transition import Figures, Params, Transition, World
+from vspec.runtime.stages.update import Update
 
-Params = dict[str, Array]
-
-Executor = Callable[[Program, Mapping[str, Any], int, Params, Bound, Emit], tuple[Params, StageResult]]
-
-
-def evaluate(
-    program: Program, stage: Mapping[str, Any], index: int, params: Params, bound: Bound, emit: Emit
-) -> tuple[Params, StageResult]:
-    """Move nothing: what the stage names is part of the outputs."""
-    return params, StageResult(kind=stage["kind"], names=tuple(stage["names"]))
+Builder = Callable[[Program, Stage, bool, frozenset[str]], Transition]
 
 
-EXECUTORS: Mapping[str, Executor] = MappingProxyType({"minimize": optimize, "maximize": optimize, "evaluate": evaluate})
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """What the stages of a plan gave: the params, what each stage did, and the histories of outputs."""
+
+    params: Params
+    stages: tuple[StageResult, ...]
+    histories: Histories
 
 
-def execute(
-    program: Program, params: Params, bound: Bound, emit: Emit = lambda _: None
-) -> tuple[Params, tuple[StageResult, ...]]:
-    """Run the plan's stages in order. Raises `ArtifactError` VS0807 for a kind that is not known, `NumericsError`."""
-    results = []
-    for index, stage in enumerate(program.manifest["plan"]):
-        kind = stage["kind"]
-        if kind not in EXECUTORS:
-            raise ArtifactError(
-                "VS0807", f"this runtime has no stage of kind '{kind}'", near(kind, EXECUTORS), stage.get("line")
-            )
-        started = time.perf_counter()
-        params, result = EXECUTORS[kind](program, stage, index, params, bound, emit)
-        if not result.seconds:
-            result = StageResult(**{**result.as_dict(), "seconds": time.perf_counter() - started})
+def _solve(program: Program, stage: Stage, alone: bool, others: frozenset[str]) -> Transition:
+    return Solve(program, stage, alone, others)
+
+
+def _update(program: Program, stage: Stage, alone: bool, others: frozenset[str]) -> Transition:
+    return Update(program, stage)
+
+
+def _evaluate(program: Program, stage: Stage, alone: bool, others: frozenset[str]) -> Transition:
+    return Nothing(stage)
+
+
+def _repeat(program: Program, stage: Stage, alone: bool, others: frozenset[str]) -> Transition:
+    moved = [_moves(program, s) for s in stage.stages]
+    inside: list[Transition] = []
+    for k, s in enumerate(stage.stages):
+        if s.own:
+            inside.append(Whole(program, build(program, s)))
+        else:
+            rest = others.union(*(m for j, m in enumerate(moved) if j != k))
+            inside.append(build(program, s, alone=False, others=rest))
+    return Repeat(stage, inside)
+
+
+BUILDERS: Mapping[str, Builder] = MappingProxyType(
+    {
+        **dict.fromkeys(("minimize", "maximize", "saddle", "descend"), _solve),
+        "update": _update,
+        "evaluate": _evaluate,
+        "repeat": _repeat,
+    }
+)
+
+
+def build(program: Program, stage: Stage, alone: bool = True, others: Collection[str] = ()) -> Transition:
+    """The transition of a stage.
+
+    Args:
+        program: the program.
+        stage: the stage.
+        alone: whether no other stage moves params between two of its steps.
+        others: else, the params that others move.
+    """
+    made = BUILDERS[stage.kind](program, stage, alone, frozenset(others))
+    fraction = stage.record.get("average")
+    return made if fraction is None else Averaged(made, fraction)
+
+
+def _moves(program: Program, stage: Stage) -> frozenset[str]:
+    """The params that a stage may move."""
+    found: set[str] = set()
+    for s in stage.walk():
+        if s.kind not in ("evaluate", "repeat"):
+            found.update(targets(program, s.record.get("update") or ()))
+            if s.kind != "update":
+                found.update(s.record.get("over") or program.manifest["params"])
+    return frozenset(found)
+
+
+def execute(program: Program, params: Params, bound: Bound, emit: Emit = lambda _: None) -> Executed:
+    """Run the plan's stages in order.
+
+    Args:
+        program: the program.
+        params: the start.
+        bound: the data.
+        emit: called with an event now and then.
+
+    Raises:
+        ArtifactError: VS0807 for a stage or a method that is not known, VS0806 for an entry that is missing.
+        DataError: VS0519 or VS0520 for a count or a batch that cannot be.
+        NumericsError: what is not finite, with the last finite value.
+    """
+    results: list[StageResult] = []
+    histories = Histories()
+    names = recorded(program)
+    taken = 0
+    for index, record in enumerate(program.manifest["plan"]):
+        stage = resolve(program, bound, record, (index,))
+        if index == 0 and names:
+            _record(program, histories, names, params, bound, 0)
+        if stage.kind == "evaluate":
+            results.append(StageResult("evaluate", stage.about, stage.name))
+            continue
+        params, result, rows = _run(program, stage, params, bound, emit)
+        histories.extend(rows, taken)
+        taken += result.steps
         results.append(result)
-    return params, tuple(results)
+        if names:
+            _record(program, histories, names, params, bound, taken)
+    if not program.manifest["plan"] and names:
+        _record(program, histories, names, params, bound, 0)
+    return Executed(params, tuple(results), histories)
+
+
+def _record(program: Program, histories: Histories, names: list[str], params: Params, bound: Bound, step: int) -> None:
+    """A row of every history, between stages."""
+    entry = next((e.name for e in program.entries.values() if e.kind == "outputs"), None)
+    assert entry is not None
+    values = jax.device_get(program.jitted(entry)(dict(params), bound))
+    for name in names:
+        histories.add(name, step, values[name])
+
+
+def _run(
+    program: Program, stage: Stage, params: Params, bound: Bound, emit: Emit
+) -> tuple[Params, StageResult, Histories]:
+    transition = build(program, stage)
+    declared = program.manifest["params"]
+    over = {p for s in stage.walk() if s.kind not in ("evaluate", "update") for p in s.record.get("over") or ()}
+    domains = {p: d for p, d in program.domains(bound).items() if p in over}
+    check_start(domains, params, {p: d.get("line") for p, d in declared.items()})
+
+    own = keys.key_of(bound.seed, keys.STAGES, stage.path[0])
+    world = _world(transition, params, bound)
+    moving = {k: params[k] for k in transition.moves}
+    recorder = Recorder(program, stage, world, moving)
+    limit = int(world.limits[stage.key])
+    chunk = recorder.chunk(max(transition.chunk, min(1000, -(-limit // 100))))
+    rows = tuple(recorder.room(chunk).items())
+    key = (json.dumps(stage.record, sort_keys=True), stage.shape(), rows, chunk, _signature((world, moving)))
+    fresh = key not in program.compiled
+    if fresh:
+        program.compiled[key] = Runner(program, transition, recorder, world, moving, own, chunk)
+    runner: Runner = program.compiled[key]
+
+    runs: list[Run] = []
+    for k in range(stage.starts):
+        begun = _start(transition, stage, moving, bound, k)
+        report = _reporter(stage, transition, k, limit, emit)
+        runs.append(runner.run(world, begun, own, limit, report))
+    sign = -1.0 if stage.kind == "maximize" else 1.0
+    good = [r for r in runs if r.reason != "diverged"]
+    if not good:
+        raise diverged(program, transition, runs[0].figures, runs[0].steps)
+    best = min(good, key=lambda r: sign * _value(stage, r)) if len(good) > 1 else good[0]
+    params = {**params, **best.params}
+    result = _result(stage, best.figures, reason=best.reason, steps=_steps(stage, best))
+    result = replace(
+        result,
+        violation=_largest(violations(program, params, bound)),
+        seconds=sum(r.seconds for r in runs),
+        compile_seconds=runner.compile_seconds if fresh else 0.0,
+        starts=tuple(_of_start(stage, r) for r in runs) if stage.kind in ("minimize", "maximize") else (),
+    )
+    return params, result, best.histories
+
+
+def _world(transition: Transition, params: Params, bound: Bound) -> World:
+    """What the stage does not change, with the numbers of steps."""
+    limits = {path: jnp.asarray(steps, jnp.int32) for path, steps in transition.limits().items()}
+    still = {k: x for k, x in params.items() if k not in transition.moves}
+    return World(bound, still, limits)
+
+
+def _signature(tree: Any) -> Any:
+    """What a compiled function depends on: the structure of its arguments, their shapes and types."""
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, tuple((x.shape, str(x.dtype)) for x in leaves)
+
+
+def _start(transition: Transition, stage: Stage, params: Params, bound: Bound, k: int) -> Params:
+    """The k-th start: the first is where the params are."""
+    if k == 0:
+        return params
+    solve = transition.inner if isinstance(transition, Averaged) else transition
+    assert isinstance(solve, Solve)
+    return {**params, **solve.space(bound).perturbed(params, np.random.default_rng([bound.seed, k]))}
+
+
+def _largest(gaps: Mapping[str, float]) -> float | None:
+    return float(np.max([*gaps.values()])) if gaps else None
+
+
+def _value(stage: Stage, run: Run) -> float:
+    return float(run.figures[stage.key].get("value", np.nan))
+
+
+def _steps(stage: Stage, run: Run) -> int:
+    """Steps as the method counts them, of a repetition its rounds."""
+    return int(run.figures[stage.key]["steps"]) if stage.key in run.figures else run.steps
+
+
+def _of_start(stage: Stage, run: Run) -> Mapping[str, Any]:
+    return {"value": _value(stage, run), "steps": _steps(stage, run), "reason": run.reason}
+
+
+def _reporter(stage: Stage, transition: Transition, start: int, limit: int, emit: Emit) -> Any:
+    """Events for the stage, or for each stage inside of a repetition."""
+    rows = transition.rows()
+
+    def report(steps: int, figures: Figures) -> None:
+        for path, found in figures.items():
+            part = rows[path]
+            step = int(found["steps"]) if part is stage else steps
+            emit(
+                Event(
+                    stage.path[0],
+                    part.kind,
+                    ", ".join(part.about) if part is stage else part.label,
+                    start,
+                    stage.starts,
+                    step,
+                    limit,
+                    _float(found, "value"),
+                    _float(found, "gradient"),
+                    _float(found, "change"),
+                    part.path[1:],
+                )
+            )
+
+    return report
+
+
+def _float(found: Mapping[str, Any], what: str) -> float | None:
+    return float(found[what]) if what in found else None
+
+
+def _result(stage: Stage, figures: Figures, reason: str | None, steps: int) -> StageResult:
+    """What a stage did; of a repetition, what is inside of it, too."""
+    found = figures.get(stage.key, {})
+    methods = [m["name"] for m in stage.record.get("methods") or ()]
+    inside = tuple(
+        _result(s, figures, None, int(figures[s.key]["steps"]) if s.key in figures else 0) for s in stage.stages
+    )
+    return StageResult(
+        kind=stage.kind,
+        names=stage.about,
+        name=stage.name,
+        method=", ".join(dict.fromkeys(methods)) or None,
+        reason=reason,
+        steps=steps,
+        value=_float(found, "value"),
+        gradient=_float(found, "gradient"),
+        change=_float(found, "change"),
+        stages=inside,
+    )
+
+
+__all__ = ["BUILDERS", "Executed", "build", "execute"]

@@ -14,7 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from vspec.runtime import ArtifactError, NumericsError, Program, RunResult, load
 from vspec.runtime.progress import terminal
 from vspec.runtime.run import run
-from vspec.runtime.stages import EXECUTORS, Event, execute
+from vspec.runtime.stages import BUILDERS, Event, execute
+from vspec.runtime.stages.record import KINDS
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -56,7 +57,7 @@ def test_maximised_positive_params_with_starts(scales: Program) -> None:
     first = result.metrics[0]
     assert set(first) == {"stage", "start", "step", "value", "gradient"}
     assert stage.value > first["value"]
-    again = execute(scales, scales.initial_params(result.bound), result.bound)[0]
+    again = execute(scales, scales.initial_params(result.bound), result.bound).params
     np.testing.assert_array_equal(again["scale"], result.params["scale"])
 
 
@@ -221,7 +222,7 @@ def test_a_start_that_fails_is_passed_over(seal) -> None:
 
 
 def test_unknown_stages_and_methods(seal) -> None:
-    assert set(EXECUTORS) == {"minimize", "maximize", "evaluate"}
+    assert set(BUILDERS) == set(KINDS)
     changes = (
         (lambda m: m["plan"][0].update(kind="maximise"), "VS0807"),
         (lambda m: m["plan"][0].update(methods=[{"name": "newtn", "arguments": {}}]), "VS0807"),
@@ -244,7 +245,12 @@ def test_a_stage_over_one_param_leaves_the_others(seal) -> None:
     source = (FIXTURES / "scales" / "program.py").read_text().replace("def evidence_gradient(", "def _all(")
     source = source.replace("g = evidence_gradient(", "g = _all(")
     source += "\n\ndef evidence_gradient(*args):\n    return _all(*args)['noise']\n"
-    program = load(seal("scales", lambda m: m["plan"][0].update(over=["noise"], starts=1), source))
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["plan"][0].update(over=["noise"], starts=1)
+        manifest["plan"][0]["methods"][0].update(over=["noise"])
+
+    program = load(seal("scales", change, source))
     assert program.derivatives("evidence").over == ("noise",)
     result = run(program)
     assert result.params["scale"] == 1.0

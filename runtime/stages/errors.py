@@ -1,0 +1,63 @@
+"""What is said when a stage meets numbers that are not finite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from vspec.runtime.errors import NumericsError
+from vspec.runtime.methods.method import DIVERGED
+from vspec.runtime.program import Program
+from vspec.runtime.stages.record import Stage, targets
+from vspec.runtime.stages.transition import Figures, Transition
+
+
+def diverged(program: Program, transition: Transition, figures: Figures, rounds: int) -> NumericsError:
+    """The error of the stage that diverged; `rounds` are those of the repetition around it, if there is one."""
+    rows = transition.rows()
+    path = next((p for p, f in figures.items() if int(f["status"]) == DIVERGED), next(iter(figures)))
+    stage = rows[path]
+    where = f" of round {rounds}" if stage is not transition.stage else ""
+    found = figures[path]
+    if stage.kind == "update" or ("assigned" in found and not bool(found["assigned"])):
+        return _update(program, stage, found, where)
+    return _objective(program, stage, found, where)
+
+
+def _update(program: Program, stage: Stage, found: Mapping[str, Any], where: str) -> NumericsError:
+    names = ", ".join(f"'{p}'" for p in targets(program, stage.record["update"]))
+    step = int(found["steps"])
+    return NumericsError(
+        "VS0605",
+        f"the update of {names} gives what is not finite in step {step}{where}",
+        "look for a division by zero, a logarithm or a square root in its formulas, or shorten its steps",
+        stage.line,
+    )
+
+
+def _objective(program: Program, stage: Stage, found: Mapping[str, Any], where: str) -> NumericsError:
+    what = f"objective '{stage.names[0]}'" if stage.names else "what the stage descends along"
+    line = program.entry(stage.names[0]).line if stage.names and stage.names[0] in program.entries else None
+    line = stage.line if line is None else line
+    value, steps = float(found.get("value", 0.0)), int(found["steps"])
+    at_start = f"at the start{where}"
+    if steps == 0 and not math.isfinite(value):
+        return NumericsError("VS0601", f"{what} is {value} {at_start}", "look at the `init` of its params", line)
+    if steps == 0:
+        bad = [k for k, flag in found["bad"].items() if bool(flag)]
+        params = dict.fromkeys(p.removesuffix(".re").removesuffix(".im") for p in bad)
+        listed = ", ".join(f"'{p}'" for p in params) or "its params"
+        return NumericsError(
+            "VS0603",
+            f"{what} is {value:g} {at_start}, but its gradient with respect to {listed} is not finite",
+            "look for a square root, norm or division at zero",
+            line,
+        )
+    last = f"; the last finite value was {value:g}" if "value" in found else ""
+    return NumericsError(
+        "VS0602",
+        f"{what} or its gradient became not finite in step {steps}{where}{last}",
+        "try a shorter step",
+        line,
+    )

@@ -1,0 +1,56 @@
+"""A stage as a loop of its steps: until it has reached its tolerance, its `until` holds, or all steps are taken."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from vspec.runtime.methods.method import RUNNING
+from vspec.runtime.program import Program
+from vspec.runtime.stages.transition import UNTIL, At, Memory, Params, Transition, World, context
+
+
+class Carry(NamedTuple):
+    """Where a loop stands: steps taken, status, the stage's memory, the params that move, the stage's key."""
+
+    step: Array
+    status: Array
+    memory: Memory
+    params: Params
+    key: Array
+
+
+class Loop:
+    """The loop of a stage. All of its functions are traceable."""
+
+    def __init__(self, program: Program, stage: Transition) -> None:
+        self.program = program
+        self.transition = stage
+        self.path = stage.stage.key
+        self.until: str | None = stage.stage.record.get("until")
+
+    def begin(self, world: World, params: Params, key: Array) -> Carry:
+        """Before the first step."""
+        zero = jnp.zeros((), jnp.int32)
+        memory, params = self.transition.begin(world, params, At(zero, world.limits[self.path], key))
+        return Carry(zero, self.transition.status(memory), memory, params, key)
+
+    def advance(self, world: World, carry: Carry, last: Array) -> Carry:
+        """On to step `last`, unless it ends before."""
+        found: Carry = lax.while_loop(
+            lambda c: (c.status == RUNNING) & (c.step < last), lambda c: self._step(world, c), carry
+        )
+        return found
+
+    def _step(self, world: World, c: Carry) -> Carry:
+        at = At(c.step, world.limits[self.path], c.key)
+        memory, params = self.transition.step(world, c.memory, c.params, at)
+        status = self.transition.status(memory)
+        if self.until is not None:
+            # All rows, also where a step sees a batch.
+            seen = {**world.still, **params}
+            reached = self.program.call(self.until, seen, context(self.program, world.bound, at))
+            status = jnp.where((status == RUNNING) & reached, UNTIL, status).astype(jnp.int32)
+        return Carry(c.step + 1, status, memory, params, c.key)

@@ -1,0 +1,95 @@
+"""Runs a stage: compiles its loop once, runs it in chunks, reports after each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from vspec.runtime.methods.method import RUNNING
+from vspec.runtime.program import Program
+from vspec.runtime.stages.histories import Histories, Recorder
+from vspec.runtime.stages.loop import Carry, Loop
+from vspec.runtime.stages.transition import ENDS, Figures, Params, Transition, World
+
+Report = Callable[[int, Figures], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Where a stage ended: its params, why, after how many steps of its loop, and the last figures, as NumPy scalars."""
+
+    params: Params
+    reason: str
+    steps: int
+    figures: Figures
+    seconds: float
+    histories: Histories
+
+
+class Runner:
+    """The compiled loop of a stage, for data and params of certain shapes; the number of steps is an argument."""
+
+    def __init__(
+        self,
+        program: Program,
+        stage: Transition,
+        recorder: Recorder,
+        world: World,
+        params: Params,
+        key: Array,
+        chunk: int,
+    ) -> None:
+        self.transition = stage
+        self.recorder = recorder
+        self.chunk = chunk
+        loop = Loop(program, stage)
+
+        def begin(world: World, params: Params, key: Array) -> tuple[Carry, Any]:
+            carry = loop.begin(world, params, key)
+            return carry, self._summary(carry)
+
+        def advance(world: World, carry: Carry, last: Array) -> tuple[Carry, Any]:
+            if not recorder:
+                carry = loop.advance(world, carry, last)
+                return carry, (self._summary(carry), {}, {})
+            carry, rows, counts = recorder.advance(loop, world, carry, last, chunk)
+            return carry, (self._summary(carry), rows, counts)
+
+        started = time.perf_counter()
+        self._begin = jax.jit(begin).lower(world, params, key).compile()
+        carry = jax.eval_shape(begin, world, params, key)[0]
+        self._advance = jax.jit(advance).lower(world, carry, jnp.zeros((), jnp.int32)).compile()
+        self.compile_seconds = time.perf_counter() - started
+
+    def _summary(self, carry: Carry) -> Any:
+        return carry.step, carry.status, self.transition.figures(carry.memory)
+
+    def run(self, world: World, params: Params, key: Array, limit: int, report: Report) -> Run:
+        """From params to params; `report(steps, figures)` is called at the start and after each chunk."""
+        started = time.perf_counter()
+        histories = Histories()
+        carry, summary = self._begin(world, params, key)
+        steps, status, figures = _fetched(summary)
+        report(steps, figures)
+        while status == RUNNING and steps < limit:
+            last = min(steps + self.chunk, limit)
+            carry, found = self._advance(world, carry, jnp.asarray(last, jnp.int32))
+            summary, rows, counts = jax.device_get(found)
+            for name, every in self.recorder.every.items():
+                for k in range(int(counts[name])):
+                    histories.add(name, (steps // every + 1 + k) * every, rows[name][k])
+            steps, status, figures = _fetched(summary)
+            report(steps, figures)
+        params = self.transition.end(carry.memory, carry.params)
+        return Run(params, ENDS[status], steps, figures, time.perf_counter() - started, histories)
+
+
+def _fetched(summary: Any) -> tuple[int, int, Figures]:
+    steps, status, figures = jax.device_get(summary)
+    return int(steps), int(status), figures
