@@ -7,6 +7,7 @@ so that one expression can report several independent mistakes.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.words import attribute_help
@@ -200,6 +201,10 @@ def _initialisers(env: Env) -> Iterable[str]:
 
 def _wrong_count(ctx: Context, symbol: Symbol, subscripts: tuple[Raw, ...], span: Span, env: Env) -> Expr:
     rank, given = len(symbol.dims), len(subscripts)
+    output = next((name for name, target in ctx.lifted.items() if target == symbol.name != name), None)
+    if output is not None:
+        # Outputs that share their name with a definition are known under names of their own.
+        symbol = replace(symbol, name=output)
     if rank == 0:
         return ctx.error(
             "VS0206", f"'{symbol.name}' is a scalar and has no subscripts", span, env, label=f"{given} given"
@@ -208,6 +213,8 @@ def _wrong_count(ctx: Context, symbol: Symbol, subscripts: tuple[Raw, ...], span
     had = "none is given" if given == 0 else f"{given} {'is' if given == 1 else 'are'} given"
     if env.slices and given == 0 and len(env.slices) == rank:
         help = f"write {symbol.name}[{', '.join(':' * rank)}]"
+    elif output is not None:
+        help = f"the output {symbol.shown} is meant here, not the {ctx.symbols[output].kind} of the same name: rename one"
     else:
         help = f"it is declared as {symbol.shown}"
     return ctx.error("VS0206", f"'{symbol.name}' has {want}, but {had}", span, env, help=help)
