@@ -214,7 +214,9 @@ def _wrong_count(ctx: Context, symbol: Symbol, subscripts: tuple[Raw, ...], span
     if env.slices and given == 0 and len(env.slices) == rank:
         help = f"write {symbol.name}[{', '.join(':' * rank)}]"
     elif output is not None:
-        help = f"the output {symbol.shown} is meant here, not the {ctx.symbols[output].kind} of the same name: rename one"
+        help = (
+            f"the output {symbol.shown} is meant here, not the {ctx.symbols[output].kind} of the same name: rename one"
+        )
     else:
         help = f"it is declared as {symbol.shown}"
     return ctx.error("VS0206", f"'{symbol.name}' has {want}, but {had}", span, env, help=help)
