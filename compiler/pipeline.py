@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from vspec.compiler.passes import PassRecord
 
 NOTHING: Mapping[str, Any] = {}
+EVERY, COMPARISON = "*", "="
+"""Parts of a build that are no names of runs: the spec with all of its runs, and what compares them."""
+
+
+class UnknownRun(KeyError):  # noqa: N818 (says what is wrong, as a word in a message)
+    """A name that no run has; its arguments are the name and those of the runs."""
 
 
 @dataclass(frozen=True)
@@ -169,24 +175,54 @@ def build(
     force: bool = False,
     policy: Policy = DEFAULT,
     allow_outside: bool = False,
+    parts: str = EVERY,
 ) -> Built:
     """Builds the program directory of a spec file (default `build/<name>` beside the current directory).
 
-    An unchanged spec with unchanged options is a cache hit. Raises SpecError for a wrong spec, OSError where it cannot write.
+    An unchanged spec with unchanged options is a cache hit. `parts` is `EVERY` for the spec with its runs, else the name of
+    the one run to build by itself (by default in `build/<name>-<run>`), '' for the spec alone, or `COMPARISON` for what
+    compares the runs.
+
+    Raises SpecError for a wrong spec, UnknownRun if `parts` is none of these, OSError where it cannot write.
     """
     from vspec.compiler.emit.manifest import Options
-    from vspec.compiler.emit.write import build_key, cached, write_program
+    from vspec.compiler.emit.write import Part, build_key, cached, write_program
 
     start = time.perf_counter()
     spec, warnings = check(path, overrides, policy, allow_outside=allow_outside)
-    directory = Path(out) if out is not None else Path("build") / spec.name
     options = Options(level, tuple(sorted(disable)))
-    key = build_key(spec, options, overrides, stablehlo)
-    if not force and cached(directory, key):
-        return Built(directory, True, time.perf_counter() - start, warnings)
-    compiled = compile_spec(spec, level=level, disable=disable)
-    write_program(directory, compiled.spec, compiled.graph, compiled.emitted, options, key, report(compiled), stablehlo)
+    parts = "" if parts in spec.same else parts if spec.runs else EVERY
+    folder = Path("build") / "-".join((spec.name, *([parts] if parts in spec.runs else [])))
+    directory = Path(out) if out is not None else folder
+    key = build_key(spec, options, overrides, stablehlo, parts)
+    # A program that was built with all of its runs will do for any of them.
+    whole = Path("build") / spec.name if out is None else directory
+    every = build_key(spec, options, overrides, stablehlo, EVERY)
+    for place, wanted in ((whole, every), (directory, key)):
+        if not force and cached(place, wanted):
+            return Built(place, True, time.perf_counter() - start, warnings)
+
+    def part(chosen: Spec) -> Part:
+        compiled = compile_spec(chosen, level=level, disable=disable)
+        return Part(chosen, compiled.graph, compiled.emitted, report(compiled))
+
+    runs: dict[str, Part | None] = dict.fromkeys(spec.same)
+    comparison = None
+    if parts == EVERY:
+        runs = {name: None if name in spec.same else part(run) for name, run in spec.runs.items()}
+        comparison = part(spec.comparison) if spec.comparison is not None else None
+    chosen = _part(spec, "" if parts == EVERY else parts)
+    write_program(directory, part(chosen), options, key, stablehlo, runs if chosen is spec else {}, comparison)
     return Built(directory, False, time.perf_counter() - start, warnings)
+
+
+def _part(spec: Spec, name: str) -> Spec:
+    """The spec itself, one of its runs, or what compares them."""
+    if name == COMPARISON and spec.comparison is not None:
+        return spec.comparison
+    if name and name not in spec.runs:
+        raise UnknownRun(name, tuple(spec.runs))
+    return spec.runs[name] if name else spec
 
 
 def report(compiled: Compiled) -> dict[str, Any]:
@@ -206,4 +242,4 @@ def report(compiled: Compiled) -> dict[str, Any]:
     }
 
 
-__all__: Sequence[str] = ["Built", "Compiled", "build", "check", "check_text", "compile_spec", "report"]
+__all__: Sequence[str] = ["Built", "Compiled", "UnknownRun", "build", "check", "check_text", "compile_spec", "report"]

@@ -45,7 +45,6 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
     "sections": {
         "random": "VS0401",
         "dynamics": "VS0402",
-        "runs": "VS0404",
         "shard": "VS0426",
     },
     "definition_options": {"until": "VS0418"},
@@ -53,7 +52,6 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("pareto", "sample"), "VS0405"),
     },
     "output_options": {"every": "VS0415"},
-    "claim_options": {"by": "VS0414", "seeds": "VS0414", "require": "VS0414"},
 }
 
 

@@ -12,7 +12,7 @@ from jax import Array
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["data", "constants", "prepared", "counters", "key"],
+    data_fields=["data", "constants", "prepared", "counters", "key", "facts"],
     meta_fields=["dims"],
     drop_fields=["seed"],
 )
@@ -22,7 +22,7 @@ class Bound:
 
     A pytree: it passes through `jit`, `vmap` and `grad`. `dims` are static, so that arrays of other sizes compile anew;
     `seed` is a fact of the run, not part of the tree. `counters` are the scalars `step` and `steps` of the stage that is
-    running; `key` is the JAX key of the fresh draws of this step.
+    running; `key` is the JAX key of the fresh draws of this step; `facts` are what claims read of runs that are done.
     """
 
     data: Mapping[str, Array]
@@ -32,6 +32,7 @@ class Bound:
     seed: int = 0
     counters: Mapping[str, Array] = field(default_factory=dict)
     key: Array | None = None
+    facts: Mapping[str, Array] = field(default_factory=dict)
 
     def at(self, counters: Mapping[str, Array], key: Array | None = None) -> Bound:
         """The same data at a step of a stage."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import jax
@@ -18,11 +19,18 @@ from vspec.runtime.errors import ArtifactError
 from vspec.runtime.program import Program
 
 RANDOM_POINTS = 3
+RELATIONS: Mapping[str, Callable[[float, float], bool]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimResult:
-    """One judged claim. `measured` and `bound` are for people, `figures` the numbers; `where` says at which params."""
+    """One judged claim. `measured` and `bound` are for people, `figures` and `limits` the numbers of both sides.
+
+    `where` says at which params, or of which runs. `timed`: it compares seconds, which differ from machine to machine, so that
+    it is reported and fails only where that is asked for. `seeds` has what each seed gave, of a claim over several.
+    """
 
     name: str
     text: str
@@ -34,6 +42,9 @@ class ClaimResult:
     where: str
     line: int | None
     figures: tuple[float, ...] = ()
+    limits: tuple[float, ...] = ()
+    timed: bool = False
+    seeds: tuple[Mapping[str, Any], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -67,9 +78,24 @@ def judge(program: Program, params: Mapping[str, Array], bound: Bound) -> tuple[
             point = {k: jnp.asarray(_anywhere(domains[k], x, generator), x.dtype) for k, x in params.items()}
             elsewhere.append(jax.device_get(evaluated(point, bound)))
     return tuple(
-        _identity(name, claim, [here, *elsewhere]) if claim["kind"] == "identity" else _that(name, claim, here)
+        _identity(name, claim, [here, *elsewhere])
+        if claim["kind"] == "identity"
+        else _that(name, claim, here, timed=_timed(program, claim))
         for name, claim in declared.items()
     )
+
+
+def compare(program: Program, name: str, bound: Bound) -> ClaimResult:
+    """One claim of a program that compares runs, whose facts are bound (`facts.bind_facts`)."""
+    claim = program.manifest["claims"][name]
+    results = jax.device_get(program.jitted(name)({}, bound))
+    judged = _that(name, claim, results, timed=_timed(program, claim))
+    return replace(judged, where=f"over {', '.join(claim['runs'])}")
+
+
+def _timed(program: Program, claim: Mapping[str, Any]) -> bool:
+    facts = program.manifest.get("facts", {})
+    return any(facts[name]["path"][-1] == "seconds" for name in claim.get("facts") or ())
 
 
 def _anywhere(domain: Domain, like: Array, generator: np.random.Generator) -> Any:
@@ -78,7 +104,65 @@ def _anywhere(domain: Domain, like: Array, generator: np.random.Generator) -> An
     return drawn + 1j * domain.random(like.shape, generator) if jnp.iscomplexobj(like) else drawn
 
 
-def _that(name: str, claim: Mapping[str, Any], results: Mapping[str, Any]) -> ClaimResult:
+def over_seeds(judged: Mapping[int, ClaimResult], claim: Mapping[str, Any]) -> ClaimResult:
+    """A claim judged at several seeds as one: all of them must hold, or so many, or the mean over them must.
+
+    The mean is that of the figures on both sides of each comparison; of an identity, that of its largest error.
+
+    Args:
+        judged: seed → what it gave.
+        claim: what the manifest says about the claim.
+    """
+    results = list(judged.values())
+    first, require = results[0], claim.get("require", "all")
+    if len(results) == 1:
+        return first
+    rows: list[tuple[tuple[float, ...], tuple[float, ...]]]
+    if claim["kind"] == "identity":
+        measures = [{"text": "", "relation": "<="}]
+        rows = [((max(r.figures, key=_worst),), (float(claim["tolerance"]),)) for r in results]
+    else:
+        measures, rows = list(claim.get("measures") or ()), [(r.figures, r.limits) for r in results]
+    figures = list(zip(*(row[0] for row in rows), strict=True))
+    limits = list(zip(*(row[1] for row in rows), strict=True))
+    held = sum(r.holds for r in results)
+    merged = replace(
+        first,
+        where=f"{first.where}, seeds {min(judged)} to {max(judged)}",
+        seeds=tuple({"seed": seed, "holds": r.holds, "figures": r.figures} for seed, r in judged.items()),
+    )
+
+    def listed(values: list[str]) -> str:
+        named = [f"{m['text']} = {v}" for m, v in zip(measures, values, strict=True)]
+        return ", ".join(named if len(values) > 1 else values)
+
+    if require == "mean":
+        left, right = [_mean(x) for x in figures], [_mean(x) for x in limits]
+        holds = all(RELATIONS[m["relation"]](a, b) for m, a, b in zip(measures, left, right, strict=True))
+        measured = f"mean {listed([show(x) for x in left])}"
+        return replace(merged, holds=holds, measured=measured, figures=tuple(left), limits=tuple(right))
+    holds = held >= (len(results) if require == "all" else int(require))
+    spans = listed([_span(x) for x in figures])
+    count = f"{held} of {len(results)} seeds hold"
+    return replace(merged, holds=holds, measured=f"{spans}: {count}" if spans else count)
+
+
+def _worst(error: float) -> float:
+    return math.inf if math.isnan(error) else error
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else float(np.mean(values))
+
+
+def _span(values: Sequence[float]) -> str:
+    low, high = show(min(values)), show(max(values))
+    if any(map(math.isnan, values)):
+        return "nan"
+    return low if low == high else f"{low} to {high}"
+
+
+def _that(name: str, claim: Mapping[str, Any], results: Mapping[str, Any], timed: bool = False) -> ClaimResult:
     measures = claim.get("measures") or []
     sides = [(_number(results[m["left"]]), _number(results[m["right"]])) for m in measures]
     truth = bool(np.all(results[claim["holds"]]))
@@ -101,25 +185,31 @@ def _that(name: str, claim: Mapping[str, Any], results: Mapping[str, Any]) -> Cl
         "at the solution",
         claim.get("line"),
         tuple(left for left, _ in sides),
+        tuple(right for _, right in sides),
+        timed,
     )
 
 
 def _identity(name: str, claim: Mapping[str, Any], points: list[Mapping[str, Any]]) -> ClaimResult:
     errors = [_number(p[claim["error"]]) for p in points]
-    holds = all(e <= claim["tolerance"] for e in errors)
-    worst = max(range(len(errors)), key=lambda k: math.inf if math.isnan(errors[k]) else errors[k])
+    proved, by = bool(claim.get("proved")), claim.get("by") or ""
+    worst = max(range(len(errors)), key=lambda k: _worst(errors[k]))
     random = f" and {len(errors) - 1} random points" if len(errors) > 1 else ""
-    if holds:
-        where = f"at the solution{random}"
+    measured = show(errors[worst])
+    if by == "proof" or (proved and not by):
+        holds, measured = proved, "proved" if proved else f"not proved; {measured} at the points tried"
+        where = "by proof"
+    elif all(e <= claim["tolerance"] for e in errors):
+        holds, where = True, f"at the solution{random}"
     else:
-        where = "at the solution" if worst == 0 else f"at random point {worst} of {len(errors) - 1}"
+        holds, where = False, "at the solution" if worst == 0 else f"at random point {worst} of {len(errors) - 1}"
     return ClaimResult(
         name,
         claim["text"],
         "identity",
         holds,
-        show(errors[worst]),
-        f"<= {show(claim['tolerance'])}",
+        measured,
+        "proof" if by == "proof" else f"<= {show(claim['tolerance'])}",
         _text(claim.get("reported")),
         where,
         claim.get("line"),

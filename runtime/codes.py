@@ -155,5 +155,9 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "results cannot be written",
             "The results folder is not writable, or holds files that no run has written and that would be lost.",
         ),
+        "VS0809": (
+            "no such run",
+            "The spec, or the program that was built from it, has no run of this name. Runs are declared under 'runs'.",
+        ),
     }
 )

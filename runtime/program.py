@@ -90,6 +90,11 @@ class Program:
         return str(self.manifest["name"])
 
     @property
+    def run(self) -> str:
+        """The run that it is of, '' for the spec itself."""
+        return str(self.manifest.get("run", ""))
+
+    @property
     def precision(self) -> str:
         """`float32` or `float64`."""
         return str(self.manifest["precision"])
@@ -201,6 +206,7 @@ class Program:
             "constant": bound.constants,
             "counter": bound.counters,
             "key": {},
+            "fact": bound.facts,
         }
         arguments: list[Any] = []
         for a in e.arguments:
@@ -252,14 +258,15 @@ class Program:
         return export.deserialize(bytearray(_verified(self.directory, artifacts[name])))  # type: ignore[no-untyped-call]
 
 
-def load(directory: Path | str) -> Program:
-    """Load a program from the folder that `vspec build` wrote.
+def load(directory: Path | str, run: str = "") -> Program:
+    """Load a program from the folder that `vspec build` wrote, or one of its runs.
 
     The manifest is checked against its schema and `program.py` against its hash before any of it runs. A program of
     precision float64 switches JAX to 64 bits (`jax_enable_x64`) for the whole process, because JAX knows no other way.
 
     Args:
         directory: the folder.
+        run: the name of a run of the spec; the spec itself if empty.
 
     Returns:
         The `Program`.
@@ -269,11 +276,39 @@ def load(directory: Path | str) -> Program:
     """
     folder = Path(directory)
     manifest = read_manifest(folder)
+    if run and manifest.get("run") != run:
+        record = _record(manifest, run)
+        if record is not None:
+            return load(_inner(folder, record))
     source = _verified(folder, manifest["program"])
     config: Any = jax.config
     if manifest["precision"] == "float64" and not config.jax_enable_x64:
         config.update("jax_enable_x64", True)
     return Program(manifest, _module(source, folder / manifest["program"]["file"]), folder)
+
+
+def comparison(program: Program) -> Program | None:
+    """The program that judges the claims over the runs of a program, if it has such claims."""
+    record = program.manifest.get("comparison")
+    if record is None or program.directory is None:
+        return None
+    return load(_inner(program.directory, record))
+
+
+def _record(manifest: Mapping[str, Any], run: str) -> Mapping[str, Any] | None:
+    """What the manifest says about a run; None if it is the program itself. Raises `ArtifactError` VS0809."""
+    runs = manifest.get("runs") or {}
+    if run not in runs:
+        raise ArtifactError(
+            "VS0809", f"program '{manifest['name']}' has no run '{run}'", near(run, runs, "it has no runs")
+        )
+    return runs[run]  # type: ignore[no-any-return]
+
+
+def _inner(folder: Path, record: Mapping[str, Any]) -> Path:
+    """The folder of a program inside of another one, its manifest verified."""
+    _verified(folder, record)
+    return folder / Path(record["file"]).parent
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

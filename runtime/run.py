@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from vspec.runtime.claims import ClaimResult, judge
 from vspec.runtime.constraints import violations
 from vspec.runtime.domains import check_start
 from vspec.runtime.errors import ArtifactError
+from vspec.runtime.facts import own_facts
 from vspec.runtime.program import Program, load
 from vspec.runtime.stages import Event, StageResult, execute
 
@@ -47,6 +48,7 @@ class RunResult:
         facts: what claims may ask about the run: `steps` of all stages, `seconds` of the solve without compiling, and `stages`,
             for each that has a name its `steps`, `seconds` and `reason`.
         histories: of each output with `every`, after how many steps of the run its rows were taken.
+        run: the name of the run, '' for the spec itself.
     """
 
     name: str
@@ -61,17 +63,19 @@ class RunResult:
     constraints: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     histories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    run: str = ""
 
     @property
     def holds(self) -> bool:
-        """Whether every claim holds."""
-        return all(c.holds for c in self.claims)
+        """Whether every claim holds, those about seconds left out."""
+        return all(c.holds or c.timed for c in self.claims)
 
     def __repr__(self) -> str:
         kept = sum(c.holds for c in self.claims)
         ends = [f"{s.label}: {s.reason} after {s.steps} steps" for s in self.stages if s.reason]
         claims = f"{kept} of {len(self.claims)} claims hold" if self.claims else "no claims"
-        return f"RunResult('{self.name}': {'; '.join([*ends, claims])}; {self.timings['total']:.2f} s)"
+        name = f"{self.name}, run {self.run}" if self.run else self.name
+        return f"RunResult('{name}': {'; '.join([*ends, claims])}; {self.timings['total']:.2f} s)"
 
 
 class _Clock:
@@ -142,10 +146,10 @@ def run(
     outputs = {**evaluate_outputs(program, solved, bound), **done.histories.arrays()}
     clock.lap("outputs")
     missed = violations(program, solved, bound)
-    claims = judge(program, solved, bound)
+    facts = run_facts(stages)
+    claims = judge(program, solved, replace(bound, facts=own_facts(program, facts)))
     clock.lap("claims")
     arrays = {name: np.asarray(solved[name]) for name in program.manifest["params"] if name in solved}
-    facts = run_facts(stages)
     steps = {name: tuple(taken) for name, taken in done.histories.steps.items()}
     folder = None
     if out is not None:
@@ -153,7 +157,19 @@ def run(
         folder = results.write(Path(out), program.manifest, said, arrays, outputs, metrics, steps)
         clock.lap("write")
     return RunResult(
-        program.name, arrays, outputs, claims, metrics, stages, clock.parts, bound, folder, missed, facts, steps
+        program.name,
+        arrays,
+        outputs,
+        claims,
+        metrics,
+        stages,
+        clock.parts,
+        bound,
+        folder,
+        missed,
+        facts,
+        steps,
+        program.run,
     )
 
 
@@ -203,6 +219,7 @@ def _said(
         digest = hashlib.sha256((program.directory / "manifest.json").read_bytes()).hexdigest()
     return {
         "name": program.name,
+        "run": program.run,
         "spec": program.manifest.get("spec"),
         "program": program.manifest["program"],
         "manifest": {"sha256": digest},

@@ -118,18 +118,22 @@ def build(
     )
 
 
-def load(directory: str | Path) -> Program:
-    """Load a program that `build` wrote. Needs no compiler.
+def load(directory: str | Path, run: str = "") -> Program:
+    """Load a program that `build` wrote, or one of its runs. Needs no compiler.
 
         program = vspec.load("build/fit")
         gradient = jax.jit(program.loss_gradient)
 
+    Args:
+        directory: the folder of the program.
+        run: the name of a run of the spec; the spec itself if empty.
+
     Raises:
-        ArtifactError: the folder is no program, or was changed after it was built.
+        ArtifactError: the folder is no program, has no such run, or was changed after it was built.
     """
     from vspec.runtime.program import load
 
-    return load(directory)
+    return load(directory, run)
 
 
 def compile(
@@ -139,18 +143,19 @@ def compile(
     disable: Collection[str] = (),
     overrides: Overrides | None = None,
     allow_outside: bool = False,
+    run: str = "",
 ) -> Program:
-    """Compile a spec and load the program; no files are kept.
+    """Compile a spec, or one of its runs, and load the program; no files are kept.
 
         program = vspec.compile("fit.yaml")
         bound = program.bind({"x": x, "y": y})
         params = program.initial_params(bound)
         value = program.call("loss", params, bound)
 
-    Args and errors are those of `build`.
+    Args and errors are those of `build`; `run` is the name of a run of the spec.
     """
     return programs.compile_program(
-        find_spec(str(spec)), level=level, disable=disable, overrides=overrides, allow_outside=allow_outside
+        find_spec(str(spec)), level=level, disable=disable, overrides=overrides, allow_outside=allow_outside, run=run
     )
 
 
@@ -165,6 +170,7 @@ def run(
     overrides: Overrides | None = None,
     level: int = 2,
     allow_outside: bool = False,
+    run: str = "",
 ) -> RunResult:
     """Run a spec, a program's folder or a loaded program.
 
@@ -181,6 +187,7 @@ def run(
         overrides: constants and sizes of dims to compile with; for a spec only.
         level: the optimisation level; for a spec only.
         allow_outside: whether the spec may import specs and read data outside of its folder.
+        run: the name of a run of the spec; the spec itself if empty.
 
     Returns:
         The params, outputs, claims, metrics and timings.
@@ -196,11 +203,13 @@ def run(
     if isinstance(spec, Program):
         program = spec
     elif programs.is_program(Path(spec)):
-        program = load(spec)
+        program = load(spec, run)
     else:
         path = find_spec(str(spec))
         base = path.resolve().parent
-        with programs.temporary_program(path, level=level, overrides=overrides, allow_outside=allow_outside) as made:
+        with programs.temporary_program(
+            path, level=level, overrides=overrides, allow_outside=allow_outside, part=run
+        ) as made:
             return run_program(made, data, constants, seed, out, None, params, base, allow_outside)
     return run_program(program, data, constants, seed, out, None, params, base, allow_outside)
 
@@ -208,7 +217,7 @@ def run(
 def verify(
     spec: str | Path, *, smoke: bool = False, overrides: Overrides | None = None, seed: int = 0
 ) -> list[ClaimResult]:
-    """Run a spec, or all specs below a folder, and judge the claims.
+    """Run a spec, or all specs below a folder, with the runs that claims compare, and judge the claims.
 
         assert all(claim.holds for claim in vspec.verify("fit.yaml"))
 
@@ -216,7 +225,7 @@ def verify(
         spec: a path, a folder, or the name of a shipped spec.
         smoke: at the quick size that the claims declare.
         overrides: constants and sizes of dims that differ from the spec.
-        seed: the run's seed.
+        seed: the run's seed; a claim over several seeds takes this one and those that follow.
 
     Returns:
         The claims in the specs' order, each with what was measured and what was demanded.
@@ -230,5 +239,5 @@ def verify(
     return [
         claim
         for path in find_specs([str(spec)])
-        for claim in verify_spec(path, smoke=smoke, overrides=overrides, seed=seed)
+        for claim in verify_spec(path, smoke=smoke, overrides=overrides, seed=seed).claims
     ]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vspec.compiler.diagnostics.diagnostic import SpecError
 from vspec.compiler.diagnostics.policy import DEFAULT, Policy
 from vspec.faults import refuse
 
@@ -32,9 +33,11 @@ def build_spec(
     force: bool = False,
     allow_outside: bool = False,
     policy: Policy = DEFAULT,
+    parts: str | None = None,
 ) -> Built:
-    """`pipeline.build` with coded errors for a pass that is not known (VS0822) and a folder that cannot be written (VS0826)."""
-    from vspec.compiler.pipeline import build
+    """`pipeline.build` with coded errors for what its caller named: a pass that is not known (VS0822), a run that the spec
+    does not have (VS0809), a folder that cannot be written (VS0826). All parts are built if `parts` is None."""
+    from vspec.compiler.pipeline import EVERY, UnknownRun, build
 
     check_passes(disable)
     try:
@@ -48,11 +51,22 @@ def build_spec(
             force=force,
             allow_outside=allow_outside,
             policy=policy,
+            parts=EVERY if parts is None else parts,
         )
+    except UnknownRun as unknown:
+        raise refuse_run(*unknown.args) from None
     except OSError as error:
         folder = out if out is not None else Path("build")
         reason = f"'{error.filename or folder}' cannot be written: {error.strerror}" if error.strerror else str(error)
         raise refuse("VS0826", reason, "choose another folder with --out") from None
+
+
+def refuse_run(name: str, runs: Collection[str]) -> SpecError:
+    """The error VS0809 for a run that a spec does not have."""
+    from vspec.compiler.diagnostics.suggest import did_you_mean
+
+    listed = f"runs are {', '.join(runs)}" if runs else "the spec has no 'runs'"
+    return refuse("VS0809", f"the spec has no run '{name}'", did_you_mean(name, runs) or listed)
 
 
 def check_passes(disable: Collection[str]) -> None:
@@ -77,13 +91,14 @@ def compile_program(
     disable: Collection[str] = (),
     overrides: Mapping[str, Any] | None = None,
     allow_outside: bool = False,
+    run: str = "",
 ) -> Program:
-    """The program of a spec, built aside and loaded; nothing stays on disk.
+    """The program of a spec, or of one of its runs, built aside and loaded; nothing stays on disk.
 
     Its `directory` is the folder of the spec, which the spec's own data paths are relative to.
     """
     with temporary_program(
-        spec, level=level, disable=disable, overrides=overrides, allow_outside=allow_outside
+        spec, level=level, disable=disable, overrides=overrides, allow_outside=allow_outside, part=run
     ) as program:
         program.directory = spec.resolve().parent
         return program
@@ -97,8 +112,9 @@ def temporary_program(
     disable: Collection[str] = (),
     overrides: Mapping[str, Any] | None = None,
     allow_outside: bool = False,
+    part: str = "",
 ) -> Iterator[Program]:
-    """The program of a spec, whose folder is removed at the end."""
+    """The program of a spec, whose folder is removed at the end; `part` is a run of it, or `pipeline.COMPARISON`."""
     from vspec.runtime.program import load
 
     with tempfile.TemporaryDirectory(prefix="vspec-") as folder:
@@ -110,5 +126,6 @@ def temporary_program(
             overrides=overrides,
             stablehlo=False,
             allow_outside=allow_outside,
+            parts=part,
         )
         yield load(built.directory)

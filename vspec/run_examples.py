@@ -39,5 +39,6 @@ RUN_EXAMPLES: Mapping[str, str] = MappingProxyType(
         "VS0806": "vspec.load('build/fit').call('no_such_entry', params, bound)\n",
         "VS0807": "vspec run build/fit    # built by a later version, with a method that this one lacks",
         "VS0808": "vspec run fit.yaml --out ~    # a folder with other files in it",
+        "VS0809": "vspec run fit.yaml --run corse    # where the run is called 'coarse'",
     }
 )

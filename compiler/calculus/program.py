@@ -19,6 +19,7 @@ from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import Kind, Node, Origin, topological
 from vspec.compiler.graph.rewrite import Sweep, rewrite
 from vspec.compiler.language.bodies import bodies
+from vspec.compiler.language.claims import conjuncts
 from vspec.compiler.language.draws import ordinals
 from vspec.compiler.language.expr import Derivative, Expr, Pointwise
 from vspec.compiler.language.operators import COUNTERS
@@ -105,7 +106,8 @@ def free_name(wish: str, taken: Collection[str]) -> str:
 
 def _inputs(spec: Spec, low: Lowering) -> dict[str, Node]:
     inputs: dict[str, Node] = {}
-    for role, group in (("param", spec.params), ("data", spec.data), ("constant", spec.constants)):
+    groups = (("param", spec.params), ("data", spec.data), ("constant", spec.constants), ("fact", spec.facts))
+    for role, group in groups:
         for name, item in group.items():
             axes = [low.axis(x) for x in item.letters]
             with low.b.at(Origin(name, item.span.line, item.span.column, file=spec.file(item.span))):
@@ -176,18 +178,28 @@ def _outputs(spec: Spec, low: Lowering, entries: dict[str, Entry]) -> None:
 
 
 def _claims(spec: Spec, low: Lowering, entries: dict[str, Entry]) -> dict[str, Any]:
+    """The entry `claims`, or one for each claim where they compare runs, and what the manifest says about each."""
     results: list[Result] = []
     records: dict[str, Any] = {}
     for name, claim in spec.claims.items():
-        record: dict[str, Any] = {"text": claim.text, "reported": claim.reported, "line": claim.span.line}
+        record: dict[str, Any] = {
+            "text": claim.text,
+            "reported": claim.reported,
+            "line": claim.span.line,
+            "seeds": claim.seeds,
+            "require": claim.require,
+            "runs": list(claim.runs),
+            "facts": list(claim.facts),
+        }
+        found: list[Result] = []
         if claim.that is not None:
             record |= {"kind": "that", "holds": name, "measures": []}
-            results.append(Result((name,), low.value(claim.that)))
-            for k, part in enumerate(_conjuncts(claim.that)):
+            found.append(Result((name,), low.value(claim.that)))
+            for k, part in enumerate(conjuncts(claim.that)):
                 if isinstance(part, Pointwise) and part.op in RELATIONS and not part.axes:
                     left, right = part.args
                     keys = (f"{name}.left{k}", f"{name}.right{k}")
-                    results += [Result((keys[0],), low.value(left)), Result((keys[1],), low.value(right))]
+                    found += [Result((keys[0],), low.value(left)), Result((keys[1],), low.value(right))]
                     record["measures"].append(
                         {
                             "text": excerpt(spec, left.span),
@@ -198,9 +210,13 @@ def _claims(spec: Spec, low: Lowering, entries: dict[str, Entry]) -> dict[str, A
                         }
                     )
         else:
-            record |= {"kind": "identity", "error": f"{name}.error", "tolerance": claim.tolerance}
-            results.append(Result((f"{name}.error",), _discrepancy(low, claim)))
+            record |= {"kind": "identity", "error": f"{name}.error", "tolerance": claim.tolerance, "by": claim.by}
+            found.append(Result((f"{name}.error",), _discrepancy(low, claim)))
         records[name] = record
+        if claim.runs:
+            entries[name] = Entry(name, "comparison", tuple(found), name, f"What the claim '{name}' compares.")
+        else:
+            results += found
     if results:
         entries["claims"] = Entry("claims", "claims", tuple(results), doc="What the claims compare.")
     return records
@@ -219,14 +235,6 @@ def _discrepancy(low: Lowering, claim: Claim) -> Node:
     if gap.kind == "const":
         return low.b.number(float(gap.attrs[0]))
     return low.b.reduce("max", gap, gap.names) if gap.names else gap
-
-
-def _conjuncts(e: Expr) -> Iterator[Expr]:
-    if isinstance(e, Pointwise) and e.op == "and":
-        for arg in e.args:
-            yield from _conjuncts(arg)
-    else:
-        yield e
 
 
 def excerpt(spec: Spec, span: Span) -> str:

@@ -19,6 +19,7 @@ from vspec.compiler.diagnostics.code import Code
 from vspec.compiler.diagnostics.codes_arrays import ARRAYS
 from vspec.compiler.diagnostics.codes_language import LANGUAGE
 from vspec.compiler.diagnostics.codes_limits import LIMITS
+from vspec.compiler.diagnostics.codes_runs import RUNS
 from vspec.compiler.diagnostics.codes_source import SOURCE
 from vspec.compiler.diagnostics.codes_warnings import WARNINGS
 
@@ -34,4 +35,4 @@ def registry(*groups: Iterable[Code]) -> Mapping[str, Code]:
     return MappingProxyType(dict(sorted(found.items())))
 
 
-CODES: Mapping[str, Code] = registry(SOURCE, LANGUAGE, ARRAYS, LIMITS, WARNINGS)
+CODES: Mapping[str, Code] = registry(SOURCE, LANGUAGE, ARRAYS, RUNS, LIMITS, WARNINGS)

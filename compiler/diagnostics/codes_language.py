@@ -609,7 +609,6 @@ PLANNED: tuple[Code, ...] = tuple(
             "solving under constraints",
             "params: {w: {init: 1}}\nobjectives: {loss: w**2}\nconstraints:\n  c: w == 1\nsolve: {minimize: loss}\n",
         ),
-        ("VS0404", "named runs", "runs:\n  a: {}\n"),
         ("VS0405", "kinds of stages and methods", "solve: {pareto: [a, b]}\n"),
         ("VS0407", "implicit quantities and integrals", "define:\n  y: root[x](x**2 - 2)\n"),
         ("VS0408", "expectations and densities", "define:\n  y: logpdf(normal(0, 1), x)\n"),
@@ -624,7 +623,11 @@ PLANNED: tuple[Code, ...] = tuple(
             "plots of paths, fields and points",
             "dims: {i: 3}\ndata:\n  x[i]: real\noutputs:\n  a[i]: {is: 'x[i]', plot: path}\n",
         ),
-        ("VS0414", "claims over several seeds, facts about runs", "claims:\n  quick: run.steps < 5\n"),
+        (
+            "VS0414",
+            "identities by quadrature",
+            "constants: {b: 1}\nclaims:\n  c: {identity: b == 1, tolerance: 1e-6, by: quadrature(40)}\n",
+        ),
         ("VS0415", "histories of outputs", "constants: {b: 1}\noutputs:\n  a: {is: b, every: 10}\n"),
         (
             "VS0418",

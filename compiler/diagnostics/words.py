@@ -82,6 +82,16 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "trainable": "a stage optimises the params that it lists under 'over'",
         "seed": "draws in an init have the seed of the run: vspec run --seed 1",
     },
+    # A run: its sections are those of a spec, whose words come first.
+    "solve": {
+        "name": "a run has the name of the spec, and results tell which run they are of",
+        "doc": "what a run is about stands in a comment",
+        "vspec": "a run is part of its spec",
+        "imports": "what runs need is imported by the spec",
+        "claims": "claims stand in the spec and read runs by their names: coarse.error",
+        "runs": "runs have no runs of their own",
+        "shard": "all runs of a spec are sharded alike",
+    },
 }
 
 # Types of other languages, where a data entry or a param says what its elements are.

@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.emit.counts import node_counts
 from vspec.compiler.emit.entry import Argument, EmittedEntry
 from vspec.compiler.emit.python import Emitted
 from vspec.compiler.graph.graph import Graph
@@ -48,9 +49,11 @@ def manifest(
 ) -> dict[str, Any]:
     """The manifest as JSON values. `artifacts`: records of exported entries, each with its file and hash."""
     ranges = Ranges(spec)
+    plan = _plan(spec.plan, iter(graph.notes.get("plan", ())))
     return {
         "manifest": 1,
         "name": spec.name,
+        "run": spec.run,
         "doc": spec.doc,
         "spec": {"file": PurePath(spec.path).name or "spec.yaml", "sha256": spec.sha256 or sha256(spec.text)},
         "imports": {PurePath(path).name: digest for path, digest in sorted(spec.parts.items())},
@@ -84,8 +87,14 @@ def manifest(
         "entries": {e.name: _entry(e) for e in emitted.entries},
         "constraints": _constraint_records(spec),
         "tall": tall_matrices(spec),
-        "plan": _plan(spec.plan, iter(graph.notes.get("plan", ()))),
+        "plan": plan,
+        "nodes": node_counts(spec, graph, plan),
         "outputs": _outputs(spec, emitted),
+        "compared": [] if spec.comparison is None else list(spec.comparison.claims),
+        "facts": {
+            f.name: {**_array(spec, f.letters, f.dtype, f.span), "run": f.run, "path": list(f.path)}
+            for f in spec.facts.values()
+        },
         "claims": {name: _json(record) for name, record in graph.notes.get("claims", {}).items()},
     }
 

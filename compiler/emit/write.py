@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from vspec.compiler.emit.manifest import PROGRAM, Options, manifest, sha256, versions
@@ -17,12 +19,25 @@ from vspec.compiler.graph.graph import Graph
 from vspec.compiler.language.spec import Spec
 
 MANIFEST, SPEC, REPORT, STAMP, ARTIFACTS = "manifest.json", "spec.yaml", "report.json", "build.json", "stablehlo"
-OWN = frozenset({PROGRAM, MANIFEST, SPEC, REPORT, STAMP, ARTIFACTS, "__pycache__"})
+RUNS, COMPARISON = "runs", "comparison"
+OWN = frozenset({PROGRAM, MANIFEST, SPEC, REPORT, STAMP, ARTIFACTS, RUNS, COMPARISON, "__pycache__"})
 
 
-def build_key(spec: Spec, options: Options, overrides: Mapping[str, Any], stablehlo: bool = True) -> str:
-    """The key of a build: a hash of everything that decides its files."""
-    parts = {
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A program to be written: the spec's own, that of one of its runs, or the one that compares them."""
+
+    spec: Spec
+    graph: Graph
+    emitted: Emitted
+    report: Mapping[str, Any]
+
+
+def build_key(
+    spec: Spec, options: Options, overrides: Mapping[str, Any], stablehlo: bool = True, parts: str = "all"
+) -> str:
+    """The key of a build: a hash of everything that decides its files; `parts` says which programs are in it."""
+    decisive = {
         "spec": sha256(spec.text or spec.sha256),
         "imports": {Path(path).name: digest for path, digest in sorted(spec.parts.items())},
         "file": Path(spec.path).name,
@@ -33,8 +48,9 @@ def build_key(spec: Spec, options: Options, overrides: Mapping[str, Any], stable
         "disabled": sorted(options.disabled),
         "overrides": {k: repr(v) for k, v in sorted(overrides.items())},
         "stablehlo": stablehlo,
+        "parts": parts,
     }
-    return sha256(json.dumps(parts, sort_keys=True))
+    return sha256(json.dumps(decisive, sort_keys=True))
 
 
 @cache
@@ -62,15 +78,17 @@ def cached(directory: Path, key: str) -> bool:
 
 def write_program(
     directory: Path,
-    spec: Spec,
-    graph: Graph,
-    emitted: Emitted,
+    part: Part,
     options: Options,
     key: str,
-    report: Mapping[str, Any],
     stablehlo: bool = True,
+    runs: Mapping[str, Part | None] = MappingProxyType({}),
+    comparison: Part | None = None,
 ) -> None:
     """Writes a program directory, replacing an older build of it; files in it that are none of ours stay.
+
+    `runs` are the variants that belong to the program, None where one is the program itself; `comparison` judges the claims
+    that compare them.
 
     Raises FileExistsError where `directory` holds something that is no build, other OSErrors where it cannot write.
     """
@@ -84,7 +102,7 @@ def write_program(
     aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.new-", dir=directory.parent))
     try:
         aside.chmod(0o755)
-        _fill(aside, spec, graph, emitted, options, key, report, stablehlo)
+        _fill(aside, part, options, key, stablehlo, runs, comparison)
         _swap(aside, directory)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -96,20 +114,19 @@ def _is_build(directory: Path) -> bool:
 
 def _fill(
     aside: Path,
-    spec: Spec,
-    graph: Graph,
-    emitted: Emitted,
+    part: Part,
     options: Options,
     key: str,
-    report: Mapping[str, Any],
     stablehlo: bool,
+    runs: Mapping[str, Part | None],
+    comparison: Part | None,
 ) -> None:
     hashes: dict[str, str] = {}
 
     def put(file: str, content: str | bytes) -> str:
         data = content.encode() if isinstance(content, str) else content
         path = aside / file
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as out:
             out.write(data)
             out.flush()
@@ -117,17 +134,40 @@ def _fill(
         hashes[file] = sha256(data)
         return hashes[file]
 
-    put(PROGRAM, emitted.text)
-    put(SPEC, spec.text)
+    def inner(folder: str, part: Part) -> dict[str, str]:
+        file = f"{folder}/{MANIFEST}"
+        return {"file": file, "sha256": _program(aside / folder, part, options, stablehlo, put, f"{folder}/")}
+
+    more = {
+        "runs": {name: None if run is None else inner(f"{RUNS}/{name}", run) for name, run in runs.items()},
+        "comparison": None if comparison is None else inner(COMPARISON, comparison),
+    }
+    _program(aside, part, options, stablehlo, put, "", more)
+    put(STAMP, _dumps({"key": key, "files": dict(hashes)}))
+
+
+def _program(
+    folder: Path,
+    part: Part,
+    options: Options,
+    stablehlo: bool,
+    put: Callable[[str, str | bytes], str],
+    prefix: str,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
+    """Writes the files of one program under `prefix`; the hash of its manifest. `more` goes into the manifest."""
+    spec, graph, emitted = part.spec, part.graph, part.emitted
+    put(prefix + PROGRAM, emitted.text)
+    put(prefix + SPEC, spec.text)
     artifacts: dict[str, Any] = {}
     skipped: dict[str, str] = {}
     if stablehlo:
         from vspec.compiler.emit.stablehlo import Artifact, export_all
 
-        for name, result in export_all(aside / PROGRAM, emitted.entries, spec, graph.dims).items():
+        for name, result in export_all(folder / PROGRAM, emitted.entries, spec, graph.dims).items():
             if isinstance(result, Artifact):
                 file = f"{ARTIFACTS}/{name}.bin"
-                digest = put(file, result.content)
+                digest = put(prefix + file, result.content)
                 artifacts[name] = {
                     "file": file,
                     "sha256": digest,
@@ -136,10 +176,10 @@ def _fill(
                 }
             else:
                 skipped[name] = result.reason
-    record = {**report, "stablehlo": {"exported": sorted(artifacts), "skipped": skipped}}
-    put(MANIFEST, _dumps(manifest(spec, graph, emitted, options, artifacts)))
-    put(REPORT, _dumps(record))
-    put(STAMP, _dumps({"key": key, "files": dict(hashes)}))
+    record = {**part.report, "stablehlo": {"exported": sorted(artifacts), "skipped": skipped}}
+    digest = put(prefix + MANIFEST, _dumps({**manifest(spec, graph, emitted, options, artifacts), **more}))
+    put(prefix + REPORT, _dumps(record))
+    return digest
 
 
 def _dumps(value: Any) -> str:

@@ -19,6 +19,7 @@ from vspec.compiler.language.expr import (
     Reduction,
     Stop,
 )
+from vspec.compiler.language.facts import nodes
 from vspec.compiler.language.foreign import FOREIGN
 from vspec.compiler.language.linalg import linalg
 from vspec.compiler.language.lookup import arity, lookup
@@ -343,6 +344,8 @@ def _structural(ctx: Context, raw: RawCall, env: Env) -> Expr:
     doc = STRUCTURAL[name]
     if name == "delta":
         return ctx.error("VS0215", "delta takes its indices in brackets", span, env, help="write delta[i, j]")
+    if name == "nodes":
+        return nodes(ctx, raw, env)
     if name == "stop" and len(raw.args) != 1:
         return arity(ctx, raw, "1", 1, doc, env)
     if name != "sample" and not _no_subscripts(ctx, raw, env):

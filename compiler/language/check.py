@@ -15,23 +15,28 @@ from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.bound import read_constants, read_data
 from vspec.compiler.language.check_positions import check_positions
+from vspec.compiler.language.claims import Line, parse_claims, read_claims, read_comparisons
 from vspec.compiler.language.constraints import read_constraints
-from vspec.compiler.language.context import Context
+from vspec.compiler.language.context import Context, Runs
 from vspec.compiler.language.coordinates import read_coordinates
 from vspec.compiler.language.counters import declare_counters, refuse_counters
+from vspec.compiler.language.entries import entries
 from vspec.compiler.language.equations import Solved, check_equations, drain, share_objectives
 from vspec.compiler.language.expr import Expr
+from vspec.compiler.language.facts import comparing
 from vspec.compiler.language.infer import infer
 from vspec.compiler.language.left import declare_equations
 from vspec.compiler.language.orders import refuse_orders
 from vspec.compiler.language.plan import read_plan
 from vspec.compiler.language.planned import refuse_planned
-from vspec.compiler.language.results import Outputs, read_claims
+from vspec.compiler.language.results import Outputs
+from vspec.compiler.language.runs import overrides_nothing, places, variants
 from vspec.compiler.language.sections import check_functions, declare_params, read_functions, read_params
+from vspec.compiler.language.settings import settable_names, settled, stage_options
 from vspec.compiler.language.sizes import read_dims
 from vspec.compiler.language.spec import Claim, Constraint, Definition, Output, Param, Spec, Stage
 from vspec.compiler.language.substitute import letters_of
-from vspec.compiler.source.document import Document, Scalar
+from vspec.compiler.source.document import Document, Scalar, Value
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -48,9 +53,36 @@ def check_document(
     Returns:
         The checked spec, or None if there are errors, and every diagnostic in the order of the file.
     """
-    ctx = Context(Sink(), infer)
+    sink = Sink()
+    documents = {name: settled(d, overrides) for name, d in variants(document, sink).items()}
+    base = settled(document, overrides)
+    settable = frozenset().union(*(settable_names(d) for d in documents.values()), stage_options(document))
+    used: set[str] = set().union(*(stage_options(d) & overrides.keys() for d in (base, *documents.values())))
+    runs: dict[str, Spec] = {}
+    found: list[tuple[str, Diagnostic]] = []
+    for name, variant in documents.items():
+        ctx = Context(Sink(), infer)
+        spec = _sound(ctx, variant, overrides, used)
+        found += [(name, d) for d in ctx.sink.diagnostics]
+        if spec is not None and not ctx.sink.errors:
+            runs[name] = replace(spec, run=name)
+    ctx = Context(sink, infer, runs=Runs(runs, _names(document)), settable=settable)
+    spec = _sound(ctx, base, overrides, used)
+    _unused_overrides(ctx, overrides, used, document.root.span)
+    own = dict.fromkeys(sink.diagnostics)
+    every = [*own, *_in_runs(document, found, own, broken=bool(sink.errors))]
+    every.sort(key=lambda d: (d.span is None, d.span or _NOWHERE))
+    if spec is None or any(d.severity == "error" for d in every):
+        return None, tuple(every)
+    return replace(
+        spec, runs=runs, same=frozenset(n for n, value in _runs(document) if overrides_nothing(value))
+    ), tuple(every)
+
+
+def _sound(ctx: Context, document: Document, overrides: Mapping[str, Any], used: set[str]) -> Spec | None:
+    """The checked spec of one document, as far as it goes; `used` gets the overrides that it has a name for."""
     try:
-        spec = _check(ctx, document, overrides)
+        spec = _check(ctx, document, overrides, used)
         if spec is not None and not ctx.sink.errors:
             refuse_counters(ctx.sink, spec)
             refuse_orders(ctx.sink, spec)
@@ -58,20 +90,45 @@ def check_document(
         # The limits on depth keep this from happening unless the caller's own stack is nearly full.
         ctx.sink.error("VS0721", "an expression is nested too deeply", document.root.span)
         spec = None
-    found = sorted(dict.fromkeys(ctx.sink.diagnostics), key=lambda d: (d.span is None, d.span or _NOWHERE))
-    return (None if ctx.sink.errors else spec), tuple(found)
+    return spec
+
+
+def _in_runs(
+    document: Document, found: list[tuple[str, Diagnostic]], own: Mapping[Diagnostic, None], broken: bool
+) -> list[Diagnostic]:
+    """What is said about runs and not about the spec itself, each once, with the run where the place does not tell it.
+
+    Of a spec that is wrong itself, only what stands in its runs is said of these: the rest would only follow.
+    """
+    lines = places(document)
+    said: dict[Diagnostic, None] = {}
+    for name, d in found:
+        first, last = lines[name]
+        inside = d.span is not None and first <= d.span.line <= last
+        if d in own or (broken and not inside):
+            continue
+        said[d if inside else replace(d, help=(*d.help, f"in the run '{name}', line {first}"))] = None
+    return list(said)
+
+
+def _runs(document: Document) -> list[tuple[str, Value]]:
+    return [(key.text.strip(), value) for key, value in entries(document.root.get("runs"))]
+
+
+def _names(document: Document) -> tuple[str, ...]:
+    return tuple(name for name, _ in _runs(document))
 
 
 _NOWHERE = Span("", 0, 0, 0, 0)
 
 
-def _check(ctx: Context, document: Document, overrides: Mapping[str, Any]) -> Spec | None:
+def _check(ctx: Context, document: Document, overrides: Mapping[str, Any], settled_names: set[str]) -> Spec | None:
     root = document.root
     refuse_planned(ctx, root)
     declare_counters(ctx, root.span)
     used = read_dims(ctx, root.get("dims"), overrides)
     constants, more = read_constants(ctx, root.get("constants"), overrides)
-    _unused_overrides(ctx, overrides, used | more, root.span)
+    settled_names |= used | more
     read_coordinates(ctx, constants)
     data = read_data(ctx, root.get("data"))
     declared = declare_params(ctx, root.get("params"))
@@ -84,16 +141,60 @@ def _check(ctx: Context, document: Document, overrides: Mapping[str, Any]) -> Sp
     solved = check_equations(ctx, system, calls)
     constraints = read_constraints(ctx, root.get("constraints"))
     solved.equations += drain(ctx)
-    plan = read_plan(ctx, root.get("solve"), params, solved, calls, root.key("constraints"))
+    plan = ctx.runs.plan = read_plan(ctx, root.get("solve"), params, solved, calls, root.key("constraints"))
     outputs = results.read_all()
-    claims = read_claims(ctx, root.get("claims"))
+    lines = parse_claims(ctx, root.get("claims"))
+    claims = read_claims(ctx, lines)
     outputs = {name: results.found[name] for name in outputs}
     solved.equations += drain(ctx)
     share_objectives(solved)
     spec = _assemble(ctx, document, constants, data, params, solved, constraints, plan, outputs, claims)
+    spec = replace(spec, comparison=_comparison(ctx, spec, lines))
     if not ctx.sink.errors:
         check_positions(ctx, spec)
     return spec
+
+
+def _comparison(ctx: Context, spec: Spec, lines: list[Line]) -> Spec | None:
+    """The claims that compare runs, as a spec of constants, facts and claims; None if there are none."""
+    inside = comparing(ctx)
+    claims = read_comparisons(inside, lines, spec.constants)
+    if not claims:
+        return None
+    equations = tuple(drain(inside))
+    definitions = [e for e in equations if isinstance(e, Definition)]
+    used = {x for c in spec.constants.values() for x in c.letters}
+    used |= {x for f in inside.runs.facts.values() for x in f.letters} | {x for d in definitions for x in d.letters}
+    exprs = [*(d.body for d in definitions), *(c.that for c in claims.values() if c.that is not None)]
+    used |= {x for e in exprs for x in letters_of(e)}
+    letters = {x: inside.dims.letters[x] for x in used}
+    # A size that only data or other dims would tell is that of the arrays.
+    dims = {
+        name: dim if isinstance(dim.size, int) else replace(dim, size=None)
+        for name, dim in inside.dims.dims.items()
+        if name in letters.values()
+    }
+    kept = {x: name for x, name in inside.dims.letters.items() if name in dims}
+    return Spec(
+        name=spec.name,
+        doc=f"The claims of {spec.name} that compare its runs.",
+        precision=spec.precision,
+        dims=dims,
+        letters=kept,
+        constants=spec.constants,
+        data={},
+        params={},
+        equations=equations,
+        objectives={},
+        plan=(),
+        outputs={},
+        claims=claims,
+        path=spec.path,
+        sha256=spec.sha256,
+        text=spec.text,
+        parts=spec.parts,
+        facts=inside.runs.facts,
+    )
 
 
 def _unused_overrides(ctx: Context, overrides: Mapping[str, Any], used: set[str], span: Span) -> None:
@@ -152,6 +253,7 @@ def _assemble(
         sha256=hashlib.sha256(document.text.encode()).hexdigest(),
         text=document.text,
         parts={path: hashlib.sha256(text.encode()).hexdigest() for path, text in document.parts},
+        facts=ctx.runs.facts,
     )
     return _without_idle_dims(spec) if spec.parts else spec
 

@@ -11,7 +11,7 @@ from vspec.compiler.diagnostics.suggest import nearest
 from vspec.compiler.language.dims import Dims, Slot, shown
 from vspec.compiler.language.expr import Dtype, Expr
 from vspec.compiler.language.raw import Raw
-from vspec.compiler.language.spec import Definition
+from vspec.compiler.language.spec import Definition, Fact, Spec, Stage
 
 MAX_INLINED = 100_000
 MAX_CALLS = 60
@@ -180,10 +180,30 @@ class Env:
 
 
 @dataclass(slots=True)
+class Runs:
+    """The runs of a spec while its claims are checked.
+
+    `specs` are the checked variants, `names` all runs, those with mistakes among them. `plan` is the spec's own. `facts` are
+    what claims read of runs, `read` those of the claim that is being checked. `comparing` is set where claims that compare
+    runs are checked; `own` and `letters` are the letters that axes of runs then have.
+    """
+
+    specs: Mapping[str, Spec] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    plan: tuple[Stage, ...] = ()
+    comparing: bool = False
+    facts: dict[str, Fact] = field(default_factory=dict)
+    read: list[str] = field(default_factory=list)
+    own: dict[tuple[str, int | None, str], str] = field(default_factory=dict)
+    letters: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Context:
     """The state of one check. `rules` is `infer.infer`, kept here so that the modules it calls need not import it.
 
-    `fixed`: for each stack that cannot be differentiated by, a part of it that is not real.
+    `fixed`: for each stack that cannot be differentiated by, a part of it that is not real. `settable`: options of stages and
+    names of runs that the quick size of a claim may set, besides the constants and dims of the spec.
     """
 
     sink: Sink
@@ -203,6 +223,8 @@ class Context:
     refused: set[str] = field(default_factory=set)
     lengths: dict[str, tuple[int, Span]] = field(default_factory=dict)
     fixed: dict[str, str] = field(default_factory=dict)
+    runs: Runs = field(default_factory=Runs)
+    settable: frozenset[str] = frozenset()
 
     def infer(self, raw: Raw, env: Env) -> Expr:
         """The checked expression of a raw tree."""

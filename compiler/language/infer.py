@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from vspec.compiler.diagnostics.spans import Span
-from vspec.compiler.diagnostics.words import attribute_help
 from vspec.compiler.language.builtins import call, delta
 from vspec.compiler.language.context import Actual, Context, Env, Formal, Symbol, Unknown
 from vspec.compiler.language.dims import UNKNOWN
@@ -22,6 +21,7 @@ from vspec.compiler.language.expr import (
     Number,
     Subscript,
 )
+from vspec.compiler.language.facts import fact, refuse_bare
 from vspec.compiler.language.initialisers import INITIALISERS
 from vspec.compiler.language.lookup import lookup
 from vspec.compiler.language.operators import (
@@ -30,7 +30,6 @@ from vspec.compiler.language.operators import (
     FUNCTIONS,
     LINALG,
     PLANNED,
-    PLANNED_NAMES,
     REDUCTIONS,
     STRUCTURAL,
 )
@@ -53,7 +52,7 @@ def infer(ctx: Context, raw: Raw, env: Env) -> Expr:
     if isinstance(raw, RawCall):
         return call(ctx, raw, env)
     if isinstance(raw, RawFact):
-        return _fact(ctx, raw, env)
+        return fact(ctx, raw, env)
     if isinstance(raw, RawList):
         return ctx.error("VS0235", "a list is no value of an expression", raw.span, env, help="write one expression")
     return ctx.error(
@@ -115,6 +114,8 @@ def _use(ctx: Context, name: str, subscripts: tuple[Raw, ...], span: Span, name_
     symbol = lookup(ctx, name, env)
     if symbol is None:
         return _unknown_name(ctx, name, subscripts, name_span, env)
+    if ctx.runs.comparing and symbol.kind not in ("constant", "fact"):
+        return refuse_bare(ctx, name, name_span, env)
     if env.reads is not None and symbol.kind not in env.reads:
         words = {
             "definition": "a definition",
@@ -154,9 +155,6 @@ def _use(ctx: Context, name: str, subscripts: tuple[Raw, ...], span: Span, name_
 def _unknown_name(ctx: Context, name: str, subscripts: tuple[Raw, ...], span: Span, env: Env) -> Expr:
     if name in ctx.opaque or (env.results and name in ctx.outputs):
         return Unknown(span=span)
-    if name in PLANNED_NAMES:
-        code, what = PLANNED_NAMES[name]
-        return ctx.planned(code, what, span, env)
     if name in ctx.functions:
         return ctx.error(
             "VS0217",
@@ -270,18 +268,3 @@ def _uncalled(ctx: Context, name: str, span: Span, env: Env) -> Expr:
     callee = env.callees[name]
     help = f"it is declared as {callee.shown}" if isinstance(callee, Formal) else ""
     return ctx.error("VS0217", f"the argument '{name}' is a function and needs its arguments", span, env, help=help)
-
-
-def _fact(ctx: Context, raw: RawFact, env: Env) -> Expr:
-    whole = ".".join((raw.base, *raw.path))
-    if raw.base == "run":
-        return ctx.planned("VS0414", f"facts about a run ('{whole}')", raw.span, env)
-    if raw.base in ctx.opaque:
-        return Unknown(span=raw.span)
-    return ctx.error(
-        "VS0235",
-        f"'{whole}' is nothing in the language: names have no parts",
-        raw.span,
-        env,
-        help=attribute_help(raw.base, raw.path) or "to multiply, write *",
-    )

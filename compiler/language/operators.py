@@ -312,6 +312,7 @@ STRUCTURAL: Mapping[str, str] = MappingProxyType(
         "part": "part(s, i): the value that the configuration s gives to i, on a dim of configurations.",
         "sample": "sample(law): a fresh draw from a law, such as normal(0, 1), for every value of the indices around it.",
         "stop": "stop(e): the value of e, through which no derivative flows.",
+        "nodes": "nodes(solve, linalg): in claims, how many nodes of a kind were compiled for a plan or a stage.",
     }
 )
 
@@ -331,7 +332,6 @@ PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
         **dict.fromkeys(
             ("mlp", "conv", "resnet", "attention", "fourier_features", "transformer", "cnn"), ("VS0412", "networks")
         ),
-        "nodes": ("VS0414", "node counts in claims"),
         "extern": ("VS0421", "external functions"),
     }
 )
@@ -345,10 +345,7 @@ COUNTERS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# Names that a later version gives a meaning inside a claim.
-PLANNED_NAMES: Mapping[str, tuple[str, str]] = MappingProxyType({"run": ("VS0414", "facts about a run")})
-
-WORDS = frozenset({"true", "false", "True", "False", "None", "real", "integer", "boolean", "complex", "auto"})
+WORDS = frozenset({"run", "true", "false", "True", "False", "None", "real", "integer", "boolean", "complex", "auto"})
 
 BUILTINS: frozenset[str] = frozenset(
     set(FUNCTIONS)
@@ -358,7 +355,6 @@ BUILTINS: frozenset[str] = frozenset(
     | set(CONSTANTS)
     | set(STRUCTURAL)
     | set(PLANNED)
-    | set(PLANNED_NAMES)
     | set(COUNTERS)
 )
 

@@ -7,6 +7,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NoReturn
 
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, Sink
@@ -123,7 +124,7 @@ def parse_python(scalar: Scalar, start: int = 0, end: int | None = None) -> tupl
         return scalar.locate(start + first, start + last)
 
     if not text.strip():
-        raise Refused("VS0237", "an expression is missing here", scalar.span, "this is empty")
+        raise Refused("VS0237", "an expression is missing here", _wide(scalar.span), "this is empty")
     if len(text) > MAX_LENGTH:
         raise Refused(
             "VS0720",
@@ -362,7 +363,7 @@ class _Converter:
                 f"write {name}[i, j]",
             )
         if isinstance(inner, ast.Attribute):
-            return self.attribute(inner, span)
+            return replace(self.attribute(inner, span), subscripts=self.subscripts(node.slice, depth))
         self.refuse(
             "VS0236",
             "only a name or a function's result has subscripts",
@@ -376,7 +377,7 @@ class _Converter:
             bound = self.subscripts(function.slice, depth)
             function = function.value
         if isinstance(function, ast.Attribute):
-            return self.attribute(function, span)
+            return replace(self.attribute(function, span), called=True)
         if isinstance(function, ast.Lambda):
             self.convert(function, depth)
         if not isinstance(function, ast.Name):
@@ -393,7 +394,7 @@ class _Converter:
             return RawList(span=self.locate(node), items=tuple(self.convert(item, depth + 1) for item in node.elts))
         return self.convert(node, depth)
 
-    def attribute(self, node: ast.Attribute, span: Span) -> Raw:
+    def attribute(self, node: ast.Attribute, span: Span) -> RawFact:
         path: list[str] = []
         inner: ast.expr = node
         while isinstance(inner, ast.Attribute):
@@ -402,6 +403,12 @@ class _Converter:
         if not isinstance(inner, ast.Name):
             self.refuse("VS0235", "'.' is not an operator of the language", node)
         return RawFact(span=span, base=inner.id, path=tuple(reversed(path)))
+
+
+def _wide(span: Span) -> Span:
+    """The span, at least one character wide: an empty block of text has none."""
+    empty = (span.line, span.column) >= (span.end_line, span.end_column)
+    return replace(span, end_line=span.line, end_column=span.column + 1) if empty else span
 
 
 def _literal(node: Raw) -> int | float | None:

@@ -10,7 +10,6 @@ from vspec.compiler.source.document import Mapping, Scalar, Value
 _SECTIONS = {
     "random": ("VS0401", "random variables (the section 'random')"),
     "dynamics": ("VS0402", "dynamics (the section 'dynamics')"),
-    "runs": ("VS0404", "named variants (the section 'runs')"),
     "shard": ("VS0426", "sharding (the section 'shard')"),
 }
 
@@ -36,10 +35,5 @@ def _names(ctx: Context, section: str, value: Value) -> None:
             for _, equations in inner.entries:
                 if isinstance(equations, Mapping):
                     _names(ctx, "equations", equations)
-        if section == "runs" and isinstance(inner, Mapping):
-            # A run may add names of its own, which claims read.
-            for part, declared in inner.entries:
-                if part.text in ("params", "define", "objectives", "outputs", "random", "constants", "data"):
-                    _names(ctx, "equations", declared)
         if section == "random" and isinstance(inner, Scalar):
             continue

@@ -81,17 +81,19 @@ class RawOp(Raw):
 
 @dataclass(frozen=True, slots=True)
 class RawFact(Raw):
-    """`run.seconds`: an attribute. Kept so that the message can name what is not implemented."""
+    """`run.steps`, `fine.P[i, j]`: what a claim reads of a run. `called`: arguments stood behind it, which is a mistake."""
 
     base: str
     path: tuple[str, ...]
+    subscripts: tuple[Raw, ...] = ()
+    called: bool = False
 
 
 def children(node: Raw) -> tuple[Raw, ...]:
     """The direct parts of a node, subscripts, bound indices and values of keywords included."""
     if isinstance(node, RawOp):
         return node.args
-    if isinstance(node, RawElement):
+    if isinstance(node, RawElement | RawFact):
         return node.subscripts
     if isinstance(node, RawCall):
         return (*(node.bound or ()), *node.args, *(k.value for k in node.keywords), *(node.subscripts or ()))

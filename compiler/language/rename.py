@@ -34,7 +34,8 @@ def renamed(raw: Raw, names: Names) -> Raw:
     if isinstance(raw, RawList):
         return replace(raw, items=tuple(renamed(item, names) for item in raw.items))
     if isinstance(raw, RawFact):
-        return replace(raw, base=names.get(raw.base, raw.base))
+        # What stands before the dot is a run, which is no name of the text.
+        return replace(raw, subscripts=tuple(renamed(s, names) for s in raw.subscripts))
     return raw
 
 

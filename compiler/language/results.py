@@ -1,20 +1,18 @@
-"""Outputs and claims. An output that another output or a claim reads becomes a definition, so that it is computed once."""
+"""Outputs. One that another output or a claim reads becomes a definition, so that it is computed once."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.context import Context, Env, Unknown
 from vspec.compiler.language.entries import entries
-from vspec.compiler.language.expr import Affine, Element, Expr, Pointwise
+from vspec.compiler.language.expr import Affine, Element
 from vspec.compiler.language.heads import declare, parse_head
 from vspec.compiler.language.parse import parse_expression
-from vspec.compiler.language.raw import Raw, RawOp
-from vspec.compiler.language.spec import Claim, Definition, Output
-from vspec.compiler.language.types import a_dtype
-from vspec.compiler.source.document import Mapping, Scalar, Sequence, Value, plain
+from vspec.compiler.language.raw import Raw
+from vspec.compiler.language.spec import Definition, Output
+from vspec.compiler.source.document import Mapping, Scalar, Sequence, Value
 
 _PLOTS = ("line", "bar", "images")
 _PLANNED_PLOTS = ("path", "field", "scatter")
@@ -150,149 +148,3 @@ def _plot(ctx: Context, node: Value | None, dims: tuple[str, ...], name: str) ->
         )
         return None
     return ("images", whole[0], whole[1])
-
-
-# --- claims -----------------------------------------------------------------------------------------------------
-
-
-def read_claims(ctx: Context, node: Value | None) -> dict[str, Claim]:
-    """The claims with both sides of identities checked."""
-    found: dict[str, Claim] = {}
-    for key, value in entries(node):
-        name = key.text.strip()
-        if isinstance(value, Scalar):
-            claim = _that(ctx, name, value, None, {}, key.span)
-        elif isinstance(value, Mapping):
-            claim = _mapping(ctx, name, value, key.span)
-        else:
-            ctx.error("VS0324", f"the claim '{name}' is a condition", value.span)
-            claim = None
-        if claim is not None:
-            found[name] = claim
-    return found
-
-
-def _mapping(ctx: Context, name: str, node: Mapping, span: Span) -> Claim | None:
-    for key, _ in node.entries:
-        if key.text in ("seeds", "require", "by"):
-            ctx.planned("VS0414", f"'{key.text}' of a claim", key.span)
-    reported = node.get("reported")
-    words = reported.text if isinstance(reported, Scalar) else None
-    smoke = _smoke(ctx, node.get("smoke"))
-    that, identity = node.get("that"), node.get("identity")
-    if isinstance(that, Scalar) and identity is None:
-        return _that(ctx, name, that, words, smoke, span)
-    if isinstance(identity, Scalar) and that is None:
-        return _identity(ctx, name, identity, node.get("tolerance"), words, smoke, span)
-    ctx.error(
-        "VS0324",
-        f"the claim '{name}' has either 'that' or 'identity'",
-        span,
-        help="that: a condition; identity: a == b",
-    )
-    return None
-
-
-def _smoke(ctx: Context, node: Value | None) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in entries(node):
-        symbol = ctx.symbols.get(key.text)
-        if key.text not in ctx.dims.letters and (symbol is None or symbol.kind != "constant"):
-            if key.text in ("steps", "epochs", "seeds", "starts"):
-                ctx.planned("VS0414", f"'{key.text}' at smoke size", key.span)
-                continue
-            constants = [n for n, s in ctx.symbols.items() if s.kind == "constant"]
-            ctx.error(
-                "VS0324",
-                f"'{key.text}' is neither a constant nor a dim",
-                key.span,
-                help=did_you_mean(key.text, (*constants, *ctx.dims.letters))
-                or "the smoke size sets constants and dims",
-            )
-            continue
-        found[key.text] = plain(value)
-    return found
-
-
-def _that(
-    ctx: Context, name: str, node: Scalar, reported: str | None, smoke: dict[str, Any], span: Span
-) -> Claim | None:
-    raw = parse_expression(node, ctx.sink)
-    if raw is None:
-        return None
-    body = ctx.infer(raw, Env(subject=f"the claim '{name}'", results="first"))
-    if isinstance(body, Unknown):
-        return None
-    if body.dtype != "boolean":
-        ctx.error(
-            "VS0324",
-            f"the claim '{name}' is {a_dtype(body.dtype)}, not a condition",
-            body.span,
-            label="nothing is claimed about it",
-            help="compare it with something, for example < 1e-6",
-        )
-        return None
-    if not _reals(ctx, name, body):
-        return None
-    return Claim(name, _one_line(node), body, None, None, None, reported, smoke, span)
-
-
-def _reals(ctx: Context, name: str, body: Expr) -> bool:
-    """Whether what a claim compares are reals, so that the figures can be shown; records the mistake."""
-    if not isinstance(body, Pointwise):
-        return True
-    if body.op == "and":
-        return all(_reals(ctx, name, part) for part in body.args)
-    found = next((a for a in body.args if a.dtype == "complex"), None)
-    if body.op in ("eq", "ne") and found is not None:
-        ctx.error(
-            "VS0352",
-            f"the claim '{name}' compares complex numbers",
-            found.span,
-            label="this is complex",
-            help="bound the distance, abs(a - b) < 1e-9, or claim an identity with a tolerance",
-        )
-        return False
-    return True
-
-
-def _identity(
-    ctx: Context,
-    name: str,
-    node: Scalar,
-    tolerance: Value | None,
-    reported: str | None,
-    smoke: dict[str, Any],
-    span: Span,
-) -> Claim | None:
-    raw = parse_expression(node, ctx.sink)
-    if raw is None:
-        return None
-    if not isinstance(raw, RawOp) or raw.op != "eq":
-        ctx.error(
-            "VS0324",
-            f"the identity '{name}' needs two sides with one == between them",
-            raw.span,
-            help="an inequality is a claim by itself, without 'identity'",
-        )
-        return None
-    bound = tolerance.value if isinstance(tolerance, Scalar) else None
-    if isinstance(bound, bool) or not isinstance(bound, int | float) or bound < 0:
-        at = tolerance.span if tolerance is not None else span
-        ctx.error(
-            "VS0325",
-            f"the identity '{name}' needs a tolerance",
-            at,
-            label="the largest difference allowed",
-            help="for example tolerance: 1e-8",
-        )
-        return None
-    env = Env(subject=f"the claim '{name}'", open=True, results="first")
-    sides: list[Expr] = [ctx.infer(side, env) for side in raw.args]
-    if any(isinstance(s, Unknown) for s in sides):
-        return None
-    return Claim(name, _one_line(node), None, sides[0], sides[1], float(bound), reported, smoke, span)
-
-
-def _one_line(node: Scalar) -> str:
-    return " ".join(node.text.split())

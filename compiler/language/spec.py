@@ -298,7 +298,12 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`that`: a boolean scalar; `left`/`right` with `tolerance`: an identity over their free letters."""
+    """`that`: a boolean scalar; `left`/`right` with `tolerance`: an identity over their free letters.
+
+    `by` says how an identity is to be shown: proof or points, '' for whichever can. `require`: all or mean of so many
+    `seeds`, or the least number of them. `facts` are the names of the facts it reads, `runs` the runs they are of: those of a
+    claim of the spec's own solution are none.
+    """
 
     name: str
     text: str
@@ -309,13 +314,36 @@ class Claim:
     reported: str | None
     smoke: Mapping[str, Any]
     span: Span
+    by: str = ""
+    seeds: int = 1
+    require: str | int = "all"
+    facts: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What a claim reads of a run: `fine.J` an output, `run.steps` a count, `nodes.solve.linalg` what was compiled.
+
+    `run`: '' for the spec itself. `path`: ('outputs', name), ('steps',), ('seconds',), ('stages', name, 'steps') or
+    ('nodes', stage, kind), where the stage 'solve' is the whole plan.
+    """
+
+    name: str
+    letters: tuple[str, ...]
+    dtype: Dtype
+    span: Span
+    run: str
+    path: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
     """A whole checked spec. `equations` are definitions and recurrences in an order in which each reads only earlier ones.
 
-    `parts`: the files it imports, each with the SHA-256 of its text.
+    `parts`: the files it imports, each with the SHA-256 of its text. `run`: the run that this is, '' for the spec itself.
+    `runs` are the variants by name, `same` those that override nothing. `facts` are what claims read of runs. `comparison`
+    holds the claims that compare runs: constants, facts and claims alone.
     """
 
     name: str
@@ -336,6 +364,17 @@ class Spec:
     text: str = field(default="", repr=False)
     parts: Mapping[str, str] = field(default_factory=dict)
     constraints: Mapping[str, Constraint] = field(default_factory=dict)
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    run: str = ""
+    runs: Mapping[str, Spec] = field(default_factory=dict)
+    same: frozenset[str] = frozenset()
+    comparison: Spec | None = None
+
+    @property
+    def every_claim(self) -> dict[str, Claim]:
+        """The claims of the spec's own solution and those that compare runs, in the order of the file."""
+        compared = self.comparison.claims if self.comparison is not None else {}
+        return dict(sorted({**self.claims, **compared}.items(), key=lambda item: item[1].span))
 
     def file(self, span: Span) -> str:
         """The name of the imported file in which a span stands; '' for the spec's own."""

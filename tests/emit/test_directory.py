@@ -20,7 +20,7 @@ from vspec.compiler.emit import write
 from vspec.compiler.emit.manifest import Options, manifest, sha256
 from vspec.compiler.emit.python import Emitted, emit_program
 from vspec.compiler.emit.stablehlo import Artifact, Skipped, export_all
-from vspec.compiler.emit.write import build_key, cached, write_program
+from vspec.compiler.emit.write import Part, build_key, cached, write_program
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.language.expr import Number, Pointwise, SizeOf
 from vspec.compiler.language.spec import (
@@ -73,7 +73,7 @@ def _made(text: str = "vspec: 1\n") -> tuple[Spec, Graph, Emitted]:
 def _write(folder: Path, text: str = "vspec: 1\n", stablehlo: bool = False, **report: Any) -> str:
     made, graph, emitted = _made(text)
     key = build_key(made, Options(), {}, stablehlo)
-    write_program(folder, made, graph, emitted, Options(), key, report, stablehlo)
+    write_program(folder, Part(made, graph, emitted, report), Options(), key, stablehlo)
     return key
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from tests.fuzz.tree import Items, Leaf, Table, Tree, copied, tree_of, walk, write
 from vspec.compiler.diagnostics.diagnostic import SpecError
-from vspec.compiler.language.operators import ALONG, FUNCTIONS, LINALG, PLANNED, PLANNED_NAMES, REDUCTIONS, STRUCTURAL
+from vspec.compiler.language.operators import ALONG, COUNTERS, FUNCTIONS, LINALG, PLANNED, REDUCTIONS, STRUCTURAL
 from vspec.compiler.source.load import parse_document
 from vspec.runtime.registry import METHODS
 
@@ -84,7 +84,7 @@ ALIKE: Sequence[Sequence[str]] = (
     tuple(ALONG),
     ("0", "1", "2", "3", "7", "0.5", "1.0", "16.0", "1e-3"),
 )
-BUILTINS = (*FUNCTIONS, *REDUCTIONS, *ALONG, *LINALG, *STRUCTURAL, *PLANNED, *PLANNED_NAMES, *METHODS)
+BUILTINS = (*FUNCTIONS, *REDUCTIONS, *ALONG, *LINALG, *STRUCTURAL, *PLANNED, *COUNTERS, "run", *METHODS)
 
 
 def mutate(text: str, seed: int | str) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Run a spec or a built program and save the results.")
 @click.argument("spec", metavar="SPEC|DIR")
+@click.option("--run", "variant", default="", metavar="NAME", help="A run of the spec, instead of the spec itself.")
 @set_option
 @click.option(
     "--data",
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     help="Bind data to an npz, npy or csv file, or to sklearn:NAME:COLUMN.",
 )
 @seed_option
-@click.option("--out", metavar="DIR", help="Where the results go.  [default: results/NAME]")
+@click.option("--out", metavar="DIR", help="Where the results go.  [default: results/NAME, results/NAME-RUN]")
 @level_option
 @disable_option
 @click.option("--base", metavar="DIR", help="The folder that data paths in the spec are relative to.")
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 @format_option
 def run(
     spec: str,
+    variant: str,
     settings: tuple[str, ...],
     bindings: tuple[str, ...],
     seed: int,
@@ -64,14 +66,15 @@ def run(
     """Run a spec (which is built first, into build/NAME) or the folder of a program that was built before.
 
     Params, outputs, metrics and plots are saved under results/NAME, and a table shows which claims hold. Exits with 1
-    if one does not.
+    if one does not. Claims that compare runs are judged by 'vspec verify'.
 
     \b
     Example:
       vspec run problems/logistic --set lam=0.1
       vspec run fit.yaml --data X=table.csv:height --out results/first
+      vspec run fit.yaml --run coarse
 
-    With --format json: {"name", "directory", "results", "params": {name: shape}, "outputs": {name: number or shape},
+    With --format json: {"name", "run", "directory", "results", "params": {name: shape}, "outputs": {name: number or shape},
     "constraints": {name: violation}, "claims": [...], "stages": [...], "timings": {...}, ...}
     """
     overrides, data = read_settings(settings), read_bindings(bindings)
@@ -81,26 +84,32 @@ def run(
         directory, source, constants = path, path / "spec.yaml", overrides
     else:
         source = find_spec(spec)
-        constants, rebuilt = split_overrides(source, overrides, allow_outside)
+        constants, rebuilt = split_overrides(source, overrides, allow_outside, variant)
         policy = read_policy(pedantic, warnings_)
         built = build_spec(
-            source, level=level, disable=disable, overrides=rebuilt, policy=policy, allow_outside=allow_outside
+            source,
+            level=level,
+            disable=disable,
+            overrides=rebuilt,
+            policy=policy,
+            allow_outside=allow_outside,
+            parts=variant,
         )
         directory, warnings = built.directory, built.warnings
         base = base if base is not None else str(source.resolve().parent)
         output.show(warnings) if format_ == "text" else None
     with blame(source):
-        result = execute(directory, data, constants, seed, out, base, allow_outside)
+        result, compared = execute(directory, variant, data, constants, seed, out, base, allow_outside)
     code = OK if result.holds else CLAIM_FAILED
     if format_ == "json":
         output.reply("run", code, warnings, **facts(result, directory))
     else:
-        show_result(result)
+        show_result(result, compared)
     return code
 
 
 def split_overrides(
-    spec: Path, overrides: dict[str, Any], allow_outside: bool = False
+    spec: Path, overrides: dict[str, Any], allow_outside: bool = False, run: str = ""
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What `--set` gives to the run, and what needs a build of its own: constants are bound late, sizes early."""
     if not overrides:
@@ -108,34 +117,41 @@ def split_overrides(
     from vspec.compiler.pipeline import check
 
     checked, _ = check(str(spec), overrides, allow_outside=allow_outside)
+    checked = checked.runs.get(run, checked)
     late = {name: value for name, value in overrides.items() if name in checked.constants}
     return late, {name: value for name, value in overrides.items() if name not in late}
 
 
 def execute(
     directory: Path,
+    variant: str,
     data: dict[str, str],
     constants: dict[str, Any],
     seed: int,
     out: str | None,
     base: str | None,
     allow_outside: bool,
-) -> RunResult:
-    """Load and run; the results go to results/NAME unless `out` says otherwise."""
+) -> tuple[RunResult, list[str]]:
+    """Load and run; gives the claims, too, that one run cannot judge.
+
+    The results go to results/NAME, those of a run to results/NAME-RUN, unless `out` says otherwise.
+    """
     from vspec.runtime.program import load
     from vspec.runtime.run import run as run_program
 
-    program = load(directory)
-    folder = Path(out) if out is not None else Path("results") / program.name
-    return run_program(
+    program = load(directory, variant)
+    folder = Path(out) if out is not None else Path("results") / "-".join(filter(None, (program.name, variant)))
+    result = run_program(
         program, data=data, constants=constants, seed=seed, out=folder, base=base, allow_outside=allow_outside
     )
+    return result, program.manifest.get("compared", [])
 
 
 def facts(result: RunResult, directory: Path) -> dict[str, Any]:
     """A run as plain data; arrays by their shapes, since they are in the results folder."""
     return {
         "name": result.name,
+        "run": result.run,
         "directory": str(directory),
         "results": str(result.out),
         "params": {name: list(value.shape) for name, value in result.params.items()},
@@ -147,7 +163,7 @@ def facts(result: RunResult, directory: Path) -> dict[str, Any]:
     }
 
 
-def show_result(result: RunResult) -> None:
+def show_result(result: RunResult, compared: list[str]) -> None:
     """What a run gave, for people: how each stage ended, the outputs, the claims, where the files are."""
     for stage in result.stages:
         what = f"{stage.kind} {', '.join(stage.names)}"
@@ -167,4 +183,6 @@ def show_result(result: RunResult) -> None:
     if result.claims:
         output.say()
         show_claims(result.claims)
+    if compared:
+        output.say(f"'vspec verify' judges what compares runs: {', '.join(compared)}")
     output.say(f"results: {result.out}")

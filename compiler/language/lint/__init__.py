@@ -6,8 +6,10 @@ and those are nearly always right; `pedantic` adds what only may be a mistake.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vspec.compiler.diagnostics.codes_warnings import WARNINGS
-from vspec.compiler.diagnostics.diagnostic import Diagnostic
+from vspec.compiler.diagnostics.diagnostic import Diagnostic, Sink
 from vspec.compiler.diagnostics.render import in_order
 from vspec.compiler.language.lint.comparisons import Exact, claims, comparisons
 from vspec.compiler.language.lint.dependence import Dependence, derivatives, objectives
@@ -19,8 +21,9 @@ from vspec.compiler.language.lint.report import Report
 from vspec.compiler.language.lint.shapes import shapes
 from vspec.compiler.language.lint.silence import KEPT, silenced
 from vspec.compiler.language.lint.unused import unused
+from vspec.compiler.language.runs import places, variants
 from vspec.compiler.language.spec import Spec
-from vspec.compiler.source.document import Document
+from vspec.compiler.source.document import Document, Mapping
 
 CODES = frozenset(code.code for code in WARNINGS) - KEPT
 
@@ -35,20 +38,40 @@ def lint(spec: Spec, document: Document, pedantic: bool = False) -> tuple[Diagno
     """
     report = Report(document.text, pedantic)
     idle = unused(document.root, report)
-    depends = Dependence(spec)
-    objectives(spec, depends, idle, document.root, report)
-    derivatives(spec, depends, report)
-    shapes(spec, report)
-    ranges, exact = Ranges(spec), Exact(spec)
-    domains(spec, ranges, report)
-    comparisons(spec, exact, report)
-    claims(spec, ranges, exact, report)
-    names(spec, report)
-    seeds(spec, report)
-    precision(spec, report)
+    _rules(spec, document.root, idle, report)
+    for name, variant in variants(document, Sink()).items():
+        inside = Report(document.text, pedantic)
+        _rules(spec.runs[name], variant.root, idle, inside)
+        first, last = places(document)[name]
+        for key, found in inside.found.items():
+            told = first <= key[1].line <= last
+            tips = found.help if told else (*found.help, f"in the run '{name}', line {first}")
+            report.found.setdefault(key, replace(found, help=tips))
+    if spec.comparison is not None:
+        _about_claims(spec.comparison, report)
     own = Report(document.text, pedantic)
     kept = silenced(document, report.found.values(), CODES, own)
     return in_order((*kept, *own.found.values()))
+
+
+def _rules(spec: Spec, root: Mapping, idle: set[str], report: Report) -> None:
+    """The rules that go by the checked spec, `root` being what it was read from."""
+    depends = Dependence(spec)
+    objectives(spec, depends, idle, root, report)
+    derivatives(spec, depends, report)
+    shapes(spec, report)
+    domains(spec, Ranges(spec), report)
+    _about_claims(spec, report)
+    names(spec, report)
+    seeds(spec, report)
+
+
+def _about_claims(spec: Spec, report: Report) -> None:
+    """The rules about comparisons and figures, which claims over runs have, too."""
+    ranges, exact = Ranges(spec), Exact(spec)
+    comparisons(spec, exact, report)
+    claims(spec, ranges, exact, report)
+    precision(spec, report)
 
 
 __all__ = ["CODES", "lint"]

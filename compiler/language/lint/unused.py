@@ -22,7 +22,7 @@ _DECLARING = {
     "define": "definition",
     "objectives": "objective",
 }
-_HEADS = frozenset({"vspec", "name", "doc", "precision", "imports", "dims"})
+_HEADS = frozenset({"vspec", "name", "doc", "precision", "imports", "dims", "runs"})
 _PURPOSE = ("solve", "objectives", "outputs")
 # Options whose texts are no formulas.
 _WORDS = frozenset({"doc", "source", "column", "type", "draw", "reported", "plot", "by", "require"})
@@ -88,6 +88,16 @@ def _warn(report: Report, entries: dict[str, _Entry], name: str, live: set[str])
 def _declared(root: Mapping, report: Report) -> tuple[dict[str, _Entry], set[str]]:
     entries: dict[str, _Entry] = {}
     roots: set[str] = set()
+    _sections(root, entries, roots, report)
+    runs = root.get("runs")
+    for _, run in runs.entries if isinstance(runs, Mapping) else ():
+        # What a run overrides is read if the spec or any of its runs reads it.
+        if isinstance(run, Mapping):
+            _sections(run, entries, roots, report)
+    return entries, roots
+
+
+def _sections(root: Mapping, entries: dict[str, _Entry], roots: set[str], report: Report) -> None:
     for section, value in root.entries:
         if section.text == "dims" and isinstance(value, Mapping):
             for key, size in value.entries:
@@ -102,14 +112,15 @@ def _declared(root: Mapping, report: Report) -> tuple[dict[str, _Entry], set[str
                     _formals(entries[names[0]], key, inner, report) if names else None
         elif section.text not in _HEADS:
             roots |= _mentions(value)
-    return entries, roots
 
 
 def _dim(entries: dict[str, _Entry], key: Scalar, size: Value) -> None:
     found = list(re.finditer(r"[A-Za-z]\w*", key.text))
     letters = {m.group() for m in found}
     for m in found:
-        entries[m.group()] = _Entry("index", key.locate(m.start(), m.end()), _mentions(size), letters)
+        entry = entries.setdefault(m.group(), _Entry("index", key.locate(m.start(), m.end())))
+        entry.reads |= _mentions(size)
+        entry.letters |= letters
 
 
 def _declare(entries: dict[str, _Entry], kind: str, key: Scalar, value: Value) -> list[str]:
