@@ -11,7 +11,7 @@ from vspec.compiler.graph.guard import guarded_kernel
 from vspec.compiler.graph.kernel import num, slot
 from vspec.compiler.graph.node import Kind, Node, Origin, Region, topological
 from vspec.compiler.language.expr import At, Element, Expr
-from vspec.compiler.language.spec import Recurrence, State
+from vspec.compiler.language.spec import Definition, Recurrence, State
 
 Reads = dict[str, set[str]]
 
@@ -69,6 +69,17 @@ def lower_recurrence(low: Lowering, r: Recurrence, reads: Reads) -> None:
                 path = b.item(node, position, (axis, *carry[k].axes), carry[k].dtype)
                 value = b.order(path, [low.axis(x) for x in s.letters])
                 low.values[key] = b.hold(value) if s.name in low.variables else value
+
+
+def enter(low: Lowering, equation: Definition | Recurrence, reads: Reads) -> None:
+    """Lowers an equation and enters its results under their names."""
+    if isinstance(equation, Definition):
+        low.enter(equation.name, equation.body, equation.letters, equation.dtype)
+        return
+    lower_recurrence(low, equation, reads)
+    for inner in equation.inner:
+        # Read outside the loop, an inner definition is computed along the whole path.
+        low.postpone(inner.name, inner.body, inner.letters, inner.dtype)
 
 
 def _parts(low: Lowering, s: State, e: Expr) -> list[tuple[str, str, Node]]:

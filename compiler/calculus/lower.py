@@ -91,6 +91,8 @@ class Lowering:
         self.definitions: Mapping[str, Definition] = {}
         # Whether an integer expression surely is at least 0, and whether it surely is below the size of a dim.
         self.sides: Callable[[Expr, str], tuple[bool, bool]] = lambda e, dim: (False, False)
+        # On batches: the dim of all values for each dim of a batch.
+        self.whole: Mapping[str, str] = {}
 
     def axis(self, letter: str) -> Axis:
         """The axis of a letter."""
@@ -207,7 +209,8 @@ class Lowering:
         if isinstance(e, IndexValue):
             return self.bound.get(e.letter) or self.b.index(self.axis(e.letter))
         if isinstance(e, SizeOf):
-            return self.b.size(self.letters[e.letter])
+            dim = self.letters[e.letter]
+            return self.b.size(self.whole.get(dim, dim))
         if isinstance(e, Stop):
             return self.b.stop(self.lower(e.body))
         if isinstance(e, Sample):
@@ -309,7 +312,29 @@ class Lowering:
             return sizes[0]
         return self.b.map(("mul", *(slot(k) for k in range(len(sizes)))), sizes, "integer")
 
+    def sum(self, x: Node, letters: tuple[str, ...]) -> Node:
+        """The sum over the letters; over a batch, the estimate of that over all values."""
+        if not self.whole:
+            return self.b.reduce("sum", x, letters, self._dims(letters))
+        dims = self._dims(letters)
+        # What a batched letter does not enter is added as often as there are values.
+        dims |= {a: self.whole.get(dim, dim) for a, dim in dims.items() if a not in x.names}
+        return self.estimate(self.b.reduce("sum", x, letters, dims), [a for a in letters if a in x.names])
+
+    def estimate(self, total: Node, letters: Iterable[str]) -> Node:
+        """A sum over a batch times the share of all values that the batch is, for each of the letters."""
+        for dim in (self.letters[x] for x in letters):
+            if dim in self.whole:
+                sizes = [self.b.size(self.whole[dim]), self.b.size(dim)]
+                share = self.b.map(("div", ("real", slot(0)), ("real", slot(1))), sizes, "real")
+                total = self.b.map(("mul", slot(0), slot(1)), [share, total], "real")
+        return total
+
     def _mean(self, x: Node, letters: tuple[str, ...]) -> Node:
+        if self.whole:
+            letters = tuple(a for a in letters if a in x.names or self.letters[a] not in self.whole)
+            if not letters:
+                return self.b.map(("real", slot(0)), [x], "real")
         return self._over_count(self.b.reduce("sum", x, letters, self._dims(letters)), letters)
 
     def _over_count(self, total: Node, letters: tuple[str, ...]) -> Node:
@@ -322,7 +347,7 @@ class Lowering:
         if e.op in ("sum", "mean"):
             total = selected_sum(self, e.body, letters)
             if total is not None:
-                return total if e.op == "sum" else self._over_count(total, letters)
+                return self.estimate(total, letters) if e.op == "sum" else self._over_count(total, letters)
         x = self.lower(e.body)
         if e.op == "mean":
             return self._mean(x, letters)
@@ -334,10 +359,12 @@ class Lowering:
             # Where all is zero, so are the norm and its derivatives; no branch is ever infinite.
             positive: Tree = ("gt", slot(0), num(0))
             root: Tree = ("where", positive, ("sqrt", ("where", positive, slot(0), num(1.0))), num(0.0))
-            return b.map(root, [b.reduce("sum", square, letters, self._dims(letters))], "real")
+            return b.map(root, [self.sum(square, letters)], "real")
         if e.op in ("median", "quantile"):
             level = self.lower(e.level) if e.level is not None else b.number(0.5)
             return quantile(b, x, self.axis(letters[0]), level)
+        if e.op == "sum":
+            return self.sum(x, letters)
         return b.reduce(e.op, x, letters, self._dims(letters))
 
     def _along(self, e: Along) -> Node:

@@ -194,7 +194,7 @@ def _reduction(low: Lowering, e: Reduction) -> Parts:
     if e.op == "mean":
         re, im = (low._mean(x, e.letters) for x in parts)
     elif e.op == "sum":
-        re, im = (low.b.reduce("sum", x, e.letters, low._dims(e.letters)) for x in parts)
+        re, im = (low.sum(x, e.letters) for x in parts)
     else:
         raise NotImplementedError(f"complex {e.op}")
     return re, im
@@ -209,7 +209,7 @@ def real_reduction(low: Lowering, e: Reduction) -> Node:
     square = b.map(("add", ("pow", slot(0), num(2)), ("pow", slot(1), num(2))), list(parts), "real")
     if e.op == "var":
         return low._mean(square, e.letters)
-    return b.map(("sqrt", slot(0)), [b.reduce("sum", square, e.letters, low._dims(e.letters))], "real")
+    return b.map(("sqrt", slot(0)), [low.sum(square, e.letters)], "real")
 
 
 def _centred(low: Lowering, parts: Parts, letters: tuple[str, ...]) -> Parts:

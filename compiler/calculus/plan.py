@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from vspec.compiler.calculus.batches import Batches
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.needs import NEEDS, Request
 from vspec.compiler.calculus.parts import joined
@@ -23,130 +24,148 @@ Roles = dict[str, Any]
 
 @dataclass
 class Plan:
-    """The entries of all stages. `roles` has one record for each stage of `labelled(spec.plan)`."""
+    """The entries of all stages; `requests` are the derivatives by objective, params and batched dims."""
 
     spec: Spec
-    low: Lowering
     entries: dict[str, Entry]
-    roles: list[Roles] = field(default_factory=list)
-    requests: dict[tuple[str, tuple[str, ...]], Request] = field(default_factory=dict)
+    requests: dict[tuple[str, tuple[str, ...], tuple[str, ...]], Request] = field(default_factory=dict)
 
     def add(self, entry: Entry) -> str:
         """Enters an entry; its name is numbered if another one has it."""
         name, k = entry.name, 2
         while name in self.entries and self.entries[name] is not entry:
             name, k = f"{entry.name}_{k}", k + 1
-        self.entries[name] = (
-            entry if name == entry.name else Entry(name, entry.kind, entry.results, entry.of, entry.doc)
-        )
+        renamed = Entry(name, entry.kind, entry.results, entry.of, entry.doc)
+        self.entries.setdefault(name, entry if name == entry.name else renamed)
         return name
 
 
-def plan_entries(spec: Spec, low: Lowering, entries: dict[str, Entry]) -> list[Roles]:
+def plan_entries(spec: Spec, low: Lowering, entries: dict[str, Entry], batches: Batches) -> list[Roles]:
     """Adds the entries of every stage to `entries`. Gives what each stage calls, in the order of `labelled(spec.plan)`."""
-    plan = Plan(spec, low, entries)
+    plan = Plan(spec, entries)
+    found: list[Roles] = []
     for label, stage in labelled(spec.plan):
-        plan.roles.append(_stage(plan, label, stage))
-    return plan.roles
+        about = stage.names[0] if stage.optimises and stage.name is None else label
+        if stage.optimises and stage.batch:
+            # The objective on all of the data, for whoever wants to know it.
+            (name,) = stage.names
+            entries.setdefault(name, Entry(name, "objective", (Result((), low.get(name)),), name))
+        counts = _counts(plan, low, stage, about)
+        own, changed = batches.of(stage, label) if stage.batch else (low, stage)
+        found.append(_Stage(plan, own, changed, about).roles() | counts)
+    return found
 
 
-def _stage(plan: Plan, label: str, stage: Stage) -> Roles:
-    low = plan.low
-    roles: Roles = {"entries": {}}
-    if stage.optimises:
-        _derivatives(plan, stage, roles)
-    counts = {key: e for key, e in stage.counts.items() if isinstance(e, Expr)}
-    about = stage.names[0] if stage.optimises and stage.name is None else label
-    if counts:
-        results = tuple(Result((key,), low.value(e)) for key, e in counts.items())
-        roles["counts"] = plan.add(
-            Entry(f"{about}_counts", "counts", results, doc="How often, known before the first step.")
-        )
-    if stage.schedule:
-        results = tuple(Result((key,), _real(low, low.value(e))) for key, e in stage.schedule.items())
-        doc = "Arguments of the methods that change from step to step."
-        roles["schedule"] = plan.add(Entry(f"{about}_schedule", "schedule", results, doc=doc))
-    if stage.directions:
-        results = _assigned(plan, stage.directions)
-        doc = f"The directions against which {_listed(stage.directions)} move."
-        roles["directions"] = plan.add(Entry(f"{about}_directions", "directions", results, doc=doc))
-    updates = [_assigned(plan, group) for group in stage.updates]
-    for group, results in zip(stage.updates, updates, strict=True):
-        doc = f"The new values of {_listed(group)}."
-        roles.setdefault("update", []).append(plan.add(Entry(f"{about}_update", "update", results, doc=doc)))
-    if len(updates) == 1:
-        _step(plan, about, stage, roles, updates[0])
-    if stage.until is not None:
-        until = (Result((), low.value(stage.until)),)
-        roles["until"] = plan.add(Entry(f"{about}_until", "until", until, doc="Whether the stage ends."))
-    return roles
+def _counts(plan: Plan, low: Lowering, stage: Stage, about: str) -> Roles:
+    """The counts that are expressions; they are those of the whole spec, also where the stage has batches."""
+    results = tuple(Result((key,), low.value(e)) for key, e in stage.counts.items() if isinstance(e, Expr))
+    doc = "How often, known before the first step."
+    return {"counts": plan.add(Entry(f"{about}_counts", "counts", results, doc=doc))} if results else {}
 
 
-def _derivatives(plan: Plan, stage: Stage, roles: Roles) -> None:
-    """Value and derivatives of the objective as the stage's methods ask for them; sets of equal params are shared."""
-    (name,) = stage.names
-    key = (name, stage.over)
-    if key not in plan.requests:
-        sets = sum(1 for n, _ in plan.requests if n == name)
-        plan.requests[key] = Request(plan.spec, plan.low, stage, name, f"_{sets + 1}" if sets else "")
-    request = plan.requests[key]
-    needs: dict[str, None] = {"value": None, "gradient": None}
-    for call in stage.methods:
-        needs |= dict.fromkeys(needs_of(call.name, call.arguments))
-    if stage.constraints is not None:
-        needs |= dict.fromkeys(STRATEGIES[stage.constraints.name].needs)
-    for need in needs:
-        NEEDS[need](request)
-    for role, entry in request.made.items():
-        known = plan.entries.get(entry.name)
-        if role == "value" and known is not None and known.kind == "objective" and known.of == entry.of:
-            request.made[role] = known
-            roles["entries"][role] = known.name
+@dataclass
+class _Stage:
+    """One stage, with the lowering of its formulas; `about` is what its entries are called after."""
+
+    plan: Plan
+    low: Lowering
+    stage: Stage
+    about: str
+
+    def roles(self) -> Roles:
+        """Adds the entries of the stage. Gives what it calls."""
+        low, stage = self.low, self.stage
+        found: Roles = {"entries": self._derivatives() if stage.optimises else {}}
+        if stage.schedule:
+            results = tuple(Result((key,), self._real(low.value(e))) for key, e in stage.schedule.items())
+            found["schedule"] = self._add(
+                "schedule", results, "Arguments of the methods that change from step to step."
+            )
+        if stage.directions:
+            results = self._assigned(stage.directions)
+            doc = f"The directions against which {_listed(stage.directions)} move."
+            found["directions"] = self._add("directions", results, doc)
+        updates = [self._assigned(group) for group in stage.updates]
+        for group, results in zip(stage.updates, updates, strict=True):
+            entry = self._add("update", results, f"The new values of {_listed(group)}.")
+            found.setdefault("update", []).append(entry)
+        if len(updates) == 1 and stage.over:
+            found["step"] = self._step(updates[0])
+        if stage.until is not None:
+            found["until"] = self._add("until", [Result((), low.value(stage.until))], "Whether the stage ends.")
+        return found
+
+    def _add(self, kind: str, results: Iterable[Result], doc: str, of: str = "") -> str:
+        return self.plan.add(Entry(f"{self.about}_{kind}", kind, tuple(results), of, doc))
+
+    # --- derivatives ----------------------------------------------------------------------------------------------
+
+    def _request(self) -> Request:
+        """The derivatives of the objective by what moves; stages that want the same share it."""
+        (name,), requests = self.stage.names, self.plan.requests
+        key = (name, self.stage.over, tuple(self.stage.batch))
+        if key not in requests:
+            base = f"{name}_batch" if self.stage.batch else name
+            sets = {k: r for k, r in requests.items() if r.base == base}
+            tag = f"_{len(sets) + 1}" if sets else ""
+            requests[key] = Request(self.plan.spec, self.low, self.stage, base, tag)
+        return requests[key]
+
+    def _derivatives(self) -> dict[str, str]:
+        """Value and derivatives as the stage's methods ask for them, by role."""
+        request = self._request()
+        needs: dict[str, None] = {"value": None, "gradient": None}
+        for call in self.stage.methods:
+            needs |= dict.fromkeys(needs_of(call.name, call.arguments))
+        if self.stage.constraints is not None:
+            needs |= dict.fromkeys(STRATEGIES[self.stage.constraints.name].needs)
+        for need in needs:
+            NEEDS[need](request)
+        found: dict[str, str] = {}
+        for role, entry in request.made.items():
+            known = self.plan.entries.get(entry.name)
+            if role == "value" and known is not None and known.kind == "objective" and known.of == entry.of:
+                # Sets of derivatives of one objective share its value.
+                request.made[role] = known
+            found[role] = self.plan.add(request.made[role])
+        return found
+
+    def _step(self, update: tuple[Result, ...]) -> str:
+        """What moves and what is updated in one step, in one entry: both are computed from the same values."""
+        if self.stage.optimises:
+            moved, place = self._request().both, 2
         else:
-            roles["entries"][role] = plan.add(entry)
+            moved, place = tuple(Result((0, *r.path), r.node) for r in self._assigned(self.stage.directions)), 1
+        results = (*moved, *(Result((place, *r.path), r.node) for r in update))
+        of = self.stage.names[0] if self.stage.optimises else ""
+        return self._add("step", results, "What the methods and the update of one step ask for.", of)
 
+    # --- assignments ----------------------------------------------------------------------------------------------
 
-def _step(plan: Plan, about: str, stage: Stage, roles: Roles, update: tuple[Result, ...]) -> None:
-    """What moves and what is updated in one step, in one entry: both are computed from the same values."""
-    place = 2 if stage.optimises else 1
-    moved: Iterable[Result] = ()
-    if stage.optimises:
-        moved = plan.requests[stage.names[0], stage.over].both
-    elif stage.directions:
-        moved = (Result((0, *r.path), r.node) for r in _assigned(plan, stage.directions))
-    else:
-        return
-    results = (*moved, *(Result((place, *r.path), r.node) for r in update))
-    of = stage.names[0] if stage.optimises else ""
-    doc = "What the methods and the update of one step ask for."
-    roles["step"] = plan.add(Entry(f"{about}_step", "step", results, of, doc))
+    def _assigned(self, group: tuple[Assignment, ...]) -> tuple[Result, ...]:
+        """The values of assignments by param, each with the axes of the param."""
+        found: dict[str, Node] = {}
+        for a in group:
+            found |= self._stacked(a) if a.parts else {a.name: self._valued(a)}
+        return tuple(Result((name,), node) for name, node in found.items())
 
+    def _valued(self, a: Assignment) -> Node:
+        low = self.low
+        if self.plan.spec.params[a.name].dtype != "complex":
+            return self._real(low.value(a.body, "", a.letters))
+        return joined(low, low.part_values(a.body, "", a.letters))
 
-def _assigned(plan: Plan, group: tuple[Assignment, ...]) -> tuple[Result, ...]:
-    """The values of assignments by param, each with the axes of the param."""
-    found: dict[str, Node] = {}
-    for a in group:
-        found |= _stacked(plan, a) if a.parts else {a.name: _valued(plan, a)}
-    return tuple(Result((name,), node) for name, node in found.items())
+    def _stacked(self, a: Assignment) -> dict[str, Node]:
+        """The stretches of a stacked value, each in the shape of its param."""
+        low, params = self.low, self.plan.spec.params
+        whole = self._real(low.value(a.body, "", a.letters))
+        groups = [[Axis(low.b.fresh(x), low.letters[x]) for x in params[name].letters] for name in a.parts]
+        return {name: low.b.part(whole, a.letters[0], groups, k) for k, name in enumerate(a.parts)}
 
-
-def _valued(plan: Plan, a: Assignment) -> Node:
-    low = plan.low
-    if plan.spec.params[a.name].dtype != "complex":
-        return _real(low, low.value(a.body, "", a.letters))
-    return joined(low, low.part_values(a.body, "", a.letters))
-
-
-def _stacked(plan: Plan, a: Assignment) -> dict[str, Node]:
-    """The stretches of a stacked value, each in the shape of its param."""
-    low = plan.low
-    whole = _real(low, low.value(a.body, "", a.letters))
-    groups = [[Axis(low.b.fresh(x), plan.spec.letters[x]) for x in plan.spec.params[name].letters] for name in a.parts]
-    return {name: low.b.part(whole, a.letters[0], groups, k) for k, name in enumerate(a.parts)}
-
-
-def _real(low: Lowering, node: Node) -> Node:
-    return low.b.map(("real", slot(0)), [node], "real") if node.dtype in ("integer", "boolean") else node
+    def _real(self, node: Node) -> Node:
+        if node.dtype not in ("integer", "boolean"):
+            return node
+        return self.low.b.map(("real", slot(0)), [node], "real")
 
 
 def _listed(group: tuple[Assignment, ...]) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from vspec.compiler.calculus.loops import lower_recurrence, reads_of
+from vspec.compiler.calculus.batches import Batches
+from vspec.compiler.calculus.loops import enter, reads_of
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import joined
 from vspec.compiler.calculus.plan import plan_entries
@@ -52,12 +53,14 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
         entries["initial"] = _initial(spec, low, inputs)
     if any(p.domain.lower is not None for p in spec.params.values()):
         entries["bounds"] = _bounds(spec, low)
-    roles = plan_entries(spec, low, entries)
+    batches = Batches(spec, low, inputs)
+    roles = plan_entries(spec, low, entries, batches)
     _outputs(spec, low, entries)
     if spec.constraints:
         entries["constraints"] = _constraints(spec, low)
     records = _claims(spec, low, entries)
-    notes = {"claims": records, "derivatives": low.derivatives, "plan": roles}
+    entries = batches.entry() | entries
+    notes = {"claims": records, "derivatives": low.derivatives, "plan": roles, "batches": batches.dims}
     if low.keys:
         inputs[free_name("key", inputs)] = low.key()
     return released(Graph(tuple(entries.values()), dict(b.dims), inputs, spec.precision, notes))
@@ -82,13 +85,7 @@ def enter_equations(spec: Spec, low: Lowering) -> dict[str, Node]:
         # A definition may read an objective (to differentiate it, say) and an objective reads definitions.
         low.pending[name] = partial(low.value, objective.body, name, ())
     for equation in spec.equations:
-        if isinstance(equation, Recurrence):
-            lower_recurrence(low, equation, reads)
-            for inner in equation.inner:
-                # Read outside the loop, an inner definition is computed along the whole path.
-                low.postpone(inner.name, inner.body, inner.letters, inner.dtype)
-        else:
-            low.enter(equation.name, equation.body, equation.letters, equation.dtype)
+        enter(low, equation, reads)
     return inputs
 
 

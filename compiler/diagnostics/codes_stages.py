@@ -56,6 +56,14 @@ STAGES: tuple[Code, ...] = (
         _LOSS + "solve: {minimize: loss, epochs: 5}\n",
     ),
     Code(
+        "VS0374",
+        "something that needs all of a batched index",
+        "In a stage with batches an index ranges over some of its values. What depends on params and needs all of them, or "
+        "their neighbours, has no value there; sums and means are estimates.",
+        "dims: {n: 9}\ndata:\n  x[n]: real\nparams:\n  w: {init: 1}\nobjectives:\n  loss: max[n](w*x[n])\n"
+        "solve: {minimize: loss, method: adam(0.1), batch: {n: 3}}\n",
+    ),
+    Code(
         "VS0375",
         "an argument of a method that is no number",
         "An argument of a method may be an expression; it is one number then, worked out at every step.",

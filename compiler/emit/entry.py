@@ -58,7 +58,8 @@ def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry
         if n.kind is Kind.INPUT and n.uid not in known:
             raise EmissionError(f"{n!r} of entry '{entry.name}' is not among the inputs of the graph")
     names = Names()
-    parameters = [(name, names.reserve(name), x) for name, x in graph.inputs.items() if x.uid in reached]
+    # What batches read has a key of its own in `inputs`, and the same name.
+    parameters = [(str(x.attrs[0]), names.reserve(x.attrs[0]), x) for x in graph.inputs.values() if x.uid in reached]
     function = Function(graph, file, names, render, arguments=[(p, x) for _, p, x in parameters])
     scope = Scope(function, count_uses(nodes, [r.node for r in entry.results]))
     for _, parameter, x in parameters:

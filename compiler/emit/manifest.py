@@ -15,6 +15,7 @@ from vspec.compiler.emit.counts import node_counts
 from vspec.compiler.emit.entry import Argument, EmittedEntry
 from vspec.compiler.emit.python import Emitted
 from vspec.compiler.graph.graph import Graph
+from vspec.compiler.graph.node import Axis
 from vspec.compiler.language.expr import Expr, Linalg, Number, Pointwise, SizeOf
 from vspec.compiler.language.operators import LINALG
 from vspec.compiler.language.ranges import Ranges
@@ -84,7 +85,7 @@ def manifest(
             for d in spec.data.values()
         },
         "params": {p.name: {**_array(spec, p.letters, p.dtype, p.span), **_domain(p)} for p in spec.params.values()},
-        "entries": {e.name: _entry(e) for e in emitted.entries},
+        "entries": {e.name: _entry(e, graph.notes.get("batches", {})) for e in emitted.entries},
         "constraints": _constraint_records(spec),
         "tall": tall_matrices(spec),
         "plan": plan,
@@ -210,18 +211,25 @@ def _default(default: Any) -> dict[str, Any] | None:
     return {"value": _json(default)}
 
 
-def _entry(entry: EmittedEntry) -> dict[str, Any]:
+def _entry(entry: EmittedEntry, batches: Mapping[str, str]) -> dict[str, Any]:
+    """The record of an entry; an axis of a batch is one of the dim that is batched."""
+
+    def axes(of: Sequence[Axis]) -> list[str]:
+        return [batches.get(a.dim, a.dim) for a in of]
+
     return {
         "kind": entry.kind,
         "function": entry.function,
         "of": entry.of or None,
-        "results": [{"name": r.name, "axes": [a.dim for a in r.axes], "dtype": r.dtype} for r in entry.results],
-        "arguments": [_argument(a) for a in entry.arguments],
+        "results": [{"name": r.name, "axes": axes(r.axes), "dtype": r.dtype} for r in entry.results],
+        "arguments": [_argument(a, axes(a.axes), batches) for a in entry.arguments],
     }
 
 
-def _argument(a: Argument) -> dict[str, Any]:
-    record = {"name": a.name, "role": a.role, "axes": [x.dim for x in a.axes], "dtype": a.dtype}
+def _argument(a: Argument, axes: list[str], batches: Mapping[str, str]) -> dict[str, Any]:
+    record: dict[str, Any] = {"name": a.name, "role": a.role, "axes": axes, "dtype": a.dtype}
+    if a.role == "size" and a.name in batches:
+        record |= {"dim": batches[a.name], "batch": True}
     # The order of arguments is that of the signature, so that the Python name matters only to who calls by keyword.
     return record if a.parameter == a.name else {**record, "parameter": a.parameter}
 

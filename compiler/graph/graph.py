@@ -40,7 +40,8 @@ class Graph:
     """All entries of a program; they share nodes, and passes map a Graph to a Graph.
 
     `dims`: the size of each dim, None where the data decides it, a `Node` where it is an expression of other sizes.
-    `inputs` declares every argument: name → INPUT node, in the order params, prepared, data, constants.
+    `inputs` declares every argument: name → INPUT node, in the order params, prepared, data, constants. An argument that a
+    stage reads in batches has a second node, over the dim of batches, under a key of its own (`X@n_batch,i`).
     """
 
     entries: tuple[Entry, ...]

@@ -12,6 +12,7 @@ from typing import Any
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, Sink
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
+from vspec.compiler.language.batches import refuse_batches
 from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.bound import read_constants, read_data
 from vspec.compiler.language.check_positions import check_positions
@@ -85,6 +86,7 @@ def _sound(ctx: Context, document: Document, overrides: Mapping[str, Any], used:
         spec = _check(ctx, document, overrides, used)
         if spec is not None and not ctx.sink.errors:
             refuse_counters(ctx.sink, spec)
+            refuse_batches(ctx.sink, spec)
             refuse_orders(ctx.sink, spec)
     except RecursionError:
         # The limits on depth keep this from happening unless the caller's own stack is nearly full.

@@ -45,7 +45,7 @@ def _drop_prepared(graph: Graph) -> Graph:
             e = replace(e, results=tuple(r for r in e.results if r.path[0] in read))
         if e.results or e.kind != "prepare":
             entries.append(e)
-    inputs = {name: n for name, n in graph.inputs.items() if n.op != "prepared" or name in read}
+    inputs = {key: n for key, n in graph.inputs.items() if n.op != "prepared" or n.attrs[0] in read}
     return replace(graph, entries=tuple(entries), inputs=inputs)
 
 

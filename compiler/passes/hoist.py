@@ -6,7 +6,7 @@ the graph and the part that reads params become results of the entry `prepare`; 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from vspec.compiler.graph.builder import Builder
@@ -38,21 +38,25 @@ def run(graph: Graph) -> Graph:
         return graph
     graph = intern.run(rewrite(graph, _split(graph), bodies=False))
     times = binding_times(graph)
-    chosen = _border(graph, times)
+    # What lowering has prepared already: what batches take their share of.
+    given = {r.node.uid: r for e in graph.entries if e.kind == "prepare" for r in e.results}
+    chosen = _border(graph, times, given.keys())
     if not chosen:
         return graph
-    names = _names(graph, chosen)
+    names = _names(graph, chosen, {uid: str(r.path[0]) for uid, r in given.items()})
     b = Builder(graph.dims)
     holders: dict[int, Node] = {}
     for node, name in zip(chosen, names, strict=True):
         with b.at(node.origin):
             holders[node.uid] = b.input(name, "prepared", node.axes, node.dtype)
+    new = (Result((name,), node) for name, node in zip(names, chosen, strict=True) if node.uid not in given)
     prepare = Entry(
         "prepare",
         "prepare",
-        tuple(Result((name,), node) for name, node in zip(names, chosen, strict=True)),
+        (*given.values(), *new),
         doc="What depends on data and constants only, computed once per run.",
     )
+    graph = graph.with_entries(tuple(e for e in graph.entries if e.kind != "prepare"))
     rest = rewrite(graph, lambda b, node, old: holders.get(old.uid, node))
     inputs = {n: x for n, x in graph.inputs.items() if x.op == "param"}
     inputs |= {holders[node.uid].attrs[0]: holders[node.uid] for node in chosen}
@@ -67,7 +71,12 @@ def binding_times(graph: Graph) -> dict[int, int]:
     """
     sizes = Sizes.of(graph)
     times: dict[int, int] = {}
+    batches = graph.notes.get("batches", {})
     for node in graph.nodes:
+        if any(a.dim in batches for a in node.axes) or (node.kind is Kind.CONST and node.attrs[0] in batches):
+            # A batch is that of one step.
+            times[node.uid] = STEP
+            continue
         if node.kind is Kind.INPUT:
             times[node.uid] = RUN if node.op in EARLY else STEP
             continue
@@ -81,8 +90,8 @@ def binding_times(graph: Graph) -> dict[int, int]:
     return times
 
 
-def _border(graph: Graph, times: dict[int, int]) -> list[Node]:
-    """The nodes known at the start of a run that something in a step reads, worth an argument each."""
+def _border(graph: Graph, times: dict[int, int], given: Collection[int]) -> list[Node]:
+    """The nodes known at the start of a run that something in a step reads, worth an argument each or `given` already."""
     sizes = Sizes.of(graph)
     chosen: dict[int, Node] = {}
     work: dict[int, float] = {}
@@ -95,7 +104,9 @@ def _border(graph: Graph, times: dict[int, int]) -> list[Node]:
         # A rename or a broadcast is free for the reader: what is kept is what it views.
         while node.kind in (Kind.REINDEX, Kind.STOP):
             node = node.inputs[0]
-        if node.kind in (Kind.INPUT, Kind.REGION) or times[node.uid] != RUN or work[node.uid] < LEAST:
+        if node.kind in (Kind.INPUT, Kind.REGION) or times[node.uid] != RUN:
+            return
+        if work[node.uid] < LEAST and node.uid not in given:
             return
         chosen[node.uid] = node
 
@@ -105,17 +116,20 @@ def _border(graph: Graph, times: dict[int, int]) -> list[Node]:
                 if times[x.uid] == RUN:
                     consider(x)
     for entry in graph.entries:
-        if entry.kind not in ("outputs", "claims", "initial", "bounds", "constraints", "counts"):
+        if entry.kind not in ("outputs", "claims", "initial", "bounds", "constraints", "counts", "prepare"):
             for r in entry.results:
                 if times[r.node.uid] == RUN:
                     consider(r.node)
     return sorted(chosen.values(), key=lambda n: n.uid)
 
 
-def _names(graph: Graph, chosen: Sequence[Node]) -> list[str]:
-    taken = {*graph.inputs, *(e.name for e in graph.entries)}
+def _names(graph: Graph, chosen: Sequence[Node], given: Mapping[int, str]) -> list[str]:
+    taken = {*graph.inputs, *(e.name for e in graph.entries), *given.values()}
     names: list[str] = []
     for node in chosen:
+        if node.uid in given:
+            names.append(given[node.uid])
+            continue
         # Names that the compiler made start with an underscore.
         base = node.definition.lstrip("_")
         if not base or base in taken:

@@ -242,3 +242,68 @@ def test_local_recurrences_are_numbered_whole() -> None:
 )
 def test_mistakes(solve: str, start: str) -> None:
     assert message(solve).startswith(start), message(solve)
+
+
+# --- batches ------------------------------------------------------------------------------------------------------
+
+BATCHED = """
+dims: {n: 9, m: 4, i: 3, t: 5}
+data:
+  x[n, i]: real
+  z[n]: integer
+  at[m]: integer
+params:
+  w[i]: {init: 0}
+  h[n]: {init: 0}
+define:
+  mu[i]: mean[n](x[n, i])
+  best: argmax[n](x[n, 0])
+  y[n]: sum[i]((x[n, i] - mu[i])*w[i]) + h[n]*best + index(n)/size(n)
+"""
+
+
+def batched(define: str) -> list[str]:
+    """The codes of a stage with batches over n whose objective is the mean of a definition `e[n]`."""
+    spec, found = diagnose(
+        BATCHED + define + "objectives:\n  loss: mean[n](e[n])\n"
+        "solve: {minimize: loss, method: sgd(0.1), batch: {n: 3}, epochs: 2}\n"
+    )
+    assert (spec is None) == any(d.severity == "error" for d in found)
+    return [d.code for d in found if d.severity == "error"]
+
+
+@pytest.mark.parametrize(
+    "define",
+    [
+        "  e[n]: y[n]**2 + norm[n](y[n]) + var[n](y[n])\n",
+        "  e[n]: y[n]*sum[n](sort[n](x[n, 1])) + max[n](x[n, 0])\n",
+        "  e[n]: y[n]*sum[i](w[i]*delta[index(i), z[n]])\n",
+        "  s[0, n]: h[n]\n  s[t + 1, n]: s[t, n]/2 + w[0]\n  e[n]: s[-1, n]\n",
+        "  u[n]: x[n, 0]/max[n](x[n, 1])\n  e[n]: d(y[n]**2, h[n])*u[n]\n",
+    ],
+)
+def test_what_a_batch_can_compute(define: str) -> None:
+    assert batched(define) == []
+
+
+@pytest.mark.parametrize(
+    "define",
+    [
+        "  e[n]: max[n](y[n])\n",
+        "  e[n]: softmax[n](y[n])\n",
+        "  e[n]: h[0]\n",
+        "  e[n]: h[z[n]]\n",
+        "  e[n]: y[n] + sum[m](h[m])\n",
+        "  e[n]: y[n] + sum[n](integer(y[n] > 0))\n",
+        "  e[n]: sum[n](h[n]*delta[index(n), 3])*logsumexp[n](y[n])\n",
+        "  k[n, i]: y[n]*w[i]\n  e[n]: y[n]*max[n](k[n, 0])\n",
+    ],
+)
+def test_what_needs_all_values_is_refused(define: str) -> None:
+    assert batched(define) == ["VS0374"]
+
+
+def test_a_recurrence_steps_through_all_of_a_batched_index() -> None:
+    text = "dims: {n: 9}\ndata:\n  x[n]: real\nparams:\n  w: {init: 1}\ndefine:\n  s[0]: w\n  s[n + 1]: s[n]*x[n]\n"
+    text += "objectives:\n  loss: sum[n](s[n])\nsolve: {minimize: loss, method: sgd(0.1), batch: {n: 3}}\n"
+    assert codes(text) == ["VS0374"]
