@@ -51,7 +51,6 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
     "stage": {
         **dict.fromkeys(("pareto", "sample"), "VS0405"),
     },
-    "output_options": {"every": "VS0415"},
 }
 
 

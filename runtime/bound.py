@@ -13,7 +13,7 @@ from jax import Array
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["data", "constants", "prepared", "counters", "key", "facts"],
-    meta_fields=["dims"],
+    meta_fields=["dims", "batch"],
     drop_fields=["seed"],
 )
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Bound:
     A pytree: it passes through `jit`, `vmap` and `grad`. `dims` are static, so that arrays of other sizes compile anew;
     `seed` is a fact of the run, not part of the tree. `counters` are the scalars `step` and `steps` of the stage that is
     running; `key` is the JAX key of the fresh draws of this step; `facts` are what claims read of runs that are done.
+    `batch` are the rows of those dims of which the arrays are slices, where a step sees a batch; they are static, too.
     """
 
     data: Mapping[str, Array]
@@ -33,6 +34,7 @@ class Bound:
     counters: Mapping[str, Array] = field(default_factory=dict)
     key: Array | None = None
     facts: Mapping[str, Array] = field(default_factory=dict)
+    batch: tuple[tuple[str, int], ...] = ()
 
     def at(self, counters: Mapping[str, Array], key: Array | None = None) -> Bound:
         """The same data at a step of a stage."""

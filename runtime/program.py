@@ -31,12 +31,16 @@ Params = Mapping[str, Array]
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument of an entry: its name, and the role that says where its value comes from."""
+    """One argument of an entry: its name, and the role that says where its value comes from.
+
+    Of a size, `dim` is what it is the size of, where the name does not say it, and `batch` tells that of a batch.
+    """
 
     name: str
     role: str
     axes: tuple[str, ...] = ()
     dim: str | None = None
+    batch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +232,7 @@ class Program:
         return compiled
 
     def _size(self, argument: Argument, bound: Bound) -> int:
-        sizes = bound.sizes
+        sizes = bound.sizes | (dict(bound.batch) if argument.batch else {})
         wanted = argument.dim or argument.name
         for dim, declared in self.manifest["dims"].items():
             names = {dim, *declared["letters"]}
@@ -382,7 +386,8 @@ def _entry(name: str, entry: Mapping[str, Any], module: ModuleType) -> Entry:
     if not callable(function):
         raise ArtifactError("VS0805", f"program.py has no function '{entry['function']}', which entry '{name}' names")
     arguments = tuple(
-        Argument(a["name"], a["role"], tuple(a.get("axes") or ()), a.get("dim")) for a in entry["arguments"]
+        Argument(a["name"], a["role"], tuple(a.get("axes") or ()), a.get("dim"), bool(a.get("batch")))
+        for a in entry["arguments"]
     )
     return Entry(name, entry["kind"], function, arguments, entry.get("of"), entry.get("line"))
 

@@ -46,31 +46,13 @@ def terminal(console: Any = None) -> Iterator[Callback]:
         def show(event: Event) -> None:
             key = (event.stage, event.start)
             inside = parts.setdefault(key, {})
-            inside[event.part] = f"{event.name} {figures(event)}" if event.part else figures(event)
+            inside[event.part] = event.figures
             shown = [*inside.values()]
             text = "  ".join([*shown[:MOST_PARTS], "..."] if len(shown) > MOST_PARTS else shown)
             if key not in tasks:
                 for task in tasks.values():
                     bars.update(task, visible=False)
-                tasks[key] = bars.add_task(label(event), total=event.steps, figures=text)
+                tasks[key] = bars.add_task(event.label, total=event.steps, figures=text)
             bars.update(tasks[key], completed=event.step, figures=text)
 
         yield show
-
-
-def label(event: Event) -> str:
-    """What the bar of a stage is called."""
-    start = f" (start {event.start + 1} of {event.starts})" if event.starts > 1 else ""
-    return "repeat" if event.part else f"{event.kind} {event.name}{start}"
-
-
-def figures(event: Event) -> str:
-    """How far a stage is: its value and gradient, or its last change."""
-    found = []
-    if event.value is not None:
-        found.append(f"{event.value:.6g}")
-    if event.gradient is not None:
-        found.append(f"|g| {event.gradient:.1e}")
-    if event.change is not None:
-        found.append(f"change {event.change:.1e}")
-    return "  ".join(found)

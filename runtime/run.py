@@ -72,7 +72,7 @@ class RunResult:
 
     def __repr__(self) -> str:
         kept = sum(c.holds for c in self.claims)
-        ends = [f"{s.label}: {s.reason} after {s.steps} steps" for s in self.stages if s.reason]
+        ends = [f"{s.label}: {s.reason} after {s.taken}" for s in self.stages if s.reason]
         claims = f"{kept} of {len(self.claims)} claims hold" if self.claims else "no claims"
         name = f"{self.name}, run {self.run}" if self.run else self.name
         return f"RunResult('{name}': {'; '.join([*ends, claims])}; {self.timings['total']:.2f} s)"

@@ -35,7 +35,7 @@ def watching(console: Any = None) -> Iterator[Begin]:
             shown.reset(task)
             shown.update(task, description=f"{spec}{': ' if run else ''}{run}", at="", visible=True)
             return lambda event: shown.update(
-                task, at=f"{event.kind} {event.name}, step {event.step} of {event.steps}, {event.value:.6g}"
+                task, at=f"{event.label}, step {event.step} of {event.steps}, {event.figures}"
             )
 
         yield begin

@@ -628,7 +628,6 @@ PLANNED: tuple[Code, ...] = tuple(
             "identities by quadrature",
             "constants: {b: 1}\nclaims:\n  c: {identity: b == 1, tolerance: 1e-6, by: quadrature(40)}\n",
         ),
-        ("VS0415", "histories of outputs", "constants: {b: 1}\noutputs:\n  a: {is: b, every: 10}\n"),
         (
             "VS0418",
             "recurrences that stop early",

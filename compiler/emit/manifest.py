@@ -289,6 +289,8 @@ def _outputs(spec: Spec, emitted: Emitted) -> dict[str, Any]:
         else:
             axes, dtype = [spec.letters[x] for x in output.letters], output.body.dtype
         records[name] = {"axes": axes, "dtype": dtype, "plot": _plot(output.plot), "line": output.span.line}
+        if output.every is not None:
+            records[name]["every"] = output.every
     return records
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from vspec.compiler.diagnostics.suggest import did_you_mean
@@ -26,6 +27,7 @@ class Outputs:
         self.found: dict[str, Output] = {}
         self.raw: dict[str, Raw | None] = {}
         self.plots: dict[str, Any] = {}
+        self.every: dict[str, int | str | None] = {}
         self.busy: set[str] = set()
         for key, value in entries(node):
             head = parse_head(ctx, key)
@@ -34,10 +36,9 @@ class Outputs:
                 continue
             inner = value.get("is") if isinstance(value, Mapping) else value
             if isinstance(value, Mapping):
-                every = value.key("every")
-                if every is not None:
-                    ctx.planned("VS0415", "histories of outputs ('every')", every.span)
-                self.plots[symbol.name] = _plot(ctx, value.get("plot"), symbol.dims, symbol.name)
+                self.every[symbol.name] = _every(ctx, value.get("every"))
+                history = self.every[symbol.name] is not None
+                self.plots[symbol.name] = _plot(ctx, value.get("plot"), symbol.dims, symbol.name, history)
             if isinstance(inner, Scalar):
                 self.raw[symbol.name] = parse_expression(inner, ctx.sink)
             else:
@@ -79,7 +80,7 @@ class Outputs:
                 label="this is complex",
                 help="plot abs(...), arg(...), re(...) or im(...) of it",
             )
-        self.found[name] = Output(name, symbol.letters, body, self.plots.get(name), symbol.span)
+        self.found[name] = Output(name, symbol.letters, body, self.plots.get(name), symbol.span, self.every.get(name))
         return self.found[name]
 
     def lift(self, name: str) -> None:
@@ -103,10 +104,23 @@ class Outputs:
         ctx.declare_hidden(Definition(target, output.letters, output.body, output.body.dtype, output.span, hidden=True))
         ctx.symbols[target].letters = output.letters
         element = Element(span=output.span, axes=output.letters, dtype=output.body.dtype, name=target, subscripts=own)
-        self.found[name] = Output(name, output.letters, element, output.plot, output.span)
+        self.found[name] = replace(output, body=element)
 
 
-def _plot(ctx: Context, node: Value | None, dims: tuple[str, ...], name: str) -> Any:
+def _every(ctx: Context, node: Value | None) -> int | str | None:
+    """Every how many steps a history has a value, or 'epoch'."""
+    if node is None:
+        return None
+    value = node.value if isinstance(node, Scalar) else None
+    if value == "epoch" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    ctx.error(
+        "VS0326", "'every' is a whole number of steps, at least 1, or 'epoch'", node.span, help="for example every: 10"
+    )
+    return None
+
+
+def _plot(ctx: Context, node: Value | None, dims: tuple[str, ...], name: str, history: bool = False) -> Any:
     if node is None:
         return None
     if isinstance(node, Scalar):
@@ -127,7 +141,12 @@ def _plot(ctx: Context, node: Value | None, dims: tuple[str, ...], name: str) ->
             help=did_you_mean(kind, _PLOTS) or "there are line, bar and images",
         )
         return None
-    if not dims:
+    if kind == "bar" and history:
+        ctx.error(
+            "VS0323", f"the history '{name}' has no bars", node.span, help="a history is shown as a line over its steps"
+        )
+        return None
+    if not dims and not (history and kind == "line"):
         ctx.error(
             "VS0323", f"'{name}' is one number, which a plot '{kind}' cannot show", node.span, help="give it an index"
         )

@@ -287,13 +287,15 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A named result. `plot` is None, 'line', 'bar' or ('images', rows, columns), ..."""
+    """A named result. `plot` is None, 'line', 'bar' or ('images', rows, columns), ...; `every` makes it a history: a value
+    every so many steps of each stage, or at each 'epoch'."""
 
     name: str
     letters: tuple[str, ...]
     body: Expr
     plot: Any
     span: Span
+    every: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,10 +69,9 @@ class Batches:
         """The data and what is prepared of them at the rows of a step."""
         if not self:
             return bound
-        dims = tuple((d, self.sizes.get(d, size)) for d, size in bound.dims)
         data = {k: taken(x, self.data[k], rows) for k, x in bound.data.items()}
         prepared = {k: taken(x, self.prepared[k], rows) for k, x in bound.prepared.items()}
-        return replace(bound, data=data, prepared=prepared, dims=dims)
+        return replace(bound, data=data, prepared=prepared, batch=tuple(self.sizes.items()))
 
     def take(self, params: Mapping[str, Array], rows: Rows) -> dict[str, Array]:
         """Params at the rows of a step."""

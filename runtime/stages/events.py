@@ -37,6 +37,24 @@ class Event:
     change: float | None = None
     part: tuple[int, ...] = ()
 
+    @property
+    def label(self) -> str:
+        """What runs, for people."""
+        start = f" (start {self.start + 1} of {self.starts})" if self.starts > 1 else ""
+        return "repeat" if self.part else f"{self.kind} {self.name}{start}"
+
+    @property
+    def figures(self) -> str:
+        """How far it is, for people: value and gradient, or the last change; inside of a repetition, whose they are."""
+        found = [self.name] if self.part else []
+        if self.value is not None:
+            found.append(f"{self.value:.6g}")
+        if self.gradient is not None:
+            found.append(f" |g| {self.gradient:.1e}" if self.value is not None else f"|g| {self.gradient:.1e}")
+        if self.change is not None:
+            found.append(f"change {self.change:.1e}")
+        return " ".join(found)
+
     def row(self) -> dict[str, Any]:
         """The event as a row of metrics.jsonl: what there is of value, gradient and change."""
         row: dict[str, Any] = {"stage": self.stage, "start": self.start, "step": self.step}
@@ -90,6 +108,28 @@ class StageResult:
     def label(self) -> str:
         """How people call it."""
         return self.name or " ".join([self.kind, ", ".join(self.names)]).strip()
+
+    @property
+    def taken(self) -> str:
+        """Its steps, for people: '7 rounds'."""
+        word = "round" if self.kind == "repeat" else "step"
+        return f"{self.steps} {word if self.steps == 1 else f'{word}s'}"
+
+    def lines(self) -> list[str]:
+        """What it did, for people; what the stages inside of it did is indented."""
+        what = " ".join([self.kind, ", ".join(self.names)]).strip()
+        said = f"{self.name}: {what}" if self.name else what
+        if self.method is not None:
+            said += f" by {self.method}"
+        if self.reason is not None:
+            said += f": {self.reason} after {self.taken} in {self.seconds:.2f} s"
+        elif self.kind != "evaluate":
+            said += f": {self.taken}"
+        if self.value is not None and self.names:
+            said += f", {self.names[0]} = {self.value:.6g}"
+        if self.change is not None:
+            said += f", last change {self.change:.1e}"
+        return [said, *(f"  {line}" for stage in self.stages for line in stage.lines())]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

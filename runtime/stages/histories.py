@@ -30,12 +30,10 @@ class Recorder:
         self.program = program
         self.entry = next((e.name for e in program.entries.values() if e.kind == "outputs"), None)
         self.every: dict[str, int] = {}
-        self.closing: list[str] = []
         for name, output in program.manifest["outputs"].items():
             every = output.get("every")
-            if every == "epoch" and not stage.batch:
-                self.closing.append(name)
-            elif every is not None:
+            if every is not None:
+                # A step that sees all rows is an epoch by itself.
                 self.every[name] = stage.passes if every == "epoch" else every
         zero = jnp.zeros((), jnp.int32)
         self.shapes = {}
@@ -50,11 +48,11 @@ class Recorder:
         """The outputs after a step, with the draws of that step."""
         assert self.entry is not None
         found = self.program.call(self.entry, {**world.still, **params}, context(self.program, world.bound, at))
-        return {name: jnp.asarray(found[name]) for name in (*self.every, *self.closing)}
+        return {name: jnp.asarray(found[name]) for name in self.every}
 
     def chunk(self, wanted: int) -> int:
         """The steps of a chunk whose rows fit into the budget."""
-        share = sum(_bytes(x) / self.every[name] for name, x in self.shapes.items() if name in self.every)
+        share = sum(_bytes(x) / self.every[name] for name, x in self.shapes.items())
         return wanted if not share else max(1, min(wanted, int(BUDGET / share)))
 
     def room(self, chunk: int) -> dict[str, int]:

@@ -101,7 +101,6 @@ PROBES: dict[str, dict[str, tuple[str, str]]] = {
             k: ("solve", f"{{minimize: loss, {k}: {v}}}") for k, v in (("constraints", "projection"), ("let", "{a: x}"))
         },
     },
-    "output_options": {"every": ("output", "{is: x, every: 10}")},
     "claim_options": {
         "by": ("claim", "{identity: x == x, tolerance: 1e-8, by: proof}"),
         "seeds": ("claim", "{that: x < 5, seeds: 3}"),

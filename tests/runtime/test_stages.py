@@ -1,15 +1,19 @@
 """Every kind of stage against a plain loop in NumPy."""
 
+import json
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 
 from tests.runtime.plans import close, derivatives, program, roles, stage
 from vspec.runtime import ArtifactError, DataError, NumericsError
+from vspec.runtime.progress import terminal
 from vspec.runtime.run import run
+from vspec.runtime.stages import Event
 
 rng = np.random.default_rng(0)
 A = rng.normal(size=(3, 3))
@@ -558,3 +562,67 @@ def test_a_history_of_epochs_is_of_all_rows() -> None:
     assert list(result.histories["whole"]) == [0, 3, 6, 9, 12, 15]
     close(result.outputs["whole"][0], np.mean(Y**2))
     close(result.outputs["whole"][-1], np.mean((X @ result.params["w"] - Y) ** 2))
+
+
+def test_progress_of_a_repetition(capsys) -> None:
+    def up(b):
+        return {"b": b + 1}
+
+    functions = {**LOSS, **derivatives(loss, ["w"]), "up": up}
+    inside = [
+        stage("minimize", ("sgd", {"lr": 0.05}), over=["w"], names=["loss"], entries=roles("loss"), name="down"),
+        stage("update", update=["up"]),
+        stage("evaluate", names=["loss"]),
+    ]
+    events: list[Event] = []
+    made = program([stage("repeat", rounds=5, stages=inside)], functions, WB, kinds={"up": "update"}, sizes={"i": 3})
+    result = run(made, progress=events.append)
+    assert {(e.kind, e.name, e.part) for e in events} == {("minimize", "down", (0,)), ("update", "update b", (1,))}
+    assert events[-1].step == events[-1].steps == 5
+    assert events[-1].figures == "update b change 1.0e+00"
+    console = Console(force_terminal=True, stderr=True, width=160)
+    with terminal(console) as show:
+        for event in events:
+            show(event)
+    shown = capsys.readouterr().err
+    assert "repeat" in shown
+    assert "update b change 1.0e+00" in shown
+    lines = result.stages[0].lines()
+    assert lines[0].startswith("repeat: steps after 5 rounds in ")
+    assert lines[1].startswith("  down: minimize loss by sgd: 5 steps, loss = ")
+    assert lines[2:] == ["  update b: 5 steps, last change 1.0e+00", "  evaluate loss"]
+    assert repr(result).startswith("RunResult('made': repeat: steps after 5 rounds; no claims")
+
+
+def test_what_a_run_writes_of_histories_and_facts(tmp_path) -> None:
+    def up(b):
+        return {"b": b + 1}
+
+    def outputs(b):
+        return {"b": b}
+
+    functions = {"initial": LOSS["initial"], "up": up, "outputs": outputs}
+    plan = [stage("update", update=["up"], steps=10, name="climb")]
+    records = {"b": {"every": 4, "plot": "line"}}
+    made = program(plan, functions, WB, kinds={"up": "update"}, outputs=records, sizes={"i": 3})
+    made.manifest["program"] = {"file": "program.py"}  # type: ignore[index]
+    result = run(made, out=tmp_path / "out")
+    said = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert said["histories"] == {"b": [0, 4, 8, 10]}
+    assert said["facts"]["steps"] == 10
+    assert said["facts"]["stages"]["climb"]["reason"] == "steps"
+    with np.load(tmp_path / "out" / "outputs.npz") as written:
+        np.testing.assert_array_equal(written["b"], [0.5, 4.5, 8.5, 10.5])
+    assert json.loads((tmp_path / "out" / "outputs.json").read_text()) == {}
+    assert (tmp_path / "out" / "b.png").stat().st_size > 3000
+    assert result.metrics[-1] == {"stage": 0, "start": 0, "step": 10, "change": 1.0}
+
+
+def test_without_stages_a_history_is_one_row() -> None:
+    def outputs(b):
+        return {"b": b}
+
+    functions = {"initial": LOSS["initial"], "outputs": outputs}
+    for plan in ([], [stage("evaluate", names=["b"])]):
+        result = solved(plan, functions, WB, outputs={"b": {"every": 2}})
+        np.testing.assert_array_equal(result.outputs["b"], [0.5])

@@ -166,14 +166,7 @@ def facts(result: RunResult, directory: Path) -> dict[str, Any]:
 def show_result(result: RunResult, compared: list[str]) -> None:
     """What a run gave, for people: how each stage ended, the outputs, the claims, where the files are."""
     for stage in result.stages:
-        what = f"{stage.kind} {', '.join(stage.names)}"
-        if stage.method is None:
-            output.say(what)
-            continue
-        value = "" if stage.value is None else f", {stage.names[0]} = {stage.value:.6g}"
-        output.say(
-            f"{what} by {stage.method}: {stage.reason} after {stage.steps} steps in {stage.seconds:.2f} s{value}"
-        )
+        output.say("\n".join(stage.lines()))
     shown = [(n, f"{v.item():.6g}" if v.ndim == 0 else f"array {list(v.shape)}") for n, v in result.outputs.items()]
     if shown:
         output.say("\noutputs\n" + output.columns(shown))
