@@ -44,6 +44,8 @@ class Keyword:
     @property
     def shown(self) -> str:
         """The keyword as it stands in a signature."""
+        if self.type is tuple:
+            return "[param, ..], .."
         return self.name if self.required else f"{self.name}={self.default_shown}"
 
     @property
@@ -284,7 +286,33 @@ _SOLVERS = (
     ),
 )
 
-METHODS: Mapping[str, Method] = MappingProxyType({m.name: m for m in (*_FIRST_ORDER, *_SOLVERS)})
+# --- methods that follow the form of the objective ----------------------------------------------------------------
+
+_STRUCTURED = (
+    Method(
+        "proximal_gradient",
+        (
+            Keyword("lr", float, 0.0, "step length; 0 finds it by backtracking"),
+            Keyword("accelerated", bool, True, "Nesterov's momentum, restarted where it points uphill"),
+            Keyword("tol", float, 1e-8, "stop when the largest entry of the step over its length falls below this"),
+        ),
+        ("proximal",),
+        "Gradient steps on the smooth terms, the proximal map of the others (Beck and Teboulle 2009).",
+        "vspec",
+    ),
+    Method(
+        "block_coordinate",
+        (
+            Keyword("blocks", tuple, (), "params that are minimised together; without lists each param by itself"),
+            Keyword("tol", float, 1e-9, "stop when no element changes by more in a sweep, relative to the largest"),
+        ),
+        ("blocks",),
+        "Sets one block of params after the other to its exact minimum, the others given.",
+        "vspec",
+    ),
+)
+
+METHODS: Mapping[str, Method] = MappingProxyType({m.name: m for m in (*_FIRST_ORDER, *_SOLVERS, *_STRUCTURED)})
 
 # --- ways to keep constraints -------------------------------------------------------------------------------------
 

@@ -39,6 +39,9 @@ class Problem:
         squares: value, residuals `[m]` and their Jacobian `[m, size of the flattened point]`; the value is half the sum of the
             squares of the residuals, up to a constant.
         project: the nearest point of the set that the point must not leave.
+        smooth: value and gradient of the part of the function that has a gradient, where the rest has a proximal map.
+        prox: that map, `(point, step length) → point`.
+        blocks: for each block of params the values that minimise the function by them, the others given.
     """
 
     value: Callable[[Point], Array]
@@ -47,6 +50,9 @@ class Problem:
     hvp: Callable[[Point, Point], Point] = missing
     squares: Callable[[Point], tuple[Array, Array, Array]] = missing
     project: Callable[[Point], Point] = unconstrained
+    smooth: Callable[[Point], tuple[Array, Point]] = missing
+    prox: Callable[[Point, Array], Point] = missing
+    blocks: tuple[Callable[[Point], Point], ...] = ()
 
     def measure(self, point: Point, gradient: Point) -> Array:
         """How far a point is from being optimal: the largest absolute gradient entry, or, where points are projected,

@@ -21,7 +21,7 @@ Point = dict[str, Array]
 
 def problem(f: Callable[[Point], Array]) -> Problem:
     vg = jax.value_and_grad(f)
-    return Problem(f, vg, lambda x: (*vg(x), jax.hessian(f)(x)))
+    return Problem(f, vg, lambda x: (*vg(x), jax.hessian(f)(x)), smooth=vg, prox=lambda x, _: x)
 
 
 def solve(f: Callable[[Point], Array], start: Point, name: str, limit: int | None = None, **keywords) -> Solution:

@@ -1,0 +1,89 @@
+"""Block coordinate descent: block after block is set to its exact minimum, which the program has as formulas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from vspec.runtime.methods.method import (
+    DIVERGED,
+    RUNNING,
+    STALLED,
+    TOLERANCE,
+    Method,
+    Point,
+    Problem,
+    State,
+    largest,
+    select,
+)
+
+_PATIENCE = 25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockCoordinate(Method):
+    """One step is one sweep over all blocks. `tol` is about the largest change of an element in a sweep, relative to the largest
+    element where that is above 1: it is zero exactly where each block is at its minimum given the others.
+
+    A sweep that makes the value worse, beyond rounding, is not taken: the formula of some block is no minimum there, and the run
+    ends as 'stalled', as it does where neither value nor change have fallen for long.
+    """
+
+    blocks: tuple[tuple[str, ...], ...]
+    limit: ClassVar[int] = 10_000
+    chunk: ClassVar[int] = 10
+
+    def init(self, problem: Problem, point: Point) -> State:
+        """Evaluate the start. `extra` is the least change so far and since how many sweeps it has stood."""
+        value = problem.value(point)
+        moved = self.swept(problem, point)
+        change = relative_change(point, moved)
+        step = jax.tree.map(lambda x, y: y - x, point, moved)
+        zero = jnp.zeros((), jnp.int32)
+        status = jnp.where(jnp.isfinite(value) & jnp.isfinite(largest(step)), RUNNING, DIVERGED).astype(jnp.int32)
+        return State(point, value, step, change, zero, status, (jnp.full((), jnp.inf, change.dtype), zero))
+
+    def swept(self, problem: Problem, point: Point) -> Point:
+        """The point after one sweep."""
+        for block in problem.blocks:
+            point = {**point, **block(point)}
+        return point
+
+    def step(self, problem: Problem, state: State) -> State:
+        """One sweep."""
+        point = self.swept(problem, state.point)
+        value = problem.value(point)
+        change = relative_change(state.point, point)
+        step = jax.tree.map(lambda x, y: y - x, state.point, point)
+        least, since = state.extra
+        eps = float(np.finfo(value.dtype).eps)
+        better = (change < least) | (value < state.value - 10 * eps * jnp.abs(state.value))
+        since = jnp.where(better, 0, since + 1).astype(jnp.int32)
+        worse = value > state.value + jnp.sqrt(eps) * jnp.maximum(1.0, jnp.abs(state.value))
+        status = jnp.where((change <= self.tol) & (jnp.asarray(self.tol) > 0), TOLERANCE, RUNNING)
+        status = jnp.where((since >= _PATIENCE) & (status == RUNNING), STALLED, status)
+        fine = jnp.isfinite(value) & jnp.isfinite(largest(step))
+        status = jnp.where(fine, jnp.where(worse, STALLED, status), DIVERGED).astype(jnp.int32)
+        extra: Any = (jnp.minimum(least, change), since)
+        new = State(point, value, step, change, state.steps + 1, status, extra)
+        stay = state._replace(gradient=step, steps=state.steps + 1, status=status)
+        taken: State = select(fine & ~worse, new, stay)
+        return taken
+
+    def refresh(self, problem: Problem, state: State, point: Point) -> State:
+        """The state at a point to which others have moved: only the value is new."""
+        value = problem.value(point)
+        status = jnp.where(jnp.isfinite(value), RUNNING, DIVERGED).astype(jnp.int32)
+        return state._replace(point=point, value=value, status=status)
+
+
+def relative_change(before: Point, after: Point) -> Array:
+    """The largest absolute change of an element, over the largest element where that is above 1."""
+    change = largest(jax.tree.map(lambda x, y: y - x, before, after))
+    return change / jnp.maximum(1.0, largest(after))
