@@ -84,17 +84,20 @@ class ProximalGradient(Method):
             return z, problem.smooth(z)[0] - f - dot(gradient, apart) - bend, bend
 
         if searched:
-            slack = 10 * eps * jnp.abs(f)
+            rounding = 1e3 * eps * jnp.abs(f)
+
+            def above(carry: tuple[Array, Point, Array, Array, Array]) -> Array:
+                # What is not a number is above the model, too; what drowns in rounding tells nothing.
+                _, _, excess, bend, k = carry
+                return ~((excess <= 0) | (bend <= rounding)) & (k < _HALVINGS)
 
             def halve(carry: tuple[Array, Point, Array, Array, Array]) -> tuple[Array, Point, Array, Array, Array]:
                 length, _, _, _, k = carry
                 return (length / 2, *tried(length / 2), k + 1)
 
             start = (length, *tried(length), jnp.zeros((), jnp.int32))
-            # What is not a number is above the model, too.
-            used, z, _, bend, _ = lax.while_loop(lambda c: ~(c[2] <= slack) & (c[4] < _HALVINGS), halve, start)
-            told = bend > 1e3 * eps * jnp.abs(f)
-            following = jnp.where(told, used * _GROWTH, used)
+            used, z, _, bend, _ = lax.while_loop(above, halve, start)
+            following = jnp.where(bend > rounding, used * _GROWTH, used)
         else:
             used = jnp.asarray(self.lr, f.dtype)
             z = problem.prox(_along(ahead, gradient, -used), used)
