@@ -213,6 +213,7 @@ ELEMENTS = [
     ("-sum[i, k](S[i, k]**2*log(x[i])) + sum[i](p[i]*x[i])", (1e-9, INF)),
     ("sum[i](x[i]*log(x[i]/p[i]) - x[i]) + sum[i, k](S[i, k]*x[i])", (1e-9, INF)),
     ("sum[i](p[i]*x[i] + lam/x[i])", (1e-9, INF)),
+    ("sum[i, k](lam*(a[i] - x[i]*S[i, k])**2)", (-0.05, 0.3)),
     ("sum[i](p[i]*x[i]**1.5/1.5 - lam*x[i])", (1e-9, INF)),
     ("-sum[i](p[i]*log(x[i]) + lam*log(1 - x[i]))", (0.0, 1.0)),
 ]
@@ -324,6 +325,45 @@ def test_sinkhorn_is_a_block_in_logarithms() -> None:
     truth = (np.log(1 / 4) + 1 - logsumexp(2000.0 * (at["z"] - at["S"]), axis=1)) / 2000.0
     np.testing.assert_allclose(ours, truth, rtol=1e-12)
     assert [str(c.node.attrs[0]) for c in found.conditions] == ["lam"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-sum[i](p[i]*log(x[i])) + c*sum[i](x[i])",
+        "-sum[i, k](S[i, k]**2*log(x[i]))",
+        "sum[i](x[i]*log(x[i])) + sum[i](a[i]*x[i])",
+        "lam*sum[i](x[i]*log(x[i]/p[i])) + sum[i, k](S[i, k]*x[i])",
+    ],
+)
+def test_shares_on_a_simplex(text: str) -> None:
+    b, loss, names = lowered(text)
+    found = block(b, loss, [names["x"]], [Domain(simplex=("i",))], FACTS)
+    at = values()
+    (ours,) = evaluate(found.values, at, SIZES)
+    assert np.sum(ours) == pytest.approx(1, abs=1e-12)
+    assert np.all(ours > 0)
+    rng = np.random.default_rng(5)
+    least = value_of(loss, at | {"x": ours})
+    for _ in range(20):
+        other = rng.dirichlet(np.ones(4))
+        for t in (1e-3, 0.1, 1.0):
+            assert value_of(loss, at | {"x": ours + t * (other - ours)}) >= least - 1e-12
+
+
+@pytest.mark.parametrize(
+    ("text", "domain", "reason"),
+    [
+        ("sum[i](x[i]**2)", Domain(simplex=("i",)), "on a simplex"),
+        ("-sum[i](p[i]*log(x[i])) + sum[i](a[i]*x[i])", Domain(simplex=("i",)), "together have no closed form"),
+        ("sum[i](p[i]*x[i]*log(x[i]))", Domain(simplex=("i",)), "must have one weight"),
+        ("sum[i]((x[i] - a[i])**2)", Domain(positive=True), "nothing keeps its minimum from 0"),
+    ],
+)
+def test_domains_without_a_closed_form(text: str, domain: Domain, reason: str) -> None:
+    b, loss, names = lowered(text)
+    with pytest.raises(NoMinimumError, match=reason):
+        block(b, loss, [names["x"]], [domain], FACTS)
 
 
 @pytest.mark.parametrize(

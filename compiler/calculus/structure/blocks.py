@@ -18,6 +18,7 @@ from vspec.compiler.calculus.structure.forms import NOTHING, Facts, NoFormError,
 from vspec.compiler.calculus.structure.pointwise import FREE, Bounds, Condition, Pointwise, pointwise
 from vspec.compiler.calculus.structure.quadratic import Quadratic, quadratic, solved
 from vspec.compiler.calculus.structure.separate import gathered
+from vspec.compiler.calculus.structure.simplex import on_simplex
 from vspec.compiler.calculus.structure.summands import Summand, summands
 from vspec.compiler.calculus.structure.sweep import swept
 from vspec.compiler.graph.builder import Builder
@@ -39,6 +40,7 @@ class Domain:
 
     bounds: Bounds = FREE
     positive: bool = False
+    simplex: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +101,35 @@ def _one(problem: _Problem, k: int) -> tuple[Node, str]:
         raise NoMinimumError("it meets another param of its block; give each a block of its own")
     diagonal = form.diagonal(b, k)
     if diagonal is not None:
-        formula, _ = _formula(problem, k, diagonal, form.slopes[k])
+        if problem.domains[k].simplex:
+            return _shares(problem, k, diagonal), "element"
+        formula = _formula(problem, k, diagonal, form.slopes[k])
         return formula.node(x), "element"
+    if problem.domains[k].simplex:
+        raise NoMinimumError("its elements meet, and it lies on a simplex")
     return _swept(problem, k)
 
 
-def _formula(problem: _Problem, k: int, curvature: Node, slope: Node) -> tuple[Pointwise, Any]:
+def _shares(problem: _Problem, k: int, curvature: Node) -> Node:
+    """The minimum by a param on a simplex."""
+    x, table = problem.xs[k], Table(problem.b, problem.facts, True)
+    mine = _touching(problem, x)
+    function = _function(problem, table, x, mine)
+    square = table.symbol(curvature) * table.u**2 / 2
+    try:
+        return on_simplex(table, function + square, table.symbol(problem.form.slopes[k]), x, problem.domains[k].simplex)
+    except NoFormError as e:
+        raise NoMinimumError(str(e), mine[0] if len(mine) == 1 else None) from None
+
+
+def _touching(problem: _Problem, x: Node) -> list[Summand]:
+    return [s for s in problem.rest if Degrees([x]).depends(s.body)]
+
+
+def _formula(problem: _Problem, k: int, curvature: Node, slope: Node) -> Pointwise:
     """The minimum by an element of a param, its quadratic part given by two nodes."""
     domain, x = problem.domains[k], problem.xs[k]
-    mine = [s for s in problem.rest if Degrees([x]).depends(s.body)]
+    mine = _touching(problem, x)
     lower = domain.bounds.lower
     above = domain.positive or (lower is not None and Table(problem.b, problem.facts).symbol(lower).is_nonnegative)
     table = Table(problem.b, problem.facts, bool(above))
@@ -115,12 +137,16 @@ def _formula(problem: _Problem, k: int, curvature: Node, slope: Node) -> tuple[P
     if not above and _needs_positive(function, table.u):
         table = Table(problem.b, problem.facts, True)
         function = _function(problem, table, x, mine)
+    if domain.positive and not _kept_from_zero(function, table.u):
+        raise NoMinimumError(
+            "it is positive, and nothing keeps its minimum from 0; 'domain: box(0, inf)' has the 0, too"
+        )
     try:
         found = pointwise(table, function, table.symbol(curvature), table.symbol(slope), domain.bounds)
     except NoFormError as e:
         raise NoMinimumError(str(e), mine[0] if len(mine) == 1 else None) from None
     problem.conditions += found.conditions
-    return found, function
+    return found
 
 
 def _function(problem: _Problem, table: Table, x: Node, mine: Sequence[Summand]) -> Any:
@@ -139,6 +165,11 @@ def _needs_positive(function: Any, u: Any) -> bool:
     return logs or any(e.base == u and not e.exp.is_integer for e in function.atoms(sp.Pow))
 
 
+def _kept_from_zero(function: Any, u: Any) -> bool:
+    """Whether an expression tells a positive u from 0: by a logarithm, a root or a quotient."""
+    return _needs_positive(function, u) or any(e.base == u and e.exp.is_negative for e in function.atoms(sp.Pow))
+
+
 def _swept(problem: _Problem, k: int) -> tuple[Node, str]:
     b, x, form = problem.b, problem.xs[k], problem.form
     shared = form.paired(k)
@@ -149,5 +180,5 @@ def _swept(problem: _Problem, k: int) -> tuple[Node, str]:
     matrix, copies = form.matrix(b, k, k, shared)
     column = copies[row.name]
     diagonal = b.rename(matrix, {column.name: row.name})
-    formula, _ = _formula(problem, k, diagonal, form.slopes[k])
+    formula = _formula(problem, k, diagonal, form.slopes[k])
     return swept(b, x, matrix, row, column, diagonal, form.slopes[k], formula), "sweep"

@@ -1,0 +1,201 @@
+"""The entries of methods that follow the form of an objective, and what is said where the form has none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vspec.compiler.calculus.derive import gradients
+from vspec.compiler.calculus.structure.blocks import Domain, NoMinimumError, Update, block
+from vspec.compiler.calculus.structure.forms import Facts
+from vspec.compiler.calculus.structure.pointwise import Bounds, Condition
+from vspec.compiler.calculus.structure.proximal import NoProxError, proximal
+from vspec.compiler.calculus.structure.summands import Summand
+from vspec.compiler.calculus.structure.wording import shown
+from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
+from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.graph.builder import is_number
+from vspec.compiler.graph.graph import Entry, Result
+from vspec.compiler.graph.kernel import num, slot
+from vspec.compiler.language.expr import Number
+from vspec.compiler.language.spec import MethodCall, Param, Spec, Stage, labelled
+
+if TYPE_CHECKING:
+    from vspec.compiler.calculus.needs import Request
+
+LENGTH = "lr"
+
+_OTHERWISE = "gradient methods need no such form: lbfgs(), adam(lr=1e-3)"
+
+
+def facts(spec: Spec) -> Facts:
+    """What a spec says of signs: domains for sure, the values of constants until a run changes them."""
+    given = {name for name, p in spec.params.items() if p.domain.kind == "positive"}
+    given |= {name for name, d in spec.data.items() if d.values and all(v > 0 for v in d.values)}
+    likely = {name for name, c in spec.constants.items() if _all_positive(c.value)}
+    return Facts(frozenset(given), frozenset(likely))
+
+
+def _all_positive(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return bool(value) and all(_all_positive(v) for v in value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def block_entries(r: Request) -> None:
+    """For each block of each stage that solves the request's objective by blocks: the values that minimise it."""
+    for _, stage in labelled(r.spec.plan):
+        if stage.names != r.stage.names or stage.over != r.stage.over:
+            continue
+        for call in stage.methods:
+            if call.name == "block_coordinate":
+                for names in blocks_of(call, stage):
+                    _block_entry(r, stage, call, names)
+
+
+def blocks_of(call: MethodCall, stage: Stage) -> tuple[tuple[str, ...], ...]:
+    """The blocks of a call: as it lists them, else one for each param that it moves."""
+    given: tuple[tuple[str, ...], ...] = tuple(call.arguments["blocks"])
+    return given or tuple((p,) for p in call.over or stage.over)
+
+
+def block_role(kind: str, names: Sequence[str]) -> str:
+    """The role of a block's entry in the plan."""
+    return f"{kind}.{'.'.join(names)}"
+
+
+def _block_entry(r: Request, stage: Stage, call: MethodCall, names: tuple[str, ...]) -> None:
+    role = block_role(stage.kind, names)
+    if role in r.made:
+        return
+    low, b = r.low, r.low.b
+    params = [r.spec.params[p] for p in names]
+    with b.at(r.origin("part")):
+        domains = [_domain(r, p, call, "VS0349") for p in params]
+        value = r.value if stage.kind == "minimize" else b.neg(r.value)
+        try:
+            found = block(b, value, [low.values[p] for p in names], domains, facts(r.spec))
+        except NoMinimumError as e:
+            raise SpecError([_no_minimum(r, call, names, e)]) from None
+        results = tuple(Result((p.name,), node) for p, node in zip(params, found.values, strict=True))
+    listed = ", ".join(_element(p) for p in params)
+    what = "smallest" if stage.kind == "minimize" else "largest"
+    doc = f"The {listed} at which {r.name} is {what}, all else given{_how(found)}."
+    r.made[role] = Entry(f"{r.base}_block_{'_'.join(names)}{r.tag}", "update", results, r.name, doc)
+    _assume(r, found.conditions)
+
+
+def _how(found: Update) -> str:
+    words = {"element": "", "system": ": a linear system", "sweep": ": one sweep, element after element"}
+    return next((words[h] for h in found.how if words[h]), "")
+
+
+def proximal_entries(r: Request) -> None:
+    """The smooth part with its gradient, and the proximal map of the other terms."""
+    if "prox" in r.made:
+        return
+    low, b, stage = r.low, r.low.b, r.stage
+    call = next(m for m in stage.methods if m.name == "proximal_gradient")
+    xs = [low.values[p.name] for p in r.params]
+    if low.length is None:
+        low.length = b.input(LENGTH, "length", (), "real")
+    with b.at(r.origin("part")):
+        domains = [_domain(r, p, call, "VS0348") for p in r.params]
+        value = r.value if stage.kind == "minimize" else b.neg(r.value)
+        try:
+            found = proximal(b, value, xs, low.length, domains, facts(r.spec))
+        except NoProxError as e:
+            raise SpecError([_no_prox(r, call, e)]) from None
+        smooth = found.smooth if stage.kind == "minimize" else b.neg(found.smooth)
+        slopes = gradients(b, smooth, xs)
+    pairs = list(zip(r.params, slopes, strict=True))
+    one = len(pairs) == 1
+    both = [Result((0,), smooth), *(Result((1,) if one else (1, p.name), g) for p, g in pairs)]
+    r.made["smooth"] = Entry(
+        f"{r.base}_smooth{r.tag}", "value_and_gradient", tuple(both), r.name,
+        f"The smooth terms of {r.name} and their gradient by {r.wrt}.",
+    )  # fmt: skip
+    results = tuple(Result((p.name,), m) for p, m in zip(r.params, found.maps, strict=True) if m is not None)
+    if results:
+        terms = [_term(s) for group in found.terms for s in group]
+        of = f" of {' + '.join(terms)}" if terms else ""
+        doc = f"The proximal map{of}: the point nearest to the given one, at a price of its distance squared over 2 {LENGTH}."
+        r.made["prox"] = Entry(f"{r.base}_prox{r.tag}", "update", results, r.name, doc)
+    _assume(r, found.conditions)
+
+
+def _assume(r: Request, conditions: Sequence[Condition]) -> None:
+    """What a formula takes for granted, to be looked at before it is used."""
+    known = r.made.get("assume")
+    results = {x.path: x for x in known.results} if known is not None else {}
+    b = r.low.b
+    for c in conditions:
+        holds = b.map(("ge", slot(0), num(0)), [c.node], "boolean")
+        if holds.axes:
+            holds = b.reduce("all", holds, holds.names)
+        path = (f"{shown(c.node)} >= 0",)
+        results.setdefault(path, Result(path, holds))
+    if results:
+        doc = f"Whether the formulas that were derived from {r.name} hold."
+        r.made["assume"] = Entry(f"{r.base}_assumed{r.tag}", "assume", tuple(results.values()), r.name, doc)
+
+
+def _domain(r: Request, p: Param, call: MethodCall, code: str) -> Domain:
+    """A param's domain as a formula can respect it. Raises SpecError."""
+    if p.dtype == "complex":
+        raise SpecError([Diagnostic(code, f"'{call.name}' moves real params, and '{p.name}' is complex", call.span)])
+    kind = p.domain.kind
+    if kind == "box":
+        ends = [None if e is None or _infinite(e) else r.low.value(e) for e in (p.domain.lower, p.domain.upper)]
+        return Domain(Bounds(*ends))
+    if kind == "positive":
+        return Domain(positive=True)
+    if kind != "real" and code == "VS0349":
+        message = f"no block of '{call.name}' respects the domain '{kind}' of '{p.name}'"
+        raise SpecError([Diagnostic(code, message, call.span, "", (_OTHERWISE,))])
+    return Domain()
+
+
+def _infinite(e: object) -> bool:
+    value = e.value if isinstance(e, Number) else 0
+    return isinstance(value, float) and value in (float("inf"), float("-inf"))
+
+
+def _element(p: Param) -> str:
+    return f"{p.name}[{', '.join(p.letters)}]" if p.letters else p.name
+
+
+# --- what is said where there is no formula ---------------------------------------------------------------------------
+
+
+def _term(s: Summand) -> str:
+    """A term as it stands in an objective."""
+    body = shown(s.body)
+    letters = [a.name.split("~")[0] for a in s.over]
+    text = f"sum[{', '.join(letters)}]({body})" if letters else body
+    return text if s.factor is None or is_number(s.factor, 1) else f"{shown(s.factor)}*{text}"
+
+
+def _span(r: Request, s: Summand | None, call: MethodCall) -> Span:
+    origin = s.origin.origin if s is not None else None
+    if origin is None or not origin.line or origin.file:
+        return call.span
+    return Span(r.spec.path, origin.line, origin.column, origin.line, origin.column + 1)
+
+
+def _no_minimum(r: Request, call: MethodCall, names: Sequence[str], e: NoMinimumError) -> Diagnostic:
+    listed = ", ".join(names)
+    message = f"the minimum of '{r.name}' by [{listed}] has no closed form: {e.reason}"
+    if e.summand is not None:
+        message = (
+            f"the minimum of '{r.name}' by [{listed}] has no closed form because of {_term(e.summand)}: {e.reason}"
+        )
+    span = _span(r, e.summand, call)
+    return Diagnostic("VS0349", message, span, "", ("blocks may be smaller: each list is one", _OTHERWISE))
+
+
+def _no_prox(r: Request, call: MethodCall, e: NoProxError) -> Diagnostic:
+    message = (
+        f"the term {_term(e.summand)} of '{r.name}' is not smooth and has no proximal map in closed form: {e.reason}"
+    )
+    return Diagnostic("VS0348", message, _span(r, e.summand, call), "", ("adam(lr=1e-3) follows a subgradient",))
