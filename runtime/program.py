@@ -209,6 +209,7 @@ class Program:
             "data": bound.data,
             "constant": bound.constants,
             "counter": bound.counters,
+            "length": bound.counters,
             "key": {},
             "fact": bound.facts,
         }

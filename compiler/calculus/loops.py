@@ -103,9 +103,12 @@ def _real(b: Builder, x: Node, s: State) -> Node:
     return x
 
 
-def close(b: Builder, roots: list[Node], own: list[Node]) -> tuple[list[Node], list[Node], list[Node]]:
+def close(
+    b: Builder, roots: list[Node], own: list[Node], guarded: bool = True
+) -> tuple[list[Node], list[Node], list[Node]]:
     """Closes a body over what it reads from outside: (outer nodes, their placeholders, the rewritten roots).
 
+    `guarded`: whether what a branch does not take is kept from the derivatives that JAX takes of the body.
     Whatever does not depend on `own` stays outside the loop, so that it is computed once; constants go in.
     """
     inner = {n.uid for n in own}
@@ -132,6 +135,6 @@ def close(b: Builder, roots: list[Node], own: list[Node]) -> tuple[list[Node], l
         if node.uid in inner and node.uid not in new:
             inputs = tuple(inside(i) for i in node.inputs)
             # JAX differentiates the body: what a branch does not take must not reach its derivative.
-            attrs = (guarded_kernel(node),) if node.kind is Kind.MAP else node.attrs
+            attrs = (guarded_kernel(node),) if node.kind is Kind.MAP and guarded else node.attrs
             new[node.uid] = Node(node.kind, node.op, inputs, node.axes, node.dtype, attrs, node.origin)
     return outer, holders, [inside(r) for r in roots]

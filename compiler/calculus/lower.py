@@ -86,6 +86,8 @@ class Lowering:
         self.stacks: dict[str, Stack] = {}
         self.derivatives = 0
         self.keys: list[Node] = []
+        # The step length of a proximal map, an argument of it.
+        self.length: Node | None = None
         self.ordinals: dict[tuple[object, ...], int] = {}
         self.variables: frozenset[str] = frozenset()
         self.definitions: Mapping[str, Definition] = {}

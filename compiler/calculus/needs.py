@@ -10,6 +10,7 @@ from types import MappingProxyType
 from vspec.compiler.calculus.derive import derivative, gradients
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import joined, names
+from vspec.compiler.calculus.structure.entries import block_entries, proximal_entries
 from vspec.compiler.graph.graph import Entry, Result
 from vspec.compiler.graph.node import Axis, Node, Origin
 from vspec.compiler.language.spec import Param, Spec, Stage
@@ -117,7 +118,15 @@ def hessian(r: Request) -> None:
 
 Need = Callable[[Request], None]
 
-NEEDS: Mapping[str, Need] = MappingProxyType({"value": value, "gradient": gradient, "hessian": hessian})
+NEEDS: Mapping[str, Need] = MappingProxyType(
+    {
+        "value": value,
+        "gradient": gradient,
+        "hessian": hessian,
+        "blocks": block_entries,
+        "proximal": proximal_entries,
+    }
+)
 
 
 def real_params(low: Lowering, params: Iterable[Param]) -> dict[str, Node]:

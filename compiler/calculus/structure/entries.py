@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from vspec.compiler.calculus.derive import gradients
@@ -44,13 +44,16 @@ def _all_positive(value: object) -> bool:
 
 def block_entries(r: Request) -> None:
     """For each block of each stage that solves the request's objective by blocks: the values that minimise it."""
+    for stage, call in _calls(r, "block_coordinate"):
+        for names in blocks_of(call, stage):
+            _block_entry(r, stage, call, names)
+
+
+def _calls(r: Request, method: str) -> Iterator[tuple[Stage, MethodCall]]:
+    """The stages that share the request and call a method."""
     for _, stage in labelled(r.spec.plan):
-        if stage.names != r.stage.names or stage.over != r.stage.over:
-            continue
-        for call in stage.methods:
-            if call.name == "block_coordinate":
-                for names in blocks_of(call, stage):
-                    _block_entry(r, stage, call, names)
+        if stage.names == r.stage.names and stage.over == r.stage.over:
+            yield from ((stage, call) for call in stage.methods if call.name == method)
 
 
 def blocks_of(call: MethodCall, stage: Stage) -> tuple[tuple[str, ...], ...]:
@@ -94,8 +97,8 @@ def proximal_entries(r: Request) -> None:
     """The smooth part with its gradient, and the proximal map of the other terms."""
     if "prox" in r.made:
         return
-    low, b, stage = r.low, r.low.b, r.stage
-    call = next(m for m in stage.methods if m.name == "proximal_gradient")
+    low, b = r.low, r.low.b
+    stage, call = next(_calls(r, "proximal_gradient"))
     xs = [low.values[p.name] for p in r.params]
     if low.length is None:
         low.length = b.input(LENGTH, "length", (), "real")
@@ -117,9 +120,9 @@ def proximal_entries(r: Request) -> None:
     )  # fmt: skip
     results = tuple(Result((p.name,), m) for p, m in zip(r.params, found.maps, strict=True) if m is not None)
     if results:
-        terms = [_term(s) for group in found.terms for s in group]
-        of = f" of {' + '.join(terms)}" if terms else ""
-        doc = f"The proximal map{of}: the point nearest to the given one, at a price of its distance squared over 2 {LENGTH}."
+        terms = " + ".join(_term(s) for group in found.terms for s in group)
+        of = f" of {terms}" if terms and len(terms) <= 60 else ""
+        doc = f"The proximal map{of} at the given point, for the step length {LENGTH}."
         r.made["prox"] = Entry(f"{r.base}_prox{r.tag}", "update", results, r.name, doc)
     _assume(r, found.conditions)
 
@@ -135,7 +138,7 @@ def _assume(r: Request, conditions: Sequence[Condition]) -> None:
             holds = b.reduce("all", holds, holds.names)
         path = (f"{shown(c.node)} >= 0",)
         results.setdefault(path, Result(path, holds))
-    if results:
+    if results and (known is None or len(results) > len(known.results)):
         doc = f"Whether the formulas that were derived from {r.name} hold."
         r.made["assume"] = Entry(f"{r.base}_assumed{r.tag}", "assume", tuple(results.values()), r.name, doc)
 

@@ -59,6 +59,6 @@ def _summed(table: Table, element: Element, parts: list[Any]) -> Any:
     b = table.b
     total = sp.powsimp(sp.Add(*parts), combine="exp")
     if len(parts) == 1 and isinstance(total, sp.exp):
-        exponent = b.reduce("logsumexp", table.node(total.args[0]), element.summed, element.dims)
+        exponent = b.reduce("logsumexp", table.node(sp.factor_terms(total.args[0])), element.summed, element.dims)
         return sp.exp(table.symbol(exponent))
     return table.symbol(b.reduce("sum", table.node(total), element.summed, element.dims))

@@ -34,8 +34,10 @@ class Summand:
 
     def value(self, b: Builder) -> Node:
         """The sum, a scalar."""
-        dims = {a.name: a.dim for a in self.over}
-        return b.reduce("sum", self.whole(b), [a.name for a in self.over], dims)
+        names, dims = [a.name for a in self.over], {a.name: a.dim for a in self.over}
+        if self.factor is not None and not self.factor.axes:
+            return b.mul([self.factor, b.reduce("sum", self.body, names, dims)])
+        return b.reduce("sum", self.whole(b), names, dims)
 
     def renamed(self, b: Builder, names: dict[str, str]) -> Summand:
         """The same sum over axes of other names."""

@@ -37,7 +37,7 @@ def swept(
     new = formula.node(element, lambda n: fixed.get(n.uid) or here(n))
     hit = ("where", ("eq", slot(0), slot(1)), slot(2), slot(3))
     after = b.order(b.map(hit, [b.index(row), index, new, state], "real"), x.axes)
-    captured, inside, body = close(b, [after], [state, index])
+    captured, inside, body = close(b, [after], [state, index], guarded=False)
     region = Region(
         f"{state.attrs[0]}", row, b.size(row.dim), index, (state,), tuple(inside), tuple(body), (("final", 0),)
     )
