@@ -122,6 +122,17 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "update is not finite",
             "The formula of an `update` gave NaN or infinity for a param. The params keep the values before that step.",
         ),
+        "VS0630": (
+            "a formula that does not hold",
+            "proximal_gradient and block_coordinate go by formulas that the compiler derived from the form of the objective. "
+            "Some of them take a sign for granted, such as that a weight is not negative: the spec gives it such a value, and "
+            "the run another.",
+        ),
+        "VS0631": (
+            "minimum of a block is not finite",
+            "A formula for the minimum of a block gave NaN or infinity: a quadratic form that is not positive definite has no "
+            "minimum, nor has a function whose slope never vanishes.",
+        ),
         # 08: the program or its folder is wrong (exit code 2)
         "VS0801": (
             "hash does not match",

@@ -73,6 +73,17 @@ class Objective:
             hessian = {self.over[0]: {self.over[0]: hessian}}
         return jnp.asarray(value), self._named(gradient), {p: dict(row) for p, row in hessian.items()}
 
+    def smooth(self, params: Params, bound: Bound) -> tuple[Array, Gradient]:
+        """Value and gradient of the smooth terms, where the others have a proximal map."""
+        value, gradient = self._call("smooth", params, bound)
+        return jnp.asarray(value), self._named(gradient)
+
+    def prox(self, params: Params, length: Array, bound: Bound) -> dict[str, Array]:
+        """The proximal map of the other terms, at the params and for a step length: the params that it moves."""
+        arguments = self.program.entry(self.entries["prox"]).arguments
+        named = {a.name: length for a in arguments if a.role == "length"}
+        return dict(self._call("prox", params, bound.at({**bound.counters, **named})))
+
     def _call(self, role: str, params: Params, bound: Bound) -> Any:
         return self.program.call(self.entries[role], params, bound)
 

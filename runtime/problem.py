@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -14,6 +15,7 @@ from vspec.runtime.methods import Problem
 from vspec.runtime.methods.method import unconstrained
 from vspec.runtime.objective import Objective
 from vspec.runtime.space import Space
+from vspec.runtime.structured import structured
 
 Params = dict[str, Array]
 Point = dict[str, Array]
@@ -47,7 +49,8 @@ def problem(
         hessian = {p: {q: sign * h[p][q].astype(point[p].dtype) for q in space.names} for p in space.names}
         return sign * v, space.gradient(point, gradient), space.hessian(point, gradient, hessian)
 
-    return Problem(value, value_and_gradient, newton)
+    whole = Problem(value, value_and_gradient, newton)
+    return structured(whole, objective, space, sign, params, bound) if isinstance(objective, Objective) else whole
 
 
 def remembering(whole: Problem, base: Point, here: tuple[Array, Point] | None = None) -> Problem:
@@ -105,6 +108,17 @@ def restricted(whole: Problem, base: Point, names: Collection[str]) -> Problem:
             nearest: Point = whole.project(full(point))
             return of(nearest)
 
+    def smooth(point: Point) -> tuple[Array, Point]:
+        value, gradient = whole.smooth(full(point))
+        return value, of(gradient)
+
+    def prox(point: Point, length: Array) -> Point:
+        nearest: Point = whole.prox(full(point), length)
+        return of(nearest)
+
+    def block(minimum: Callable[[Point], Point]) -> Callable[[Point], Point]:
+        return lambda point: minimum(full(point))
+
     return replace(
         whole,
         value=lambda point: whole.value(full(point)),
@@ -113,6 +127,9 @@ def restricted(whole: Problem, base: Point, names: Collection[str]) -> Problem:
         hvp=hvp,
         squares=squares,
         project=project,
+        smooth=smooth,
+        prox=prox,
+        blocks={key: block(minimum) for key, minimum in whole.blocks.items()},
     )
 
 
@@ -127,4 +144,15 @@ def blank(point: Point) -> Problem:
         blocks = {p: {q: jnp.zeros((*x.shape, *y.shape), x.dtype) for q, y in at.items()} for p, x in at.items()}
         return flat, zeros(at), blocks
 
-    return Problem(lambda _: flat, lambda at: (flat, zeros(at)), newton, lambda at, _: zeros(at))
+    def value_and_gradient(at: Point) -> tuple[Array, Point]:
+        return flat, zeros(at)
+
+    return Problem(
+        lambda _: flat,
+        value_and_gradient,
+        newton,
+        lambda at, _: zeros(at),
+        smooth=value_and_gradient,
+        prox=lambda at, _: at,
+        blocks=defaultdict(lambda: zeros),
+    )

@@ -304,7 +304,7 @@ _STRUCTURED = (
         "block_coordinate",
         (
             Keyword("blocks", tuple, (), "params that are minimised together; without lists each param by itself"),
-            Keyword("tol", float, 1e-9, "stop when no element changes by more in a sweep, relative to the largest"),
+            Keyword("tol", float, 0.0, "stop when no element changes by more in a sweep; 0 goes on while any does"),
         ),
         ("blocks",),
         "Sets one block of params after the other to its exact minimum, the others given.",

@@ -47,6 +47,7 @@ class Space:
         over: Iterable[str],
         ends: Ends | None = None,
         plain: Iterable[str] = (),
+        bare: Iterable[str] = (),
     ) -> Space:
         """The space of some params of a manifest.
 
@@ -55,11 +56,12 @@ class Space:
             over: the params that move.
             ends: param → `lower` and `upper` of its box, as the program's entry `bounds` gives them.
             plain: kinds of domains whose params move as they are; the method keeps them inside.
+            bare: params that move as they are, whatever their domains.
         """
-        names, ends, plain = list(over), ends or {}, set(plain)
+        names, ends, plain, bare = list(over), ends or {}, set(plain), set(bare)
         wide = frozenset(n for n in names if declared[n].get("dtype") == "complex")
         kinds = {n: declared[n]["domain"] for n in names}
-        maps = {n: bijector(declared[n], ends.get(n, {})) for n, kind in kinds.items() if kind not in plain}
+        maps = {n: bijector(declared[n], ends.get(n, {})) for n, kind in kinds.items() if kind not in plain and n not in bare}
         maps = {n: m for n, m in maps.items() if m != _PLAIN}
         return cls(kinds, wide, maps, {n: declared[n] for n in names}, {n: ends[n] for n in names if n in ends})
 

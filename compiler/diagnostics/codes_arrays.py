@@ -1,4 +1,4 @@
-"""The codes of arrays that are put together, and of functions as arguments: VS0340 to VS0349."""
+"""The codes of arrays that are put together, of functions as arguments, and of forms without a formula: VS0340 to VS0349."""
 
 from __future__ import annotations
 
@@ -59,5 +59,22 @@ ARRAYS: tuple[Code, ...] = (
         "A function that is passed as an argument takes as many arguments as the formal one, with as many whole axes each, "
         "and its result has as many axes.",
         "functions:\n  twice(f(a), x): f(f(x))\n  g(a, b): a + b\ndefine:\n  y: twice(g, 1.0)\n",
+    ),
+    Code(
+        "VS0348",
+        "a term without a proximal map",
+        "proximal_gradient takes the gradient of the terms that have one and the proximal map of the others: of convex "
+        "functions of each element with quadratic pieces, such as abs or max, and of norms of groups of elements. A term "
+        "with kinks in which several elements or params meet has no such map in closed form. 'vspec build' looks for it.",
+        "params:\n  x: {init: 1}\n  c: {init: 0}\nobjectives:\n  loss: x**2 + abs(x - c)\n"
+        "solve: {minimize: loss, method: proximal_gradient()}\n",
+    ),
+    Code(
+        "VS0349",
+        "a block without a closed-form minimum",
+        "block_coordinate sets each block to its exact minimum, which the compiler derives: of quadratic forms, and of sums "
+        "of functions of one element each whose optimality condition can be solved. Where it cannot, smaller blocks may "
+        "do, or a method that needs no formula. 'vspec build' looks for it.",
+        "params:\n  x: {init: 1}\nobjectives:\n  loss: x**4 + x\nsolve: {minimize: loss, method: block_coordinate()}\n",
     ),
 )

@@ -29,7 +29,8 @@ _PATIENCE = 25
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockCoordinate(Method):
     """One step is one sweep over all blocks. `tol` is about the largest change of an element in a sweep, relative to the largest
-    element where that is above 1: it is zero exactly where each block is at its minimum given the others.
+    element where that is above 1: it is zero exactly where each block is at its minimum given the others. No change at all, or
+    by rounding alone, is always enough.
 
     A sweep that makes the value worse, beyond rounding, is not taken: the formula of some block is no minimum there, and the run
     ends as 'stalled', as it does where neither value nor change have fallen for long.
@@ -38,6 +39,7 @@ class BlockCoordinate(Method):
     blocks: tuple[tuple[str, ...], ...]
     limit: ClassVar[int] = 10_000
     chunk: ClassVar[int] = 10
+    plain: ClassVar[bool] = True
 
     def init(self, problem: Problem, point: Point) -> State:
         """Evaluate the start. `extra` is the least change so far and since how many sweeps it has stood."""
@@ -51,8 +53,8 @@ class BlockCoordinate(Method):
 
     def swept(self, problem: Problem, point: Point) -> Point:
         """The point after one sweep."""
-        for block in problem.blocks:
-            point = {**point, **block(point)}
+        for names in self.blocks or tuple((name,) for name in point):
+            point = {**point, **problem.blocks[tuple(names)](point)}
         return point
 
     def step(self, problem: Problem, state: State) -> State:
@@ -66,7 +68,7 @@ class BlockCoordinate(Method):
         better = (change < least) | (value < state.value - 10 * eps * jnp.abs(state.value))
         since = jnp.where(better, 0, since + 1).astype(jnp.int32)
         worse = value > state.value + jnp.sqrt(eps) * jnp.maximum(1.0, jnp.abs(state.value))
-        status = jnp.where((change <= self.tol) & (jnp.asarray(self.tol) > 0), TOLERANCE, RUNNING)
+        status = jnp.where(change <= jnp.maximum(self.tol, 2 * eps), TOLERANCE, RUNNING)
         status = jnp.where((since >= _PATIENCE) & (status == RUNNING), STALLED, status)
         fine = jnp.isfinite(value) & jnp.isfinite(largest(step))
         status = jnp.where(fine, jnp.where(worse, STALLED, status), DIVERGED).astype(jnp.int32)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -52,7 +52,7 @@ class Problem:
     project: Callable[[Point], Point] = unconstrained
     smooth: Callable[[Point], tuple[Array, Point]] = missing
     prox: Callable[[Point, Array], Point] = missing
-    blocks: tuple[Callable[[Point], Point], ...] = ()
+    blocks: Mapping[tuple[str, ...], Callable[[Point], Point]] = field(default_factory=dict)
 
     def measure(self, point: Point, gradient: Point) -> Array:
         """How far a point is from being optimal: the largest absolute gradient entry, or, where points are projected,
@@ -82,12 +82,14 @@ class State(NamedTuple):
 class Method(abc.ABC):
     """A method with its keywords as fields. `tol` is about `Problem.measure` in the space moved in, unless a method says else.
 
-    `limit` is the number of steps where the spec names none, `chunk` the least number between two reports.
+    `limit` is the number of steps where the spec names none, `chunk` the least number between two reports. `plain` says that the
+    params move as they are, not in coordinates of their domains: the method keeps them inside.
     """
 
     tol: float
     limit: ClassVar[int] = 1000
     chunk: ClassVar[int] = 10
+    plain: ClassVar[bool] = False
 
     @abc.abstractmethod
     def init(self, problem: Problem, point: Point) -> State:

@@ -1,5 +1,5 @@
-"""Proximal gradient descent, with Nesterov's momentum (Beck and Teboulle 2009), a step length by backtracking that may grow again
-(Becker, Candes and Grant 2011, section 5.3), and restarts where the momentum points uphill (O'Donoghue and Candes 2015)."""
+"""Proximal gradient descent with Nesterov's momentum and a step length by backtracking (Beck and Teboulle 2009), restarted where the
+momentum points uphill (O'Donoghue and Candes 2015)."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ class ProximalGradient(Method):
     """One step is `z = prox(y - lr*gradient(y))` from the point y that momentum leads to. `tol` is about the largest entry of
     `(y - z)/lr`, which is the gradient where there are no terms but the smooth ones.
 
-    With `lr` 0, the length is halved until the smooth part lies below its quadratic model, and grows a little from step to
-    step as long as rounding lets one tell.
+    With `lr` 0, the length is halved until the smooth part lies below its quadratic model. Where rounding lets one tell, it
+    grows again: with momentum at each restart, without it a little in each step.
     """
 
     lr: float
     accelerated: bool
     limit: ClassVar[int] = 10_000
     chunk: ClassVar[int] = 10
+    plain: ClassVar[bool] = True
 
     def init(self, problem: Problem, point: Point) -> State:
         """Evaluate the start. `extra`: the point ahead, the momentum's counter, the step length, the least measure so far and
@@ -97,22 +98,25 @@ class ProximalGradient(Method):
 
             start = (length, *tried(length), jnp.zeros((), jnp.int32))
             used, z, _, bend, _ = lax.while_loop(above, halve, start)
-            following = jnp.where(bend > rounding, used * _GROWTH, used)
+            told = bend > rounding
         else:
             used = jnp.asarray(self.lr, f.dtype)
             z = problem.prox(_along(ahead, gradient, -used), used)
-            following = used
+            told = jnp.asarray(False)
         mapping = jax.tree.map(lambda y, x: (y - x) / used, ahead, z)
         value, measure = problem.value(z), largest(mapping)
         back = jax.tree.map(lambda a, b: a - b, z, state.point)
         uphill = dot(jax.tree.map(lambda y, x: y - x, ahead, z), back) > 0
-        next_counter = (1 + jnp.sqrt(1 + 4 * counter**2 * used / following)) / 2
-        share = jnp.where(uphill, 0.0, (counter - 1) / next_counter)
-        next_counter = jnp.where(uphill, 1.0, next_counter)
         if self.accelerated:
+            next_counter = (1 + jnp.sqrt(1 + 4 * counter**2)) / 2
+            share = jnp.where(uphill, 0.0, (counter - 1) / next_counter)
+            next_counter = jnp.where(uphill, 1.0, next_counter)
             ahead = jax.tree.map(lambda x, d: x + share * d, z, back)
+            # Momentum needs lengths that do not grow; a restart is where a longer one can be tried.
+            following = jnp.where(told & uphill, 2 * used, used)
         else:
             ahead, next_counter = z, counter
+            following = jnp.where(told, used * _GROWTH, used)
         better = (measure < least) | (value < state.value - 10 * eps * jnp.abs(state.value))
         since = jnp.where(better, 0, since + 1).astype(jnp.int32)
         extra: Any = (ahead, next_counter, following, jnp.minimum(least, measure), since)

@@ -42,6 +42,15 @@ def _objective(program: Program, stage: Stage, found: Mapping[str, Any], where: 
     line = stage.line if line is None else line
     value, steps = float(found.get("value", 0.0)), int(found["steps"])
     at_start = f"at the start{where}"
+    by = next((m for m in stage.record.get("methods") or () if m["name"] == "block_coordinate"), None)
+    bad = [k for k, flag in found["bad"].items() if bool(flag)]
+    if by is not None and bad and math.isfinite(value):
+        return NumericsError(
+            "VS0631",
+            f"the minimum of {what} by '{bad[0]}', all else given, is not finite in step {steps}{where}",
+            "there is none where a quadratic form is not positive definite: a small multiple of the sum of squares makes it so",
+            line,
+        )
     if steps == 0 and not math.isfinite(value):
         return NumericsError("VS0601", f"{what} is {value} {at_start}", "look at the `init` of its params", line)
     if steps == 0:

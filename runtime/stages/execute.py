@@ -16,6 +16,7 @@ from vspec.runtime import keys
 from vspec.runtime.bound import Bound
 from vspec.runtime.constraints import violations
 from vspec.runtime.domains import check_start
+from vspec.runtime.objective import Objective
 from vspec.runtime.program import Program
 from vspec.runtime.stages.errors import diverged
 from vspec.runtime.stages.events import Emit, Event, StageResult
@@ -26,6 +27,7 @@ from vspec.runtime.stages.runner import Run, Runner
 from vspec.runtime.stages.solve import Solve
 from vspec.runtime.stages.transition import Figures, Params, Transition, World
 from vspec.runtime.stages.update import Update
+from vspec.runtime.structured import check_assumed
 
 Builder = Callable[[Program, Stage, bool, frozenset[str]], Transition]
 
@@ -151,6 +153,9 @@ def _run(
     over = {p for s in stage.walk() if s.kind not in ("evaluate", "update") for p in s.record.get("over") or ()}
     domains = {p: d for p, d in program.domains(bound).items() if p in over}
     check_start(domains, params, {p: d.get("line") for p, d in declared.items()})
+    for s in stage.walk():
+        if "assume" in (s.record.get("entries") or {}):
+            check_assumed(Objective(program, s.names[0], s.record), params, bound)
 
     own = keys.key_of(bound.seed, keys.STAGES, stage.path[0])
     world = _world(transition, params, bound)

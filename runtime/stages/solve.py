@@ -148,7 +148,8 @@ class Solve(Transition):
         """The space that the methods move in."""
         entry = next((e.name for e in self.program.entries.values() if e.kind == "bounds"), None)
         ends = self.program.call(entry, {}, bound) if entry else {}
-        return Space.of(self.program.manifest["params"], self.over, ends)
+        bare = [n for g in self.groups if g.plain().plain for n in g.record.get("over") or self.over]
+        return Space.of(self.program.manifest["params"], self.over, ends, bare=bare)
 
     # --- what a step sees ---------------------------------------------------------------------------------------
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.support.diagnose import diagnosed
 from vspec.cli import main
 from vspec.codes import INTERNAL, all_codes
 from vspec.compiler.diagnostics.code import Code
 from vspec.compiler.diagnostics.codes_language import PLANNED
-from vspec.compiler.diagnostics.policy import Policy
 from vspec.compiler.graph import limits
 from vspec.compiler.pipeline import check_text, compile_spec
 
@@ -57,7 +57,7 @@ def test_explain_error_prints_it(code: Code) -> None:
 def triggered(text: str) -> set[str]:
     """The codes of a snippet; the head of a spec is added to what is not about the file."""
     head = "" if text.startswith("vspec:") else "vspec: 1\nname: example\n"
-    return {d.code for d in check_text(head + text, "example.yaml", {}, Policy(pedantic=True))[1]}
+    return {d.code for d in diagnosed(head + text, "example.yaml")}
 
 
 SHOWN = [c for c in COMPILE_TIME if not c.example.startswith("vspec ") and c.code != "VS0726"]

@@ -21,7 +21,8 @@ Point = dict[str, Array]
 
 def problem(f: Callable[[Point], Array]) -> Problem:
     vg = jax.value_and_grad(f)
-    return Problem(f, vg, lambda x: (*vg(x), jax.hessian(f)(x)), smooth=vg, prox=lambda x, _: x)
+    blocks = {(name,): lambda x: x for name in ("x", "y", "a", "b")}
+    return Problem(f, vg, lambda x: (*vg(x), jax.hessian(f)(x)), smooth=vg, prox=lambda x, _: x, blocks=blocks)
 
 
 def solve(f: Callable[[Point], Array], start: Point, name: str, limit: int | None = None, **keywords) -> Solution:

@@ -48,7 +48,9 @@ def lasso(dtype: str) -> Problem:
 
         return {"x": jax.lax.fori_loop(0, 8, one, p["x"])}
 
-    return Problem(value, jax.value_and_grad(value), smooth=jax.value_and_grad(smooth), prox=prox, blocks=(sweep,))
+    return Problem(
+        value, jax.value_and_grad(value), smooth=jax.value_and_grad(smooth), prox=prox, blocks={("x",): sweep}
+    )
 
 
 def optimum() -> np.ndarray:
@@ -106,7 +108,7 @@ def test_a_formula_that_is_no_minimum_stalls() -> None:
             return jnp.cos(p["x"])
 
         # The stationary point 0 of cos is a maximum.
-        return Problem(value, jax.value_and_grad(value), blocks=(lambda p: {"x": 0 * p["x"]},))
+        return Problem(value, jax.value_and_grad(value), blocks={("x",): lambda p: {"x": 0 * p["x"]}})
 
     s = solve(problem, {"x": jnp.asarray(1.0)}, "block_coordinate")
     assert (s.reason, float(s.point["x"])) == ("stalled", 1.0)
@@ -119,7 +121,7 @@ def test_sweeps_that_cannot_get_nearer_stall() -> None:
         def value(p: Point) -> Array:
             return p["x"] ** 2 * 0
 
-        return Problem(value, jax.value_and_grad(value), blocks=(lambda p: {"x": -p["x"]},))
+        return Problem(value, jax.value_and_grad(value), blocks={("x",): lambda p: {"x": -p["x"]}})
 
     s = solve(problem, {"x": jnp.asarray(1.0)}, "block_coordinate")
     assert s.reason == "stalled"
@@ -133,7 +135,7 @@ def test_what_is_not_finite_is_not_taken() -> None:
         def value(p: Point) -> Array:
             return p["x"] ** 2
 
-        return Problem(value, jax.value_and_grad(value), blocks=(lambda p: {"x": jnp.log(p["x"] - 1)},))
+        return Problem(value, jax.value_and_grad(value), blocks={("x",): lambda p: {"x": jnp.log(p["x"] - 1)}})
 
     s = solve(problem, {"x": jnp.asarray(3.0)}, "block_coordinate")
     assert s.reason == "diverged"

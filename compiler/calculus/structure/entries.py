@@ -187,18 +187,16 @@ def _span(r: Request, s: Summand | None, call: MethodCall) -> Span:
 
 
 def _no_minimum(r: Request, call: MethodCall, names: Sequence[str], e: NoMinimumError) -> Diagnostic:
-    listed = ", ".join(names)
-    message = f"the minimum of '{r.name}' by [{listed}] has no closed form: {e.reason}"
-    if e.summand is not None:
-        message = (
-            f"the minimum of '{r.name}' by [{listed}] has no closed form because of {_term(e.summand)}: {e.reason}"
-        )
-    span = _span(r, e.summand, call)
-    return Diagnostic("VS0349", message, span, "", ("blocks may be smaller: each list is one", _OTHERWISE))
+    term = f": {_term(e.summand)}" if e.summand is not None else ""
+    message = f"'{r.name}' has no closed-form minimum by [{', '.join(names)}]{term}"
+    help = ["blocks may be smaller: each list is one", _OTHERWISE] if len(names) > 1 else [_OTHERWISE]
+    return Diagnostic("VS0349", message, _span(r, e.summand, call), e.reason, tuple(help))
 
 
 def _no_prox(r: Request, call: MethodCall, e: NoProxError) -> Diagnostic:
-    message = (
-        f"the term {_term(e.summand)} of '{r.name}' is not smooth and has no proximal map in closed form: {e.reason}"
+    message = f"a term of '{r.name}' is not smooth and has no proximal map in closed form: {_term(e.summand)}"
+    help = (
+        "a new param for what stands in the kink, and a constraint that they are equal, make it a term of its own",
+        "adam(lr=1e-3) follows a subgradient",
     )
-    return Diagnostic("VS0348", message, _span(r, e.summand, call), "", ("adam(lr=1e-3) follows a subgradient",))
+    return Diagnostic("VS0348", message, _span(r, e.summand, call), e.reason, help)

@@ -1,0 +1,116 @@
+"""Programs whose methods go by the form of the objective, from spec to solution, against independent computations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+
+from vspec.compiler import pipeline
+from vspec.runtime.errors import NumericsError
+from vspec.runtime.program import Program, load
+from vspec.runtime.run import run
+
+LASSO = """\
+vspec: 1
+name: lasso
+precision: float64
+dims: {n: auto, i: auto}
+constants: {lam: 40.0}
+data:
+  X[n, i]: {type: real, source: "sklearn:diabetes", column: data}
+  y[n]: {type: real, source: "sklearn:diabetes", column: target}
+params:
+  w[i]: {init: 0}
+  c: {init: 0}
+objectives:
+  loss: sum[n]((y[n] - sum[i](X[n, i]*w[i]) - c)**2)/2 + lam*sum[i](abs(w[i]))
+solve: {minimize: loss, method: "METHOD"}
+"""
+
+SINKHORN = """\
+vspec: 1
+name: sinkhorn
+precision: float64
+dims: {i: 12, j: 9}
+constants: {eta: 300.0}
+data:
+  C[i, j]: {draw: "uniform(0, 1)", seed: 0}
+params:
+  x[i]: {init: 0}
+  y[j]: {init: 0}
+define:
+  P[i, j]: exp(eta*(x[i] + y[j] - C[i, j]) - 1)
+objectives:
+  dual: sum[i](x[i])/size(i) + sum[j](y[j])/size(j) - sum[i, j](P[i, j])/eta
+solve: {maximize: dual, method: "block_coordinate([x], [y])", steps: 40}
+outputs:
+  P[i, j]: P[i, j]
+"""
+
+
+def built(text: str, folder: Path) -> Program:
+    path = folder / "spec.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load(pipeline.build(path, folder / "build", stablehlo=False).directory)
+
+
+def solved(text: str, folder: Path, **options: Any) -> Any:
+    return run(built(text, folder), out=folder / "results", **options)
+
+
+@pytest.mark.parametrize("method", ["block_coordinate([w], [c], tol=1e-12)", "proximal_gradient(tol=1e-9)"])
+def test_lasso_with_an_intercept_equals_scikit_learn(method: str, tmp_path: Path) -> None:
+    from sklearn.datasets import load_diabetes
+    from sklearn.linear_model import Lasso
+
+    X, y = load_diabetes(return_X_y=True)
+    peer = Lasso(alpha=40.0 / len(y), tol=1e-14, max_iter=1_000_000).fit(X, y)
+    ours = solved(LASSO.replace("METHOD", method), tmp_path)
+    np.testing.assert_allclose(ours.params["w"], peer.coef_, atol=1e-6 * np.abs(peer.coef_).max())
+    assert float(ours.params["c"]) == pytest.approx(peer.intercept_, rel=1e-9)
+    assert ours.stages[0].reason == "tolerance"
+
+
+@pytest.mark.parametrize("method", ["block_coordinate()", "proximal_gradient()"])
+def test_what_a_formula_takes_for_granted_is_looked_at(method: str, tmp_path: Path) -> None:
+    program = built(LASSO.replace("METHOD", method), tmp_path)
+    assert run(program, constants={"lam": 0.0}).stages[0].reason == "tolerance"
+    with pytest.raises(NumericsError) as caught:
+        run(program, constants={"lam": -1.0})
+    assert caught.value.code == "VS0630"
+    assert "lam >= 0" in str(caught.value)
+
+
+def test_sinkhorn_against_sweeps_in_the_logarithmic_domain(tmp_path: Path) -> None:
+    ours = solved(SINKHORN, tmp_path)
+    C = np.random.default_rng(0).random((12, 9))
+    x, y = np.zeros(12), np.zeros(9)
+    for _ in range(40):
+        x = (np.log(1 / 12) + 1 - logsumexp(300 * (y - C), axis=1)) / 300
+        y = (np.log(1 / 9) + 1 - logsumexp(300 * (x[:, None] - C), axis=0)) / 300
+    np.testing.assert_allclose(ours.params["x"], x, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(ours.params["y"], y, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(np.sum(ours.outputs["P"], axis=0), 1 / 9, rtol=1e-9)
+
+
+def entries(text: str, folder: Path) -> Mapping[str, Any]:
+    return built(text, folder).manifest["entries"]
+
+
+def test_entries_are_named_by_what_they_solve_for(tmp_path: Path) -> None:
+    found = entries(LASSO.replace("METHOD", "block_coordinate([w], [c])"), tmp_path)
+    assert found["loss_block_w"]["kind"] == found["loss_block_c"]["kind"] == "update"
+    assert [a["name"] for a in found["loss_block_c"]["arguments"] if a["role"] == "param"] == ["w"]
+
+
+def test_the_step_length_is_an_argument_of_its_own(tmp_path: Path) -> None:
+    text = LASSO.replace("METHOD", "proximal_gradient()").replace("lam", "lr")
+    found = entries(text, tmp_path)["loss_prox"]
+    assert {(a["name"], a["role"]) for a in found["arguments"]} >= {("lr", "constant"), ("lr_", "length")}
+    ours = run(load(tmp_path / "build"))
+    assert ours.stages[0].reason == "tolerance"
