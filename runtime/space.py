@@ -61,7 +61,11 @@ class Space:
         names, ends, plain, bare = list(over), ends or {}, set(plain), set(bare)
         wide = frozenset(n for n in names if declared[n].get("dtype") == "complex")
         kinds = {n: declared[n]["domain"] for n in names}
-        maps = {n: bijector(declared[n], ends.get(n, {})) for n, kind in kinds.items() if kind not in plain and n not in bare}
+        maps = {
+            n: bijector(declared[n], ends.get(n, {}))
+            for n, kind in kinds.items()
+            if kind not in plain and n not in bare
+        }
         maps = {n: m for n, m in maps.items() if m != _PLAIN}
         return cls(kinds, wide, maps, {n: declared[n] for n in names}, {n: ends[n] for n in names if n in ends})
 

@@ -52,9 +52,12 @@ class BlockCoordinate(Method):
         return State(point, value, step, change, zero, status, (jnp.full((), jnp.inf, change.dtype), zero))
 
     def swept(self, problem: Problem, point: Point) -> Point:
-        """The point after one sweep."""
+        """The point after one sweep, which ends at a block whose minimum is not finite."""
+        fine = jnp.asarray(True)
         for names in self.blocks or tuple((name,) for name in point):
-            point = {**point, **problem.blocks[tuple(names)](point)}
+            new = problem.blocks[tuple(names)](point)
+            point = {**point, **select(fine, new, {k: point[k] for k in new})}
+            fine &= jnp.isfinite(largest(new))
         return point
 
     def step(self, problem: Problem, state: State) -> State:

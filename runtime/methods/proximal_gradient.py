@@ -1,5 +1,7 @@
-"""Proximal gradient descent with Nesterov's momentum and a step length by backtracking (Beck and Teboulle 2009), restarted where the
-momentum points uphill (O'Donoghue and Candes 2015)."""
+"""Proximal gradient descent with Nesterov's momentum and a step length by backtracking (Beck and Teboulle 2009).
+
+The momentum starts again where it points uphill (O'Donoghue and Candes 2015).
+"""
 
 from __future__ import annotations
 

@@ -114,3 +114,69 @@ def test_the_step_length_is_an_argument_of_its_own(tmp_path: Path) -> None:
     assert {(a["name"], a["role"]) for a in found["arguments"]} >= {("lr", "constant"), ("lr_", "length")}
     ours = run(load(tmp_path / "build"))
     assert ours.stages[0].reason == "tolerance"
+
+
+def test_a_quadratic_form_without_a_minimum_is_named(tmp_path: Path) -> None:
+    text = LASSO.replace("METHOD", "block_coordinate()").replace(" + lam*sum[i](abs(w[i]))", " - lam*w[0]**2*size(n)")
+    with pytest.raises(NumericsError) as caught:
+        solved(text, tmp_path)
+    assert caught.value.code == "VS0631"
+    assert "by 'w'" in str(caught.value)
+
+
+REPEATED = """\
+vspec: 1
+name: repeated
+precision: float64
+dims: {i: 6, k: 3}
+data:
+  A[i, k]: {draw: "uniform(0, 1)", seed: 1}
+params:
+  x[i]: {init: 1}
+  y[k]: {init: 1}
+objectives:
+  loss: sum[i, k]((A[i, k] - x[i]*y[k])**2) + sum[i](x[i]**2)/10
+solve:
+  - repeat: 300
+    stages:
+      - {minimize: loss, over: [x], method: block_coordinate()}
+      - {minimize: loss, over: [y], method: block_coordinate()}
+"""
+
+
+def test_stages_of_a_repetition_take_a_sweep_each(tmp_path: Path) -> None:
+    for name in ("apart", "together"):
+        (tmp_path / name).mkdir()
+    apart = solved(REPEATED, tmp_path / "apart").params
+    one = REPEATED[: REPEATED.index("solve:")] + "solve: {minimize: loss, method: block_coordinate(), steps: 300}\n"
+    together = solved(one, tmp_path / "together").params
+    for name in ("x", "y"):
+        np.testing.assert_allclose(apart[name], together[name], rtol=1e-10)
+
+
+SHARED = """\
+vspec: 1
+name: shared
+precision: float64
+dims: {n: 40, i: 5}
+constants: {lam: 2.0}
+data:
+  X[n, i]: {draw: "normal(0, 1)", seed: 1}
+  y[n]: {draw: "normal(0, 1)", seed: 2}
+params:
+  w[i]: {init: 0}
+  c: {init: 0}
+objectives:
+  loss: sum[n]((y[n] - sum[i](X[n, i]*w[i]) - c)**2)/2 + lam*sum[i](abs(w[i]))
+solve:
+  - {minimize: loss, over: {w: proximal_gradient(), c: block_coordinate()}, steps: 400}
+"""
+
+
+def test_methods_that_share_an_objective_each_move_their_own(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    ours = solved(SHARED, tmp_path).params
+    one = SHARED[: SHARED.index("solve:")] + "solve: {minimize: loss, method: block_coordinate()}\n"
+    other = solved(one, tmp_path / "other").params
+    np.testing.assert_allclose(ours["w"], other["w"], atol=1e-7)
+    assert float(ours["c"]) == pytest.approx(float(other["c"]), abs=1e-7)
