@@ -77,7 +77,8 @@ class Batches:
         dims: dict[str, Dim] = {**self.spec.dims, **{new: self.spec.dims[dim] for dim, new in own.items()}}
         low = Lowering(full.b, letters, dims, full.file)
         low.whole = {new: dim for dim, new in own.items()}
-        low.sides, low.variables, low.ordinals, low.keys = full.sides, full.variables, full.ordinals, full.keys
+        low.sides, low.variables, low.ordinals = full.sides, full.variables, full.ordinals
+        low.keys, low.lengths = full.keys, full.lengths
         for role, group in (("param", self.spec.params), ("data", self.spec.data), ("constant", self.spec.constants)):
             for name, item in group.items():
                 if any(self.spec.letters[x] in own for x in item.letters):

@@ -87,7 +87,7 @@ class Lowering:
         self.derivatives = 0
         self.keys: list[Node] = []
         # The step length of a proximal map, an argument of it.
-        self.length: Node | None = None
+        self.lengths: list[Node] = []
         self.ordinals: dict[tuple[object, ...], int] = {}
         self.variables: frozenset[str] = frozenset()
         self.definitions: Mapping[str, Definition] = {}

@@ -63,8 +63,8 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
     notes = {"claims": records, "derivatives": low.derivatives, "plan": roles, "batches": batches.dims}
     if low.keys:
         inputs[free_name("key", inputs)] = low.key()
-    if low.length is not None:
-        inputs[free_name("lr", inputs)] = low.length
+    if low.lengths:
+        inputs[free_name("lr", inputs)] = low.lengths[0]
     return released(Graph(tuple(entries.values()), dict(b.dims), inputs, spec.precision, notes))
 
 

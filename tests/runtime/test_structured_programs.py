@@ -111,7 +111,7 @@ def test_entries_are_named_by_what_they_solve_for(tmp_path: Path) -> None:
 def test_the_step_length_is_an_argument_of_its_own(tmp_path: Path) -> None:
     text = LASSO.replace("METHOD", "proximal_gradient()").replace("lam", "lr")
     found = entries(text, tmp_path)["loss_prox"]
-    assert {(a["name"], a["role"]) for a in found["arguments"]} >= {("lr", "constant"), ("lr_", "length")}
+    assert {(a["name"], a["role"]) for a in found["arguments"]} >= {("lr", "constant"), ("lr", "length")}
     ours = run(load(tmp_path / "build"))
     assert ours.stages[0].reason == "tolerance"
 

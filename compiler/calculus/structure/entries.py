@@ -100,13 +100,13 @@ def proximal_entries(r: Request) -> None:
     low, b = r.low, r.low.b
     stage, call = next(_calls(r, "proximal_gradient"))
     xs = [low.values[p.name] for p in r.params]
-    if low.length is None:
-        low.length = b.input(LENGTH, "length", (), "real")
+    if not low.lengths:
+        low.lengths.append(b.input(LENGTH, "length", (), "real"))
     with b.at(r.origin("part")):
         domains = [_domain(r, p, call, "VS0348") for p in r.params]
         value = r.value if stage.kind == "minimize" else b.neg(r.value)
         try:
-            found = proximal(b, value, xs, low.length, domains, facts(r.spec))
+            found = proximal(b, value, xs, low.lengths[0], domains, facts(r.spec))
         except NoProxError as e:
             raise SpecError([_no_prox(r, call, e)]) from None
         smooth = found.smooth if stage.kind == "minimize" else b.neg(found.smooth)
