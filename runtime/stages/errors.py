@@ -16,7 +16,8 @@ from vspec.runtime.stages.transition import Figures, Transition
 def diverged(program: Program, transition: Transition, figures: Figures, rounds: int) -> NumericsError:
     """The error of the stage that diverged; `rounds` are those of the repetition around it, if there is one."""
     rows = transition.rows()
-    path = next((p for p, f in figures.items() if int(f["status"]) == DIVERGED), next(iter(figures)))
+    paths = [p for p in figures if rows[p].kind != "repeat"]
+    path = next((p for p in paths if int(figures[p]["status"]) == DIVERGED), paths[0])
     stage = rows[path]
     where = f" of round {rounds}" if stage is not transition.stage else ""
     found = figures[path]

@@ -236,8 +236,10 @@ def _reporter(stage: Stage, transition: Transition, start: int, limit: int, emit
     rows = transition.rows()
 
     def report(steps: int, figures: Figures) -> None:
-        for path, found in figures.items():
-            part = rows[path]
+        for path in sorted(figures, key=lambda p: rows[p].path):
+            found, part = figures[path], rows[path]
+            if not found.keys() & {"value", "gradient", "change"}:
+                continue
             step = int(found["steps"]) if part is stage else steps
             emit(
                 Event(

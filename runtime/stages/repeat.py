@@ -110,7 +110,10 @@ class Whole(Transition):
         resting = ((carry.status == TOLERANCE) | (carry.status == STALLED)) & (carry.step == 0)
         kept = resting | (carry.status == DIVERGED)
         status = jnp.where(kept, carry.status, RUNNING).astype(jnp.int32)
-        return self.inner.figures(carry.memory), status, self.inner.end(carry.memory, carry.params)
+        figures = self.inner.figures(carry.memory)
+        if self.stage.key not in figures:
+            figures[self.stage.key] = {"steps": carry.step, "status": status}
+        return figures, status, self.inner.end(carry.memory, carry.params)
 
     def status(self, memory: Memory) -> Array:
         """DIVERGED, at rest, or RUNNING."""
@@ -127,8 +130,8 @@ class Whole(Transition):
         return self.inner.limits()
 
     def rows(self) -> dict[str, Stage]:
-        """Those of the stage inside."""
-        return self.inner.rows()
+        """The stage and those inside of it."""
+        return {self.stage.key: self.stage, **self.inner.rows()}
 
 
 class Averaged(Transition):

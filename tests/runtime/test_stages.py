@@ -303,6 +303,8 @@ def test_stages_with_steps_start_afresh_and_repetitions_nest() -> None:
     descent, nested = result.stages[0].stages
     assert descent.steps == 20
     assert nested.stages[0].steps == 15
+    assert nested.steps == 15, "its rounds"
+    assert {tuple(row["part"]) for row in result.metrics} == {(0,), (1, 0)}
 
 
 def test_a_repetition_ends_when_all_its_stages_rest() -> None:
