@@ -263,21 +263,51 @@ _FIRST_ORDER = (
 
 # --- methods that compare values ---------------------------------------------------------------------------------
 
+_REACHED = "stop when the largest gradient entry falls below this"
+
 _SOLVERS = (
     Method(
         "lbfgs",
         (
-            Keyword("tol", float, 1e-6, "stop when the largest gradient entry falls below this"),
+            Keyword("tol", float, 1e-6, _REACHED),
             Keyword("memory", int, 10, "number of correction pairs kept"),
         ),
         ("gradient",),
-        "Limited-memory BFGS with a zoom line search (Nocedal and Wright 2006, algorithms 7.5 and 3.5).",
-        "Optax `lbfgs`",
+        "Limited-memory BFGS with a zoom line search (Nocedal and Wright 2006, algorithms 7.4 and 3.5).",
+        "vspec, with the line search of Optax",
+    ),
+    Method(
+        "bfgs",
+        (Keyword("tol", float, 1e-6, _REACHED),),
+        ("gradient",),
+        "BFGS with the whole inverse Hessian and a zoom line search (Nocedal and Wright 2006, algorithms 6.1 and 3.5).",
+        "vspec, with the line search of Optax",
+    ),
+    Method(
+        "nonlinear_cg",
+        (
+            Keyword("tol", float, 1e-6, _REACHED),
+            Keyword(
+                "beta",
+                str,
+                "polak_ribiere",
+                "how much of the last direction is kept",
+                choices=(
+                    Choice("polak_ribiere", "g'(g - g0)/g0'g0, and 0 where that is negative"),
+                    Choice("hestenes_stiefel", "g'(g - g0)/p0'(g - g0), and 0 where that is negative"),
+                    Choice("fletcher_reeves", "g'g/g0'g0"),
+                    Choice("dai_yuan", "g'g/p0'(g - g0)"),
+                ),
+            ),
+        ),
+        ("gradient",),
+        "Nonlinear conjugate gradients with a zoom line search (Nocedal and Wright 2006, section 5.2).",
+        "vspec, with the line search of Optax",
     ),
     Method(
         "newton",
         (
-            Keyword("tol", float, 1e-8, "stop when the largest gradient entry falls below this"),
+            Keyword("tol", float, 1e-8, _REACHED),
             Keyword("damping", float, 0.0, "added to the diagonal of the Hessian"),
         ),
         ("gradient", "hessian"),

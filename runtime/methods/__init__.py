@@ -9,19 +9,25 @@ from typing import Any
 from vspec.runtime import registry
 from vspec.runtime.errors import ArtifactError, near
 from vspec.runtime.methods import first_order
+from vspec.runtime.methods.bfgs import Bfgs
 from vspec.runtime.methods.block_coordinate import BlockCoordinate
 from vspec.runtime.methods.lbfgs import Lbfgs
 from vspec.runtime.methods.method import REASONS, Method, Problem, State
 from vspec.runtime.methods.newton import Newton
+from vspec.runtime.methods.nonlinear_cg import NonlinearCg
 from vspec.runtime.methods.proximal_gradient import ProximalGradient
 
+_SOLVERS: dict[str, Callable[..., Method]] = {
+    "lbfgs": Lbfgs,
+    "bfgs": Bfgs,
+    "nonlinear_cg": NonlinearCg,
+    "newton": Newton,
+}
 _STRUCTURED: dict[str, Callable[..., Method]] = {
     "block_coordinate": BlockCoordinate,
     "proximal_gradient": ProximalGradient,
 }
-METHODS: Mapping[str, Callable[..., Method]] = MappingProxyType(
-    {**first_order.METHODS, "lbfgs": Lbfgs, "newton": Newton, **_STRUCTURED}
-)
+METHODS: Mapping[str, Callable[..., Method]] = MappingProxyType({**first_order.METHODS, **_SOLVERS, **_STRUCTURED})
 
 __all__ = ["METHODS", "REASONS", "Method", "Problem", "State", "method"]
 

@@ -1,79 +1,70 @@
-"""Limited-memory BFGS with a zoom line search (Nocedal and Wright 2006, algorithms 7.5 and 3.5): Optax `lbfgs`.
-
-Optax's line search differentiates the objective itself; it is wrapped so that it gets the program's gradient.
-"""
+"""Limited-memory BFGS (Liu and Nocedal 1989; Nocedal and Wright 2006, algorithm 7.4)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-import optax
-from jax import Array
+import numpy as np
+from jax import Array, lax
 
-from vspec.runtime.methods.method import RUNNING, STALLED, Method, Point, Problem, State, largest, select
+from vspec.runtime.methods.line_search import LineSearch, short
 
-_PATIENCE = 10
+
+class Pairs(NamedTuple):
+    """The last steps s and changes of the gradient y, the latest at `count - 1` modulo the memory; `scale` is s'y / y'y."""
+
+    s: Array
+    y: Array
+    inverse: Array
+    count: Array
+    scale: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lbfgs(Method):
-    """Ends as 'stalled' when neither the value nor the largest gradient entry improves for some steps.
-
-    A line search that finds no step forgets the memory once and ends the run the second time.
-    """
+class Lbfgs(LineSearch):
+    """The inverse Hessian is built from the last `memory` steps, in time and space linear in the number of unknowns."""
 
     memory: int
 
-    def transformation(self) -> Any:
-        """Optax's."""
-        search = optax.scale_by_zoom_linesearch(max_linesearch_steps=30, initial_guess_strategy="one")
-        return optax.lbfgs(memory_size=self.memory, linesearch=search)
+    def remember(self, x: Array) -> Pairs:
+        """No pairs. s, y [memory, point]; inverse [memory] is 1/s'y, and 0 where there is no pair."""
+        none = jnp.zeros((self.memory, x.size), x.dtype)
+        return Pairs(none, none, jnp.zeros(self.memory, x.dtype), jnp.zeros((), jnp.int32), jnp.ones((), x.dtype))
 
-    def init(self, problem: Problem, point: Point) -> State:
-        """Evaluate the start. `extra`: Optax's state, best value and gradient, steps without either, failed search."""
-        value, gradient = problem.value_and_gradient(point)
-        idle, failed = jnp.zeros((), jnp.int32), jnp.asarray(False)
-        extra = (self.transformation().init(point), value, largest(gradient), idle, failed)
-        return self.begin(problem, point, value, gradient, extra)
-
-    def step(self, problem: Problem, state: State) -> State:
-        """One direction and its line search, which also evaluates the new point."""
-        inner, best_value, best_gradient, idle, failed = state.extra
-        optimiser = self.transformation()
-        updates, inner = optimiser.update(
-            state.gradient,
-            inner,
-            state.point,
-            value=state.value,
-            grad=state.gradient,
-            value_fn=_with_gradient(problem),
+    def learn(self, memory: Pairs, length: Array, p: Array, g: Array, new: Array) -> Pairs:
+        """One pair more, unless the curvature along the step is not positive."""
+        s, y = length * p, new - g
+        sy, yy = s @ y, y @ y
+        at = memory.count % self.memory
+        more = Pairs(
+            memory.s.at[at].set(s),
+            memory.y.at[at].set(y),
+            memory.inverse.at[at].set(1 / sy),
+            memory.count + 1,
+            sy / yy,
         )
-        point = optax.apply_updates(state.point, updates)
-        value, gradient = inner[-1].value.astype(state.value.dtype), inner[-1].grad
-        moved = _any(jax.tree.leaves(jax.tree.map(lambda a, b: jnp.any(a != b), point, state.point)))
-        inner = select(moved, inner, optimiser.init(state.point))
-        top = largest(gradient)
-        idle = jnp.where((value < best_value) | (top < best_gradient), 0, idle + 1)
-        extra = (inner, jnp.minimum(best_value, value), jnp.minimum(best_gradient, top), idle, ~moved)
-        new = self.advance(problem, state, point, value, gradient, extra)
-        stuck = (~moved & failed) | (idle >= _PATIENCE)
-        return new._replace(status=jnp.where((new.status == RUNNING) & stuck, STALLED, new.status))
+        good = sy > float(np.finfo(p.dtype).eps) * yy
+        return Pairs(*(jnp.where(good, a, b) for a, b in zip(more, memory, strict=True)))
 
+    def direction(self, memory: Pairs, g: Array) -> tuple[Array, Array]:
+        """The two loops: from the latest pair to the oldest and back."""
 
-def _with_gradient(problem: Problem) -> Any:
-    @jax.custom_vjp
-    def value(point: Point) -> Array:
-        return problem.value(point)
+        def at(k: Array) -> Array:
+            return (memory.count - 1 - k) % self.memory
 
-    def backward(gradient: Point, cotangent: Array) -> tuple[Point]:
-        return (jax.tree.map(lambda g: cotangent * g, gradient),)
+        def back(k: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+            q, alphas = carry
+            i = at(k)
+            alpha = memory.inverse[i] * (memory.s[i] @ q)
+            return q - alpha * memory.y[i], alphas.at[i].set(alpha)
 
-    value.defvjp(problem.value_and_gradient, backward)
-    return value
+        def forth(k: Array, r: Array) -> Array:
+            i = at(self.memory - 1 - k)
+            return r + memory.s[i] * (alphas[i] - memory.inverse[i] * (memory.y[i] @ r))
 
-
-def _any(flags: list[Array]) -> Array:
-    return jnp.any(jnp.stack(flags)) if flags else jnp.asarray(False)
+        q, alphas = lax.fori_loop(0, self.memory, back, (g, jnp.zeros_like(memory.inverse)))
+        r = lax.fori_loop(0, self.memory, forth, memory.scale * q)
+        known = memory.count > 0
+        return -jnp.where(known, r, g), jnp.where(known, 1.0, short(g))

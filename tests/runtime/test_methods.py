@@ -60,7 +60,7 @@ def test_unknown_methods() -> None:
         assert caught.value.code == "VS0807"
 
 
-@pytest.mark.parametrize("name", ["newton", "lbfgs"])
+@pytest.mark.parametrize("name", ["newton", "lbfgs", "bfgs", "nonlinear_cg"])
 def test_rosenbrock(name: str, dtype: str) -> None:
     start = {"x": jnp.asarray(-1.2, dtype), "y": jnp.asarray(1.0, dtype)}
     tol = 1e-8 if dtype == "float64" else 1e-4
@@ -122,7 +122,7 @@ def test_newton_near_rounding(dtype: str) -> None:
     np.testing.assert_allclose(s.point["x"], 0.3, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["newton", "lbfgs"])
+@pytest.mark.parametrize("name", ["newton", "lbfgs", "bfgs", "nonlinear_cg"])
 def test_a_tolerance_below_rounding_ends_as_stalled(name: str) -> None:
     def f(p: Point) -> Array:
         return jnp.sum(jnp.log(jnp.cosh(1e3 * (p["x"] - jnp.pi)) + 0.1) + jnp.sin(p["x"]) ** 2)
