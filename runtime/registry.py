@@ -107,13 +107,20 @@ def chosen(keyword: Keyword, name: str, arguments: Mapping[str, Any] | None = No
     return {"name": name, "arguments": {**defaults(choice), **(arguments or {})}}
 
 
-def needs(name: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-    """The derivatives that a method asks for with these arguments."""
+DENSE = 1000
+"""Up to so many unknowns a method that may choose forms a Hessian."""
+
+
+def needs(name: str, arguments: Mapping[str, Any], unknowns: int | None = None) -> tuple[str, ...]:
+    """The derivatives that a method asks for with these arguments; of a Hessian and products with it only one where the number
+    of unknowns is known."""
     method = METHODS[name]
     found = list(method.needs)
     for keyword in method.keywords:
         if keyword.choices:
             found += next(c.needs for c in keyword.choices if c.name == arguments[keyword.name]["name"])
+    if unknowns is not None and {"hessian", "hvp"} <= set(found):
+        found.remove("hvp" if unknowns <= DENSE else "hessian")
     return tuple(dict.fromkeys(found))
 
 
@@ -309,9 +316,43 @@ _SOLVERS = (
         (
             Keyword("tol", float, 1e-8, _REACHED),
             Keyword("damping", float, 0.0, "added to the diagonal of the Hessian"),
+            Keyword(
+                "search",
+                str,
+                "armijo",
+                "how steps are kept from being too long",
+                choices=(
+                    Choice("armijo", "halve the step until the value falls by enough"),
+                    Choice(
+                        "trust_region",
+                        "minimise the quadratic model within a radius that follows how well the model predicts",
+                        (Keyword("radius", float, 1.0, "the first radius"),),
+                    ),
+                ),
+            ),
+            Keyword(
+                "linear",
+                str,
+                "auto",
+                "how the quadratic model is minimised",
+                choices=(
+                    Choice("auto", f"dense up to {DENSE} unknowns, else cg", needs=("hessian", "hvp")),
+                    Choice("dense", "form and factorise the Hessian", needs=("hessian",)),
+                    Choice(
+                        "cg",
+                        "conjugate gradients with products of the Hessian and a vector",
+                        (
+                            Keyword("rtol", float, 0.0, "relative residual; 0 lets it fall with the gradient"),
+                            Keyword("iterations", int, 0, "most iterations; 0 is ten times the number of unknowns"),
+                        ),
+                        ("hvp",),
+                    ),
+                ),
+            ),
         ),
-        ("gradient", "hessian"),
-        "Newton's method with the symbolic Hessian, Cholesky and Armijo backtracking (Nocedal and Wright 2006, ch. 3).",
+        ("gradient",),
+        "Newton's method with the symbolic Hessian and a line search or a trust region (Nocedal and Wright 2006, "
+        "chapters 3, 4 and 7; Moré and Sorensen 1983; Steihaug 1983).",
         "vspec",
     ),
 )

@@ -19,7 +19,6 @@ from jax.flatten_util import ravel_pytree
 
 from vspec.runtime.methods.method import RUNNING, STALLED, Method, Point, Problem, State, largest, select
 
-_PATIENCE = 10
 _TRIALS = 30
 
 
@@ -32,6 +31,7 @@ class LineSearch(Method):
     """
 
     curvature: ClassVar[float] = 0.9
+    patience: ClassVar[int] = 10
 
     @abc.abstractmethod
     def remember(self, x: Array) -> Any:
@@ -77,7 +77,7 @@ class LineSearch(Method):
         idle = jnp.where((value < best_value) | (top < best_gradient), 0, idle + 1)
         extra = (memory, jnp.minimum(best_value, value), jnp.minimum(best_gradient, top), idle, ~moved)
         new = self.advance(problem, state, unravel(y), value, gradient, extra)
-        stuck = (~moved & failed) | (idle >= _PATIENCE)
+        stuck = (~moved & failed) | (idle >= self.patience)
         return new._replace(status=jnp.where((new.status == RUNNING) & stuck, STALLED, new.status))
 
 

@@ -10,7 +10,7 @@ from jax import Array
 
 from vspec.runtime.errors import ArtifactError
 from vspec.runtime.methods import METHODS, Problem, method
-from vspec.runtime.methods.newton import direction
+from vspec.runtime.methods.quadratic import descent
 from vspec.runtime.minimize import Minimizer, Solution
 from vspec.runtime.registry import METHODS as SIGNATURES
 from vspec.runtime.registry import defaults
@@ -22,7 +22,15 @@ Point = dict[str, Array]
 def problem(f: Callable[[Point], Array]) -> Problem:
     vg = jax.value_and_grad(f)
     blocks = {(name,): lambda x: x for name in ("x", "y", "a", "b")}
-    return Problem(f, vg, lambda x: (*vg(x), jax.hessian(f)(x)), smooth=vg, prox=lambda x, _: x, blocks=blocks)
+    return Problem(
+        f,
+        vg,
+        lambda x: (*vg(x), jax.hessian(f)(x)),
+        hvp=lambda x, v: jax.jvp(jax.grad(f), (x,), (v,))[1],
+        smooth=vg,
+        prox=lambda x, _: x,
+        blocks=blocks,
+    )
 
 
 def solve(f: Callable[[Point], Array], start: Point, name: str, limit: int | None = None, **keywords) -> Solution:
@@ -159,10 +167,10 @@ def test_directions_descend() -> None:
     for _ in range(5):
         a = rng.normal(size=(4, 4))
         g = jnp.asarray(rng.normal(size=4))
-        p = direction(jnp.asarray(a + a.T), g)
+        p = descent(jnp.asarray(a + a.T), g)
         assert float(g @ p) < 0
     hessian = jnp.array([[2.0, 1.0], [1.0, 3.0]])
-    np.testing.assert_allclose(direction(hessian, jnp.array([1.0, 2.0])), -np.linalg.solve(hessian, [1, 2]), rtol=1e-5)
+    np.testing.assert_allclose(descent(hessian, jnp.array([1.0, 2.0])), -np.linalg.solve(hessian, [1, 2]), rtol=1e-5)
 
 
 def test_the_chain_rule_of_positive_params() -> None:
