@@ -84,6 +84,14 @@ class Objective:
         named = {a.name: length for a in arguments if a.role == "length"}
         return dict(self._call("prox", params, bound.at({**bound.counters, **named})))
 
+    def hvp(self, params: Params, bound: Bound, vector: Params) -> Gradient:
+        """The Hessian times a vector, param → array as in `gradient`; the vector has the same form."""
+        if not self.has("hvp"):
+            raise ArtifactError(
+                "VS0806", f"the program has no products with the Hessian of '{self.name}'", line=self.line
+            )
+        return self._named(self.program.call(self.entries["hvp"], params, bound, vector))
+
     def _call(self, role: str, params: Params, bound: Bound) -> Any:
         return self.program.call(self.entries[role], params, bound)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -49,7 +50,19 @@ def problem(
         hessian = {p: {q: sign * h[p][q].astype(point[p].dtype) for q in space.names} for p in space.names}
         return sign * v, space.gradient(point, gradient), space.hessian(point, gradient, hessian)
 
-    whole = Problem(value, value_and_gradient, newton)
+    def hvp(point: Point, vector: Point) -> Point:
+        at, direction = jax.jvp(params, (point,), (vector,))
+        product = objective.hvp(at, bound, {k: direction[k] for k in space.domains})
+        gradient = objective.gradient(at, bound)
+
+        def pulled(slopes: Params) -> Callable[[Point], Point]:
+            return lambda u: space.gradient(u, {k: sign * slopes[k].astype(at[k].dtype) for k in space.domains})
+
+        # The second term is the curvature of the coordinates; nothing is computed for it where they are the params themselves.
+        bent = jax.jvp(pulled(gradient), (point,), (vector,))[1]
+        return jax.tree.map(lambda a, b: a + b, pulled(product)(point), bent)
+
+    whole = Problem(value, value_and_gradient, newton, hvp)
     return structured(whole, objective, space, sign, params, bound) if isinstance(objective, Objective) else whole
 
 

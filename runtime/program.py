@@ -200,8 +200,11 @@ class Program:
             raise ArtifactError("VS0806", f"program '{self.name}' has no entry '{name}'", near(name, self.entries))
         return self.entries[name]
 
-    def call(self, entry: str, params: Params, bound: Bound) -> Any:
-        """Call an entry with its arguments taken from `params` and `bound` by their roles. Traceable."""
+    def call(self, entry: str, params: Params, bound: Bound, vector: Params | None = None) -> Any:
+        """Call an entry with its arguments taken from `params` and `bound` by their roles. Traceable.
+
+        `vector`: for each param the part that belongs to it of what a Hessian is multiplied with.
+        """
         e = self.entry(entry)
         places: Mapping[str, Mapping[str, Any]] = {
             "param": params,
@@ -212,6 +215,7 @@ class Program:
             "length": bound.counters,
             "key": {},
             "fact": bound.facts,
+            "vector": {f"{k}.vector": v for k, v in (vector or {}).items()},
         }
         arguments: list[Any] = []
         for a in e.arguments:

@@ -79,6 +79,7 @@ class Batches:
         low.whole = {new: dim for dim, new in own.items()}
         low.sides, low.variables, low.ordinals = full.sides, full.variables, full.ordinals
         low.keys, low.lengths = full.keys, full.lengths
+        low.vectors = full.vectors
         for role, group in (("param", self.spec.params), ("data", self.spec.data), ("constant", self.spec.constants)):
             for name, item in group.items():
                 if any(self.spec.letters[x] in own for x in item.letters):

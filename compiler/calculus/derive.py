@@ -57,6 +57,34 @@ def derivative(b: Builder, e: Node, x: Node, letters: Sequence[Axis], fixed: Col
     return b.order(result, axes)
 
 
+def directional(b: Builder, es: Sequence[Node], xs: Sequence[Node], vs: Sequence[Node]) -> list[Node]:
+    """The derivative of each node along a direction: the sum over the xs of d(e, x) times v, which has the axes of its x.
+
+    One forward sweep. Raises ValueError where a loop lies between, through which there is none.
+    """
+    needed = {n.uid: n for e in es for n in depends(e, xs)}
+    nodes = [needed[uid] for uid in sorted(needed)]
+    if _has_region(nodes):
+        raise ValueError("no forward sweep goes through a loop")
+    algebra = Algebra(b)
+    for e in es:
+        algebra.dims |= _prepare(b, e, xs)[0].dims
+    tangents: dict[int, list[Term]] = {x.uid: [Term(v)] for x, v in zip(xs, vs, strict=True)}
+    _push(algebra, nodes, tangents)
+    found = []
+    for e in es:
+        terms = Terms()
+        for term in tangents.get(e.uid, ()):
+            terms.add(term)
+        found.append(b.order(_total(algebra, terms, {}), e.axes))
+    return found
+
+
+def has_loop(es: Sequence[Node], xs: Sequence[Node]) -> bool:
+    """Whether a loop lies between some nodes and what they are differentiated by."""
+    return any(_has_region(depends(e, xs)) for e in es)
+
+
 def depends(e: Node, xs: Sequence[Node], fixed: Collection[int] = ()) -> list[Node]:
     """The nodes below `e` through which a derivative by `xs` flows, inputs first; `xs` themselves included."""
     wanted = {x.uid for x in xs}
@@ -173,8 +201,18 @@ def _tangents(a: Algebra, e: Node, x: Node, nodes: Sequence[Node], seeds: dict[s
     tangents: dict[int, list[Term]] = {
         x.uid: [Term(a.b.number(1.0), frozenset(pair(n, s.name) for n, s in seeds.items()))]
     }
+    _push(a, nodes, tangents)
+    result = Terms()
+    for term in tangents[e.uid]:
+        result.add(term)
+    return result
+
+
+def _push(a: Algebra, nodes: Sequence[Node], tangents: dict[int, list[Term]]) -> None:
+    """Carries tangents from the variables, which have some already, to all nodes above."""
+    seeded = set(tangents)
     for node in nodes:
-        if node.uid == x.uid:
+        if node.uid in seeded:
             continue
         terms = Terms()
         with a.b.at(node.origin._replace(role="tangent")):
@@ -184,10 +222,6 @@ def _tangents(a: Algebra, e: Node, x: Node, nodes: Sequence[Node], seeds: dict[s
                     if moved is not None:
                         terms.add(moved)
             tangents[node.uid] = terms.collect(a.b)
-    result = Terms()
-    for term in tangents[e.uid]:
-        result.add(term)
-    return result
 
 
 def _total(a: Algebra, terms: Terms, names: dict[str, str]) -> Node:

@@ -46,7 +46,7 @@ from vspec.compiler.language.expr import (
     Stop,
     Subscript,
 )
-from vspec.compiler.language.spec import Definition, Dim
+from vspec.compiler.language.spec import Definition, Dim, Param
 
 # A kernel larger than this is split: SymPy's time grows faster than the kernel, and XLA fuses across nodes anyway.
 KERNEL_OPS = 48
@@ -88,6 +88,7 @@ class Lowering:
         self.keys: list[Node] = []
         # The step length of a proximal map, an argument of it.
         self.lengths: list[Node] = []
+        self.vectors: dict[str, Node] = {}
         self.ordinals: dict[tuple[object, ...], int] = {}
         self.variables: frozenset[str] = frozenset()
         self.definitions: Mapping[str, Definition] = {}
@@ -106,6 +107,15 @@ class Lowering:
             with self.b.at(Origin()):
                 self.keys.append(self.b.input("key", "key", (), "key"))
         return self.keys[0]
+
+    def vector(self, p: Param) -> None:
+        """Makes known the argument that is a vector of the shape of a param, for products with a Hessian: `w.vector`."""
+        name, axes = f"{p.name}.vector", [self.axis(x) for x in p.letters]
+        key = "@".join([name, *(a.dim for a in axes if a.dim in self.whole)])
+        if key not in self.vectors:
+            with self.b.at(Origin(name, p.span.line, p.span.column, file=self.file(p.span))):
+                self.vectors[key] = self.b.input(name, "vector", axes, p.dtype)
+        self.argument(name, self.vectors[key])
 
     def ordinal(self, place: tuple[object, ...]) -> int:
         """The number of a draw in the spec; one that the spec does not list comes after those."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 from types import MappingProxyType
 
-from vspec.compiler.calculus.derive import derivative, gradients
+from vspec.compiler.calculus.derive import derivative, directional, gradients, has_loop
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import joined, names
 from vspec.compiler.calculus.structure.entries import block_entries, proximal_entries
@@ -40,6 +41,17 @@ class Request:
     def params(self) -> tuple[Param, ...]:
         """The params that the stage's methods move."""
         return tuple(self.spec.params[p] for p in self.stage.over)
+
+    @property
+    def unknowns(self) -> int | None:
+        """How many real numbers the params have, if that is known."""
+        total = 0
+        for p in self.params:
+            sizes = [self.spec.dims[self.spec.letters[x]].size for x in p.letters]
+            if not all(isinstance(size, int) for size in sizes):
+                return None
+            total += prod(size for size in sizes if isinstance(size, int)) * (2 if p.dtype == "complex" else 1)
+        return total
 
     @property
     def wrt(self) -> str:
@@ -116,6 +128,29 @@ def hessian(r: Request) -> None:
     r.entry("newton", three, f"{r.name}, its gradient and its Hessian by {r.wrt}.")
 
 
+def hvp(r: Request) -> None:
+    """The Hessian times a vector: the derivative of the gradient along it."""
+    if "hvp" in r.made:
+        return
+    b, low = r.low.b, r.low
+    for p in r.params:
+        low.vector(p)
+    xs, slopes = list(r.reals.values()), list(r.slopes.values())
+    keys = [f"{p.name}.vector" for p in r.params]
+    whole = [names(key) if p.dtype == "complex" else (key,) for key, p in zip(keys, r.params, strict=True)]
+    vectors = [low.values[key] for parts in whole for key in parts]
+    with b.at(r.origin("hessian")):
+        if has_loop(slopes, xs):
+            # Loops are differentiated by JAX, in reverse: the product is the gradient of gradient times vector.
+            terms = [b.reduce("sum", b.mul([g, v]), g.names) for g, v in zip(slopes, vectors, strict=True)]
+            products = gradients(b, b.add(terms), xs)
+        else:
+            products = directional(b, slopes, xs, vectors)
+        found = dict(zip(r.reals, products, strict=True))
+        results = [Result(() if len(r.params) == 1 else (p.name,), _whole(low, p, found)) for p in r.params]
+    r.entry("hvp", results, f"The Hessian of {r.name} by {r.wrt} times a vector.")
+
+
 Need = Callable[[Request], None]
 
 NEEDS: Mapping[str, Need] = MappingProxyType(
@@ -123,6 +158,7 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         "value": value,
         "gradient": gradient,
         "hessian": hessian,
+        "hvp": hvp,
         "blocks": block_entries,
         "proximal": proximal_entries,
     }

@@ -116,7 +116,7 @@ class _Stage:
         request = self._request()
         needs: dict[str, None] = {"value": None, "gradient": None}
         for call in self.stage.methods:
-            needs |= dict.fromkeys(needs_of(call.name, call.arguments))
+            needs |= dict.fromkeys(needs_of(call.name, call.arguments, request.unknowns))
         if self.stage.constraints is not None:
             needs |= dict.fromkeys(STRATEGIES[self.stage.constraints.name].needs)
         for need in needs:

@@ -61,6 +61,7 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
     records = _claims(spec, low, entries)
     entries = batches.entry() | entries
     notes = {"claims": records, "derivatives": low.derivatives, "plan": roles, "batches": batches.dims}
+    inputs |= low.vectors
     if low.keys:
         inputs[free_name("key", inputs)] = low.key()
     if low.lengths:

@@ -116,9 +116,13 @@ def _meanings(entry: Entry) -> tuple[str, ...]:
         return ("value", "gradient", "new") if entry.of else ("direction", "new")
     if entry.kind in ("value_and_gradient", "newton"):
         return ("value", "gradient", "hessian")
-    return {"gradient": ("gradient",), "hessian": ("hessian",), "update": ("new",), "directions": ("direction",)}.get(
-        entry.kind, ()
-    )
+    return {
+        "gradient": ("gradient",),
+        "hessian": ("hessian",),
+        "hvp": ("product",),
+        "update": ("new",),
+        "directions": ("direction",),
+    }.get(entry.kind, ())
 
 
 def _result(entry: Entry, result: Result) -> EmittedResult:

@@ -118,7 +118,10 @@ def _asked(spec: Spec, low: Recorder, stage: Stage) -> list[Taken]:
     line = stage.span.line
     wrt = ", ".join(low.printer.element(p.name, p.letters) for p in params)
     found = [Taken(f"gradient of {name} by {wrt}", line, (f"one {hows[0]}",))]
-    if not any("hessian" in needs(m.name, m.arguments) for m in stage.methods):
+    asked = {need for m in stage.methods for need in needs(m.name, m.arguments)}
+    if "hvp" in asked:
+        found.append(Taken(f"Hessian of {name} by {wrt} times a vector", line, (hows[0], "one forward sweep")))
+    if "hessian" not in asked:
         return found
     slope_of = dict(zip(real_params(low, params), slopes, strict=True))
     for k, p in enumerate(params):
