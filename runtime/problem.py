@@ -60,7 +60,8 @@ def problem(
 
         # The second term is the curvature of the coordinates; nothing is computed for it where they are the params themselves.
         bent = jax.jvp(pulled(gradient), (point,), (vector,))[1]
-        return jax.tree.map(lambda a, b: a + b, pulled(product)(point), bent)
+        straight = pulled(product)(point)
+        return {k: straight[k] + bent[k] for k in point}
 
     whole = Problem(value, value_and_gradient, newton, hvp)
     return structured(whole, objective, space, sign, params, bound) if isinstance(objective, Objective) else whole

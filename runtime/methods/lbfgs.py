@@ -13,12 +13,12 @@ from vspec.runtime.methods.line_search import LineSearch, short
 
 
 class Pairs(NamedTuple):
-    """The last steps s and changes of the gradient y, the latest at `count - 1` modulo the memory; `scale` is s'y / y'y."""
+    """The last steps s and changes of the gradient y, the latest at `known - 1` modulo the memory; `scale` is s'y / y'y."""
 
     s: Array
     y: Array
     inverse: Array
-    count: Array
+    known: Array
     scale: Array
 
 
@@ -37,12 +37,12 @@ class Lbfgs(LineSearch):
         """One pair more, unless the curvature along the step is not positive."""
         s, y = length * p, new - g
         sy, yy = s @ y, y @ y
-        at = memory.count % self.memory
+        at = memory.known % self.memory
         more = Pairs(
             memory.s.at[at].set(s),
             memory.y.at[at].set(y),
             memory.inverse.at[at].set(1 / sy),
-            memory.count + 1,
+            memory.known + 1,
             sy / yy,
         )
         good = sy > float(np.finfo(p.dtype).eps) * yy
@@ -52,7 +52,7 @@ class Lbfgs(LineSearch):
         """The two loops: from the latest pair to the oldest and back."""
 
         def at(k: Array) -> Array:
-            return (memory.count - 1 - k) % self.memory
+            return (memory.known - 1 - k) % self.memory
 
         def back(k: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
             q, alphas = carry
@@ -62,9 +62,10 @@ class Lbfgs(LineSearch):
 
         def forth(k: Array, r: Array) -> Array:
             i = at(self.memory - 1 - k)
-            return r + memory.s[i] * (alphas[i] - memory.inverse[i] * (memory.y[i] @ r))
+            new: Array = r + memory.s[i] * (alphas[i] - memory.inverse[i] * (memory.y[i] @ r))
+            return new
 
         q, alphas = lax.fori_loop(0, self.memory, back, (g, jnp.zeros_like(memory.inverse)))
         r = lax.fori_loop(0, self.memory, forth, memory.scale * q)
-        known = memory.count > 0
+        known = memory.known > 0
         return -jnp.where(known, r, g), jnp.where(known, 1.0, short(g))
