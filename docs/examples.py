@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DOCS = Path(__file__).parent
-NAMES = ("getting-started", "tutorial", "from-jax", "from-stan", "from-sympy", "python", "editor", "output")
+NAMES = ("getting-started", "tutorial", "from-jax", "from-stan", "from-sympy", "python", "editor", "output", "stages")
 PAGES = (DOCS.parent / "README.md", *(DOCS / f"{name}.md" for name in NAMES))
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -20,7 +20,7 @@ from typing import Any
 from vspec.codes import all_codes
 from vspec.compiler.diagnostics.code import Code
 from vspec.compiler.language.domains import DOMAINS
-from vspec.compiler.language.operators import ALONG, CONSTANTS, LINALG, POINTWISE, REDUCTIONS, STRUCTURAL
+from vspec.compiler.language.operators import ALONG, CONSTANTS, COUNTERS, LINALG, POINTWISE, REDUCTIONS, STRUCTURAL
 from vspec.compiler.passes import PASSES
 from vspec.runtime.registry import METHODS, Keyword
 
@@ -103,6 +103,7 @@ def linalg() -> str:
 def structural() -> str:
     """Built-ins with a rule of their own, and constants."""
     rows = [(code(form), meaning) for form, meaning in (text.split(": ", 1) for text in STRUCTURAL.values())]
+    rows += [(code(name), meaning) for name, meaning in COUNTERS.items()]
     rows += [(code(name), f"The constant {value!r}.") for name, value in CONSTANTS.items()]
     return table(["written", "meaning"], rows)
 

@@ -8,7 +8,7 @@ whole spec, so that a batch is a share of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from vspec.compiler.calculus.loops import Reads, enter, reads_of
@@ -40,10 +40,10 @@ class Batches:
     dims: dict[str, str] = field(default_factory=dict)
 
     def of(self, stage: Stage, label: str) -> tuple[Lowering, Stage]:
-        """The lowering of a stage with batches, and the stage with formulas for it."""
+        """The lowering of a stage with batches, and the stage with formulas for it; `until` stays as it is."""
         batch = Batch(self.spec, stage, label)
         low = self._lowering(batch)
-        changed: Stage = batch.exact(stage, label)
+        changed: Stage = replace(batch.exact(replace(stage, until=None), label), until=stage.until)
         equations = [
             batch.exact(e, _names(e)[0])
             for e in self.spec.equations
@@ -58,7 +58,8 @@ class Batches:
         }
         for name, body in objectives.items():
             low.postpone(name, body, (), "real")
-        reads = _reads(equations, [*objectives.values(), *(b.expr for b in of_stage(changed, label))])
+        own = (b.expr for b in of_stage(changed, label) if b.kind != "until")
+        reads = _reads(equations, [*objectives.values(), *own])
         for e in equations:
             enter(low, e, reads)
         return low, changed

@@ -52,7 +52,12 @@ def plan_entries(spec: Spec, low: Lowering, entries: dict[str, Entry], batches: 
             entries.setdefault(name, Entry(name, "objective", (Result((), low.get(name)),), name))
         counts = _counts(plan, low, stage, about)
         own, changed = batches.of(stage, label) if stage.batch else (low, stage)
-        found.append(_Stage(plan, own, changed, about).roles() | counts)
+        roles = _Stage(plan, own, changed, about).roles() | counts
+        if stage.until is not None:
+            # When a stage ends is asked of all of the data.
+            results = (Result((), low.value(stage.until)),)
+            roles["until"] = plan.add(Entry(f"{about}_until", "until", results, doc="Whether the stage ends."))
+        found.append(roles)
     return found
 
 
@@ -91,8 +96,6 @@ class _Stage:
             found.setdefault("update", []).append(entry)
         if len(updates) == 1 and stage.over:
             found["step"] = self._step(updates[0])
-        if stage.until is not None:
-            found["until"] = self._add("until", [Result((), low.value(stage.until))], "Whether the stage ends.")
         return found
 
     def _add(self, kind: str, results: Iterable[Result], doc: str, of: str = "") -> str:

@@ -1,4 +1,4 @@
-"""The codes of stages, VS0367 to VS0379: what a stage moves, how often, until when, and in which batches."""
+"""The codes of stages, VS0367 to VS0377 and VS0379: what a stage moves, how often, until when, and in which batches."""
 
 from __future__ import annotations
 
@@ -81,13 +81,6 @@ STAGES: tuple[Code, ...] = (
         "Methods that compare values of an objective can neither follow a saddle nor directions that are given. Where there "
         "is no method for all kinds of stages, the stage names one; of several params each has one.",
         "params:\n  x: {init: 0}\n  y: {init: 0}\nobjectives:\n  L: x*y\nsolve: {saddle: L, min: x, max: y, method: lbfgs}\n",
-    ),
-    Code(
-        "VS0378",
-        "a stage without an end",
-        "A condition may never come true. Methods have a largest number of steps of their own; where there is no method, "
-        "'steps' gives it.",
-        'params:\n  w: {init: 1}\nsolve:\n  update: {w: w/2}\n  until: "w < 0.1"\n',
     ),
     Code(
         "VS0379",

@@ -69,7 +69,7 @@ class Batch:
         for body in bodies(self.spec):
             if body.kind in ("definition", "init", "step", "objective"):
                 by_name.setdefault(body.name, []).append(body)
-        own = [b.expr for b in of_stage(self.stage, self.label) if b.kind != "count"]
+        own = [b.expr for b in self._own()]
         found: set[str] = set()
         stack = [*self.stage.names, *(e.name for x in own for e in elements(x))]
         while stack:
@@ -83,7 +83,11 @@ class Batch:
         draws = {n for n in found for b in by_name.get(n, ()) if any(isinstance(x, Sample) for x in nodes(b.expr))}
         self.varying = reached(self.spec, frozenset({*self.spec.params, *COUNTERS, *variables, *draws}))
         self._bodies = [b for name in sorted(found & self.varying) for b in by_name.get(name, ())]
-        self._bodies += [b for b in of_stage(self.stage, self.label) if b.kind != "count"]
+        self._bodies += self._own()
+
+    def _own(self) -> list[Body]:
+        """The formulas of the stage that are evaluated on batches; when it ends is asked of all of the data."""
+        return [b for b in of_stage(self.stage, self.label) if b.kind not in ("count", "until")]
 
     # --- what is exact --------------------------------------------------------------------------------------------
 

@@ -98,7 +98,7 @@ def _stage(plan: _Plan, node: Mapping, nested: bool) -> Stage | None:
         return None
     name = _name(plan, node.get("name"))
     with local_names(ctx, node.get("let"), plan.solved, plan.calls) as let:
-        stage = _filled(plan, node, verb, nested)
+        stage = _filled(plan, node, verb)
         plan.solved.equations += drain(ctx)
     return replace(stage, name=name, let=let) if stage is not None else None
 
@@ -117,13 +117,8 @@ def _options(plan: _Plan, node: Mapping, verb: Scalar, nested: bool) -> bool:
                 help=f"it is an option of {', '.join(able)}" if able else "",
             )
             sound = False
-        elif nested and key.text in ("starts", "average"):
-            plan.ctx.error(
-                "VS0368",
-                f"'{key.text}' means nothing inside a repetition",
-                key.span,
-                help="'average' may stand beside 'repeat'" if key.text == "average" else "",
-            )
+        elif nested and key.text == "starts":
+            plan.ctx.error("VS0368", "'starts' means nothing inside a repetition", key.span)
             sound = False
     return sound
 
@@ -153,7 +148,7 @@ def _name(plan: _Plan, node: Value | None) -> str | None:
     return name
 
 
-def _filled(plan: _Plan, node: Mapping, verb: Scalar, nested: bool) -> Stage | None:
+def _filled(plan: _Plan, node: Mapping, verb: Scalar) -> Stage | None:
     ctx, target = plan.ctx, node.get(verb.text)
     if target is None:
         return None
@@ -174,7 +169,7 @@ def _filled(plan: _Plan, node: Mapping, verb: Scalar, nested: bool) -> Stage | N
     if kind != "update":
         stage = replace(stage, methods=_methods(plan, node, verb, stage.over))
     updates = _updates(plan, node.get("update"), stage.over)
-    stage = _lengths(plan, node, nested, replace(stage, updates=updates))
+    stage = _lengths(plan, node, replace(stage, updates=updates))
     strategy = node.get("constraints")
     if strategy is not None:
         stage = replace(stage, constraints=read_strategy(ctx, strategy, lambda e, what: _whole(plan, e, what)))
@@ -465,24 +460,16 @@ def _updates(plan: _Plan, node: Value | None, over: tuple[str, ...]) -> tuple[tu
 # --- how often --------------------------------------------------------------------------------------------------
 
 
-def _lengths(plan: _Plan, node: Mapping, nested: bool, stage: Stage) -> Stage:
+def _lengths(plan: _Plan, node: Mapping, stage: Stage) -> Stage:
     """The stage with steps, epochs, starts, batches, the condition to end and the average."""
     ctx = plan.ctx
-    epochs, until = node.key("epochs"), node.key("until")
+    epochs = node.key("epochs")
     if epochs is not None and node.get("batch") is None:
         ctx.error(
             "VS0373",
             "epochs count passes through batches, and this stage has none",
             epochs.span,
             help="add batch: {n: 20}, or count steps",
-        )
-    if until is not None and stage.kind == "update" and node.get("steps") is None and epochs is None and not nested:
-        ctx.error(
-            "VS0378",
-            "this stage may never end",
-            until.span,
-            label="nothing says when at the latest",
-            help="give the largest number of steps: steps: 1000",
         )
     return replace(
         stage,

@@ -234,7 +234,6 @@ def test_local_recurrences_are_numbered_whole() -> None:
         ("solve: {saddle: loss, min: w, max: c, method: lbfgs}\n", "VS0377 'lbfgs' cannot"),
         ("solve: {saddle: loss, min: w, max: c}\n", "VS0377 a stage with 'saddle'"),
         ("solve: {descend: {c: c, 'w[i]': 0}, over: {c: sgd(0.1)}}\n", "VS0377 'over' gives 'w' no method"),
-        ("solve: {update: {c: c/2}, until: c < 1}\n", "VS0378"),
         ("solve: {update: {c: c > 1}, steps: 2}\n", "VS0379 the new value of 'c'"),
         ("solve: {minimize: loss, constraints: project}\n", "VS0311 unknown way"),
         ("solve: {saddle: loss, min: w, method: sgd(0.1)}\n", "VS0328 a saddle names in 'max'"),

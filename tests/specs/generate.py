@@ -95,7 +95,7 @@ def expression(draw: Any, free: frozenset[str], depth: int = 3, names: tuple[str
 
 @st.composite
 def spec(draw: Any) -> str:
-    """A whole spec: two definitions, a recurrence, an objective with its Hessian, outputs with derivatives."""
+    """A whole spec: two definitions, a recurrence, an objective with its Hessian, an update, outputs with derivatives."""
     first = draw(expression(frozenset("n")))
     second = draw(expression(frozenset("n"), 2, ("first",)))
     step = draw(expression(frozenset("n"), 1))
@@ -110,7 +110,16 @@ def spec(draw: Any) -> str:
         f"  s[t + 1, n]: 0.5*tanh(s[t, n]) + 0.3*sin({step})",
         "objectives:",
         f"  loss: {loss} + sum[i](w[i]**2) + c**2 + 0.1*sum[i, j](B[i, j]**2) + mean[n](s[-1, n])",
-        "solve: {minimize: loss, over: [w, c], method: newton}" if draw(st.booleans()) else "solve: {minimize: loss}",
+        "solve:",
+        "  - {minimize: loss, over: [w, c], method: newton}" if draw(st.booleans()) else "  - {minimize: loss}",
+        "  - update:",
+        f"      - w[i]: {draw(expression(frozenset('i'), 2))}",
+        f"        c: {draw(expression(frozenset(), 2))} + g",
+        f"      - B[i, j]: B[i, j]*g + {draw(expression(frozenset('ij'), 2))}",
+        "    let:",
+        f"      g: sin(step)/steps + {draw(expression(frozenset(), 1))}",
+        f"    until: {draw(expression(frozenset(), 2))} < g",
+        "    steps: size(n)",
         "outputs:",
         f"  shown[n, i]: {shown}",
         "  hessian[i, j]: d(loss, w[i], w[j])",

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from tests.specs.generate import spec
 from tests.support.meaning import Meaning
 from tests.support.program import Emission
+from vspec.compiler.language.expr import Pointwise
 from vspec.compiler.pipeline import check_text
 
 VALUES: dict[str, Any] = {
@@ -24,6 +25,8 @@ VALUES: dict[str, Any] = {
     "w": np.array([0.6, -0.4]),
     "B": np.array([[0.2, -0.3], [0.5, 0.1]]),
     "c": np.array(0.35),
+    "step": np.array(2),
+    "steps": np.array(3),
 }
 
 
@@ -42,6 +45,11 @@ def test_emitted_programs_mean_what_the_spec_says(tmp_path_factory: pytest.TempP
     truth = {name: meaning.array(o.body, o.letters) for name, o in checked.outputs.items()}
     assume(all(np.all(np.isfinite(v)) and np.max(np.abs(v)) < 1e6 for v in truth.values()))
     over = checked.plan[0].over
+    stage = checked.plan[1]
+    new = {a.name: meaning.array(a.body, a.letters) for group in stage.updates for a in group}
+    assume(all(np.all(np.isfinite(v)) and np.max(np.abs(v)) < 1e6 for v in new.values()))
+    assert isinstance(stage.until, Pointwise)
+    sides = [meaning.array(side, ()) for side in stage.until.args]
 
     def loss(params: dict[str, Any]) -> Any:
         return Meaning(checked, {**VALUES, **params}).name("loss")
@@ -58,6 +66,12 @@ def test_emitted_programs_mean_what_the_spec_says(tmp_path_factory: pytest.TempP
         gradient = program.call("loss_gradient", VALUES)
         for name in over:
             close(gradient[name], slopes[name], f"-O{level} d loss/d {name}\n{text}")
+        calls = program.compiled.graph.notes["plan"][1]
+        for entry in calls["update"]:
+            for name, value in program.call(entry, VALUES).items():
+                close(value, new[name], f"-O{level} new {name}\n{text}")
+        if abs(sides[0] - sides[1]) > 1e-6:
+            assert bool(program.call(calls["until"], VALUES)) == bool(sides[0] < sides[1])
         if "loss_hessian" in program.entries:
             blocks = program.call("loss_hessian", VALUES)
             curvature = jax.hessian(loss)(at)

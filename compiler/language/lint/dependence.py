@@ -11,11 +11,22 @@ from dataclasses import dataclass, field
 
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.bodies import Body, bodies, equations
-from vspec.compiler.language.expr import Delta, Derivative, Element, Expr, Gather, Linalg, Pointwise, Reduction, Stop
+from vspec.compiler.language.expr import (
+    Delta,
+    Derivative,
+    Element,
+    Expr,
+    Gather,
+    Linalg,
+    Pointwise,
+    Reduction,
+    Stack,
+    Stop,
+)
 from vspec.compiler.language.lint.report import Report
 from vspec.compiler.language.lint.walk import KNOWN
 from vspec.compiler.language.spec import Definition, Recurrence, Spec, Stage, labelled
-from vspec.compiler.language.substitute import nodes, parts
+from vspec.compiler.language.substitute import elements, nodes, parts
 from vspec.compiler.source.document import Mapping, Scalar, Sequence, Value
 
 _STEPS = frozenset(
@@ -77,6 +88,11 @@ class Dependence:
     def __init__(self, spec: Spec) -> None:
         self.direct: dict[str, _Reads] = {}
         self.opaque = any(not isinstance(e, Definition | Recurrence) for e in spec.equations)
+        self.stacks = {
+            e.name: [x.name for b in e.body.blocks for x in elements(b.body)]
+            for e in spec.equations
+            if isinstance(e, Definition) and isinstance(e.body, Stack)
+        }
         for body in equations(spec):
             self._add(body)
         for objective in spec.objectives.values():
@@ -116,6 +132,9 @@ class Dependence:
 
     def verdict(self, expr: Expr, name: str) -> str:
         """How an expression depends on a name: not ('none'), by steps only ('steps'), or smoothly ('smooth')."""
+        if name in self.stacks:
+            # A derivative by a stack is one by its parts.
+            return max((self.verdict(expr, part) for part in self.stacks[name]), key=_ORDER.__getitem__)
         reads = _reads(expr)
         if self.opaque or reads.opaque:
             return "smooth"
