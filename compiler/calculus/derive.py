@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from vspec.compiler.calculus import jvp, vjp
-from vspec.compiler.calculus.terms import NO_PAIRS, Algebra, Term, Terms, pair
+from vspec.compiler.calculus.sweeps import depends, forward, opaque, reverse, see
+from vspec.compiler.calculus.terms import Algebra, Term, Terms, pair
 from vspec.compiler.graph.builder import Builder
-from vspec.compiler.graph.node import Axis, Kind, Node, Pull, topological
+from vspec.compiler.graph.node import Axis, Kind, Node, Solve
 
 # Sizes that are bound at run time count as this many elements when a mode is chosen.
 NOMINAL = 1000
@@ -27,7 +27,7 @@ def gradients(b: Builder, e: Node, xs: Sequence[Node]) -> list[Node]:
     if e.axes:
         raise ValueError("gradients need a scalar; use derivative()")
     algebra, nodes = _prepare(b, e, xs)
-    adjoints = _reverse(algebra, e, xs, nodes, [Term(b.number(1.0))])
+    adjoints = reverse(algebra, {e.uid: [Term(b.number(1.0))]}, xs, nodes)
     return [b.order(_total(algebra, adjoints.get(x.uid, Terms()), {}), x.axes) for x in xs]
 
 
@@ -48,9 +48,8 @@ def derivative(b: Builder, e: Node, x: Node, letters: Sequence[Axis], fixed: Col
     outer = [a for a in e.axes if a.name not in shared]
     inner = [a for k, a in enumerate(x.axes) if k not in aligned]
     target = dict(zip(x.names, names, strict=True))
-    if (not _has_region(nodes) and _elements(b, inner) < _elements(b, outer)) or (
-        outer and not _has_region(nodes) and _elements(b, inner) == _elements(b, outer)
-    ):
+    fewer = _elements(b, outer) - _elements(b, inner)
+    if (fewer > 0 or (outer and fewer == 0)) and not any(map(opaque, nodes)):
         result = _by_tangents(algebra, e, x, nodes, inner, target)
     else:
         result = _by_adjoints(algebra, e, x, nodes, outer, target)
@@ -62,15 +61,14 @@ def directional(b: Builder, es: Sequence[Node], xs: Sequence[Node], vs: Sequence
 
     One forward sweep. Raises ValueError where a loop lies between, through which there is none.
     """
-    needed = {n.uid: n for e in es for n in depends(e, xs)}
-    nodes = [needed[uid] for uid in sorted(needed)]
-    if _has_region(nodes):
+    nodes = depends(es, xs)
+    if any(map(opaque, nodes)):
         raise ValueError("no forward sweep goes through a loop")
     algebra = Algebra(b)
-    for e in es:
-        algebra.dims |= _prepare(b, e, xs)[0].dims
-    tangents: dict[int, list[Term]] = {x.uid: [Term(v)] for x, v in zip(xs, vs, strict=True)}
-    _push(algebra, nodes, tangents)
+    see(algebra, nodes)
+    for x in xs:
+        algebra.see(x.axes)
+    tangents = forward(algebra, {x.uid: [Term(v)] for x, v in zip(xs, vs, strict=True)}, nodes)
     found = []
     for e in es:
         terms = Terms()
@@ -82,41 +80,13 @@ def directional(b: Builder, es: Sequence[Node], xs: Sequence[Node], vs: Sequence
 
 def has_loop(es: Sequence[Node], xs: Sequence[Node]) -> bool:
     """Whether a loop lies between some nodes and what they are differentiated by."""
-    return any(_has_region(depends(e, xs)) for e in es)
-
-
-def depends(e: Node, xs: Sequence[Node], fixed: Collection[int] = ()) -> list[Node]:
-    """The nodes below `e` through which a derivative by `xs` flows, inputs first; `xs` themselves included."""
-    wanted = {x.uid for x in xs}
-    hit: set[int] = set()
-    found: list[Node] = []
-    for node in topological([e]):
-        if node.uid in wanted:
-            flows = True
-        elif (
-            node.uid in fixed or (node.kind is Kind.STOP and node.op != "hold") or node.dtype in ("boolean", "integer")
-        ):
-            flows = False
-        elif node.kind in (Kind.GATHER, Kind.SCATTER) and len(node.inputs) == 2:
-            flows = node.inputs[0].uid in hit
-        else:
-            flows = any(i.uid in hit for i in node.inputs)
-        if flows:
-            hit.add(node.uid)
-            found.append(node)
-    return found
+    return any(map(opaque, depends(es, xs)))
 
 
 def _prepare(b: Builder, e: Node, xs: Sequence[Node], fixed: Collection[int] = ()) -> tuple[Algebra, list[Node]]:
     algebra = Algebra(b)
-    nodes = depends(e, xs, fixed)
-    for node in nodes:
-        algebra.see(node.axes)
-        for i in node.inputs:
-            algebra.see(i.axes)
-        if node.kind is Kind.LINALG:
-            for core, operand in zip(node.attrs[0], node.inputs, strict=True):
-                algebra.see(operand.axis(n) for n in core)
+    nodes = depends([e], xs, fixed)
+    see(algebra, nodes)
     for x in xs:
         algebra.see(x.axes)
     return algebra, nodes
@@ -128,10 +98,6 @@ def _elements(b: Builder, axes: Sequence[Axis]) -> int:
         known = b.dims.get(a.dim)
         count *= known if isinstance(known, int) else NOMINAL
     return count
-
-
-def _has_region(nodes: Sequence[Node]) -> bool:
-    return any(n.kind is Kind.REGION for n in nodes)
 
 
 def _tracked(e: Node, x: Node, position: int, letter: str, nodes: Sequence[Node]) -> bool:
@@ -163,7 +129,13 @@ def _tracked(e: Node, x: Node, position: int, letter: str, nodes: Sequence[Node]
         elif node.kind is Kind.SCATTER:
             if name == node.attrs[0] or any(isinstance(t, Axis) and t.name == name for t in node.attrs):
                 return False
-        elif node.kind not in (Kind.MAP, Kind.REDUCE, Kind.CONTRACT, Kind.STOP):
+        elif node.kind is Kind.REGION:
+            # Problems along an index know nothing of each other.
+            if not isinstance(node.attrs[0], Solve) or name not in {a.name for a in node.attrs[0].batch}:
+                return False
+            names[node.uid] = name
+            continue
+        elif node.kind not in (Kind.MAP, Kind.REDUCE, Kind.CONTRACT, Kind.STOP, Kind.ITEM):
             return False
         if name not in node.names:
             return False
@@ -176,7 +148,7 @@ def _by_adjoints(
 ) -> Node:
     seeds = {axis.name: a.fresh(axis) for axis in outer}
     seed = Term(a.b.number(1.0), frozenset(pair(n, s.name) for n, s in seeds.items()))
-    adjoints = _reverse(a, e, [x], nodes, [seed])
+    adjoints = reverse(a, {e.uid: [seed]}, [x], nodes)
     back = {s.name: n for n, s in seeds.items()}
     return _total(a, adjoints.get(x.uid, Terms()), target | back)
 
@@ -198,83 +170,14 @@ def tangent_terms(b: Builder, e: Node, x: Node) -> tuple[Algebra, list[Term], di
 
 
 def _tangents(a: Algebra, e: Node, x: Node, nodes: Sequence[Node], seeds: dict[str, Axis]) -> Terms:
-    tangents: dict[int, list[Term]] = {
-        x.uid: [Term(a.b.number(1.0), frozenset(pair(n, s.name) for n, s in seeds.items()))]
-    }
-    _push(a, nodes, tangents)
+    seed = Term(a.b.number(1.0), frozenset(pair(n, s.name) for n, s in seeds.items()))
+    tangents = forward(a, {x.uid: [seed]}, nodes)
     result = Terms()
     for term in tangents[e.uid]:
         result.add(term)
     return result
 
 
-def _push(a: Algebra, nodes: Sequence[Node], tangents: dict[int, list[Term]]) -> None:
-    """Carries tangents from the variables, which have some already, to all nodes above."""
-    seeded = set(tangents)
-    for node in nodes:
-        if node.uid in seeded:
-            continue
-        terms = Terms()
-        with a.b.at(node.origin._replace(role="tangent")):
-            for k, operand in enumerate(node.inputs):
-                for term in tangents.get(operand.uid, ()):
-                    moved = jvp.RULES[node.kind](a, node, term, k)
-                    if moved is not None:
-                        terms.add(moved)
-            tangents[node.uid] = terms.collect(a.b)
-
-
 def _total(a: Algebra, terms: Terms, names: dict[str, str]) -> Node:
     done = [a.settle(a.rename(t, names)).node for t in terms.collect(a.b)]
     return a.b.add(done) if done else a.b.number(0.0)
-
-
-def _reverse(a: Algebra, e: Node, xs: Sequence[Node], nodes: Sequence[Node], seeds: Sequence[Term]) -> dict[int, Terms]:
-    adjoints: dict[int, Terms] = {e.uid: Terms()}
-    for s in seeds:
-        adjoints[e.uid].add(s)
-    flows = {n.uid for n in nodes}
-    final = {x.uid for x in xs}
-    for node in reversed(nodes):
-        if node.uid in final or node.kind is Kind.ITEM:
-            continue
-        if node.kind is Kind.REGION:
-            with a.b.at(node.origin._replace(role="adjoint")):
-                _pull_region(a, node, nodes, adjoints, flows)
-            continue
-        if node.uid not in adjoints:
-            continue
-        with a.b.at(node.origin._replace(role="adjoint")):
-            terms = adjoints[node.uid].collect(a.b)
-            for k, operand in enumerate(node.inputs):
-                if operand.uid not in flows:
-                    continue
-                into = adjoints.setdefault(operand.uid, Terms())
-                for term in terms:
-                    moved = vjp.RULES[node.kind](a, node, term, k)
-                    if moved is not None:
-                        into.add(moved)
-    return adjoints
-
-
-def _pull_region(a: Algebra, node: Node, nodes: Sequence[Node], adjoints: dict[int, Terms], flows: set[int]) -> None:
-    """The adjoint of a loop is taken by JAX: one REGION `vjp` node, its cotangents full arrays."""
-    b = a.b
-    items = [n for n in nodes if n.kind is Kind.ITEM and n.inputs[0] is node and n.uid in adjoints]
-    if not items:
-        return
-    settled: list[tuple[Node, Node]] = []
-    for item in items:
-        terms = [a.settle(t).node for t in adjoints[item.uid].collect(b)]
-        if terms:
-            settled.append((item, a.spread(b.add(terms), item.names)))
-    extra = {x.name: x for item, g in settled for x in g.axes if x.name not in item.names}
-    batch = tuple(extra[n] for n in sorted(extra))
-    given = [b.order(g, (*batch, *item.axes)) for item, g in settled]
-    wanted = tuple(k for k, x in enumerate(node.inputs) if x.uid in flows)
-    pull = Pull(node.attrs[0], len(node.inputs), tuple(item.attrs[0] for item, _ in settled), wanted, batch)
-    pulled = b.region("vjp", pull, [*node.inputs, *given])
-    for position, k in enumerate(wanted):
-        operand = node.inputs[k]
-        into = adjoints.setdefault(operand.uid, Terms())
-        into.add(Term(b.item(pulled, position, (*batch, *operand.axes), "real"), NO_PAIRS))

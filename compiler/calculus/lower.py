@@ -13,6 +13,7 @@ from functools import cache, partial
 from vspec.compiler.calculus import parts
 from vspec.compiler.calculus.derive import derivative
 from vspec.compiler.calculus.draws import drawn
+from vspec.compiler.calculus.implicit import implicit_quantity
 from vspec.compiler.calculus.reading import read_affine
 from vspec.compiler.calculus.selection import selected_sum
 from vspec.compiler.calculus.stacks import by, stacked
@@ -32,6 +33,7 @@ from vspec.compiler.language.expr import (
     Element,
     Expr,
     Gather,
+    Implicit,
     IndexValue,
     Linalg,
     Number,
@@ -91,6 +93,8 @@ class Lowering:
         self.vectors: dict[str, Node] = {}
         self.ordinals: dict[tuple[object, ...], int] = {}
         self.variables: frozenset[str] = frozenset()
+        self.unknowns: dict[str, Node] = {}
+        self.problems: dict[tuple[int, ...], tuple[Node, ...]] = {}
         self.definitions: Mapping[str, Definition] = {}
         # Whether an integer expression surely is at least 0, and whether it surely is below the size of a dim.
         self.sides: Callable[[Expr, str], tuple[bool, bool]] = lambda e, dim: (False, False)
@@ -137,6 +141,10 @@ class Lowering:
         finally:
             del self.bound[letter]
             self.slices = slices
+
+    def slice(self, key: str, node: Node, time: int) -> None:
+        """Inside a step, keeps what a name is there, without its time axis, which is subscript number `time`."""
+        self.slices[key] = Slice(node, time)
 
     def value(self, e: Expr, name: str = "", letters: tuple[str, ...] | None = None) -> Node:
         """The node of an expression; with `letters`, exactly these axes in this order. `name` is what it defines."""
@@ -231,6 +239,8 @@ class Lowering:
             return self._coordinate(e)
         if isinstance(e, Part):
             return self._part(e)
+        if isinstance(e, Implicit):
+            return implicit_quantity(self, e)
         raise NotImplementedError(type(e).__name__)
 
     # --- pointwise ----------------------------------------------------------------------------------------------

@@ -610,7 +610,7 @@ PLANNED: tuple[Code, ...] = tuple(
             "params: {w: {init: 1}}\nobjectives: {loss: w**2}\nconstraints:\n  c: w == 1\nsolve: {minimize: loss}\n",
         ),
         ("VS0405", "kinds of stages and methods", "solve: {pareto: [a, b]}\n"),
-        ("VS0407", "implicit quantities and integrals", "define:\n  y: root[x](x**2 - 2)\n"),
+        ("VS0407", "integrals", "define:\n  y: integral[x](exp(-x**2), over=[-5, 5])\n"),
         ("VS0408", "expectations and densities", "define:\n  y: logpdf(normal(0, 1), x)\n"),
         (
             "VS0411",
@@ -634,7 +634,6 @@ PLANNED: tuple[Code, ...] = tuple(
             "dims: {t: 9}\ndefine:\n  s[0]: 1\n  s[t + 1]: {is: 's[t]/2', until: 's[t] < 1'}\n",
         ),
         ("VS0421", "external functions", "define:\n  y: extern(x)\n"),
-        ("VS0422", "several names on one left side", 'define:\n  "a, b": x\n'),
         ("VS0426", "sharding", "dims: {n: 4}\nshard: {n: data}\n"),
     )
 )

@@ -72,9 +72,9 @@ def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry
         scope.wishes = _wishes(entry)
     for n in nodes:
         # A trajectory has its name before its first state or its last can take it.
-        if n.kind is Kind.ITEM and n.inputs[0].op == "scan" and defined_name(n):
+        if n.kind is Kind.ITEM and n.inputs[0].op in ("scan", "solve") and defined_name(n):
             region = n.inputs[0].attrs[0]
-            if region.results[n.attrs[0]][0] == "path":
+            if n.inputs[0].op == "solve" or region.results[n.attrs[0]][0] == "path":
                 scope.items[n.inputs[0].uid, n.attrs[0]] = names.reserve(defined_name(n))
         elif n.kind is Kind.REGION and n.op == "scan":
             for x, carry in zip(n.inputs, n.attrs[0].carry, strict=False):

@@ -1,4 +1,4 @@
-"""Text of regions: scans as a local step function under `jax.lax.scan`, and their adjoints by `jax.vjp`."""
+"""Text of regions: scans as a local step function under `jax.lax.scan`, problems (`emit/implicit.py`), adjoints by `jax.vjp`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from vspec.compiler.emit.decompositions import gather_parts
+from vspec.compiler.emit.implicit import emit_problem
 from vspec.compiler.emit.layout import Layout, Value, arranged
 from vspec.compiler.emit.scope import Line, Scope, count_uses, defined_name
 from vspec.compiler.emit.text import Text, name
-from vspec.compiler.graph.node import Axis, Node, Pull, Region, region_nodes
+from vspec.compiler.graph.node import AnyRegion, Axis, Node, Pull, Region, Solve, innermost, region_nodes
 
 
 class Operand(NamedTuple):
@@ -27,8 +28,13 @@ class Operand(NamedTuple):
 
 def emit_region(scope: Scope, node: Node) -> Value:
     """Writes the loop or its adjoint. ITEM nodes read the results from `scope.results`."""
-    region: Region | Pull = node.attrs[0]
-    if isinstance(region, Region):
+    region: AnyRegion = node.attrs[0]
+    if isinstance(region, Solve):
+        # The function of the unknowns reads its operands in every step.
+        operands = [_operand(scope, x, k >= len(region.unknowns)) for k, x in enumerate(node.inputs)]
+        wishes = {position: wish for (uid, position), wish in scope.items.items() if uid == node.uid}
+        scope.results[node.uid] = emit_problem(scope, region, operands, wishes, node.origin.line)
+    elif isinstance(region, Region):
         carried = len(region.carry)
         # What the loop only starts from needs no name; what its body reads would be computed in every step.
         operands = [_operand(scope, x, k >= carried) for k, x in enumerate(node.inputs)]
@@ -179,7 +185,9 @@ def _pull(scope: Scope, pull: Pull, operands: Sequence[Operand]) -> list[Value]:
         text = arranged(operands[k].value, operands[k].names)
         primals.append(scope.array(Value(text, operands[k].names), operands[k].dtype).code)
         seen[k] = operands[k]._replace(value=Value(name(parameters[-1]), operands[k].names))
-    if isinstance(pull.inner, Region):
+    if isinstance(pull.inner, Solve):
+        results = emit_problem(inner, pull.inner, seen, {}, 0)
+    elif isinstance(pull.inner, Region):
         results = _scan(inner, pull.inner, seen, {}, 0)
     else:
         results = _pull(inner, pull.inner, seen)
@@ -209,7 +217,5 @@ def _pull(scope: Scope, pull: Pull, operands: Sequence[Operand]) -> list[Value]:
     return [Value(name(t), (*batch, *operands[k].names)) for t, k in zip(targets, pull.wanted, strict=True)]
 
 
-def _region_name(region: Region | Pull) -> str:
-    while isinstance(region, Pull):
-        region = region.inner
-    return region.name or "loop"
+def _region_name(region: AnyRegion) -> str:
+    return innermost(region).name or "loop"

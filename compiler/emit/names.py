@@ -18,6 +18,7 @@ RESERVED = frozenset(
         "jax",
         "jnp",
         "Array",
+        "implicit",
         *HELPERS,
         *(f for fs in MODULES.values() for f in fs),
         *HELPERS,

@@ -54,6 +54,7 @@ EMITTERS: dict[tuple[Kind, str], Emitter] = {
     (Kind.RANDOM, ""): draws.emit_draw,
     (Kind.CALL, ""): emit_unsupported,
     (Kind.REGION, "scan"): loops.emit_region,
+    (Kind.REGION, "solve"): loops.emit_region,
     (Kind.REGION, "vjp"): loops.emit_region,
     (Kind.ITEM, ""): loops.emit_item,
     (Kind.STOP, ""): arrays.emit_stop,

@@ -51,6 +51,8 @@ def _imports(body: str) -> list[str]:
         lines.append("import jax.numpy as jnp")
     if re.search(r"(?<![\w.])Array\b", code):
         lines.append("from jax import Array")
+    if re.search(r"(?<![\w.])implicit\.", code):
+        lines.append("from vspec.runtime import implicit")
     for module, functions in MODULES.items():
         used = [f for f in functions if re.search(rf"(?<![\w.]){f}\(", code)]
         if used:

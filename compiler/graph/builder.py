@@ -23,12 +23,16 @@ INTEGER_OPS = frozenset(
 
 
 class Builder:
-    """Makes nodes. `dims` are the sizes known at build time; `rules` are local rewrites tried on every new node."""
+    """Makes nodes. `dims` are the sizes known at build time; `rules` are local rewrites tried on every new node.
+
+    `solutions`: what the calculus has made of each problem that is solved, by the uid of its region.
+    """
 
     def __init__(self, dims: Mapping[str, int | Node | None] | None = None, rules: Iterable[Rule] = ()) -> None:
         self.dims: dict[str, int | Node | None] = dict(dims or {})
         self.rules = tuple(rules)
         self.origin = Origin()
+        self.solutions: dict[int, Any] = {}
         self._fresh = 0
         self._made = 0
 

@@ -12,10 +12,13 @@ from math import prod
 
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import BORDER, Tree, walk
-from vspec.compiler.graph.node import Axis, Kind, Node, Pull, topological
+from vspec.compiler.graph.node import Axis, Kind, Node, Pull, Solve, topological
 
 NOMINAL = 10_000
 NOMINAL_UNKNOWNS = 100
+
+# A search for an implicit quantity takes about this many steps.
+NOMINAL_STEPS = 10
 
 # Transcendental functions cost about this many multiplications.
 TRANSCENDENTAL = 10
@@ -117,9 +120,19 @@ def flops(node: Node, sizes: Sizes) -> float:
         while isinstance(region, Pull):
             factor *= 3 * sizes.count(region.batch)
             region = region.inner
+        if isinstance(region, Solve):
+            return factor * solve_flops(region, sizes)
         steps = sizes.dim(region.axis.dim)
         return factor * steps * sum(flops(n, sizes) for n in topological(region.body))
     return 0.0
+
+
+def solve_flops(region: Solve, sizes: Sizes) -> float:
+    """Operations of a nominal number of steps for each problem; one that asks for slopes factors their matrix."""
+    body = sum(flops(n, sizes) for n in topological(region.body))
+    unknowns = sum(sizes.count(u.axes) for u in region.unknowns)
+    own = unknowns**3 if region.of("slope") else unknowns
+    return float(sizes.count(region.batch) * NOMINAL_STEPS * (body + own))
 
 
 def size(node: Node, sizes: Sizes, precision: str) -> int:

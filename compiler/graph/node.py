@@ -32,7 +32,7 @@ broadcasting rule. Two axes of one node never share a name. An axis belongs to a
 | RANDOM   | key                         | key           | (ordinal,)                                  | the key folded with the number of a draw; keys have the dtype 'key' |
 | RANDOM   | fold                        | key, index    | ()                                          | the key folded with an integer, one for each element of it |
 | RANDOM   | see `draws.py`              | key, arguments| ()                                          | independent draws of a standard law over `axes`; those of the key come first, the last argument of `categorical` has one axis more |
-| REGION   | scan, vjp                   | operands      | (Region or Pull,)                           | a tuple, read by ITEM |
+| REGION   | scan, solve, vjp            | operands      | (Region, Solve or Pull,)                    | a tuple, read by ITEM |
 | ITEM     | ""                          | region        | (position,)                                 | one result of a region |
 | STOP     | ""                          | one           | ()                                          | its input, through which no derivative flows |
 | STOP     | hold                        | one           | ()                                          | its input, by which derivatives are taken; gone after lowering |
@@ -155,6 +155,61 @@ class Region:
     body: tuple[Node, ...]
     results: tuple[tuple[str, int], ...]
 
+    @property
+    def arguments(self) -> tuple[Node, ...]:
+        """The arguments of the sub-graph."""
+        return (*self.carry, *self.captured, self.index)
+
+
+class Role(NamedTuple):
+    """What a node of a problem's body is: `value` (what is made least or greatest), `equation` number `row` (an entry of the
+    gradient of the value, or what is to be 0), `map` number `row` (what the unknown is to be equal to), `slope` of equation
+    `row` by unknown `column`, whose axes are called `letters` there."""
+
+    kind: str
+    row: int = 0
+    column: int = 0
+    letters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solve:
+    """Equations, or a value to be made least or greatest, solved for unknowns: a sub-graph for one problem.
+
+    The REGION node's inputs are one start per unknown, then one operand per `captured` argument. Each of them may have some of
+    the axes `batch`, which the arguments of the sub-graph lack: there is a problem for each of their values.
+    Results (one ITEM each): the unknowns, `[batch, axes of the unknown]`; then the largest absolute equation that is left, the
+    steps taken and whether the method converged, `[batch]`. Unknowns that were not found are NaN.
+
+    `op`: root, fixed_point, argmin or argmax. `body` has a node for each of `roles`. `options` are the keywords of the method.
+    `gradient`: how derivatives pass through, implicit, unrolled or none.
+    """
+
+    name: str
+    op: str
+    unknowns: tuple[Node, ...]
+    captured: tuple[Node, ...]
+    batch: tuple[Axis, ...]
+    body: tuple[Node, ...]
+    roles: tuple[Role, ...]
+    method: str
+    options: tuple[tuple[str, Any], ...]
+    steps: int
+    gradient: str
+
+    @property
+    def arguments(self) -> tuple[Node, ...]:
+        """The arguments of the sub-graph."""
+        return (*self.unknowns, *self.captured)
+
+    def of(self, kind: str) -> tuple[Node, ...]:
+        """The nodes of the body of one kind, in order."""
+        return tuple(n for n, role in zip(self.body, self.roles, strict=True) if role.kind == kind)
+
+
+# What an implicit quantity tells beside its unknowns, in the order of its further results.
+REPORT: tuple[tuple[str, str], ...] = (("residual", "real"), ("steps", "integer"), ("converged", "boolean"))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pull:
@@ -165,11 +220,21 @@ class Pull:
     `batch` in front: each given cotangent has them in front too, and the product is mapped over them (`jax.vmap`).
     """
 
-    inner: Region | Pull
+    inner: AnyRegion
     arity: int
     given: tuple[int, ...]
     wanted: tuple[int, ...]
     batch: tuple[Axis, ...]
+
+
+AnyRegion = Region | Solve | Pull
+
+
+def innermost(region: AnyRegion) -> Region | Solve:
+    """The loop or problem of which a region is the derivative, of whatever order."""
+    while isinstance(region, Pull):
+        region = region.inner
+    return region
 
 
 def topological(roots: Iterable[Node]) -> list[Node]:
@@ -189,6 +254,6 @@ def topological(roots: Iterable[Node]) -> list[Node]:
     return found
 
 
-def region_nodes(region: Region) -> Iterator[Node]:
+def region_nodes(region: Region | Solve) -> Iterator[Node]:
     """The nodes of a region's body in topological order."""
     yield from topological(region.body)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from vspec.compiler.graph.builder import Builder, Rule
 from vspec.compiler.graph.graph import Graph, Result
-from vspec.compiler.graph.node import Kind, Node, Pull, Region, topological
+from vspec.compiler.graph.node import AnyRegion, Kind, Node, Pull, innermost, topological
 
 Visit = Callable[[Builder, Node, Node], Node]
 """(builder, the node with rewritten inputs, the node as it was) → its replacement."""
@@ -41,7 +41,7 @@ class Sweep:
         self.visit = visit
         self.bodies = bodies
         self.new: dict[int, Node] = {}
-        self.regions: dict[int, Region | Pull] = {}
+        self.regions: dict[int, AnyRegion] = {}
 
     def run(self, roots: Iterable[Node]) -> None:
         """Rewrites everything below the roots."""
@@ -62,17 +62,16 @@ class Sweep:
                 found = self.b.order(found, node.axes)
         return found
 
-    def region(self, region: Region | Pull) -> Region | Pull:
+    def region(self, region: AnyRegion) -> AnyRegion:
         """A region with its body rewritten; the same object for the same region."""
         done = self.regions.get(id(region))
         if done is not None:
             return done
         if isinstance(region, Pull):
             inner = self.region(region.inner)
-            made: Region | Pull = region if inner is region.inner else replace(region, inner=inner)
+            made: AnyRegion = region if inner is region.inner else replace(region, inner=inner)
         else:
-            own = (*region.carry, *region.captured, region.index)
-            self.new.update((n.uid, n) for n in own)
+            self.new.update((n.uid, n) for n in region.arguments)
             self.run(region.body)
             body = tuple(self.new[n.uid] for n in region.body)
             made = region if all(x is y for x, y in zip(body, region.body)) else replace(region, body=body)
@@ -127,9 +126,7 @@ def all_nodes(graph: Graph) -> list[Node]:
     seen: set[int] = set()
     for node in found:
         if node.kind is Kind.REGION:
-            region = node.attrs[0]
-            while isinstance(region, Pull):
-                region = region.inner
+            region = innermost(node.attrs[0])
             if id(region) not in seen:
                 seen.add(id(region))
                 # Bodies may hold regions of their own: the list grows while it is read.
@@ -151,9 +148,6 @@ def count_readers(graph: Graph) -> dict[int, int]:
         for x in {x.uid for x in node.inputs}:
             count[x] = count.get(x, 0) + 1
         if node.kind is Kind.REGION:
-            region = node.attrs[0]
-            while isinstance(region, Pull):
-                region = region.inner
-            for x in {x.uid for x in region.body}:
+            for x in {x.uid for x in innermost(node.attrs[0]).body}:
                 count[x] = count.get(x, 0) + 1
     return count

@@ -11,7 +11,7 @@ def argument_dim(letter: str, body: tuple[Raw, ...], env: Env) -> str | None:
     if not env.formals:
         return None
     for node in (n for part in body for n in walk(part)):
-        if isinstance(node, RawElement) and node.name in env.formals:
+        if isinstance(node, RawElement) and node.name in env.formals and not env.formals[node.name].unknown:
             slots = env.formals[node.name].slots
             for raw, (_, dim) in zip(node.subscripts, slots):
                 if isinstance(raw, RawName) and raw.name == letter:

@@ -21,6 +21,7 @@ from vspec.compiler.language.expr import (
 )
 from vspec.compiler.language.facts import nodes
 from vspec.compiler.language.foreign import FOREIGN
+from vspec.compiler.language.implicit import implicit, is_implicit
 from vspec.compiler.language.linalg import linalg
 from vspec.compiler.language.lookup import arity, lookup
 from vspec.compiler.language.operators import (
@@ -33,7 +34,7 @@ from vspec.compiler.language.operators import (
     Operator,
 )
 from vspec.compiler.language.positions import position
-from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice, walk
+from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice
 from vspec.compiler.language.spec import Definition
 from vspec.compiler.language.statistics import level_of
 from vspec.compiler.language.subscripts import letter_of, use_letter, value_of
@@ -56,9 +57,9 @@ def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
         if isinstance(callee, str):
             return _function(ctx, replace(raw, name=callee), FUNCTIONS[callee], env)
         return inline.call(ctx, callee, raw, env)
+    if is_implicit(ctx, raw, env):
+        return implicit(ctx, raw, env)
     if raw.bound is not None:
-        if name in ("argmin", "argmax") and any(_is_unknown(ctx, b, raw, env) for b in raw.bound):
-            return ctx.planned("VS0407", f"implicit quantities ('{name}' over an unknown)", raw.span, env)
         if name in REDUCTIONS and not raw.keywords:
             return _reduction(ctx, raw, raw.bound, env)
         if name in ALONG and not raw.keywords:
@@ -68,8 +69,6 @@ def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
         return ctx.planned(code, f"{what} ('{name}')", raw.name_span, env)
     if raw.keywords:
         keyword, span, _ = raw.keywords[0]
-        if name in ("argmin", "argmax"):
-            return ctx.planned("VS0407", f"implicit quantities ('{name}' with options)", raw.span, env)
         known = name in FUNCTIONS or name in REDUCTIONS or name in ALONG or name in LINALG or name in STRUCTURAL
         if known:
             return ctx.error(
@@ -359,14 +358,6 @@ def _structural(ctx: Context, raw: RawCall, env: Env) -> Expr:
         lost = unknown((body,), span)
         return lost or Stop(span=span, axes=body.axes, dtype=body.dtype, body=body)
     return position(ctx, raw, env)
-
-
-def _is_unknown(ctx: Context, bound: Raw, raw: RawCall, env: Env) -> bool:
-    """Whether a binder binds an unknown with its axes, or a scalar one that its body reads as a value."""
-    if not isinstance(bound, RawName):
-        return True
-    values = {n.name for a in raw.args for n in walk(a) if isinstance(n, RawName)}
-    return letter_of(ctx, bound, env) is None and bound.name not in ctx.symbols and bound.name in values
 
 
 def _example(ctx: Context, raw: RawCall) -> str:

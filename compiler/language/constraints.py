@@ -38,15 +38,15 @@ def read_constraints(ctx: Context, node: Value | None) -> dict[str, Constraint]:
             ctx.error("VS0326", f"the constraint '{head.name}' is an expression", value.span)
             continue
         raw = parse_expression(value, ctx.sink)
-        relations = _relations(ctx, raw, head.name, letters) if raw is not None else None
+        env = Env(subject=f"the constraint '{head.name}'", scope={x: x for x in letters})
+        relations = relations_of(ctx, raw, env.subject, env) if raw is not None else None
         if relations is not None:
             found[head.name] = Constraint(head.name, letters, relations, " ".join(value.text.split()), head.span)
     return found
 
 
-def _relations(ctx: Context, raw: Raw, name: str, letters: tuple[str, ...]) -> tuple[Relation, ...] | None:
-    subject = f"the constraint '{name}'"
-    env = Env(subject=subject, scope={x: x for x in letters})
+def relations_of(ctx: Context, raw: Raw, subject: str, env: Env) -> tuple[Relation, ...] | None:
+    """The relations that an expression joins, both sides checked; None after a mistake. `subject` is what messages call it."""
     found: list[Relation] = []
     sound = True
     for part in _conjuncts(raw):
@@ -55,6 +55,7 @@ def _relations(ctx: Context, raw: Raw, name: str, letters: tuple[str, ...]) -> t
                 "VS0355",
                 f"{subject} is no equation or inequality",
                 part.span,
+                env,
                 label="nothing is compared here",
                 help="write a == b, a <= b, or a <= b <= c",
             )
@@ -66,6 +67,7 @@ def _relations(ctx: Context, raw: Raw, name: str, letters: tuple[str, ...]) -> t
                 "VS0356",
                 f"{subject} is strict: {sign} leaves out the boundary",
                 part.span,
+                env,
                 label="a solution may lie on the boundary",
                 help=f"{instead}; a margin is part of the expression, for example x >= 1e-3",
             )
@@ -77,7 +79,7 @@ def _relations(ctx: Context, raw: Raw, name: str, letters: tuple[str, ...]) -> t
             continue
         other = next((s for s in sides if s.dtype not in ("real", "integer")), None)
         if other is not None:
-            ctx.error("VS0355", f"{subject} compares numbers, and this is {a_dtype(other.dtype)}", other.span)
+            ctx.error("VS0355", f"{subject} compares numbers, and this is {a_dtype(other.dtype)}", other.span, env)
             sound = False
             continue
         left, right = (as_real(s) for s in (sides if part.op != "ge" else reversed(sides)))

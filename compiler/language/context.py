@@ -9,7 +9,7 @@ from vspec.compiler.diagnostics.diagnostic import Sink
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import nearest
 from vspec.compiler.language.dims import Dims, Slot, shown
-from vspec.compiler.language.expr import Dtype, Expr
+from vspec.compiler.language.expr import Dtype, Expr, Problem
 from vspec.compiler.language.raw import Raw
 from vspec.compiler.language.spec import Definition, Fact, Spec, Stage
 
@@ -48,13 +48,15 @@ class Symbol:
 class Actual:
     """What a formal argument stands for: a checked expression with a letter for each of its slices.
 
-    With `expr` None the function is being checked where it is declared, and nothing is known but the rank.
+    With `expr` None the function is being checked where it is declared, and nothing is known but the rank. An `unknown` is
+    that of an implicit quantity, not an argument of a function.
     """
 
     rank: int
     expr: Expr | None = None
     slots: tuple[tuple[str, str], ...] = ()
     letters: frozenset[str] = frozenset()
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ class Env:
         results: names are looked up among the outputs first (claims) or last (outputs).
         reads: the kinds of names that may be read; None for all.
         whole: the expression that is all of what is defined here: if it is a call, its result needs no name of its own.
+        names: how many names the left side of that has, one for each unknown; `position` is which of them is meant.
     """
 
     subject: str
@@ -163,6 +166,8 @@ class Env:
     around: tuple[str, ...] = ()
     path: tuple[Span, ...] = ()
     sliced: bool = False
+    names: int = 1
+    position: int = 0
 
     @property
     def steps(self) -> tuple[StepRule, ...]:
@@ -203,7 +208,8 @@ class Context:
     """The state of one check. `rules` is `infer.infer`, kept here so that the modules it calls need not import it.
 
     `fixed`: for each stack that cannot be differentiated by, a part of it that is not real. `settable`: options of stages and
-    names of runs that the quick size of a claim may set, besides the constants and dims of the spec.
+    names of runs that the quick size of a claim may set, besides the constants and dims of the spec. `problems`:
+    those with several unknowns, by the identity of their text, which stands for several definitions.
     """
 
     sink: Sink
@@ -225,6 +231,7 @@ class Context:
     fixed: dict[str, str] = field(default_factory=dict)
     runs: Runs = field(default_factory=Runs)
     settable: frozenset[str] = frozenset()
+    problems: dict[int, Problem | Unknown] = field(default_factory=dict)
 
     def infer(self, raw: Raw, env: Env) -> Expr:
         """The checked expression of a raw tree."""

@@ -97,8 +97,21 @@ def check_definition(ctx: Context, equation: Equation, env: Env) -> Definition |
     if is_stack(equation.raw):
         return check_stack(ctx, equation, env)
     place = replace(env, scope={x: x for x in equation.letters}, whole=equation.raw)
+    if equation.together:
+        every = dict.fromkeys(x for letters in equation.together.values() for x in letters)
+        position = list(equation.together).index(equation.name)
+        place = replace(place, scope={x: x for x in every}, names=len(equation.together), position=position)
     body = ctx.infer(equation.raw, place)
     if isinstance(body, Unknown):
+        return None
+    lacking = next((x for x in body.axes if x not in equation.letters), None)
+    if lacking is not None:
+        ctx.error(
+            "VS0385",
+            f"'{equation.name}' lacks the index '{lacking}', which its unknown or its problem has",
+            equation.span,
+            help="each name on the left has the indices of its unknown and those that the expressions share",
+        )
         return None
     ctx.symbols[equation.name].dtype = body.dtype
     return Definition(equation.name, equation.letters, body, body.dtype, equation.span)

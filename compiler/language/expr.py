@@ -7,9 +7,12 @@ every letter is known to the spec, and `axes` is the tuple of free letters in or
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from vspec.compiler.diagnostics.spans import Span
+
+if TYPE_CHECKING:
+    from vspec.compiler.language.spec import Definition, MethodCall, Relation
 
 Dtype = Literal["real", "integer", "boolean", "complex"]
 
@@ -214,3 +217,44 @@ class Stop(Expr):
     """`stop(e)`: the value of e, through which no derivative flows."""
 
     body: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """An unknown of an implicit quantity: what the spec calls it, the name of its elements in the bodies, its letters, and
+    the start of the search, over (a subset of) the letters and those of the surroundings."""
+
+    label: str
+    name: str
+    letters: tuple[str, ...]
+    start: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What an implicit quantity solves.
+
+    `op`: root (`bodies` are 0), fixed_point (they are the unknowns), argmin or argmax (one body, least or greatest under the
+    `relations`). The bodies of a root and of a fixed point have the letters of their unknowns; `batch` are those of the
+    surroundings: there is one problem for each of their values. Other letters of a relation say that it holds for every value.
+    `inner` are definitions of the checker that read the unknowns, in order. `gradient`: implicit, unrolled or none.
+    """
+
+    op: str
+    sought: tuple[Sought, ...]
+    bodies: tuple[Expr, ...]
+    relations: tuple[Relation, ...]
+    inner: tuple[Definition, ...]
+    method: MethodCall
+    steps: int
+    gradient: str
+    batch: tuple[str, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Implicit(Expr):
+    """The unknown number `position` of a problem at its solution; the whole right side of a definition."""
+
+    problem: Problem
+    position: int

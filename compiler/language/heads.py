@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vspec.compiler.diagnostics.diagnostic import Sink
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.context import Context, Env, Symbol
 from vspec.compiler.language.operators import RESERVED
@@ -47,16 +46,56 @@ def parse_head(ctx: Context, key: Scalar) -> Head | None:
 
 
 def _parse(ctx: Context, key: Scalar) -> Raw | None:
-    if re.match(r"[^()\[\]]*(\[[^\]]*\])?\s*,", key.text) and "(" not in key.text:
-        for name in re.findall(r"([A-Za-z_]\w*)\s*(?:\[[^\]]*\])?", re.sub(r"\[[^\]]*\]", "", key.text)):
-            ctx.opaque.add(name)
-        ctx.planned("VS0422", "several names on one left side", key.span)
+    pieces = _pieces(key.text)
+    if len(pieces) > 1 and "(" not in key.text:
+        refuse_several(ctx, key, [key.text[a:b] for a, b in pieces])
         return None
-    sink = Sink()
-    raw = parse_expression(key, sink)
-    for d in sink.diagnostics:
-        ctx.sink.diagnostics.append(d)
-    return raw
+    return parse_expression(key, ctx.sink)
+
+
+def parse_heads(ctx: Context, key: Scalar) -> tuple[Head, ...]:
+    """The left sides in a key that may have several names, `y1[i], y2[j]`; empty after a mistake."""
+    pieces = _pieces(key.text)
+    if len(pieces) == 1 or "(" in key.text:
+        head = parse_head(ctx, key)
+        return () if head is None else (head,)
+    found: list[Head] = []
+    for start, end in pieces:
+        raw = parse_expression(key, ctx.sink, start=start, end=end)
+        if raw is None:
+            return ()
+        span = key.locate(start + len(key.text[start:end]) - len(key.text[start:end].lstrip()), end)
+        if isinstance(raw, RawName):
+            found.append(Head(raw.name, (), span, raw.span))
+        elif isinstance(raw, RawElement):
+            found.append(Head(raw.name, raw.subscripts, span, raw.name_span))
+        else:
+            ctx.error("VS0220", "each of the names on the left is a name with indices", span, label="not a name")
+            return ()
+    return tuple(found)
+
+
+def refuse_several(ctx: Context, key: Scalar, names: Sequence[str]) -> None:
+    """The mistake of several names where one is wanted; they are then known to be unknown."""
+    ctx.opaque.update(m[1] for name in names if (m := re.match(r"\s*([A-Za-z_]\w*)", name)))
+    ctx.error(
+        "VS0385",
+        "several names on one left side are the unknowns of a root, fixed_point, argmin or argmax",
+        key.span,
+        help="one line for each name; unknowns that are found together are u[i], v[j]: root[a[i], b[j]](..., ...)",
+    )
+
+
+def _pieces(text: str) -> list[tuple[int, int]]:
+    """The stretches of a text between the commas outside of brackets."""
+    found: list[tuple[int, int]] = []
+    depth = start = 0
+    for at, char in enumerate(text):
+        depth += (char in "([{") - (char in ")]}")
+        if char == "," and depth == 0:
+            found.append((start, at))
+            start = at + 1
+    return [*found, (start, len(text))]
 
 
 def free_name(ctx: Context, name: str, span: Span) -> bool:
@@ -170,4 +209,14 @@ def left_letter(ctx: Context, raw: Raw, head: Head, before: Sequence[str]) -> st
     return None
 
 
-__all__ = ["Head", "a", "declare", "free_name", "left_letter", "parse_head", "plain_letters"]
+__all__ = [
+    "Head",
+    "a",
+    "declare",
+    "free_name",
+    "left_letter",
+    "parse_head",
+    "parse_heads",
+    "plain_letters",
+    "refuse_several",
+]

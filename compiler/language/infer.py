@@ -243,17 +243,18 @@ def _causal(
 
 
 def _formal(ctx: Context, name: str, actual: Actual, subscripts: tuple[Raw, ...], span: Span, env: Env) -> Expr:
+    what = "unknown" if actual.unknown else "argument"
     if len(subscripts) != actual.rank:
         want = "no subscripts" if actual.rank == 0 else f"{actual.rank} subscript{'s' if actual.rank > 1 else ''}"
         shown = f"{name}[{', '.join(':' * actual.rank)}]" if actual.rank else name
         return ctx.error(
             "VS0206",
-            f"the argument '{name}' has {want}, but {len(subscripts)} given",
+            f"the {what} '{name}' has {want}, but {len(subscripts) or 'none'} given",
             span,
             env,
-            help=f"it is declared as {shown}",
+            help=f"it is {'bound' if actual.unknown else 'declared'} as {shown}",
         )
-    reader = Subscripting(ctx, env, f"the argument '{name}'")
+    reader = Subscripting(ctx, env, f"the {what} '{name}'")
     dims = tuple(dim for _, dim in actual.slots) if actual.expr is not None else (UNKNOWN,) * actual.rank
     found = [reader.read(raw, dim) for raw, dim in zip(subscripts, dims)]
     if not reader.complete(span) or any(s is None for s in found):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.context import Context, Env
 from vspec.compiler.language.entries import entries
-from vspec.compiler.language.heads import Head, declare, left_letter, parse_head
+from vspec.compiler.language.heads import Head, declare, left_letter, parse_head, parse_heads, refuse_several
+from vspec.compiler.language.operators import BINDERS
 from vspec.compiler.language.parse import parse_expression
-from vspec.compiler.language.raw import Raw
+from vspec.compiler.language.raw import Raw, RawCall
 from vspec.compiler.language.rows import choose_axes, read_rows
 from vspec.compiler.language.stacks import settle_stacks
 from vspec.compiler.language.subscripts import affine, whole
@@ -21,7 +23,8 @@ class Equation:
     """One line of `define` or `objectives` with its left side taken apart.
 
     `kind`: definition, init (`s[0, i]`), step (`s[t + 1, i]`), rows, row (`f[i, 2]`) or objective. `time`: the position
-    of 0 or t + 1. `rows`: the lines of an array that is given row by row; `at`: the whole numbers of such a line.
+    of 0 or t + 1. `rows`: the lines of an array that is given row by row; `at`: the whole numbers of such a line. `together`:
+    all names on a left side with several, with their letters.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Equation:
     span: Span
     rows: tuple[Equation, ...] = ()
     at: tuple[int, ...] = ()
+    together: Map[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -56,9 +60,11 @@ def declare_equations(ctx: Context, define: Value | None, objectives: Value | No
     system = System()
     lines: dict[str, list[tuple[Head, Scalar, Value]]] = {}
     for key, value in entries(define):
-        head = parse_head(ctx, key)
-        if head is not None:
-            lines.setdefault(head.name, []).append((head, key, value))
+        heads = parse_heads(ctx, key)
+        if len(heads) == 1:
+            lines.setdefault(heads[0].name, []).append((heads[0], key, value))
+        elif heads:
+            _declare_together(ctx, system, heads, key, value)
     for name, group in lines.items():
         if all(_all_letters(ctx, head) for head, _, _ in group):
             for head, _, value in group:
@@ -68,9 +74,10 @@ def declare_equations(ctx: Context, define: Value | None, objectives: Value | No
         else:
             _declare_state(ctx, system, name, group)
     for key, value in entries(objectives):
-        head = parse_head(ctx, key)
-        if head is None:
+        objective = parse_head(ctx, key)
+        if objective is None:
             continue
+        head = objective
         if head.subscripts:
             ctx.opaque.add(head.name)
             ctx.error(
@@ -137,6 +144,24 @@ def _declare_definition(ctx: Context, system: System, head: Head, value: Value) 
     raw = _right(ctx, value, head.name)
     if symbol is not None:
         system.definitions[head.name] = Equation(head.name, "definition", symbol.letters, -1, raw, head.span)
+        system.names.append(head.name)
+
+
+def _declare_together(ctx: Context, system: System, heads: tuple[Head, ...], key: Scalar, value: Value) -> None:
+    """Definitions whose values are found together: the unknowns of one implicit quantity."""
+    raw = _right(ctx, value, heads[0].name)
+    if raw is not None and not (isinstance(raw, RawCall) and raw.name in BINDERS and raw.bound):
+        refuse_several(ctx, key, [head.name for head in heads])
+        return
+    symbols = [declare(ctx, head, "definition") for head in heads]
+    known = [s for s in symbols if s is not None]
+    if len(known) < len(heads):
+        ctx.opaque.update(head.name for head in heads)
+        return
+    together = {s.name: s.letters for s in known}
+    for symbol, head in zip(known, heads):
+        equation = Equation(head.name, "definition", symbol.letters, -1, raw, head.span, together=together)
+        system.definitions[head.name] = equation
         system.names.append(head.name)
 
 

@@ -316,6 +316,16 @@ STRUCTURAL: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# What binds unknowns; `argmin` and `argmax` of an index are reductions.
+BINDERS: Mapping[str, str] = MappingProxyType(
+    {
+        "root": "root[u[i]](e): the u at which e, which has the index i, is 0 for every i.",
+        "fixed_point": "fixed_point[u[i]](e): the u that is equal to e for every i.",
+        "argmin": "argmin[u[i]](e): the u at which the number e is least, under the inequalities of subject_to.",
+        "argmax": "argmax[u[i]](e): the u at which the number e is greatest, under the inequalities of subject_to.",
+    }
+)
+
 # Elementwise functions that an expression calls by name; `max` and `min` with plain parentheses are among them.
 FUNCTIONS: Mapping[str, Operator] = MappingProxyType(
     {name: op for name, op in POINTWISE.items() if op.callable}
@@ -325,7 +335,6 @@ FUNCTIONS: Mapping[str, Operator] = MappingProxyType(
 # What the design has and the compiler does not yet: name → (code, what it is called in a message).
 PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        **dict.fromkeys(("root", "fixed_point"), ("VS0407", "implicit quantities")),
         "integral": ("VS0407", "integrals"),
         **dict.fromkeys(("E", "Var"), ("VS0408", "expectations")),
         **dict.fromkeys(("KL", "entropy", "logpdf"), ("VS0408", "densities of laws")),
@@ -352,6 +361,7 @@ BUILTINS: frozenset[str] = frozenset(
     | set(REDUCTIONS)
     | set(ALONG)
     | set(LINALG)
+    | set(BINDERS)
     | set(CONSTANTS)
     | set(STRUCTURAL)
     | set(PLANNED)

@@ -7,14 +7,16 @@ So this runs last, over all that the spec computes, with the list of what each e
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vspec.compiler.diagnostics.diagnostic import Sink
 from vspec.compiler.language.bodies import bodies
-from vspec.compiler.language.expr import Derivative, Element, Expr, Pointwise, Stop
+from vspec.compiler.language.expr import Derivative, Element, Expr, Implicit, Pointwise, Stop
 from vspec.compiler.language.spec import Definition, Recurrence, Spec, labelled
 from vspec.compiler.language.substitute import nodes, parts
 from vspec.runtime.registry import needs
+from vspec.runtime.solvers import EXTREMES
 
 # Functions without a second derivative in their first argument.
 ONCE = frozenset({"gammainc", "gammaincc"})
@@ -94,11 +96,26 @@ class _Orders:
                 if isinstance(top, Derivative):
                     stack.append((top.body, (*by, *(frozenset({w.name}) for w in top.wrt))))
                     continue
+                if isinstance(top, Implicit):
+                    stack.extend(self._solved(top, by))
+                    continue
                 if isinstance(top, Element):
                     self._element(top, by, visit)
                 elif isinstance(top, Pointwise) and top.op in ONCE:
                     self._call(top, by, visit)
                 stack.extend((p, by) for p in parts(top))
+
+    def _solved(self, e: Implicit, by: tuple[Variables, ...]) -> Iterator[tuple[Expr, tuple[Variables, ...]]]:
+        """The parts of an implicit quantity: its bodies are differentiated by the unknowns, once more those of an extreme."""
+        problem = e.problem
+        names = frozenset(u.name for u in problem.sought)
+        inner = tuple(v | names for v in by) if by and problem.gradient != "none" else (names,)
+        if problem.op in EXTREMES:
+            inner = (names, *inner)
+        self.definitions.update((d.name, d.body) for d in problem.inner)
+        yield from ((u.start, ()) for u in problem.sought)
+        yield from ((body, inner) for body in problem.bodies)
+        yield from ((side, inner) for r in problem.relations for side in (r.left, r.right))
 
     def _element(self, e: Element, by: tuple[Variables, ...], visit: Visit) -> None:
         loop = self.loops.get(e.name)

@@ -19,10 +19,12 @@ from vspec.compiler.language.expr import (
     Element,
     Expr,
     Gather,
+    Implicit,
     IndexValue,
     Linalg,
     Number,
     Pointwise,
+    Problem,
     Reduction,
     SizeOf,
     Stop,
@@ -268,7 +270,14 @@ def _definitions(spec: Spec) -> dict[str, Definition]:
     found: dict[str, Definition] = {}
     for e in spec.equations:
         found.update({e.name: e} if isinstance(e, Definition) else {d.name: d for d in e.inner})
+    for problem in _problems(spec):
+        found.update((d.name, d) for d in problem.inner)
     return found
+
+
+def _problems(spec: Spec) -> Iterator[Problem]:
+    """What the implicit quantities of a spec solve."""
+    return (e.problem for body in bodies(spec) for e in nodes(body.expr) if isinstance(e, Implicit))
 
 
 def _letters(spec: Spec) -> dict[str, tuple[str, ...]]:
@@ -279,6 +288,8 @@ def _letters(spec: Spec) -> dict[str, tuple[str, ...]]:
             found[e.name] = e.letters
         else:
             found |= {s.name: s.letters for s in e.states} | {d.name: d.letters for d in e.inner}
+    for problem in _problems(spec):
+        found |= {u.name: u.letters for u in problem.sought} | {d.name: d.letters for d in problem.inner}
     return found
 
 

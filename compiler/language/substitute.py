@@ -15,6 +15,7 @@ from vspec.compiler.language.expr import (
     Element,
     Expr,
     Gather,
+    Implicit,
     IndexValue,
     Linalg,
     Number,
@@ -43,6 +44,9 @@ def letters_of(expr: Expr) -> frozenset[str]:
         elif isinstance(top, Linalg | Stack | Sample):
             for block in top.blocks:
                 found.update(block.core)
+        elif isinstance(top, Implicit):
+            for unknown in top.problem.sought:
+                found.update(unknown.letters)
     return frozenset(found)
 
 
@@ -73,6 +77,14 @@ def parts(expr: Expr) -> Iterator[Expr]:
         yield expr.right
     elif isinstance(expr, Part) and isinstance(expr.place, Gather):
         yield expr.place.index
+    elif isinstance(expr, Implicit):
+        problem = expr.problem
+        yield from (unknown.start for unknown in problem.sought)
+        yield from (definition.body for definition in problem.inner)
+        yield from problem.bodies
+        for relation in problem.relations:
+            yield relation.left
+            yield relation.right
 
 
 def nodes(expr: Expr) -> Iterator[Expr]:
@@ -130,8 +142,8 @@ def substitute(expr: Expr, by: Mapping[str, Subscript]) -> Expr:
     if isinstance(expr, Delta):
         left, right = substitute(expr.left, by), substitute(expr.right, by)
         return replace(expr, left=left, right=right, axes=union((left, right)))
-    if isinstance(expr, Rows | Stack | Sample):
-        # The first two are whole right sides, and a draw does not stand in a slice: only what stands in one is substituted in.
+    if isinstance(expr, Rows | Stack | Implicit | Sample):
+        # The first three are whole right sides, and a draw does not stand in a slice: only what stands in one is substituted in.
         raise TypeError(f"letters of a {type(expr).__name__} are never substituted")
     if isinstance(expr, Part):
         place = _compose(expr.place, by)

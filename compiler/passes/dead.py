@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.graph import Graph
-from vspec.compiler.graph.node import Kind, Node, Pull, Region, topological
+from vspec.compiler.graph.node import REPORT, AnyRegion, Kind, Node, Pull, Region, Solve, topological
 from vspec.compiler.graph.rewrite import all_nodes, rewrite
 
 DOC = "Nothing is computed that no entry reads: no unused state, operand or result of a loop, no unused prepared value."
@@ -82,16 +82,16 @@ class Plan:
 
     results: list[int]
     inputs: list[int] | None
-    region: Region | Pull
+    region: AnyRegion
     changes: bool
 
 
 def _plans(graph: Graph) -> dict[int, Plan]:
     """What to change in this round, by region."""
     uses: dict[int, Use] = {}
-    regions: dict[int, Region | Pull] = {}
+    regions: dict[int, AnyRegion] = {}
 
-    def use(region: Region | Pull) -> Use:
+    def use(region: AnyRegion) -> Use:
         regions.setdefault(id(region), region)
         return uses.setdefault(id(region), Use(set(), set()))
 
@@ -118,16 +118,18 @@ def _plans(graph: Graph) -> dict[int, Plan]:
     for key, region in regions.items():
         if isinstance(region, Region) and key not in frozen:
             plans[key] = _scan_plan(region, uses[key])
+        elif isinstance(region, Solve) and key not in frozen:
+            plans[key] = _solve_plan(region, uses[key])
     for key, region in regions.items():
         if isinstance(region, Pull) and key not in frozen and id(region.inner) in plans:
             plans[key] = _pull_plan(region, uses[key], plans[id(region.inner)])
     changing = {key: plan for key, plan in plans.items() if plan.changes}
-    inside = {id(n.attrs[0]) for r in regions.values() if isinstance(r, Region) for n in _loops(r)}
+    inside = {id(n.attrs[0]) for r in regions.values() if not isinstance(r, Pull) for n in _loops(r)}
     # Inner loops first: a round that changes both would lose one of them.
     return {k: p for k, p in changing.items() if k in inside} or changing
 
 
-def _loops(region: Region) -> list[Node]:
+def _loops(region: Region | Solve) -> list[Node]:
     return [n for n in topological(region.body) if n.kind is Kind.REGION]
 
 
@@ -157,6 +159,17 @@ def _scan_plan(region: Region, use: Use) -> Plan:
     inputs = [*states, *(count + k for k in captured)]
     changes = len(results) < len(region.results) or len(inputs) < count + len(region.captured)
     return Plan(results, inputs, slim, changes)
+
+
+def _solve_plan(region: Solve, use: Use) -> Plan:
+    """A problem keeps its starts and all its results, but not what its body no longer reads."""
+    reads = {n.uid for n in topological(region.body)}
+    count = len(region.unknowns)
+    kept = [k for k, c in enumerate(region.captured) if c.uid in reads or (count + k) in use.wanted]
+    slim = replace(region, captured=tuple(region.captured[k] for k in kept))
+    inputs = [*range(count), *(count + k for k in kept)]
+    results = list(range(count + len(REPORT)))
+    return Plan(results, inputs, slim, len(kept) < len(region.captured))
 
 
 def _pull_plan(region: Pull, use: Use, inner: Plan) -> Plan:

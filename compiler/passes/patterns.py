@@ -11,10 +11,9 @@ from functools import cache
 from typing import Any
 
 from vspec.compiler.graph.builder import Builder, Rule
+from vspec.compiler.graph.classes import normal
 from vspec.compiler.graph.kernel import Kernel, Tree, num, slot, substitute, walk
 from vspec.compiler.graph.node import Kind, Node
-
-COMMUTATIVE = frozenset({"add", "mul", "and", "or", "eq", "ne", "maximum", "minimum"})
 
 Factor = tuple[Tree, int]
 Term = tuple[int, Tree]
@@ -111,18 +110,6 @@ def _bottom_up(scope: Scope, tree: Tree, local: Callable[[Scope, Tree], Tree | N
         if better is not None:
             return better
     return tree
-
-
-def normal(tree: Tree) -> Tree:
-    """The tree with the children of commutative operations in a fixed order, numbers told apart by type."""
-    if tree[0] == "num":
-        return ("num", type(tree[1]).__name__, repr(tree[1]))
-    if tree[0] == "x":
-        return tree
-    children = [normal(c) for c in tree[1:]]
-    if tree[0] in COMMUTATIVE:
-        children.sort(key=repr)
-    return (tree[0], *children)
 
 
 def same(a: Tree, b: Tree) -> bool:

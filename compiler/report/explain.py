@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from vspec.compiler.graph.graph import Entry
-from vspec.compiler.graph.node import Kind, Node, Pull, Region, region_nodes, topological
+from vspec.compiler.graph.node import AnyRegion, Kind, Node, Pull, Solve, region_nodes, topological
 from vspec.compiler.language.spec import Constant, Data, Domain, Draw, Param, Source, Spec
 from vspec.compiler.report.derivatives import derivatives_of
 from vspec.compiler.report.formulas import equations, printer, size_text
@@ -171,9 +171,11 @@ def what(n: Node) -> str:
     if n.kind is Kind.MAP:
         return f"map {n.attrs[0].tree[0]}"
     if n.kind is Kind.REGION:
-        loop: Region | Pull = n.attrs[0]
+        loop: AnyRegion = n.attrs[0]
         if isinstance(loop, Pull):
             return "adjoint of a loop, by JAX"
+        if isinstance(loop, Solve):
+            return f"{loop.op} by {loop.method}, {sum(1 for _ in region_nodes(loop))} nodes"
         return f"loop over {loop.axis.name}, {sum(1 for _ in region_nodes(loop))} nodes"
     return f"{n.kind} {n.op}".strip()
 

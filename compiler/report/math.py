@@ -24,6 +24,7 @@ from vspec.compiler.language.expr import (
     Element,
     Expr,
     Gather,
+    Implicit,
     IndexValue,
     Linalg,
     Number,
@@ -39,6 +40,7 @@ from vspec.compiler.language.expr import (
     Subscript,
 )
 from vspec.compiler.language.spec import Dim
+from vspec.compiler.language.substitute import parts
 from vspec.compiler.report.latex import Latex
 from vspec.compiler.report.mathml import MathML
 from vspec.compiler.report.notation import GREEK, Notation, Unicode
@@ -83,6 +85,8 @@ WORDS = {
 SYMBOLS = {"ndtr": "Φ", "gammainc": "P", "gammaincc": "Q"}
 LOGS = {"log_ndtr": "Φ", "betaln": "B"}
 SCALED_BESSEL = {"i0e": "0", "i1e": "1"}
+# What an implicit quantity is called.
+_SOLVED = {"fixed_point": "fix", "argmin": "argmin", "argmax": "argmax"}
 FENCED = {"abs": "abs", "floor": "floor", "ceil": "ceil"}
 
 
@@ -119,6 +123,8 @@ class Printer:
         self.bounds = bounds
         self.greek = plain_greek(names)
         self._shown: dict[str, str] = {}
+        # What the spec calls the unknowns of implicit quantities.
+        self._labels: dict[str, str] = {}
 
     # --- whole formulas -------------------------------------------------------------------------------------------
 
@@ -190,6 +196,8 @@ class Printer:
             return Piece(self.n.call(self.n.word("spacing"), [self._letter(e.letter)]))
         if isinstance(e, Part):
             return Piece(self.n.call(self.n.word("part"), [self._letter(e.letter), self._subscript(e.place)]))
+        if isinstance(e, Implicit):
+            return self._implicit(e)
         if isinstance(e, Stop):
             return self._call("stop", [e.body])
         if isinstance(e, Sample):
@@ -235,6 +243,7 @@ class Printer:
 
     def _name(self, name: str) -> str:
         # Names that the compiler made start with an underscore.
+        name = self._labels.get(name, name)
         return self.n.name(name.lstrip("_"), name in self.greek)
 
     def _symbol(self, name: str, subscripts: Sequence[Subscript]) -> str:
@@ -397,6 +406,20 @@ class Printer:
         head = self.n.bound(self.n.word(WORDS.get(op, op)), [self._letter(x) for x in letters])
         return Piece(self.n.call(head, [self._any(a).text for a in args]))
 
+    def _implicit(self, e: Implicit) -> Piece:
+        """`root_{s_u}(body)`, with the constraints behind the body; of several unknowns, the one that is meant by its number."""
+        problem = e.problem
+        self._labels.update((u.name, u.label) for u in problem.sought)
+        unknowns = [self._symbol(u.name, [Affine(x) for x in u.letters]) for u in problem.sought]
+        head = self.n.bound(self.n.word(_SOLVED.get(problem.op, problem.op)), unknowns)
+        relations = [
+            Pointwise(span=r.span, dtype="boolean", op=r.op, args=(r.left, r.right)) for r in problem.relations
+        ]
+        text = self.n.call(head, [self._any(x).text for x in (*problem.bodies, *relations)])
+        if len(unknowns) == 1:
+            return Piece(text)
+        return Piece(self.n.sub(self.n.fence("round", text), [self.n.number(str(e.position + 1))]))
+
     def _upper(self, letter: str) -> str:
         """The last value of a letter, '' where the data decides it."""
         dim = self.dims.get(self.letters.get(letter, ""))
@@ -464,6 +487,11 @@ def letters_in(e: Any) -> Iterator[str]:
     elif isinstance(e, tuple):
         for x in e:
             yield from letters_in(x)
+    elif isinstance(e, Implicit):
+        yield from e.axes
+        for unknown in e.problem.sought:
+            yield from unknown.letters
+        yield from letters_in(tuple(parts(e)))
     elif isinstance(e, Expr | Gather | Block):
         if isinstance(e, Expr):
             yield from e.axes

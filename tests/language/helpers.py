@@ -15,6 +15,7 @@ from vspec.compiler.language.expr import (
     Derivative,
     Element,
     Expr,
+    Implicit,
     IndexValue,
     Linalg,
     Number,
@@ -23,6 +24,7 @@ from vspec.compiler.language.expr import (
     Reduction,
     Rows,
     SizeOf,
+    Sought,
     Spacing,
     Stack,
     Stop,
@@ -110,8 +112,14 @@ def show(e: Expr) -> str:
         return f"spacing({e.letter})"
     if isinstance(e, Part):
         return f"part({e.letter}, {_subscript(e.place)})"
+    if isinstance(e, Implicit):
+        return f"{e.problem.op}[{', '.join(map(_sought, e.problem.sought))}]({', '.join(map(show, e.problem.bodies))})"
     assert isinstance(e, Stop), e
     return f"stop({show(e.body)})"
+
+
+def _sought(u: Sought) -> str:
+    return f"{u.name}[{', '.join(u.letters)}]" if u.letters else u.name
 
 
 def _subscript(s: Subscript) -> str:

@@ -19,7 +19,7 @@ from scipy import special  # type: ignore[import-untyped]
 
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree
-from vspec.compiler.graph.node import Axis, Kind, Node, topological
+from vspec.compiler.graph.node import Axis, Kind, Node, Role, Solve, topological
 
 Array = np.ndarray[Any, Any]
 Sizes = Mapping[str, int]
@@ -292,6 +292,8 @@ class Interpreter:
         return self.found[node.inputs[0].uid]
 
     def on_region(self, node: Node) -> Any:
+        if node.op == "solve":
+            return self.solved(node)
         if node.op != "scan":
             raise NotImplementedError(f"the reference interpreter does not run {node.op}")
         (region,) = node.attrs
@@ -315,9 +317,80 @@ class Interpreter:
                 path.append(s)
         return [states[k] if what == "final" else np.stack(paths[k]) for what, k in region.results]
 
+    def solved(self, node: Node) -> list[Any]:
+        """Problem by problem, by Newton's method with halved steps; slopes that a problem lacks are differences."""
+        (region,) = node.attrs
+        batch = self.shape(region.batch)
+        found: list[list[Any]] = []
+        for place in np.ndindex(*batch):
+            given = []
+            for x, argument in zip(node.inputs, region.arguments, strict=True):
+                along = [a for a in region.batch if a.name in x.names]
+                whole = self.operand(x, [*along, *argument.axes], True)
+                given.append(whole[tuple(k for a, k in zip(region.batch, place, strict=True) if a in along)])
+            found.append(self.one_solved(region, given))
+        count = len(region.unknowns)
+        axes = [u.axes for u in region.unknowns] + [()] * 3
+        return [
+            np.stack([np.asarray(f[k]) for f in found]).reshape((*batch, *self.shape(axes[k])))
+            for k in range(count + 3)
+        ]
+
+    def one_solved(self, region: Solve, given: Sequence[Array]) -> list[Any]:
+        """The unknowns of one problem, the largest equation, the steps, and whether they were enough."""
+        count = len(region.unknowns)
+        shapes = [self.shape(u.axes) for u in region.unknowns]
+        lengths = [int(np.prod(s, dtype=int)) for s in shapes]
+        cuts = np.cumsum(lengths)[:-1]
+
+        def at(x: Array) -> dict[Role, Array]:
+            inner = Interpreter(self.arguments, self.dims, self.real.name)
+            pieces = [p.reshape(s) for p, s in zip(np.split(x, cuts), shapes, strict=True)]
+            for argument, value in zip(region.arguments, [*pieces, *given[count:]], strict=True):
+                inner.found[argument.uid] = inner.cast(argument, value)
+            inner.values(region.body)
+            layouts = {}
+            for n, role in zip(region.body, region.roles, strict=True):
+                letters = [
+                    Axis(x, a.dim) for x, a in zip(role.letters, region.unknowns[role.column].axes, strict=False)
+                ]
+                own = [] if role.kind == "value" else [*region.unknowns[role.row].axes, *letters]
+                layouts[role] = inner.operand(n, own, True)
+            return layouts
+
+        def equations(x: Array) -> Array:
+            parts = {role.row: value for role, value in at(x).items() if role.kind in ("equation", "map")}
+            flat = np.concatenate([parts[k].ravel() for k in range(count)])
+            return flat - x if region.of("map") else flat
+
+        def slopes(x: Array) -> Array:
+            blocks = {(r.row, r.column): v for r, v in at(x).items() if r.kind == "slope"}
+            if not blocks:
+                steps = 1e-6 * np.eye(x.size)
+                return np.stack([(equations(x + h) - equations(x - h)) / 2e-6 for h in steps], axis=-1)
+            return np.block(
+                [[blocks[k, j].reshape(lengths[k], lengths[j]) for j in range(count)] for k in range(count)]
+            )
+
+        x = np.concatenate([np.asarray(g).ravel() for g in given[:count]]).astype(self.real)
+        steps = 0
+        while np.max(np.abs(equations(x))) > 1e-13 and steps < 200:
+            here, p = equations(x), np.linalg.solve(slopes(x), -equations(x))
+            length = 1.0
+            while not np.sum(equations(x + length * p) ** 2) < np.sum(here**2) and length > 1e-8:
+                length /= 2
+            x, steps = x + length * p, steps + 1
+        pieces = [p.reshape(s) for p, s in zip(np.split(x, cuts), shapes, strict=True)]
+        left = np.max(np.abs(equations(x)))
+        return [*pieces, left, steps, left < 1e-8]
+
     def on_item(self, node: Node) -> Any:
         source = node.inputs[0]
         (region,) = source.attrs
+        if isinstance(region, Solve):
+            own = region.unknowns[node.attrs[0]].names if node.attrs[0] < len(region.unknowns) else ()
+            names = [*(a.name for a in region.batch), *own]
+            return self.align(self.found[source.uid][node.attrs[0]], names, node.axes)
         what, k = region.results[node.attrs[0]]
         names = [a.name for a in region.carry[k].axes]
         if what == "path":

@@ -6,6 +6,7 @@ Slow and simple on purpose: it shares no code with the calculus, the passes or t
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -151,6 +152,8 @@ class Meaning:
         if isinstance(e, ex.Stop):
             x, axes = self.value(e.body)
             return jax.lax.stop_gradient(x), axes
+        if isinstance(e, ex.Implicit):
+            return self._implicit(e)
         raise NotImplementedError(type(e).__name__)
 
     def _sample(self, e: ex.Sample) -> Named:
@@ -294,6 +297,52 @@ class Meaning:
             found |= self.apart(block.body.name, value[:length].reshape(shape))
             value = value[length:]
         return found
+
+    def _implicit(self, e: ex.Implicit) -> Named:
+        """Problem by problem, by Newton's method with JAX's derivatives; JAX knows how roots are differentiated."""
+        problem, unknowns = e.problem, e.problem.sought
+        shapes = [tuple(self.size(x) for x in u.letters) for u in unknowns]
+        lengths = [math.prod(shape) for shape in shapes]
+        batch = [x for x in problem.batch if x not in self.bound]
+
+        def solve(place: dict[str, int]) -> Any:
+            def apart(x: Any) -> dict[str, Any]:
+                pieces = jnp.split(x, list(itertools.accumulate(lengths))[:-1])
+                return {u.name: p.reshape(s) for u, p, s in zip(unknowns, pieces, shapes, strict=True)}
+
+            def at(x: Any) -> Meaning:
+                there = Meaning(self.spec, {**self.given, **apart(x)})
+                there.sizes, there.bound = self.sizes, {**self.bound, **place}
+                for d in problem.inner:
+                    there.equations[d.name], there.declared[d.name] = d, d.letters
+                return there
+
+            def equations(x: Any) -> Any:
+                if problem.op in ("argmin", "argmax"):
+                    return jax.grad(lambda x: at(x).value(problem.bodies[0])[0] * 1.0)(x)
+                parts = [at(x).array(b, u.letters).ravel() for b, u in zip(problem.bodies, unknowns, strict=True)]
+                return jnp.concatenate(parts) * 1.0 - (x if problem.op == "fixed_point" else 0)
+
+            here = at(jnp.zeros(sum(lengths)))
+            x = jnp.concatenate([here.array(u.start, u.letters).ravel() * 1.0 for u in unknowns])
+
+            def newton(f: Any, x: Any) -> Any:
+                def step(state: Any) -> Any:
+                    x, k = state
+                    return x - jnp.linalg.solve(jax.jacobian(f)(x), f(x)), k + 1
+
+                return jax.lax.while_loop(lambda s: (jnp.max(jnp.abs(f(s[0]))) > 1e-14) & (s[1] < 60), step, (x, 0))[0]
+
+            def tangent(g: Any, y: Any) -> Any:
+                return jnp.linalg.solve(jax.jacobian(g)(jnp.zeros_like(y)), y)
+
+            x = jax.lax.custom_root(equations, jax.lax.stop_gradient(x), newton, tangent)
+            return apart(x)[unknowns[e.position].name]
+
+        sizes = [self.size(x) for x in batch]
+        found = [solve(dict(zip(batch, at, strict=True))) for at in itertools.product(*map(range, sizes))]
+        own = unknowns[e.position].letters
+        return jnp.stack(found).reshape((*sizes, *shapes[e.position])), (*batch, *own)
 
     def _linalg(self, e: ex.Linalg) -> Named:
         blocks = []

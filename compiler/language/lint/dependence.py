@@ -17,6 +17,7 @@ from vspec.compiler.language.expr import (
     Element,
     Expr,
     Gather,
+    Implicit,
     Linalg,
     Pointwise,
     Reduction,
@@ -95,6 +96,9 @@ class Dependence:
         }
         for body in equations(spec):
             self._add(body)
+            for node in nodes(body.expr):
+                for d in node.problem.inner if isinstance(node, Implicit) else ():
+                    self._add(Body("definition", d.name, d.letters, d.body, d.span, True))
         for objective in spec.objectives.values():
             if objective.name not in self.direct:
                 self._add(Body("objective", objective.name, (), objective.body, objective.span))

@@ -131,7 +131,8 @@ def _declare(entries: dict[str, _Entry], kind: str, key: Scalar, value: Value) -
     letters = {w for m in re.findall(r"\[([^\]]*)\]", key.text) for w in _WORD.findall(m)}
     for name in names:
         entry = entries.setdefault(name, _Entry(kind, key.span))
-        entry.reads |= words | letters
+        # Unknowns that are found together are of use together.
+        entry.reads |= words | letters | set(names) - {name}
         entry.letters |= letters
     return names
 

@@ -1,0 +1,209 @@
+"""Implicit quantities → REGION nodes: the equations with their derivatives by the unknowns, closed over what they read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from vspec.compiler.calculus.derive import derivative
+from vspec.compiler.calculus.parts import names
+from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
+from vspec.compiler.graph.builder import Builder, is_number
+from vspec.compiler.graph.instantiate import NotSeparate, instantiate
+from vspec.compiler.graph.node import REPORT, Axis, Kind, Node, Origin, Role, Solve, topological
+from vspec.compiler.language.expr import Implicit, Problem
+from vspec.runtime.solvers import EXTREMES, SOLVERS
+
+if TYPE_CHECKING:
+    from vspec.compiler.calculus.lower import Lowering
+
+
+def implicit_quantity(low: Lowering, e: Implicit) -> Node:
+    """The unknown that an implicit quantity is; those of one problem are found together."""
+    key = (id(e.problem), *(n.uid for n in low.bound.values()), *(n.uid for n in low.unknowns.values()))
+    if key not in low.problems:
+        low.problems[key] = _solved(low, e.problem)
+    return low.problems[key][e.position]
+
+
+def _solved(low: Lowering, problem: Problem) -> tuple[Node, ...]:
+    b = low.b
+    unknowns = [b.input(u.label, "unknown", [low.axis(x) for x in u.letters], "real") for u in problem.sought]
+    starts = [_over(b, _real(b, low.lower(u.start)), x) for u, x in zip(problem.sought, unknowns, strict=True)]
+    name = b.origin.name.lstrip("_") or problem.op
+    with b.at(b.origin._replace(name="")), _unknown(low, problem, unknowns):
+        roles, body = _system(b, problem, unknowns, [low.lower(e) for e in problem.bodies])
+    batch = tuple({a.name: a for n in (*body, *starts) for a in n.axes if a.name in _letters(low, problem)}.values())
+    try:
+        outer, captured, body = _closed(b, body, unknowns, batch)
+    except NotSeparate as e:
+        raise _mixed(problem, e) from None
+    region = Solve(
+        name,
+        problem.op,
+        tuple(unknowns),
+        tuple(captured),
+        batch,
+        tuple(body),
+        tuple(roles),
+        problem.method.name,
+        tuple(problem.method.arguments.items()),
+        problem.steps,
+        problem.gradient,
+    )
+    node = b.region("solve", region, [*starts, *outer])
+    return tuple(b.item(node, k, (*batch, *u.axes), "real") for k, u in enumerate(unknowns))
+
+
+def _mixed(problem: Problem, error: NotSeparate) -> SpecError:
+    """The error of a problem that is not one for each value of an index of the surroundings."""
+    what = f"the values of {', '.join(problem.batch)} are not problems of their own: {error.what}"
+    help = "the indices that an expression shares with its surroundings stay apart: bind others, or give the unknown their axes"
+    return SpecError([Diagnostic("VS0391", f"in this {problem.op}, {what}", problem.span, "", (help,))])
+
+
+def _letters(low: Lowering, problem: Problem) -> frozenset[str]:
+    """The letters of the surroundings that are axes here: inside a recurrence's step, its own letter is a number."""
+    return frozenset(x for x in problem.batch if x not in low.bound)
+
+
+@contextmanager
+def _unknown(low: Lowering, problem: Problem, unknowns: Sequence[Node]) -> Iterator[None]:
+    """Where the bodies are lowered: the unknowns have values, and so has what the checker named inside."""
+    slices = dict(low.slices)
+    low.values.update((u.name, node) for u, node in zip(problem.sought, unknowns, strict=True))
+    low.unknowns.update((u.name, node) for u, node in zip(problem.sought, unknowns, strict=True))
+    inner: list[str] = []
+    try:
+        for d in problem.inner:
+            keys = names(d.name) if d.dtype == "complex" else (d.name,)
+            low.enter(d.name, d.body, tuple(x for x in d.letters if x not in low.bound), d.dtype)
+            time = next((k for k, x in enumerate(d.letters) if x in low.bound), None)
+            for key in keys:
+                if time is None:
+                    inner.append(key)
+                else:
+                    low.slice(key, low.values.pop(key), time)
+        yield
+    finally:
+        for key in (*inner, *(u.name for u in problem.sought)):
+            low.values.pop(key, None)
+        for u in problem.sought:
+            del low.unknowns[u.name]
+        low.slices = slices
+
+
+def _system(
+    b: Builder, problem: Problem, unknowns: Sequence[Node], bodies: list[Node]
+) -> tuple[list[Role], list[Node]]:
+    """What the method asks for: the value or the maps, the equations, and their slopes by the unknowns."""
+    roles: list[Role] = []
+    found: list[Node] = []
+
+    def add(role: Role, node: Node) -> None:
+        roles.append(role)
+        found.append(node)
+
+    if problem.op in EXTREMES:
+        (value,) = bodies
+        add(Role("value"), value)
+        equations = [derivative(b, value, x, x.axes) for x in unknowns]
+    elif problem.op == "fixed_point":
+        maps = [_over(b, g, x) for g, x in zip(bodies, unknowns, strict=True)]
+        if not SOLVERS[problem.method.name].matrix:
+            for k, g in enumerate(maps):
+                add(Role("map", k), g)
+        equations = [b.map(("sub", ("x", 0), ("x", 1)), [g, x], "real") for g, x in zip(maps, unknowns, strict=True)]
+    else:
+        equations = [_over(b, f, x) for f, x in zip(bodies, unknowns, strict=True)]
+    solver = SOLVERS[problem.method.name]
+    if solver.matrix or problem.op != "fixed_point":
+        for k, f in enumerate(equations):
+            add(Role("equation", k), f)
+    if solver.matrix:
+        for k, f in enumerate(equations):
+            for j, x in enumerate(unknowns):
+                letters = [Axis(b.fresh(a.name), a.dim) for a in x.axes]
+                add(Role("slope", k, j, tuple(a.name for a in letters)), derivative(b, f, x, letters))
+    return roles, found
+
+
+def _real(b: Builder, x: Node) -> Node:
+    """x as real numbers, of which a search makes its steps."""
+    if x.dtype == "real":
+        return x
+    return b.number(float(x.attrs[0])) if is_number(x) else b.map(("real", ("x", 0)), [x], "real")
+
+
+def _over(b: Builder, x: Node, unknown: Node) -> Node:
+    """x with all the axes of the unknown."""
+    missing = [a for a in unknown.axes if a.name not in x.names]
+    return b.order(x, (*x.axes, *missing)) if missing else x
+
+
+def _closed(
+    b: Builder, roots: Sequence[Node], unknowns: Sequence[Node], batch: Sequence[Axis]
+) -> tuple[list[Node], list[Node], list[Node]]:
+    """Closes a body over what it reads from outside: (outer nodes, their placeholders, the body for one problem).
+
+    Whatever does not depend on the unknowns stays outside, so that it is computed once; constants go in.
+    """
+    inner = {n.uid for n in unknowns}
+    order = topological(roots)
+    for node in order:
+        if any(i.uid in inner for i in node.inputs):
+            inner.add(node.uid)
+    images = _images(roots, inner, {a.name: a.name for a in batch})
+    reached = {r.uid for r in roots}
+    arguments: dict[int, Node] = {n.uid: n for n in unknowns}
+    outer: list[Node] = []
+    captured: list[Node] = []
+
+    def capture(x: Node) -> None:
+        along = images.get(x.uid, {})
+        if x.kind in (Kind.CONST, Kind.INDEX) and x.op != "array" and not along:
+            arguments[x.uid] = x
+            return
+        outer.append(b.rename(x, along))
+        name = x.origin.name or f"captured_{len(outer)}"
+        captured.append(b.input(name, "captured", [a for a in x.axes if a.name not in along], x.dtype))
+        arguments[x.uid] = captured[-1]
+
+    for node in order:
+        for x in node.inputs if node.uid in inner else [node] if node.uid in reached else []:
+            if x.uid not in inner and x.uid not in arguments:
+                capture(x)
+    return outer, captured, instantiate(b, roots, arguments, images)
+
+
+def _images(roots: Sequence[Node], inner: set[int], batch: Mapping[str, str]) -> dict[int, dict[str, str]]:
+    """For nodes of a body and what they read, the axes along which there is a problem for each value, with the letters that
+    these have at the roots: on the way, derivatives may call them otherwise."""
+    found: dict[int, dict[str, str]] = {}
+    for root in roots:
+        found.setdefault(root.uid, {}).update({n: batch[n] for n in root.names if n in batch})
+    for node in reversed(topological(roots)):
+        mine = found.get(node.uid)
+        if node.uid not in inner or not mine:
+            continue
+        for x in node.inputs:
+            # A problem inside has no axes itself, but there is one for each value of those of its batch.
+            own = (
+                [a.name for a in x.attrs[0].batch]
+                if x.kind is Kind.REGION and isinstance(x.attrs[0], Solve)
+                else x.names
+            )
+            names = node.attrs[0] if node.kind is Kind.REINDEX else own
+            found.setdefault(x.uid, {}).update({o: mine[n] for o, n in zip(own, names, strict=True) if n in mine})
+    return found
+
+
+def report_of(b: Builder, solution: Node) -> dict[str, Node]:
+    """How the search for an implicit quantity went: the equations that are left, the steps, whether it converged."""
+    (node,) = solution.inputs
+    region: Solve = node.attrs[0]
+    with b.at(Origin(line=node.origin.line, column=node.origin.column, file=node.origin.file)):
+        return {
+            what: b.item(node, len(region.unknowns) + k, region.batch, dtype) for k, (what, dtype) in enumerate(REPORT)
+        }

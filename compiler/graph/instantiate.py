@@ -1,0 +1,137 @@
+"""A part of a graph at other arguments: every node that depends on them is made again, with the axes that they bring.
+
+Arguments may have more axes than what they stand for, or fewer: a problem for one value of an index becomes one for each of its
+values, and the other way round. Axes that are added or dropped are mixed by no node in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+
+from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.concat import stretches
+from vspec.compiler.graph.node import Axis, Kind, Node, Pull, Solve
+
+
+class NotSeparate(ValueError):  # noqa: N818 (it says what cannot be done, and the caller says why)
+    """Where a node mixes an axis that changes. `what` is how, for a person."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+NOTHING: Mapping[int, Collection[str]] = MappingProxyType({})
+
+
+def instantiate(
+    b: Builder, roots: Sequence[Node], arguments: Mapping[int, Node], dropped: Mapping[int, Collection[str]] = NOTHING
+) -> list[Node]:
+    """The roots with nodes replaced by `arguments`, without the axes that are `dropped` of each node, both by uid. What does
+    not change is shared.
+
+    Raises NotSeparate where a node mixes an axis that changes.
+    """
+    new: dict[int, Node] = dict(arguments)
+    for node in _above(roots, arguments):
+        inputs = [new[x.uid] for x in node.inputs]
+        if all(x is y for x, y in zip(inputs, node.inputs, strict=True)) and not dropped.get(node.uid):
+            new[node.uid] = node
+        else:
+            with b.at(node.origin):
+                new[node.uid] = rebuilt(b, node, inputs, dropped.get(node.uid, ()))
+    return [new[r.uid] for r in roots]
+
+
+def _above(roots: Sequence[Node], arguments: Collection[int]) -> list[Node]:
+    """The nodes that the roots need, inputs first, without the arguments and what lies below them alone."""
+    found: dict[int, Node] = {}
+    stack = [r for r in roots if r.uid not in arguments]
+    while stack:
+        node = stack.pop()
+        if node.uid not in found:
+            found[node.uid] = node
+            stack.extend(x for x in node.inputs if x.uid not in arguments)
+    return sorted(found.values(), key=lambda n: n.uid)
+
+
+def rebuilt(b: Builder, node: Node, inputs: Sequence[Node], dropped: Collection[str] = ()) -> Node:
+    """The node over other inputs, which may have more axes or lack `dropped` ones."""
+    a = node.attrs
+    own = {n for x in node.inputs for n in x.names}
+    more = [x for x in {x.name: x for i in inputs for x in i.axes}.values() if x.name not in own]
+    if any(x.name in node.names for x in more):
+        raise NotSeparate(f"an index means two things at once in line {node.origin.line}")
+    axes = [x for x in node.axes if x.name not in dropped] + more
+    if node.kind is Kind.MAP:
+        return b.map(a[0].tree, inputs, node.dtype)
+    if node.kind is Kind.REDUCE:
+        return b.reduce(node.op, inputs[0], _kept(node, a[0], dropped))
+    if node.kind is Kind.CONTRACT:
+        return b.contract(inputs, axes)
+    if node.kind is Kind.REINDEX:
+        to = dict(zip(node.inputs[0].names, a[0], strict=True))
+        return b.reindex(inputs[0], [to.get(n, n) for n in inputs[0].names], axes)
+    if node.kind is Kind.WINDOW:
+        (x,) = inputs
+        _kept(node, a[:1], dropped)
+        if node.op == "affine":
+            return b.window(x, a[0], node.axis(a[1]), a[2], a[3])
+        made = {"shift": b.shift, "flip": b.flip, "at": b.at_position}[node.op]
+        return made(x, *a)  # type: ignore[operator, no-any-return]
+    if node.kind is Kind.GATHER:
+        return b.gather(inputs[0], inputs[1], *_kept(node, a, dropped))
+    if node.kind is Kind.SCATTER:
+        return _scattered(b, node, inputs, axes)
+    if node.kind is Kind.CUMULATE:
+        axis = node.axis(*_kept(node, a[:1], dropped))
+        return b.cumulate(node.op, inputs, axis, a[1])
+    if node.kind is Kind.CONCAT:
+        if node.op == "stack":
+            return b.stack(inputs, stretches(node), a[0], [x.name for x in axes])
+        return b.part(inputs[0], a[0], stretches(node), a[2])
+    if node.kind is Kind.LINALG:
+        consumed = [n for core in a[0] for n in core]
+        _kept(node, consumed, dropped)
+        return b.linalg(node.op, inputs, a[0], [node.axis(n) for n in a[1]])
+    if node.kind is Kind.STOP:
+        return b.hold(inputs[0]) if node.op == "hold" else b.stop(inputs[0])
+    if node.kind is Kind.REGION:
+        return b.region(node.op, _region(node, more, dropped), inputs)
+    if node.kind is Kind.ITEM:
+        batch = [x for x in _batch(inputs[0]) if x.name not in node.names]
+        return b.item(inputs[0], a[0], [*batch, *axes], node.dtype)
+    raise NotSeparate(f"a {node.kind} is one for all")
+
+
+def _kept(node: Node, names: Iterable[str], dropped: Collection[str]) -> tuple[str, ...]:
+    """The names of axes that the node mixes; none of them may go."""
+    names = tuple(names)
+    if set(names) & set(dropped):
+        raise NotSeparate(f"an operation along an axis joins them in line {node.origin.line}")
+    return names
+
+
+def _scattered(b: Builder, node: Node, inputs: Sequence[Node], axes: Sequence[Axis]) -> Node:
+    a = node.attrs
+    if node.op == "affine":
+        return b.scatter_affine(inputs[0], a[0], a[1], a[2], a[3])
+    if node.op == "at":
+        return b.scatter_at(inputs[0], *a)
+    return b.scatter_gather(inputs[0], inputs[1], a[0], [x for x in axes if x.name != a[0].name])
+
+
+def _region(node: Node, more: Sequence[Axis], dropped: Collection[str]) -> Solve:
+    """A problem for more or fewer values."""
+    region = node.attrs[0]
+    if not isinstance(region, Solve):
+        what = "the derivative of unrolled steps" if isinstance(region, Pull) else "a recurrence"
+        raise NotSeparate(f"{what} is one for all")
+    kept = tuple(x for x in region.batch if x.name not in dropped)
+    return replace(region, batch=(*more, *kept))
+
+
+def _batch(region: Node) -> tuple[Axis, ...]:
+    return region.attrs[0].batch if isinstance(region.attrs[0], Solve) else ()

@@ -1,0 +1,158 @@
+"""Newton's method for roots and for least values, with a line search (Nocedal and Wright 2006, chapters 3 and 11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.scipy.linalg import solve_triangular
+
+from vspec.runtime.implicit.extremes import Local
+from vspec.runtime.implicit.search import State, advance, begin, largest, repeat, rounding
+
+_ARMIJO = 1e-4
+_HALVINGS = 30
+_SHIFTS = 40
+
+
+class _Pursuit(NamedTuple):
+    """What a search for a root keeps: the equations, their slopes, and how fast the flow is followed; 0 for Newton's steps."""
+
+    values: Array
+    slopes: Array
+    pace: Array
+
+
+@dataclass(frozen=True, slots=True)
+class newton:  # noqa: N801 (called as the spec calls it)
+    """Newton's method. `tol` is about the largest absolute equation or entry of the gradient.
+
+    A search that cannot go on because a whole step is no more than rounding has converged, too.
+    """
+
+    tol: float
+
+    def root(self, both: Callable[[Array], tuple[Array, Array]], x: Array, steps: int, unrolled: bool) -> State:
+        """Steps that are halved until the sum of squares of the equations falls. Where no step does that, the search begins
+        anew by pseudo-transient continuation (Kelley and Keyes 1998): implicit steps of the flow that has the equations for its
+        velocity, of a length that grows as they come nearer to 0, so that the last ones are Newton's."""
+        n = x.size
+        first = both(x)
+        # The flow goes where the slopes, on the whole, bring it to rest.
+        sign = jnp.where(jnp.trace(first[1]) < 0, -1.0, 1.0).astype(x.dtype)
+        start = _Pursuit(first[0], first[1], jnp.zeros((), x.dtype))
+
+        def step(state: State) -> State:
+            here: _Pursuit = state.extra
+            flowing = here.pace > 0
+            p = -_quotient(here.slopes + sign * here.pace * jnp.eye(n, dtype=x.dtype), here.values)
+            size = here.values @ here.values
+
+            def enough(length: Array, tried: tuple[Array, Array]) -> Array:
+                return flowing | (tried[0] @ tried[0] <= (1 - _ARMIJO * length) * size)
+
+            length, tried = _shorten(lambda t: both(state.x + t * p), enough, unrolled)
+            after = tried[0] @ tried[0]
+            residual = largest(tried[0])
+            rest = (largest(p) <= rounding(state.x)) & (here.pace <= 1e-3 * largest(here.slopes))
+            settled = rest & (residual <= state.residual)
+            lost = ~flowing & ~rest & ~(enough(length, tried) & jnp.isfinite(after))
+            pace = jnp.where(flowing, here.pace * jnp.sqrt(after / size), 0.0)
+            moved = advance(
+                state,
+                state.x + length * p,
+                residual,
+                self.tol,
+                settled,
+                flowing & ~jnp.isfinite(after),
+                _Pursuit(tried[0], tried[1], pace),
+            )
+            again = begin(x, largest(first[0]), self.tol, start._replace(pace=jnp.sqrt(first[0] @ first[0])))
+            again = again._replace(steps=state.steps + 1)
+            anew: State = jax.tree.map(lambda a, b: jnp.where(lost, a, b), again, moved)
+            return anew
+
+        return repeat(step, begin(x, largest(first[0]), self.tol, start), steps, unrolled)
+
+    def least(self, at: Callable[[Array], Local], x: Array, steps: int, unrolled: bool) -> State:
+        """Descent directions of a positive-definite Hessian; steps that are halved until the value falls (Armijo's rule)."""
+
+        def step(state: State) -> State:
+            here: Local = state.extra
+            assert here.hessian is not None
+            p = descent(here.hessian, here.gradient)
+            slope = here.gradient @ p
+            slack = 10 * float(np.finfo(x.dtype).eps) * jnp.abs(here.value)
+
+            def enough(length: Array, tried: Local) -> Array:
+                return tried.value <= here.value + _ARMIJO * length * slope + slack
+
+            length, tried = _shorten(lambda t: at(state.x + t * p), enough, unrolled)
+            new = state.x + length * p
+            residual = largest(tried.gradient)
+            # Near the solution the decrease drowns in rounding: there a smaller gradient counts.
+            useful = (here.value - tried.value > slack) | (residual < state.residual)
+            settled = largest(p) <= rounding(state.x)
+            return advance(state, new, residual, self.tol, settled, ~(enough(length, tried) & useful), tried)
+
+        first = at(x)
+        return repeat(step, begin(x, largest(first.gradient), self.tol, first), steps, unrolled)
+
+
+def _quotient(slopes: Array, values: Array) -> Array:
+    """The x with slopes x = values."""
+    return values / slopes[0] if values.size == 1 else jnp.linalg.solve(slopes, values)
+
+
+def _shorten(at: Callable[[Array], Any], enough: Callable[[Array, Any], Array], unrolled: bool) -> tuple[Array, Any]:
+    """The first of the lengths 1, 1/2, 1/4, ... that is enough, and what `at` gives there; no derivative is taken of it."""
+    one = jnp.ones(())
+
+    def halve(search: tuple[Array, Any, Array]) -> tuple[Array, Any, Array]:
+        length, _, k = search
+        return length / 2, at(length / 2), k + 1
+
+    def going(search: tuple[Array, Any, Array]) -> Array:
+        length, tried, k = search
+        return ~enough(length, tried) & (k < _HALVINGS)
+
+    if not unrolled:
+        length, tried, _ = lax.while_loop(going, halve, (one, at(one), jnp.zeros((), jnp.int32)))
+        return length, tried
+    length, _, _ = lax.stop_gradient(_searched(halve, going, one, at))
+    return length, at(length)
+
+
+def _searched(halve: Any, going: Any, one: Array, at: Any) -> Any:
+    return lax.while_loop(going, halve, lax.stop_gradient((one, at(one), jnp.zeros((), jnp.int32))))
+
+
+def descent(hessian: Array, gradient: Array) -> Array:
+    """Newton's direction of descent, with a multiple of the identity added until the Hessian is positive definite."""
+    n = gradient.size
+    diagonal = jnp.diag(hessian)
+    scale = jnp.maximum(largest(diagonal), float(np.finfo(gradient.dtype).tiny))
+    least = jnp.maximum(-jnp.min(diagonal, initial=jnp.inf), 0.0) + 1e-3 * scale
+
+    def factor(shift: Array) -> Array:
+        lower: Array = jnp.linalg.cholesky(hessian + shift * jnp.eye(n, dtype=gradient.dtype))
+        return lower
+
+    def grow(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        shift, _, k = carry
+        shift = jnp.where(k == 0, least, 4 * shift)
+        return shift, factor(shift), k + 1
+
+    def indefinite(carry: tuple[Array, Array, Array]) -> Array:
+        return ~jnp.all(jnp.isfinite(carry[1])) & (carry[2] < _SHIFTS)
+
+    none = jnp.zeros((), gradient.dtype)
+    _, lower, _ = lax.while_loop(indefinite, grow, (none, factor(none), jnp.zeros((), jnp.int32)))
+    p = -solve_triangular(lower, solve_triangular(lower, gradient, lower=True), trans=1, lower=True)
+    usable = jnp.all(jnp.isfinite(p)) & (gradient @ p <= 0)
+    return jnp.where(usable, p, -gradient)
