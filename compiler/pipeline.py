@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +154,7 @@ def _compile(spec: Spec, level: int, disable: Collection[str]) -> Compiled:
     start = time.perf_counter()
     # Formulas are stabilised before they are differentiated, so that the derivatives are stable, too.
     rules = STABILISE_RULES if level > 0 and "stabilise" not in disable else ()
-    before = lower_spec(spec, rules)
+    before = _proved(lower_spec(spec, rules), spec)
     lowered = time.perf_counter()
     graph, records = run_passes(before, level, disable)
     optimised = time.perf_counter()
@@ -162,6 +162,18 @@ def _compile(spec: Spec, level: int, disable: Collection[str]) -> Compiled:
     done = time.perf_counter()
     seconds = {"calculus": lowered - start, "passes": optimised - lowered, "emit": done - optimised}
     return Compiled(spec, before, graph, emitted, tuple(records), seconds)
+
+
+def _proved(graph: Graph, spec: Spec) -> Graph:
+    """The graph with a note on each identity that is shown by proof."""
+    if not any(claim.left is not None and claim.by != "points" for claim in spec.claims.values()):
+        return graph
+    from vspec.compiler.calculus.prove import proved_identities
+    from vspec.compiler.passes import intern
+
+    proved = proved_identities(intern.run(graph), spec)
+    claims = {n: {**c, "proved": n in proved} if "error" in c else c for n, c in graph.notes["claims"].items()}
+    return replace(graph, notes={**graph.notes, "claims": claims})
 
 
 def build(

@@ -21,7 +21,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DOCS = Path(__file__).parent
-NAMES = ("getting-started", "tutorial", "from-jax", "from-stan", "from-sympy", "python", "editor", "output", "stages")
+NAMES = (
+    "getting-started",
+    "tutorial",
+    "from-jax",
+    "from-stan",
+    "from-sympy",
+    "python",
+    "editor",
+    "output",
+    "stages",
+    "runs",
+)
 PAGES = (DOCS.parent / "README.md", *(DOCS / f"{name}.md" for name in NAMES))
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

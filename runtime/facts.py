@@ -40,19 +40,22 @@ def own_facts(program: Program, facts: Facts) -> dict[str, Array]:
     }  # fmt: skip
 
 
-def bind_facts(program: Program, values: Mapping[str, Any], sizes: Mapping[str, int]) -> Bound:
+def bind_facts(
+    program: Program, values: Mapping[str, Any], constants: Mapping[str, Any], sizes: Mapping[str, int]
+) -> Bound:
     """What a claim that compares runs needs: the constants and the facts, whose shapes must fit each other.
 
     Args:
         program: the one that compares.
         values: name → value of each fact that the claim reads.
+        constants: name → value, for those that differ from the spec.
         sizes: of dims that no array tells.
 
     Raises:
         DataError: arrays of two runs that go over one index have different sizes (VS0506).
     """
     found = Sizes(program.manifest["dims"])
-    constants = bind_constants(program.manifest, {}, found)
+    bound = bind_constants(program.manifest, constants, found)
     arrays = {}
     for name, value in values.items():
         fact = program.manifest["facts"][name]
@@ -60,7 +63,7 @@ def bind_facts(program: Program, values: Mapping[str, Any], sizes: Mapping[str, 
         found.match(f"'{name}'", fact["axes"], array.shape, fact.get("line"))
         arrays[name] = jnp.asarray(array)
     dims = {**{d: n for d, n in sizes.items() if d in program.manifest["dims"]}, **found.known}
-    return Bound({}, {k: jnp.asarray(v) for k, v in constants.items()}, {}, tuple(dims.items()), facts=arrays)
+    return Bound({}, {k: jnp.asarray(v) for k, v in bound.items()}, {}, tuple(dims.items()), facts=arrays)
 
 
 __all__ = ["Facts", "bind_facts", "own_facts", "value_of"]

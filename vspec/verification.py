@@ -117,14 +117,21 @@ class _Runs:
         """The settings as one word, by which runs are shared."""
         return json.dumps({**settings, **self.given}, sort_keys=True, default=list)
 
+    def split(self, part: str, settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a program must be built with, and the constants that it is given when it runs."""
+        # What compares runs has the constants of the spec.
+        constants = self.spec.runs[part].constants if part in self.spec.runs else self.spec.constants
+        every = {**settings, **self.given}
+        late = {name: value for name, value in every.items() if name in constants}
+        return {name: value for name, value in every.items() if name not in late}, late
+
     def program(self, part: str, settings: Settings) -> Program:
-        """The program of the spec, of a run, or of what compares runs. A size or a count, unlike a constant, is part of it."""
+        """The program of the spec, of a run, or of what compares runs."""
         name = "" if part in self.spec.same else part
-        key = (name, self.key(settings))
+        early, _ = self.split(name, settings)
+        key = (name, json.dumps(early, sort_keys=True, default=list))
         if key not in self.programs:
-            made = temporary_program(
-                self.path, overrides={**settings, **self.given}, allow_outside=self.allow_outside, part=name
-            )
+            made = temporary_program(self.path, overrides=early, allow_outside=self.allow_outside, part=name)
             self.programs[key] = self.stack.enter_context(made)
         return self.programs[key]
 
@@ -141,6 +148,7 @@ class _Runs:
             shown += [f"seed {seed}"] if seed else []
             self.results[key] = run_program(
                 program,
+                constants=self.split(name, settings)[1],
                 seed=seed,
                 base=self.path.resolve().parent,
                 allow_outside=self.allow_outside,
@@ -169,7 +177,7 @@ class _Runs:
                 program_of = self.program(fact["run"], settings)
                 values[name] = value_of(fact["path"], program_of, result.facts, last(result))
                 sizes = {**result.bound.sizes, **sizes}
-        return compare(program, claim.name, bind_facts(program, values, sizes))
+        return compare(program, claim.name, bind_facts(program, values, self.split("", settings)[1], sizes))
 
     def comparison(self, settings: Settings) -> Program:
         """The program that compares runs."""

@@ -11,10 +11,11 @@ from rich.console import Console
 
 import vspec as api
 from tests.cli.conftest import Vspec
+from vspec.commands.verify import show_spec
 from vspec.runtime.errors import ArtifactError
 from vspec.runtime.program import comparison
 from vspec.runtime.stages import Event
-from vspec.verification import verify_spec
+from vspec.verification import Verified, verify_spec
 from vspec.watch import watching
 
 HEAD = """\
@@ -73,36 +74,45 @@ def written(folder: Path, claims: str, name: str = "own") -> Path:
     return path
 
 
-def test_every_run_is_made_once(vspec: Vspec, fits: Path) -> None:
-    result = vspec("verify", fits, "--format", "json")
-    (spec,) = result.json["specs"]
-    claims = {c["name"]: c for c in spec["claims"]}
-    assert list(claims) == [
-        "shrinks", "same_way", "stationary", "slow", "few_values", "near", "usual", "typical", "gradient_only",
-    ]  # fmt: skip
-    assert all(c["holds"] for c in claims.values()), [(n, c["measured"]) for n, c in claims.items() if not c["holds"]]
-    made = [(r["run"], r["seed"]) for r in spec["runs"]]
-    assert len(made) == len(set(made))
-    assert set(made) == {("plain", 0), ("", 0), ("walk", 0), ("few", 0), ("", 1), ("", 2), ("", 3)}
-    assert claims["shrinks"]["where"] == "over plain, ridge"
-    assert claims["slow"]["reported"] == "many more"
-    assert [s["seed"] for s in claims["near"]["seeds"]] == [0, 1, 2, 3]
-    assert claims["near"]["measured"].endswith("4 of 4 seeds hold")
-    assert claims["usual"]["measured"].count("seeds hold") == 1
-    assert claims["typical"]["measured"].startswith("mean ")
-    mean = sum(s["figures"][0] for s in claims["typical"]["seeds"]) / 4
-    assert claims["typical"]["figures"] == [pytest.approx(mean)]
-    assert claims["gradient_only"]["figures"] == [0]
+@pytest.fixture(scope="module")
+def verified(tmp_path_factory: pytest.TempPathFactory) -> Verified:
+    """The spec, verified once."""
+    return verify_spec(written(tmp_path_factory.mktemp("verified"), CLAIMS))
 
 
-def test_the_tables(vspec: Vspec, tmp_path: Path) -> None:
-    path = written(tmp_path, "claims:\n  shrinks: plain.m > ridge.m\n  other: few.m > 0\n")
-    result = vspec("verify", path)
-    assert result.code == 0, result.out + result.err
-    assert [line.split()[0] for line in result.out.splitlines() if line.startswith((" the spec", " plain", " few"))] == [
-        "plain", "the", "few",
-    ]  # fmt: skip
-    assert "2 of 2 claims hold" in result.out
+def test_every_claim_is_judged_in_the_order_of_the_file(verified: Verified) -> None:
+    claims = {c.name: c for c in verified.claims}
+    assert list(claims) == [line.split(":")[0].strip() for line in CLAIMS.splitlines()[1:]]
+    assert all(c.holds for c in claims.values()), [(n, c.measured) for n, c in claims.items() if not c.holds]
+    assert claims["shrinks"].where == "over plain, ridge"
+    assert claims["stationary"].where == "at the solution"
+    assert claims["slow"].reported == "many more"
+    assert claims["gradient_only"].figures == (0,)
+
+
+def test_every_run_is_made_once(verified: Verified) -> None:
+    made = [(r.run, r.seed) for r in verified.runs]
+    assert sorted(made) == [("", 0), ("", 1), ("", 2), ("", 3), ("few", 0), ("plain", 0), ("walk", 0)]
+
+
+def test_seeds_and_what_is_required_of_them(verified: Verified) -> None:
+    claims = {c.name: c for c in verified.claims}
+    assert [s["seed"] for s in claims["near"].seeds] == [0, 1, 2, 3]
+    assert claims["near"].measured.endswith("4 of 4 seeds hold")
+    held = sum(s["holds"] for s in claims["usual"].seeds)
+    assert claims["usual"].measured.endswith(f"{held} of 4 seeds hold")
+    assert claims["typical"].measured.startswith("mean ")
+    mean = sum(s["figures"][0] for s in claims["typical"].seeds) / 4
+    assert claims["typical"].figures == (pytest.approx(mean),)
+
+
+def test_the_tables(verified: Verified, capsys: pytest.CaptureFixture[str]) -> None:
+    show_spec(Path("fits.yaml"), verified, (), 1.0, timings=False)
+    shown = capsys.readouterr().out
+    rows = [line.split() for line in shown.splitlines() if line.startswith((" the spec", " plain ", " few ", " walk "))]
+    assert [row[0] for row in rows] == ["plain", "the", "walk", "few", "the", "the", "the"]
+    assert " seed " in shown
+    assert " reported" in shown
 
 
 def test_quick_sizes_are_runs_of_their_own(tmp_path: Path) -> None:
@@ -121,21 +131,11 @@ def test_quick_sizes_are_runs_of_their_own(tmp_path: Path) -> None:
     ]
 
 
-def test_a_spec_that_compares_is_not_run_itself(tmp_path: Path) -> None:
-    path = written(tmp_path, "claims:\n  a: few.m > 0\n")
-    assert [r.run for r in verify_spec(path).runs] == ["few"]
-
-
-def test_claims_that_fail(vspec: Vspec, tmp_path: Path) -> None:
-    path = written(tmp_path, "claims:\n  a: few.m > 9\n  b: {that: error < 0.01, seeds: 3}\n")
-    result = vspec("verify", path)
-    assert result.code == 1
-    assert "0 of 2 claims hold" in result.out
-
-
-def test_seeds_follow_the_one_that_is_given(tmp_path: Path) -> None:
-    path = written(tmp_path, "claims:\n  a: {that: error < 1, seeds: 3}\n")
-    assert [r.seed for r in verify_spec(path, seed=5).runs] == [5, 6, 7]
+def test_claims_that_fail(tmp_path: Path) -> None:
+    path = written(tmp_path, "claims:\n  a: few.m > 9\n  b: {that: few.error < 0.01, seeds: 3}\n")
+    found = verify_spec(path, seed=5)
+    assert [c.holds for c in found.claims] == [False, False]
+    assert [r.seed for r in found.runs] == [5, 6, 7]
 
 
 def test_timings_fail_only_where_that_is_asked_for(vspec: Vspec, tmp_path: Path) -> None:
@@ -196,8 +196,8 @@ def test_a_run_by_itself(vspec: Vspec, fits: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "results" / "fits-few" / "run.json").read_text())["run"] == "few"
     result = vspec("run", fits, "--run", "ridge")
     assert "judges what compares runs: shrinks, same_way, slow" in result.out
-    unknown = vspec("run", fits, "--run", "fewer")
-    assert (unknown.code, "did you mean 'few'?" in unknown.err) == (2, True)
+    unknown = vspec("run", fits, "--run", "wallk")
+    assert (unknown.code, "did you mean 'walk'?" in unknown.err) == (2, True)
     assert vspec("run", "build/fits-few", "--run", "few").code == 0
 
 
