@@ -245,6 +245,9 @@ def report(compiled: Compiled) -> dict[str, Any]:
     return {
         "nodes": {"before": len(compiled.before.nodes), "after": len(compiled.graph.nodes)},
         "derivatives": compiled.graph.notes.get("derivatives", 0),
+        "forms": [
+            {"what": what, "line": line, "how": list(how)} for what, line, how in compiled.before.notes.get("forms", [])
+        ],
         "unproved_subscripts": [
             {"line": p.index.span.line, "column": p.index.span.column, "array": p.name, "axis": p.dim}
             for p in Ranges(compiled.spec).unproved()

@@ -79,8 +79,8 @@ class Batches:
         low = Lowering(full.b, letters, dims, full.file)
         low.whole = {new: dim for dim, new in own.items()}
         low.sides, low.variables, low.ordinals = full.sides, full.variables, full.ordinals
-        low.keys, low.lengths = full.keys, full.lengths
         low.vectors = full.vectors
+        low.keys, low.lengths, low.forms = full.keys, full.lengths, full.forms
         for role, group in (("param", self.spec.params), ("data", self.spec.data), ("constant", self.spec.constants)):
             for name, item in group.items():
                 if any(self.spec.letters[x] in own for x in item.letters):

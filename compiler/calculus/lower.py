@@ -91,6 +91,8 @@ class Lowering:
         # The step length of a proximal map, an argument of it.
         self.lengths: list[Node] = []
         self.vectors: dict[str, Node] = {}
+        # What was derived from the form of objectives, in words: what, in which line, how.
+        self.forms: list[tuple[str, int, tuple[str, ...]]] = []
         self.ordinals: dict[tuple[object, ...], int] = {}
         self.variables: frozenset[str] = frozenset()
         self.unknowns: dict[str, Node] = {}

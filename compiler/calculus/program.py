@@ -60,7 +60,13 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
         entries["constraints"] = _constraints(spec, low)
     records = _claims(spec, low, entries)
     entries = batches.entry() | entries
-    notes = {"claims": records, "derivatives": low.derivatives, "plan": roles, "batches": batches.dims}
+    notes = {
+        "claims": records,
+        "derivatives": low.derivatives,
+        "plan": roles,
+        "batches": batches.dims,
+        "forms": low.forms,
+    }
     inputs |= low.vectors
     if low.keys:
         inputs[free_name("key", inputs)] = low.key()

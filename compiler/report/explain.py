@@ -63,6 +63,9 @@ def explain_json(compiled: Compiled, entry: str | None = None) -> dict[str, Any]
         "derivatives": [
             {"what": t.what, "line": t.line, "file": t.file or own, "how": list(t.how)} for t in derivatives_of(spec)
         ],
+        "forms": [
+            {"what": what, "line": line, "how": list(how)} for what, line, how in compiled.before.notes.get("forms", [])
+        ],
         "prepared": _prepared(graph.entries),
         "nodes": {"before": len(compiled.before.nodes), "after": len(graph.nodes)},
         "passes": passes_table(compiled.passes),
@@ -236,6 +239,10 @@ def _overview(found: Mapping[str, Any], seconds: bool) -> list[str]:
     if found["derivatives"]:
         lines += ["Derivatives"]
         rows = [(f"{t['file']}:{t['line']}", t["what"], "; then ".join(t["how"])) for t in found["derivatives"]]
+        lines += [*columns(rows), ""]
+    if found["forms"]:
+        lines += ["From the form of the objective"]
+        rows = [(f"{found['file']}:{f['line']}", f["what"], text) for f in found["forms"] for text in f["how"]]
         lines += [*columns(rows), ""]
     prepared = ", ".join(found["prepared"]) or "nothing"
     lines += ["Computed once per run, before the first step", f"  {prepared}", ""]

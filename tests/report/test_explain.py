@@ -15,7 +15,7 @@ from vspec.compiler.report.explain import emitted_lines, explain, explain_json
 from vspec.compiler.report.table import passes_table, quantity, render_table
 
 PROBLEMS = Path(__file__).parents[2] / "specs" / "problems"
-NAMES = ("logistic", "hopfield", "gp-regression")
+NAMES = ("logistic", "hopfield", "gp-regression", "lasso")
 
 
 @cache
@@ -39,6 +39,15 @@ def test_explain_says_what_the_spec_says(name: str) -> None:
 def test_explain_is_the_same_every_time(name: str) -> None:
     spec, _ = check(PROBLEMS / f"{name}.yaml")
     assert explain(compile_spec(spec), seconds=False) == explain(compile_spec(spec), seconds=False)
+
+
+def test_what_follows_from_the_form_is_told_as_formulas() -> None:
+    found = explain_json(compiled("lasso"))["forms"]
+    assert [f["what"] for f in found] == ["the best [w] for loss", "the best [c] for loss"]
+    (sweep,), (mean,) = (f["how"] for f in found)
+    assert sweep.startswith("one after the other along i: w[i] = min(")
+    assert mean.startswith("c = ")
+    assert sweep in explain(compiled("lasso"))
 
 
 def test_one_entry_is_shown_node_by_node() -> None:

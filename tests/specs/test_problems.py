@@ -95,8 +95,22 @@ def test_flux_ring_against_numpy(solved: Any) -> None:
     assert float(ours.outputs["current"]) == pytest.approx((shifted[1] - shifted[0]) / (2 * step), abs=1e-7)
 
 
+def test_lasso_equals_scikit_learn(solved: Any) -> None:
+    from sklearn.datasets import load_diabetes
+    from sklearn.linear_model import Lasso
+
+    X, y = load_diabetes(return_X_y=True)
+    peer = Lasso(alpha=0.1, tol=1e-14, max_iter=1_000_000).fit(X, y)
+    ours = solved("problems/lasso")
+    np.testing.assert_allclose(ours.params["w"], peer.coef_, atol=1e-6 * np.abs(peer.coef_).max())
+    assert float(ours.params["c"]) == pytest.approx(peer.intercept_, rel=1e-6)
+    theirs = np.mean((y - peer.predict(X)) ** 2) / 2 + 0.1 * np.sum(np.abs(peer.coef_))
+    assert float(ours.outputs["loss"]) == pytest.approx(theirs, rel=1e-6)
+    assert set(np.flatnonzero(np.asarray(ours.params["w"]))) == set(np.flatnonzero(peer.coef_))
+
+
 @pytest.mark.parametrize(
-    "name", ["problems/logistic", "problems/gp-regression", "problems/hopfield", "problems/flux-ring"]
+    "name", ["problems/logistic", "problems/gp-regression", "problems/hopfield", "problems/flux-ring", "problems/lasso"]
 )
 def test_claims_hold(solved: Any, name: str) -> None:
     claims = solved(name).claims

@@ -21,6 +21,7 @@ from vspec.compiler.calculus.structure.separate import gathered
 from vspec.compiler.calculus.structure.simplex import on_simplex
 from vspec.compiler.calculus.structure.summands import Summand, summands
 from vspec.compiler.calculus.structure.sweep import swept
+from vspec.compiler.calculus.structure.wording import shown
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.node import Node
 
@@ -45,10 +46,12 @@ class Domain:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """New values of a block's params, in order; how each was found; what must hold for them to be minima."""
+    """New values of a block's params, in order; how each was found, in a word and in a sentence; what must hold for them to be
+    minima."""
 
     values: tuple[Node, ...]
     how: tuple[str, ...]
+    said: tuple[str, ...]
     conditions: tuple[Condition, ...] = ()
 
 
@@ -79,13 +82,19 @@ def block(
     alone = len(xs) == 1 and form.diagonal(b, 0) is not None
     if not rest and free and not alone:
         _refuse_linear(form)
-        return Update(tuple(solved(b, form)), tuple("system" for _ in xs))
-    values, how = [], []
-    for k in range(len(xs)):
-        found, word = _one(problem, k)
-        values.append(b.order(found, xs[k].axes))
-        how.append(word)
-    return Update(tuple(values), tuple(how), tuple(problem.conditions))
+        return Update(tuple(solved(b, form)), tuple("system" for _ in xs), (_system(form),))
+    found = [_one(problem, k) for k in range(len(xs))]
+    values = tuple(b.order(value, x.axes) for (value, _, _), x in zip(found, xs, strict=True))
+    how, said = tuple(word for _, word, _ in found), tuple(text for _, _, text in found)
+    return Update(values, how, said, tuple(problem.conditions))
+
+
+def _system(form: Quadratic) -> str:
+    """A system in words: along which axes it is solved, and for each of which it is another one."""
+    shared = form.shared
+    own = [f"{x.attrs[0]}[{', '.join(n for n in x.names if n not in shared)}]".replace("[]", "") for x in form.xs]
+    each = f", one for each {', '.join(shared)}" if shared else ""
+    return f"a linear system in {', '.join(own)}{each}, by Cholesky factors"
 
 
 def _refuse_linear(form: Quadratic) -> None:
@@ -94,17 +103,18 @@ def _refuse_linear(form: Quadratic) -> None:
             raise NoMinimumError("the objective is linear in it, so that its minimum is not unique")
 
 
-def _one(problem: _Problem, k: int) -> tuple[Node, str]:
-    """The minimum by one param, and how it was found."""
+def _one(problem: _Problem, k: int) -> tuple[Node, str, str]:
+    """The minimum by one param, and how it was found, in a word and in a sentence."""
     b, x, form = problem.b, problem.xs[k], problem.form
     if not form.apart(k):
         raise NoMinimumError("it meets another param of its block; give each a block of its own")
     diagonal = form.diagonal(b, k)
     if diagonal is not None:
         if problem.domains[k].simplex:
-            return _shares(problem, k, diagonal), "element"
-        formula = _formula(problem, k, diagonal, form.slopes[k])
-        return formula.node(x), "element"
+            found = _shares(problem, k, diagonal)
+        else:
+            found = _formula(problem, k, diagonal, form.slopes[k]).node(x)
+        return found, "element", f"{shown(x)} = {shown(found)}"
     if problem.domains[k].simplex:
         raise NoMinimumError("its elements meet, and it lies on a simplex")
     return _swept(problem, k)
@@ -170,7 +180,7 @@ def _kept_from_zero(function: Any, u: Any) -> bool:
     return _needs_positive(function, u) or any(e.base == u and e.exp.is_negative for e in function.atoms(sp.Pow))
 
 
-def _swept(problem: _Problem, k: int) -> tuple[Node, str]:
+def _swept(problem: _Problem, k: int) -> tuple[Node, str, str]:
     b, x, form = problem.b, problem.xs[k], problem.form
     shared = form.paired(k)
     core = [a for a in x.axes if a.name not in shared]
@@ -181,4 +191,11 @@ def _swept(problem: _Problem, k: int) -> tuple[Node, str]:
     column = copies[row.name]
     diagonal = b.rename(matrix, {column.name: row.name})
     formula = _formula(problem, k, diagonal, form.slopes[k])
-    return swept(b, x, matrix, row, column, diagonal, form.slopes[k], formula), "sweep"
+    value = swept(b, x, matrix, row, column, diagonal, form.slopes[k], formula)
+    named = {
+        diagonal.uid: b.input("curvature", "", x.axes, "real"),
+        form.slopes[k].uid: b.input("slope", "", x.axes, "real"),
+    }
+    each = formula.node(x, lambda n: named.get(n.uid) or n)
+    text = f"one after the other along {row.name}: {shown(x)} = {shown(each)}, where slope and curvature are those"
+    return value, "sweep", f"{text} of the quadratic terms where the element is 0"

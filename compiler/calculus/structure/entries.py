@@ -82,6 +82,7 @@ def _block_entry(r: Request, stage: Stage, call: MethodCall, names: tuple[str, .
             raise SpecError([_no_minimum(r, call, names, e)]) from None
         results = tuple(Result((p.name,), node) for p, node in zip(params, found.values, strict=True))
     listed = ", ".join(_element(p) for p in params)
+    low.forms.append((f"the best [{', '.join(names)}] for {r.name}", stage.span.line, found.said))
     what = "smallest" if stage.kind == "minimize" else "largest"
     doc = f"The {listed} at which {r.name} is {what}, all else given{_how(found)}."
     r.made[role] = Entry(f"{r.base}_block_{'_'.join(names)}{r.tag}", "update", results, r.name, doc)
@@ -118,7 +119,10 @@ def proximal_entries(r: Request) -> None:
         f"{r.base}_smooth{r.tag}", "value_and_gradient", tuple(both), r.name,
         f"The smooth terms of {r.name} and their gradient by {r.wrt}.",
     )  # fmt: skip
-    results = tuple(Result((p.name,), m) for p, m in zip(r.params, found.maps, strict=True) if m is not None)
+    maps = [(p, m) for p, m in zip(r.params, found.maps, strict=True) if m is not None]
+    said = tuple(f"{_element(p)} = {shown(m)}" for p, m in maps) or ("the identity: all terms are smooth",)
+    low.forms.append((f"the proximal map of {r.name}", stage.span.line, said))
+    results = tuple(Result((p.name,), m) for p, m in maps)
     if results:
         terms = " + ".join(_term(s) for group in found.terms for s in group)
         of = f" of {terms}" if terms and len(terms) <= 60 else ""
@@ -151,12 +155,15 @@ def _domain(r: Request, p: Param, call: MethodCall, code: str) -> Domain:
     if kind == "box":
         ends = [None if e is None or _infinite(e) else r.low.value(e) for e in (p.domain.lower, p.domain.upper)]
         return Domain(Bounds(*ends))
-    if kind == "positive":
+    if kind == "positive" and code == "VS0349":
         return Domain(positive=True)
-    if kind != "real" and code == "VS0349":
-        message = f"no block of '{call.name}' respects the domain '{kind}' of '{p.name}'"
-        raise SpecError([Diagnostic(code, message, call.span, "", (_OTHERWISE,))])
-    return Domain()
+    if kind == "simplex" and code == "VS0349":
+        return Domain(simplex=p.domain.letters)
+    if kind == "real":
+        return Domain()
+    message = f"'{call.name}' has no formula that keeps '{p.name}' in its domain '{kind}'"
+    help = "'box(0, inf)' has the 0, too, and can be kept" if kind == "positive" else _OTHERWISE
+    raise SpecError([Diagnostic(code, message, call.span, "", (help,))])
 
 
 def _infinite(e: object) -> bool:

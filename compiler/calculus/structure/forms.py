@@ -20,7 +20,7 @@ from vspec.compiler.calculus.structure.alike import Alike, Shown
 from vspec.compiler.calculus.structure.degree import Degrees
 from vspec.compiler.calculus.structure.summands import Summand, pushed
 from vspec.compiler.graph.builder import Builder
-from vspec.compiler.graph.kernel import Tree
+from vspec.compiler.graph.kernel import Tree, walk
 from vspec.compiler.graph.node import Kind, Node
 from vspec.compiler.graph.sign import DEPTH, Sign, sign
 
@@ -60,13 +60,13 @@ class Table:
 
     def symbol(self, node: Node) -> Any:
         """The symbol of an operand; the number that it is."""
-        plain_number = node
-        while plain_number.kind is Kind.REINDEX:
-            plain_number = plain_number.inputs[0]
-        if plain_number.kind is Kind.CONST and plain_number.op == "number":
-            return exact(plain_number.attrs[0])
-        if _of_constants(node):
-            return plain(node.attrs[0].tree, [self.symbol(x) for x in node.inputs])
+        source = node
+        while source.kind is Kind.REINDEX:
+            source = source.inputs[0]
+        if source.kind is Kind.CONST and source.op == "number":
+            return exact(source.attrs[0])
+        if _of_constants(source):
+            return plain(source.attrs[0].tree, [self.symbol(x) for x in source.inputs])
         form = self.alike.form(node)
         if form not in self.symbols:
             name, (known, likely) = f"x{len(self.nodes)}", self._sign(node)
@@ -112,13 +112,19 @@ def _of_constants(node: Node) -> bool:
     stack = [node]
     while stack:
         x = stack.pop()
-        if x.axes or (x.kind is Kind.MAP and x.attrs[0].tree[0] not in _ARITHMETIC):
-            return False
+        while x.kind is Kind.REINDEX:
+            x = x.inputs[0]
         if x.kind is Kind.MAP:
+            if not _arithmetic(x):
+                return False
             stack.extend(x.inputs)
-        elif x.kind is not Kind.CONST and not (x.kind is Kind.INPUT and x.op == "constant"):
+        elif x.axes or (x.kind is not Kind.CONST and not (x.kind is Kind.INPUT and x.op == "constant")):
             return False
     return node.kind is Kind.MAP
+
+
+def _arithmetic(node: Node) -> bool:
+    return all(t[0] in _ARITHMETIC or t[0] in ("x", "num") for t in walk(node.attrs[0].tree))
 
 
 _ARITHMETIC = frozenset({"add", "sub", "mul", "div", "neg", "pow", "square", "sqrt", "real"})
@@ -220,11 +226,18 @@ def element(table: Table, summand: Summand, x: Node, degrees: Degrees) -> Elemen
     moved = summand.renamed(b, {**new, **clash})
     expr = _Spelling(table, x, degrees).of(moved.body)
     if moved.factor is not None:
-        expr = table.symbol(moved.factor) * expr
+        expr = _spelled_factor(table, moved.factor) * expr
     summed = tuple(a.name for a in moved.over if a.name not in x.names)
     over = set(summed)
     local = frozenset(s for s in expr.free_symbols if s != table.u and over & set(_node(table, s).names))
     return Element(expr, summed, {a.name: a.dim for a in moved.over}, local)
+
+
+def _spelled_factor(table: Table, factor: Node) -> Any:
+    """A factor as a product of what it was made of, so that signs and constants are seen."""
+    if factor.kind is Kind.MAP and not factor.definition and _arithmetic(factor):
+        return plain(factor.attrs[0].tree, [_spelled_factor(table, x) for x in factor.inputs])
+    return table.symbol(factor)
 
 
 def _node(table: Table, symbol: Any) -> Node:

@@ -14,7 +14,7 @@ from vspec.compiler.calculus.derive import gradients, tangent_terms
 from vspec.compiler.calculus.structure.zero import at_zero
 from vspec.compiler.calculus.terms import Algebra, Term, pair
 from vspec.compiler.graph.builder import Builder, is_number
-from vspec.compiler.graph.kernel import num, slot
+from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import Axis, Node
 
 
@@ -38,6 +38,17 @@ class Quadratic:
     def apart(self, k: int) -> bool:
         """Whether no other param meets this one."""
         return not any(block.terms for (p, q), block in self.blocks.items() if p != q and k in (p, q))
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The axes that all params have and along which every block is diagonal."""
+        names = [n for n in self.xs[0].names if all(n in x.names for x in self.xs)]
+
+        def holds(name: str, where: tuple[int, int]) -> bool:
+            block = self.blocks[where]
+            return all(pair(name, block.copies[name].name) in t.pairs for t in block.terms)
+
+        return tuple(n for n in names if all(holds(n, where) for where in self.blocks))
 
     def paired(self, k: int) -> tuple[str, ...]:
         """The axes of a param along which its own block is diagonal."""
@@ -89,7 +100,7 @@ def solved(b: Builder, form: Quadratic) -> list[Node]:
     Along axes that all params share and no term mixes, the systems are solved one by one, in a batch. Where H is not positive
     definite the result is not a number.
     """
-    shared = _shared(form)
+    shared = form.shared
     cores = [[a for a in x.axes if a.name not in shared] for x in form.xs]
     if len(form.xs) == 1 and len(cores[0]) == 1:
         (axis,) = cores[0]
@@ -118,17 +129,6 @@ def _entry(b: Builder, form: Quadratic, p: int, q: int, shared: Sequence[str], c
     return b.rename(node, {**{n: new.name for n, new in copied.items()}, **own})
 
 
-def _shared(form: Quadratic) -> tuple[str, ...]:
-    """The axes that all params have and along which every block is diagonal."""
-    names = [n for n in form.xs[0].names if all(n in x.names for x in form.xs)]
-
-    def holds(name: str, where: tuple[int, int]) -> bool:
-        block = form.blocks[where]
-        return all(pair(name, block.copies[name].name) in t.pairs for t in block.terms)
-
-    return tuple(n for n in names if all(holds(n, where) for where in form.blocks))
-
-
 def _joint(b: Builder, cores: Sequence[Sequence[Axis]]) -> Axis:
     """A new axis over all core axes raveled one after the other."""
     counts = []
@@ -154,12 +154,3 @@ def _cholesky(b: Builder, matrix: Node, slope: Node, row: Axis, column: Axis) ->
     factor = b.linalg("cholesky", [matrix], ((row.name, column.name),), [row, middle])
     half = b.linalg("triangular_solve", [factor, b.neg(slope)], ((row.name, middle.name), (row.name,)), [middle])
     return b.linalg("triangular_solve_t", [factor, half], ((row.name, middle.name), (middle.name,)), [row])
-
-
-def quotient(b: Builder, x: Node, curvature: Node, slope: Node, certain: bool) -> Node:
-    """`-slope/curvature`; where the curvature may not be positive, what is not stays where it is."""
-    if certain:
-        return b.order(b.map(("neg", ("div", slot(0), slot(1))), [slope, curvature]), x.axes)
-    point = ("neg", ("div", slot(0), ("where", ("gt", slot(1), num(0)), slot(1), num(1.0))))
-    tree = ("where", ("gt", slot(1), num(0)), point, slot(2))
-    return b.order(b.map(tree, [slope, curvature, x]), x.axes)

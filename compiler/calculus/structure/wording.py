@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from vspec.compiler.calculus.scalar import simplify
 from vspec.compiler.graph.kernel import Tree
 from vspec.compiler.graph.node import Kind, Node
 
@@ -48,7 +49,7 @@ def _node(node: Node, names: Mapping[str, str]) -> Text:
     if node.kind is Kind.INDEX:
         return f"index({_letter(node.names[0], names)})" if node.op == "value" else "delta", _ATOM
     if node.kind is Kind.MAP:
-        return _tree(node.attrs[0].tree, [_node(x, names) for x in node.inputs])
+        return _tree(simplify(node.attrs[0].tree), [_node(x, names) for x in node.inputs])
     if node.kind is Kind.REDUCE:
         letters = ", ".join(_letter(n, names) for n in node.attrs[0])
         return f"{node.op}[{letters}]({_node(node.inputs[0], names)[0]})", _ATOM
