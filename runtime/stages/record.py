@@ -101,12 +101,9 @@ def resolve(program: Program, bound: Bound, record: Mapping[str, Any], path: tup
     counts = dict(jax.device_get(program.jitted(record["counts"])({}, bound))) if record.get("counts") else {}
 
     def count(name: str, literal: Any) -> int | None:
-        if name not in counts:
-            return None if literal is None else int(literal)
-        value = np.asarray(counts[name]).item()
-        if not (np.isfinite(value) and value == int(value) and value >= 1):
-            raise DataError("VS0519", f"'{name}' of a stage is {value:g}", "a whole number, at least 1", line)
-        return int(value)
+        if name in counts:
+            return _whole(name, counts[name], 1, line)
+        return None if literal is None else int(literal)
 
     dims = {letter: d for d, dim in program.manifest["dims"].items() for letter in (d, *dim["letters"])}
     batch, epoch = {}, {}
@@ -135,6 +132,14 @@ def resolve(program: Program, bound: Bound, record: Mapping[str, Any], path: tup
     return Stage(record, path, steps, own, starts, batch, epoch, stages, about)
 
 
+def _whole(name: str, value: Any, least: int, line: int | None) -> int:
+    """A count that an entry gave. Raises `DataError` VS0519 if it is none."""
+    number = np.asarray(value).item()
+    if not (np.isfinite(number) and number == int(number) and number >= least):
+        raise DataError("VS0519", f"'{name}' of a stage is {number:g}", f"a whole number, at least {least}", line)
+    return int(number)
+
+
 def targets(program: Program, entries: Iterable[str]) -> tuple[str, ...]:
     """The params that update entries assign to, in the spec's order."""
     assigned = {r["name"] for e in entries for r in program.manifest["entries"][e]["results"]}
@@ -149,7 +154,8 @@ def _filled(record: Mapping[str, Any], counts: Mapping[str, Any]) -> Mapping[str
     for key, value in counts.items():
         call, _, path = key.partition(".")
         if call in calls and path:
-            filled = with_argument(calls[call]["arguments"], path, np.asarray(value).item())
+            whole = _whole(path, value, 0, record.get("line"))
+            filled = with_argument(calls[call]["arguments"], path, whole)
             calls[call] = {**calls[call], "arguments": filled}
     methods = [m for k, m in calls.items() if k != "constraints"]
     return {**record, "methods": methods, "constraints": calls.get("constraints")}
