@@ -33,6 +33,7 @@ class Batches:
         self.sizes = stage.batch
         self.epoch = stage.epoch
         self.data = {name: tuple(d["axes"]) for name, d in manifest["data"].items()}
+        self.constants = {name: tuple(c["axes"]) for name, c in manifest["constants"].items()}
         self.params = {name: tuple(p["axes"]) for name, p in manifest["params"].items()}
         results = [r for e in manifest["entries"].values() if e["kind"] == "prepare" for r in e.get("results", ())]
         self.prepared = {r["name"]: tuple(r["axes"]) for r in results}
@@ -66,12 +67,13 @@ class Batches:
         return jax.random.permutation(keys.fold(key, keys.SHUFFLES, place, epoch), bound.sizes[dim])
 
     def bound(self, bound: Bound, rows: Rows) -> Bound:
-        """The data and what is prepared of them at the rows of a step."""
+        """The data, the constants and what is prepared of them at the rows of a step."""
         if not self:
             return bound
         data = {k: taken(x, self.data[k], rows) for k, x in bound.data.items()}
         prepared = {k: taken(x, self.prepared[k], rows) for k, x in bound.prepared.items()}
-        return replace(bound, data=data, prepared=prepared, batch=tuple(self.sizes.items()))
+        constants = {k: taken(x, self.constants[k], rows) for k, x in bound.constants.items()}
+        return replace(bound, data=data, constants=constants, prepared=prepared, batch=tuple(self.sizes.items()))
 
     def take(self, params: Mapping[str, Array], rows: Rows) -> dict[str, Array]:
         """Params at the rows of a step."""

@@ -79,6 +79,19 @@ def test_unused(text: str, level: list[str]) -> None:
     assert warned(text, "VS0901") == level
 
 
+def test_a_definition_of_a_stage_without_a_use() -> None:
+    text = "params:\n  w: {init: 1}\nsolve:\n  repeat: 3\n  let: {a: w/2, b: 2*w, c: b + 1}\n  stages:\n    - update: {w: a + 1}\n"
+    (found,) = [d for d in warnings(text) if d.code == "VS0901"]
+    assert "'c' of this stage" in found.message
+    assert warned(text.replace("c: b + 1", "c: b").replace("a + 1", "a + c"), "VS0901") == NEVER
+
+
+def test_derivatives_by_a_stack_go_to_its_parts() -> None:
+    text = "dims: {i: 2, p: auto}\nparams:\n  w[i]: {init: 1}\n  c: {init: 1}\ndefine:\n  theta[p]: 'stack(w[:], c)'\n"
+    text += "objectives:\n  loss: sum[i](w[i]**2)\nsolve:\n  update:\n    theta[p]: theta[p] - d(loss, theta[p])\n"
+    assert warned(text, "VS0911") == NEVER
+
+
 def test_unused_is_said_once_at_the_root() -> None:
     text = "constants: {k: 1}\ndefine: {a: b, b: c + 1, c: k, x: c}\nfunctions: {f(q): c*q}\noutputs: {o: 1}\n"
     assert [d.message for d in warnings(text)] == [

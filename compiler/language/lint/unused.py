@@ -52,6 +52,7 @@ def unused(root: Mapping, report: Report) -> set[str]:
     """
     if not any(root.get(section) is not None for section in _PURPOSE):
         return set()
+    _local(root.get("solve"), report)
     entries, roots = _declared(root, report)
     live = _reached(entries, roots)
     live |= _sizing(entries, live, root)
@@ -66,6 +67,22 @@ def unused(root: Mapping, report: Report) -> set[str]:
         if all(reader in group for name in group for reader in readers[name]):
             _warn(report, entries, group[0], live)
     return set(idle)
+
+
+def _local(stages: Value | None, report: Report) -> None:
+    """Definitions of a stage that neither it nor the stages in it read."""
+    for stage in stages.items if isinstance(stages, Sequence) else (stages,):
+        if not isinstance(stage, Mapping):
+            continue
+        own = stage.get("let")
+        if isinstance(own, Mapping):
+            read = {word for key, value in stage.entries if key.text != "let" for word in _mentions(value)}
+            read |= {word for _, value in own.entries for word in _mentions(value)}
+            named = [(m.group(1), key) for key, _ in own.entries if (m := _NAME.match(key.text))]
+            for name, key in {name: key for name, key in reversed(named) if name not in read}.items():
+                message = f"the definition '{name}' of this stage is never used"
+                report.warn("VS0901", message, key.span, label="nothing reads it", help="remove it")
+        _local(stage.get("stages"), report)
 
 
 def _warn(report: Report, entries: dict[str, _Entry], name: str, live: set[str]) -> None:
