@@ -80,7 +80,8 @@ def test_unused(text: str, level: list[str]) -> None:
 
 
 def test_a_definition_of_a_stage_without_a_use() -> None:
-    text = "params:\n  w: {init: 1}\nsolve:\n  repeat: 3\n  let: {a: w/2, b: 2*w, c: b + 1}\n  stages:\n    - update: {w: a + 1}\n"
+    text = "params:\n  w: {init: 1}\nsolve:\n  repeat: 3\n  let: {a: w/2, b: 2*w, c: b + 1}\n"
+    text += "  stages:\n    - update: {w: a + 1}\n"
     (found,) = [d for d in warnings(text) if d.code == "VS0901"]
     assert "'c' of this stage" in found.message
     assert warned(text.replace("c: b + 1", "c: b").replace("a + 1", "a + c"), "VS0901") == NEVER
