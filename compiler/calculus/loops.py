@@ -31,7 +31,8 @@ def lower_recurrence(low: Lowering, r: Recurrence, reads: Reads) -> None:
     """Makes the loop of a recurrence and enters its results under the names of its states."""
     b = low.b
     axis = low.axis(r.letter)
-    length = b.map(("sub", slot(0), num(1)), [b.size(axis.dim)], "integer")
+    size = b.size(axis.dim)
+    length = b.map(("sub", slot(0), num(1)), [size], "integer") if not is_number(size) else b.number(size.attrs[0] - 1)
     index = b.input(r.letter, "index", (), "integer")
     inits: list[Node] = []
     carry: list[Node] = []
@@ -53,11 +54,14 @@ def lower_recurrence(low: Lowering, r: Recurrence, reads: Reads) -> None:
                 for key in names(d.name) if d.dtype == "complex" else (d.name,):
                     low.slices[key] = Slice(low.values.pop(key), d.letters.index(r.letter))
         steps = [_real(b, node, s) for s in r.states for _, _, node in _parts(low, s, s.step)]
+        if r.until is not None:
+            steps.append(low.value(r.until))
     inits = [_real(b, x, s) for x, (s, _) in zip(inits, own, strict=True)]
     captured, inside, body = close(b, steps, [*carry, index])
     results = tuple((how, k) for k, (s, _) in enumerate(own) for how in sorted(reads.get(s.name, ())))
     name = "_".join(s.name for s in r.states)
-    region = Region(name, axis, length, index, tuple(carry), tuple(inside), tuple(body), results)
+    nexts, until = body[: len(carry)], body[-1] if r.until is not None else None
+    region = Region(name, axis, length, index, tuple(carry), tuple(inside), tuple(nexts), results, until, r.adjoint)
     with b.at(Origin(name, r.span.line, r.span.column, file=low.file(r.span))):
         node = b.region("scan", region, [*inits, *captured])
     for position, (how, k) in enumerate(results):

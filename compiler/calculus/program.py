@@ -11,7 +11,7 @@ from vspec.compiler.calculus.loops import enter, reads_of
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import joined
 from vspec.compiler.calculus.plan import plan_entries
-from vspec.compiler.calculus.special import NoDerivative
+from vspec.compiler.calculus.special import NoAdjoint, NoDerivative
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder, Rule
@@ -22,7 +22,7 @@ from vspec.compiler.graph.rewrite import Sweep, rewrite
 from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.claims import conjuncts
 from vspec.compiler.language.draws import ordinals
-from vspec.compiler.language.expr import Derivative, Expr, Pointwise
+from vspec.compiler.language.expr import Derivative, Element, Expr, Pointwise
 from vspec.compiler.language.operators import COUNTERS
 from vspec.compiler.language.ranges import Ranges
 from vspec.compiler.language.spec import Claim, Recurrence, Spec
@@ -41,6 +41,14 @@ def lower_spec(spec: Spec, rules: Iterable[Rule] = ()) -> Graph:
     except NoDerivative as e:
         line, column = (e.origin.line, e.origin.column) if e.origin else (1, 1)
         span = Span(spec.path, line, column, line, column + 1)
+        if isinstance(e, NoAdjoint):
+            names = " and ".join(f"'{n}'" for n in e.what.split("_"))
+            tips = (
+                "declare it 'adjoint: stored', or 'checkpointed' to keep less in memory",
+                "stop(...) around what reads it keeps the derivative out",
+            )
+            message = f"a derivative goes back through the steps of {names}, which have 'adjoint: none'"
+            raise SpecError([Diagnostic("VS0397", message, span, "this recurrence", tips)]) from None
         raise SpecError([Diagnostic("VS0330", f"{e.what} has no formula", span)]) from None
 
 
@@ -86,8 +94,9 @@ def enter_equations(spec: Spec, low: Lowering) -> dict[str, Node]:
     low.ordinals = ordinals(spec)
     inputs = _inputs(spec, low)
     states = {s.name: s for r in spec.equations if isinstance(r, Recurrence) for s in r.states}
-    reads = reads_of((e for x in expressions(spec) for e in elements(x)), states)
-    for name in reads.keys() & _variables(expressions(spec)):
+    outside = list(outside_reads(spec))
+    reads = reads_of((e for e in outside if isinstance(e, Element)), states)
+    for name in reads.keys() & {w.name for e in outside if isinstance(e, Derivative) for w in e.wrt}:
         # A derivative by a state finds whoever reads the path, its end included.
         reads[name] = {"path"}
     for name, objective in spec.objectives.items():
@@ -253,26 +262,30 @@ def excerpt(spec: Spec, span: Span) -> str:
     return " ".join(line.strip() for line in lines)
 
 
-def expressions(spec: Spec) -> Iterator[Expr]:
-    """Every expression of a spec that reads definitions from outside a recurrence's step."""
-    # Inner definitions may be read from outside, too: then they are recomputed along the whole path.
-    outside = [b.expr for b in bodies(spec) if b.loop is None]
-    yield from outside
-    inner = {d.name: d for r in spec.equations if isinstance(r, Recurrence) for d in r.inner}
+def outside_reads(spec: Spec) -> Iterator[Expr]:
+    """Every element and derivative that does not stand in the step of the recurrence whose states it reads."""
+    owner = {n: r for r in spec.equations if isinstance(r, Recurrence) for n in _own(r)}
+    bodies_of = {d.name: d.body for r in spec.equations if isinstance(r, Recurrence) for d in r.inner}
     seen: set[str] = set()
-    queue = [e.name for x in outside for e in elements(x)]
+    queue: list[tuple[Expr, Recurrence | None]] = [(b.expr, b.loop) for b in bodies(spec)]
     while queue:
-        name = queue.pop()
-        if name in inner and name not in seen:
-            seen.add(name)
-            yield inner[name].body
-            queue += [e.name for e in elements(inner[name].body)]
+        expr, loop = queue.pop()
+        for e in nodes(expr):
+            names = [e.name] if isinstance(e, Element) else [w.name for w in e.wrt] if isinstance(e, Derivative) else []
+            if not names or (loop is not None and all(owner.get(n) is loop for n in names)):
+                continue
+            yield e
+            for n in names:
+                # Inner definitions may be read from outside, too: then they are computed along the whole path.
+                if n in bodies_of and owner[n] is not loop and n not in seen:
+                    seen.add(n)
+                    queue.append((bodies_of[n], None))
+
+
+def _own(r: Recurrence) -> list[str]:
+    return [*(s.name for s in r.states), *(d.name for d in r.inner)]
 
 
 def differentiated(spec: Spec) -> frozenset[str]:
     """The names by which some derivative of a spec is taken."""
-    return _variables(b.expr for b in bodies(spec))
-
-
-def _variables(exprs: Iterable[Expr]) -> frozenset[str]:
-    return frozenset(w.name for e in exprs for d in nodes(e) if isinstance(d, Derivative) for w in d.wrt)
+    return frozenset(w.name for b in bodies(spec) for d in nodes(b.expr) if isinstance(d, Derivative) for w in d.wrt)

@@ -31,6 +31,10 @@ class NoDerivative(Exception):  # noqa: N818
         return NoDerivative(self.what, origin)
 
 
+class NoAdjoint(NoDerivative):
+    """A derivative was asked for that goes back through a loop which is declared to have none."""
+
+
 class v_asin(sp.Function):  # type: ignore[misc]  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return 1 / sp.sqrt(_one_minus_square(self.args[0]))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from vspec.compiler.calculus import jvp, solutions, vjp
+from vspec.compiler.calculus.special import NoAdjoint
 from vspec.compiler.calculus.terms import NO_PAIRS, Algebra, Term, Terms
-from vspec.compiler.graph.node import Kind, Node, Pull, Solve, topological
+from vspec.compiler.graph.node import Kind, Node, Pull, Region, Solve, innermost, topological
 
 Seeds = Mapping[int, Sequence[Term]]
 
@@ -129,6 +130,9 @@ def _pull_region(a: Algebra, node: Node, nodes: Sequence[Node], adjoints: dict[i
     items = [n for n in nodes if n.kind is Kind.ITEM and n.inputs[0] is node and n.uid in adjoints]
     if not items:
         return
+    loop = innermost(node.attrs[0])
+    if isinstance(loop, Region) and loop.adjoint == "none":
+        raise NoAdjoint(loop.name, node.origin)
     settled: list[tuple[Node, Node]] = []
     for item in items:
         terms = [a.settle(t).node for t in adjoints[item.uid].collect(b)]

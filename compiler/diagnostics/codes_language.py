@@ -580,6 +580,22 @@ DRAWS: tuple[Code, ...] = (
         "dims: {i, j: 3}\ndata:\n  A[i, j]: real\ndefine:\n  y: logdet(A[:, :] + sample(normal(0, 1)))\n",
     ),
     Code(
+        "VS0395",
+        "how a recurrence stops or is differentiated",
+        "States that advance together stop together, on one condition, and are differentiated in one way. The condition has "
+        "indices that all of them have; each value of these stops by itself. 'until' and 'adjoint' belong to steps.",
+        "dims: {t: 9, i: 2}\ndefine:\n  s[0, i]: 1\n  s[t + 1, i]: {is: 's[t, i]/2 + u[t]', until: 's[t, i] < 1'}\n"
+        "  u[0]: 0\n  u[t + 1]: sum[i](s[t, i])\n",
+    ),
+    Code(
+        "VS0397",
+        "a derivative through a recurrence without an adjoint",
+        "'adjoint: none' says that no derivative goes back through the steps of a recurrence, so that the program need not keep "
+        "what it would need. A gradient, a method or a derivative of an expression asks for one.",
+        "dims: {t: 9}\nparams:\n  w: {init: 1}\ndefine:\n  s[0]: w\n  s[t + 1]: {is: 's[t]/2', adjoint: none}\n"
+        "objectives: {loss: 's[-1]**2'}\nsolve: {minimize: loss}\n",
+    ),
+    Code(
         "VS0398",
         "an initialiser that does not fit",
         "The initialiser of a matrix alone takes the last two indices of its param for inputs and outputs; with two indices, "
@@ -627,11 +643,6 @@ PLANNED: tuple[Code, ...] = tuple(
             "VS0414",
             "identities by quadrature",
             "constants: {b: 1}\nclaims:\n  c: {identity: b == 1, tolerance: 1e-6, by: quadrature(40)}\n",
-        ),
-        (
-            "VS0418",
-            "recurrences that stop early",
-            "dims: {t: 9}\ndefine:\n  s[0]: 1\n  s[t + 1]: {is: 's[t]/2', until: 's[t] < 1'}\n",
         ),
         ("VS0421", "external functions", "define:\n  y: extern(x)\n"),
         ("VS0426", "sharding", "dims: {n: 4}\nshard: {n: data}\n"),

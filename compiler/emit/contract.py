@@ -26,7 +26,7 @@ def contracted(scope: Scope, factors: Sequence[Value], node: Node) -> Value:
         axis = "" if not rest else f", axis={axes[0]}" if len(axes) == 1 else f", axis=({', '.join(axes)})"
         product = Value(Text(f"jnp.sum({a.text.code}{axis})", weak=a.text.weak), rest)
     elif len(arrays) == 2:
-        product = _pair(arrays[0], arrays[1], node)
+        product = _pair(arrays[0], arrays[1], node, scope.wanted.get(node.uid, node.names))
     else:
         product = _einsum(arrays, node)
     if not scalars:
@@ -36,7 +36,7 @@ def contracted(scope: Scope, factors: Sequence[Value], node: Node) -> Value:
     return Value(expression(tree, texts, scope.context(node.dtype)), product.layout)
 
 
-def _pair(a: Value, b: Value, node: Node) -> Value:
+def _pair(a: Value, b: Value, node: Node, wanted: Layout) -> Value:
     out = set(node.names)
     common = [x for x in a.layout if x in b.layout]
     batch = tuple(x for x in common if x in out)
@@ -52,8 +52,8 @@ def _pair(a: Value, b: Value, node: Node) -> Value:
         return Value(name(f"jnp.vdot({a.text.code}, {arranged(b, a.layout).code})"), ())
     if not ways:
         return _einsum([a, b], node)
-    # Among equals the one whose axes come out in the node's own order, which a reader most likely wants.
-    _, layout, text = min(ways, key=lambda w: w[0] + (w[1] != node.names))
+    # Among equals the one whose axes come out in the order that the readers want.
+    _, layout, text = min(ways, key=lambda w: w[0] + (w[1] != wanted))
     return Value(text, layout)
 
 

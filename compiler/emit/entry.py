@@ -10,8 +10,10 @@ from vspec.compiler.emit.decompositions import gather_parts
 from vspec.compiler.emit.layout import Value, arranged, shown
 from vspec.compiler.emit.names import Names, identifier
 from vspec.compiler.emit.nodes import render
+from vspec.compiler.emit.reads import gather_loops
 from vspec.compiler.emit.scope import WIDTH, EmissionError, Function, Line, Scope, count_uses, defined_name, formatted
 from vspec.compiler.emit.text import Text, quoted
+from vspec.compiler.emit.wanted import wanted
 from vspec.compiler.graph.graph import Entry, Graph, Result
 from vspec.compiler.graph.node import Axis, Kind, Node, topological
 
@@ -67,6 +69,8 @@ def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry
         loose = x.op == "constant" and not x.axes
         scope.values[x.uid] = Value(Text(parameter, python=loose, weak=loose), x.names)
     scope.parts = gather_parts(nodes)
+    gather_loops(scope, nodes)
+    scope.wanted = wanted(nodes, [(r.node, r.node.names) for r in entry.results])
     single = len(entry.results) == 1 and entry.results[0].path == ()
     if not single:
         scope.wishes = _wishes(entry)

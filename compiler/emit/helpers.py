@@ -98,6 +98,23 @@ def linear_recurrence(factors: Array, terms: Array, axis: int, reverse: bool = F
 
     return jax.lax.associative_scan(joined, (factors, terms), reverse, axis)[1]'''
 
+_CHECKPOINTED = '''\
+def checkpointed(step: Callable[[Any, Array], Any], start: Any, times: Array) -> Any:
+    """jax.lax.scan whose derivative keeps about the square root of the states and computes the steps between them again."""
+    count = times.shape[0]
+    size = max(1, int(count**0.5))
+    whole = count - count % size
+    once = jax.checkpoint(step, prevent_cse=False)
+
+    def several(carry: Any, some: Array) -> Any:
+        return jax.lax.scan(once, carry, some)
+
+    again = jax.checkpoint(several, prevent_cse=False)
+    carry, paths = jax.lax.scan(again, start, times[:whole].reshape(-1, size))
+    last, rest = again(carry, times[whole:])
+    return last, jax.tree.map(lambda a, b: jnp.concatenate([a.reshape(whole, *a.shape[2:]), b]), paths, rest)
+'''
+
 # In the order in which they are written: each uses only JAX and those before it.
 HELPERS: dict[str, str] = {
     "erfinv": _ERFINV,
@@ -107,6 +124,7 @@ HELPERS: dict[str, str] = {
     "betaln": _BETALN,
     "bessel_ratio": _BESSEL_RATIO,
     "linear_recurrence": _LINEAR_RECURRENCE,
+    "checkpointed": _CHECKPOINTED,
 }
 
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from vspec.compiler.emit.decompositions import gather_parts
 from vspec.compiler.emit.layout import Layout, Value, arranged
 from vspec.compiler.emit.names import identifier
+from vspec.compiler.emit.reads import gather_loops
 from vspec.compiler.emit.scope import Line, Scope, count_uses
 from vspec.compiler.emit.text import Text, name, sequence
 from vspec.compiler.graph.node import REPORT, Kind, Solve, region_nodes
 
 if TYPE_CHECKING:
-    from vspec.compiler.emit.loops import Operand
+    from vspec.compiler.emit.scans import Operand
 
 # What a search ends with where the spec says nothing.
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
@@ -112,6 +113,7 @@ def _function(scope: Scope, region: Solve, captured: Sequence[Operand], label: s
     parameters = [names.reserve(u.attrs[0]) for u in region.unknowns]
     inner = Scope(scope.function, count_uses(nodes, region.body), scope.indent + 4, scope)
     inner.parts = gather_parts(nodes)
+    gather_loops(inner, nodes)
     for unknown, parameter in zip(region.unknowns, parameters, strict=True):
         inner.values[unknown.uid] = Value(name(parameter), unknown.names)
     for operand, argument in zip(captured, region.captured, strict=True):

@@ -45,6 +45,9 @@ def _imports(body: str) -> list[str]:
     """Only what the text uses; the names are reserved, so that a search finds no strangers."""
     code = _code(body)
     lines = [""]
+    standard = {"Callable": "collections.abc", "Any": "typing"}
+    lines += [f"from {m} import {n}" for n, m in standard.items() if re.search(rf"(?<![\w.]){n}\b", code)]
+    lines += [""] if len(lines) > 1 else []
     if re.search(r"(?<![\w.])jax\.", code):
         lines.append("import jax")
     if re.search(r"(?<![\w.])jnp\.", code):

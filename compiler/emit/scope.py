@@ -52,7 +52,9 @@ class Scope:
     """The body of a function, or of a function inside it.
 
     `wishes`: names for nodes that the spec did not name; `results`: what a region gave, one value per position;
-    `items`: the spec's names for results of regions; `parts`: what is read of each matrix decomposition, and
+    `items`: the spec's names for results of regions; `wanted`: orders of axes that readers want; `reads`: the
+    results that are read of each region, `shared` the adjoint of a loop that computes it, too, and `opened` what is written of
+    such an adjoint; `parts`: what is read of each matrix decomposition, and
     `decompositions` the layout of the batch axes and the names of the parts of those that are written.
     """
 
@@ -69,6 +71,10 @@ class Scope:
         self.wishes: dict[int, str] = {}
         self.results: dict[int, list[Value]] = {}
         self.items: dict[tuple[int, int], str] = {}
+        self.wanted: Mapping[int, Layout] = {}
+        self.reads: dict[int, set[int]] = {}
+        self.shared: dict[int, Node] = {}
+        self.opened: dict[int, Any] = {}
         self.parts: Mapping[Any, Mapping[str, Node]] = {}
         self.decompositions: dict[Any, tuple[Layout, Mapping[str, str]]] = {}
         self._pending: dict[int, Node] = {}

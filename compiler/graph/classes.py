@@ -112,12 +112,12 @@ class Classes:
             own = [("carry", n) for n in region.carry] + [("captured", n) for n in region.captured]
             for k, (role, n) in enumerate([*own, ("index", region.index)]):
                 self.faces[n.uid] = (self._class((role, k, n.axes, n.dtype)), n.names)
-            for node in topological([*region.body, region.length]):
+            for node in topological([*region.roots, region.length]):
                 self.add(node)
-            body = tuple((self.faces[n.uid], n.names) for n in region.body)
+            body = tuple((self.faces[n.uid], n.names) for n in region.roots)
             length = self.faces[region.length.uid]
             states = tuple((role, n.axes, n.dtype) for role, n in own)
-            key = ("scan", region.axis, length, states, body, region.results)
+            key = ("scan", region.axis, length, states, body, region.results, region.until is None, region.adjoint)
         # The region is kept beside its key, so that its id is not given to another one.
         self._regions[id(region)] = (self._class(key), region)
         return self._regions[id(region)][0]

@@ -123,7 +123,7 @@ def flops(node: Node, sizes: Sizes) -> float:
         if isinstance(region, Solve):
             return factor * solve_flops(region, sizes)
         steps = sizes.dim(region.axis.dim)
-        return factor * steps * sum(flops(n, sizes) for n in topological(region.body))
+        return factor * steps * sum(flops(n, sizes) for n in topological(region.roots))
     return 0.0
 
 

@@ -142,6 +142,10 @@ class Region:
     The REGION node's inputs are `len(carry)` initial states followed by one operand per `captured` argument.
     For each step t = 0 .. length - 1 the body maps (carry, captured, index t) to the next carry.
 
+    `until`, a condition over some of the axes that every state has, is a further root of the body: from the first step at which
+    it holds, the states keep their values, for each point of its axes by itself. `adjoint` says what the derivative of the loop
+    keeps: 'stored' or 'checkpointed'; no derivative goes through one of 'none'.
+
     Results (one ITEM each): per state k, the final value (`("final", k)`) or the trajectory with the initial state
     in front (`("path", k)`), whose first axis is `axis` and has length + 1 slices. `results` lists which are made.
     """
@@ -154,6 +158,13 @@ class Region:
     captured: tuple[Node, ...]
     body: tuple[Node, ...]
     results: tuple[tuple[str, int], ...]
+    until: Node | None = None
+    adjoint: str = "stored"
+
+    @property
+    def roots(self) -> tuple[Node, ...]:
+        """What the body computes: the next states, and the condition at which they stay as they are."""
+        return self.body if self.until is None else (*self.body, self.until)
 
     @property
     def arguments(self) -> tuple[Node, ...]:
@@ -201,6 +212,11 @@ class Solve:
     def arguments(self) -> tuple[Node, ...]:
         """The arguments of the sub-graph."""
         return (*self.unknowns, *self.captured)
+
+    @property
+    def roots(self) -> tuple[Node, ...]:
+        """What the body computes."""
+        return self.body
 
     def of(self, kind: str) -> tuple[Node, ...]:
         """The nodes of the body of one kind, in order."""
@@ -256,4 +272,4 @@ def topological(roots: Iterable[Node]) -> list[Node]:
 
 def region_nodes(region: Region | Solve) -> Iterator[Node]:
     """The nodes of a region's body in topological order."""
-    yield from topological(region.body)
+    yield from topological(region.roots)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from vspec.compiler.graph.builder import Builder, Rule
 from vspec.compiler.graph.graph import Graph, Result
-from vspec.compiler.graph.node import AnyRegion, Kind, Node, Pull, innermost, topological
+from vspec.compiler.graph.node import AnyRegion, Kind, Node, Pull, Region, innermost, topological
 
 Visit = Callable[[Builder, Node, Node], Node]
 """(builder, the node with rewritten inputs, the node as it was) → its replacement."""
@@ -72,9 +72,11 @@ class Sweep:
             made: AnyRegion = region if inner is region.inner else replace(region, inner=inner)
         else:
             self.new.update((n.uid, n) for n in region.arguments)
-            self.run(region.body)
+            self.run(region.roots)
             body = tuple(self.new[n.uid] for n in region.body)
             made = region if all(x is y for x, y in zip(body, region.body)) else replace(region, body=body)
+            if isinstance(made, Region) and made.until is not None and self.new[made.until.uid] is not made.until:
+                made = replace(made, until=self.new[made.until.uid])
         self.regions[id(region)] = made
         return made
 
@@ -130,7 +132,7 @@ def all_nodes(graph: Graph) -> list[Node]:
             if id(region) not in seen:
                 seen.add(id(region))
                 # Bodies may hold regions of their own: the list grows while it is read.
-                found.extend(topological(region.body))
+                found.extend(topological(region.roots))
     return found
 
 
@@ -148,6 +150,6 @@ def count_readers(graph: Graph) -> dict[int, int]:
         for x in {x.uid for x in node.inputs}:
             count[x] = count.get(x, 0) + 1
         if node.kind is Kind.REGION:
-            for x in {x.uid for x in innermost(node.attrs[0]).body}:
+            for x in {x.uid for x in innermost(node.attrs[0]).roots}:
                 count[x] = count.get(x, 0) + 1
     return count

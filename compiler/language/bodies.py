@@ -14,8 +14,8 @@ from vspec.compiler.language.spec import Definition, Recurrence, Spec, Stage, la
 class Body:
     """An expression of the spec and what it belongs to.
 
-    `kind`: param (its init), bound (of its box), definition, init, step, objective, constraint (a side of a relation), those of
-    a stage by its label (count, schedule, direction, update, until), output or claim.
+    `kind`: param (its init), bound (of its box), definition, init, step, stop (the condition of a recurrence), objective,
+    constraint (a side of a relation), those of a stage by its label (count, schedule, direction, update, until), output or claim.
     `loop`: the recurrence in whose step it stands.
     """
 
@@ -39,6 +39,9 @@ def equations(spec: Spec) -> Iterator[Body]:
             yield from (_definition(inner, equation) for inner in equation.inner)
             for state in equation.states:
                 yield Body("step", state.name, state.letters, state.step, state.span, loop=equation)
+            if equation.until is not None:
+                first = equation.states[0]
+                yield Body("stop", first.name, equation.until.axes, equation.until, equation.until.span, loop=equation)
 
 
 def _definition(d: Definition, loop: Recurrence | None = None) -> Body:

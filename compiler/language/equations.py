@@ -9,7 +9,7 @@ from vspec.compiler.language.context import Context, Env, Unknown
 from vspec.compiler.language.expr import Element, Expr
 from vspec.compiler.language.graph import components
 from vspec.compiler.language.left import Equation, System
-from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, walk
+from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, skeleton, walk
 from vspec.compiler.language.rows import check_rows
 from vspec.compiler.language.spec import Definition, Objective, Recurrence
 from vspec.compiler.language.stacks import check_stack, is_stack
@@ -63,8 +63,10 @@ def check_equations(ctx: Context, system: System, calls: dict[str, tuple[str, ..
     for name in system.names:
         found: dict[str, None] = {}
         for equation in system.of(name):
-            found.update(dict.fromkeys(sorted(reads_of(equation.raw, known, through))))
+            for raw in (equation.raw, equation.until):
+                found.update(dict.fromkeys(sorted(reads_of(raw, known, through))))
         reads[name] = tuple(found)
+    _stop_together(system, reads)
     solved = Solved([], {}, reads)
     for group in components(system.names, lambda n: reads[n]):
         states = [n for n in group if n in system.steps]
@@ -80,6 +82,18 @@ def check_equations(ctx: Context, system: System, calls: dict[str, tuple[str, ..
             if definition is not None:
                 solved.equations.append(definition)
     return solved
+
+
+def _stop_together(system: System, reads: dict[str, tuple[str, ...]]) -> None:
+    """States over one index that stop on the same condition advance together, as if each read the next."""
+    groups: dict[tuple[str, object], list[str]] = {}
+    for name, step in system.steps.items():
+        if step.until is not None:
+            groups.setdefault((step.letters[step.time], skeleton(step.until)), []).append(name)
+    for names in groups.values():
+        for name, following in zip(names, [*names[1:], names[0]]):
+            if following not in reads[name] and following != name:
+                reads[name] = (*reads[name], following)
 
 
 def drain(ctx: Context) -> list[Definition]:
@@ -147,6 +161,7 @@ def share_objectives(solved: Solved) -> None:
             bodies.append(e.body)
         else:
             bodies += [x for s in e.states for x in (s.init, s.step)] + [d.body for d in e.inner]
+            bodies += [e.until] if e.until is not None else []
     bodies += [o.body for o in solved.objectives.values()]
     given = {e.name for e in solved.equations if isinstance(e, Definition)}
     given |= {s.name for e in solved.equations if isinstance(e, Recurrence) for s in e.states}

@@ -24,7 +24,7 @@ class Equation:
 
     `kind`: definition, init (`s[0, i]`), step (`s[t + 1, i]`), rows, row (`f[i, 2]`) or objective. `time`: the position
     of 0 or t + 1. `rows`: the lines of an array that is given row by row; `at`: the whole numbers of such a line. `together`:
-    all names on a left side with several, with their letters.
+    all names on a left side with several, with their letters. `until` and `adjoint` are options of a step.
     """
 
     name: str
@@ -36,6 +36,8 @@ class Equation:
     rows: tuple[Equation, ...] = ()
     at: tuple[int, ...] = ()
     together: Map[str, tuple[str, ...]] = field(default_factory=dict)
+    until: Raw | None = None
+    adjoint: Scalar | None = None
 
 
 @dataclass(slots=True)
@@ -100,15 +102,22 @@ def declare_equations(ctx: Context, define: Value | None, objectives: Value | No
     return system
 
 
-def _right(ctx: Context, value: Value, name: str) -> Raw | None:
+STEP_OPTIONS = ("until", "adjoint")
+
+
+def _right(ctx: Context, value: Value, name: str, step: bool = False) -> Raw | None:
     if isinstance(value, Scalar):
         return parse_expression(value, ctx.sink)
-    if isinstance(value, Mapping) and value.get("until") is not None:
-        key = value.key("until")
-        ctx.planned("VS0418", "recurrences that stop early ('until')", key.span if key else value.span)
-        return None
     inner = value.get("is") if isinstance(value, Mapping) else None
-    if isinstance(inner, Scalar) and isinstance(value, Mapping) and len(value.entries) == 1:
+    if isinstance(inner, Scalar) and isinstance(value, Mapping):
+        for key, _ in value.entries:
+            if key.text in STEP_OPTIONS and not step:
+                ctx.error(
+                    "VS0395",
+                    f"'{key.text}' of '{name}' belongs to the step of a recurrence",
+                    key.span,
+                    help=f"for example {name}[t + 1, ...]: {{is: ..., {key.text}: ...}}",
+                )
         return parse_expression(inner, ctx.sink)
     ctx.error("VS0326", f"the right side of '{name}' is an expression", value.span, label="not an expression")
     return None
@@ -282,7 +291,12 @@ def _state_line(ctx: Context, head: Head, value: Value) -> Equation | None:
             help=f"write {head.name}[0, ...] for the start and {head.name}[{t} + 1, ...] for the step",
         )
         return None
-    return Equation(head.name, kind, tuple(letters), time, _right(ctx, value, head.name), head.span)
+    equation = Equation(head.name, kind, tuple(letters), time, _right(ctx, value, head.name, kind == "step"), head.span)
+    if kind == "step" and isinstance(value, Mapping):
+        until, adjoint = value.get("until"), value.get("adjoint")
+        equation.until = parse_expression(until, ctx.sink) if isinstance(until, Scalar) else None
+        equation.adjoint = adjoint if isinstance(adjoint, Scalar) else None
+    return equation
 
 
 def _complete(ctx: Context, name: str, init: Equation | None, step: Equation | None) -> bool:

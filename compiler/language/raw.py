@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from vspec.compiler.diagnostics.spans import Span
@@ -109,3 +109,12 @@ def walk(node: Raw) -> Iterator[Raw]:
         top = stack.pop()
         yield top
         stack.extend(reversed(children(top)))
+
+
+def skeleton(x: object) -> object:
+    """What a raw node says, wherever it stands: equal for equal texts."""
+    if isinstance(x, Raw):
+        return (type(x).__name__, *(skeleton(getattr(x, f.name)) for f in fields(x)))
+    if isinstance(x, tuple):
+        return tuple(map(skeleton, x))
+    return None if isinstance(x, Span) else x

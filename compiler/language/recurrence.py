@@ -7,6 +7,7 @@ from vspec.compiler.language.equations import check_definition, cycle, drain, re
 from vspec.compiler.language.expr import Dtype, Expr
 from vspec.compiler.language.graph import components
 from vspec.compiler.language.left import Equation, System, shown_left
+from vspec.compiler.language.raw import skeleton
 from vspec.compiler.language.spec import Definition, Recurrence, State
 from vspec.compiler.language.substitute import elements
 from vspec.compiler.language.types import a_dtype, as_real, is_literal, widest
@@ -39,6 +40,7 @@ def check_recurrence(
     outside: list[Definition | Recurrence] = list(drain(ctx))
     for state, init in zip(states, inits):
         ctx.symbols[state.name].dtype = widest((init,)) if is_literal(init) else init.dtype
+    adjoint = _adjoint(ctx, states)
     kept = dict(ctx.symbols)
     made = _pass(ctx, system, states, inner_order, letter, positions)
     while made is not None and _widen(ctx, states, made[1]):
@@ -52,7 +54,9 @@ def check_recurrence(
         for state in states:
             ctx.symbols[state.name].dtype = None
         return []
-    inner, steps = made
+    inner, steps, until = made
+    if until is not None and not _stops(ctx, states, until):
+        return []
     members = set(group)
     hidden: list[Definition] = []
     for definition in inner:
@@ -77,7 +81,67 @@ def check_recurrence(
         if dtype in ("real", "complex"):
             init, step = as_real(init), as_real(step)
         result.append(State(state.name, state.letters, state.time, init, step, dtype, state.span))
-    return [*outside, Recurrence(letter, tuple(result), tuple(hidden), states[0].span)]
+    return [*outside, Recurrence(letter, tuple(result), tuple(hidden), states[0].span, until, adjoint)]
+
+
+def _adjoint(ctx: Context, states: list[Equation]) -> str:
+    """How derivatives go back through the steps: one word for all states."""
+    words = [(s, s.adjoint) for s in states if s.adjoint is not None]
+    for state, word in words:
+        if word.text != words[0][1].text:
+            first = words[0][0]
+            ctx.error(
+                "VS0395",
+                f"'{first.name}' and '{state.name}' advance together, but one is {words[0][1].text} and the other {word.text}",
+                word.span,
+                help=f"say it once, as in {shown_left(first)}: {{is: ..., adjoint: {words[0][1].text}}}",
+            )
+            break
+    return words[0][1].text if words else "stored"
+
+
+def _stops(ctx: Context, states: list[Equation], until: Expr) -> bool:
+    """Whether a condition can stop all states."""
+    if until.dtype != "boolean":
+        ctx.error(
+            "VS0301",
+            f"'until' needs a condition, but this is {a_dtype(until.dtype)}",
+            until.span,
+            label=a_dtype(until.dtype),
+            help="compare it with something, for example residual[t] < 1e-8",
+        )
+        return False
+    for state in states:
+        own = {x for k, x in enumerate(state.letters) if k != state.time}
+        foreign = next((x for x in until.axes if x not in own and x != state.letters[state.time]), None)
+        if foreign is not None:
+            ctx.error(
+                "VS0395",
+                f"the condition has the index '{foreign}', and '{state.name}', which it stops, has not",
+                until.span,
+                label=f"for each '{foreign}' by itself",
+                help=f"bind it, for example all[{foreign}](...)",
+            )
+            return False
+    return True
+
+
+def _condition(ctx: Context, states: list[Equation]) -> Equation | None:
+    """The state whose step says when to stop; a second condition is a mistake."""
+    found = [s for s in states if s.until is not None]
+    for other in found[1:]:
+        assert other.until is not None
+        assert found[0].until is not None
+        if skeleton(other.until) != skeleton(found[0].until):
+            ctx.error(
+                "VS0395",
+                f"'{found[0].name}' and '{other.name}' advance together and stop together, on one condition",
+                other.until.span,
+                label="another condition",
+                help=f"join both: until: a or b, once, at {shown_left(found[0])}",
+            )
+            break
+    return found[0] if found else None
 
 
 def _one_letter(ctx: Context, states: list[Equation], letter: str) -> bool:
@@ -137,8 +201,8 @@ def _inits(
 
 def _pass(
     ctx: Context, system: System, states: list[Equation], order: list[str], letter: str, positions: dict[str, int]
-) -> tuple[list[Definition], list[Expr]] | None:
-    """Check the inner definitions and the steps; None after a mistake."""
+) -> tuple[list[Definition], list[Expr], Expr | None] | None:
+    """Check the inner definitions, the steps and the condition at which they end; None after a mistake."""
     rule = StepRule(letter, positions)
     inner: list[Definition] = []
     sound = True
@@ -159,9 +223,21 @@ def _pass(
         env = Env(subject=f"'{state.name}'", scope=scope, step=rule, short=letter, whole=state.raw)
         steps.append(ctx.infer(state.raw, env))
         inner += drain(ctx)
-    if not sound or any(isinstance(s, Unknown) for s in steps):
+    until: Expr | None = None
+    stopping = _condition(ctx, states)
+    if stopping is not None and stopping.until is not None:
+        env = Env(
+            subject=f"the condition of '{stopping.name}'",
+            scope={x: x for x in stopping.letters},
+            step=rule,
+            short=letter,
+            whole=stopping.until,
+        )
+        until = ctx.infer(stopping.until, env)
+        inner += drain(ctx)
+    if not sound or any(isinstance(s, Unknown) for s in (*steps, until)):
         return None
-    return inner, steps
+    return inner, steps, until
 
 
 def _widen(ctx: Context, states: list[Equation], steps: list[Expr]) -> bool:

@@ -124,18 +124,26 @@ class State:
     span: Span
 
 
+ADJOINTS = ("stored", "checkpointed", "none")
+
+
 @dataclass(frozen=True, slots=True)
 class Recurrence:
     """Coupled states that advance together over `letter`, with the definitions that are part of the step (in order).
 
-    Inside `step` and `inner`, a state or inner definition is read at `[t]` only; steps run t = 0 .. size(t) - 2.
+    Inside `step`, `inner` and `until`, a state or inner definition is read at `[t]` only; steps run t = 0 .. size(t) - 2.
     Inner definitions with the recurrence letter may be read from outside, too, at any time.
+
+    `until`: a condition; from the first t at which it holds, the states keep their values. Its letters are those of every
+    state, each value of them stops by itself. `adjoint`: how a derivative goes back through the steps, a word of `ADJOINTS`.
     """
 
     letter: str
     states: tuple[State, ...]
     inner: tuple[Definition, ...]
     span: Span
+    until: Expr | None = None
+    adjoint: str = "stored"
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def _plans(graph: Graph) -> dict[int, Plan]:
 
 
 def _loops(region: Region | Solve) -> list[Node]:
-    return [n for n in topological(region.body) if n.kind is Kind.REGION]
+    return [n for n in topological(region.roots) if n.kind is Kind.REGION]
 
 
 def _scan_plan(region: Region, use: Use) -> Plan:
@@ -138,13 +138,15 @@ def _scan_plan(region: Region, use: Use) -> Plan:
     live = {region.results[k][1] for k in results} | {k for k in use.wanted if k < len(region.carry)}
     state = {c.uid: k for k, c in enumerate(region.carry)}
     reads: set[int] = set()
-    queue = sorted(live)
-    while queue:
-        for node in topological([region.body[queue.pop()]]):
+    roots = [region.body[k] for k in sorted(live)]
+    if region.until is not None:
+        roots.insert(0, region.until)
+    while roots:
+        for node in topological([roots.pop()]):
             reads.add(node.uid)
             if node.uid in state and state[node.uid] not in live:
                 live.add(state[node.uid])
-                queue.append(state[node.uid])
+                roots.append(region.body[state[node.uid]])
     states = sorted(live)
     count = len(region.carry)
     captured = [k for k, c in enumerate(region.captured) if c.uid in reads or (count + k) in use.wanted]

@@ -108,7 +108,8 @@ def test_types_of_states(init: str, step: str, dtype: str) -> None:
         ("  s[0]: 1\n  s[0]: 2\n  s[t + 1]: s[t]\n", ["VS0111"]),
         ("  s[0]: 1\n  s[t + 1]: x[t] + s[t]\n  x[t]: y[t]\n  y[t]: x[t] + s[t]\n", ["VS0223"]),
         ("  f[0]: 1\n  f[2]: 2\n", ["VS0340"]),
-        ("  s[0]: 1\n  s[t + 1]: {is: 's[t]', until: 's[t] < 0'}\n", ["VS0418"]),
+        ("  s[0]: 1\n  s[t + 1]: {is: 's[t]', until: 's[t]'}\n", ["VS0301"]),
+        ("  s[0]: 1\n  s[t + 1]: {is: 's[t]', adjoint: reverse}\n", ["VS0133"]),
     ],
 )
 def test_refused(lines: str, expected: list[str]) -> None:

@@ -306,13 +306,21 @@ class Interpreter:
         keys = zip(node.inputs[len(region.carry) :], region.captured, strict=True)
         captured |= {c.uid: self.found[x.uid] for x, c in keys if c.dtype == "key"}
         paths = [[s] for s in states]
+        over = region.until.axes if region.until is not None else ()
+        stopped = np.zeros(self.shape(over), dtype=bool)
         for t in range(int(self.values([region.length])[0])):
             body = Interpreter(self.arguments, self.dims, self.real.name)
             body.found.update(captured)
             body.found[region.index.uid] = np.asarray(t)
             body.found.update({c.uid: body.cast(c, s) for c, s in zip(region.carry, states, strict=True)})
-            body.values(region.body)
-            states = [body.operand(b, c.axes, True) for b, c in zip(region.body, region.carry, strict=True)]
+            body.values(region.roots)
+            nexts = [body.operand(b, c.axes, True) for b, c in zip(region.body, region.carry, strict=True)]
+            if region.until is not None:
+                stopped = stopped | body.operand(region.until, over)
+            states = [
+                np.where(self.align(stopped, [a.name for a in over], c.axes), s, n)
+                for s, n, c in zip(states, nexts, region.carry, strict=True)
+            ]
             for path, s in zip(paths, states, strict=True):
                 path.append(s)
         return [states[k] if what == "final" else np.stack(paths[k]) for what, k in region.results]

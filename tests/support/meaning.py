@@ -94,14 +94,20 @@ class Meaning:
 
     def _trajectories(self, r: Recurrence) -> dict[str, Any]:
         states = {s.name: [self.array(s.init, _without(s.letters, s.time)) * 1.0] for s in r.states}
+        stopped: Any = False
         for t in range(self.size(r.letter) - 1):
             step = Meaning(self.spec, self.given)
             step.sizes, step.bound = self.sizes, {**self.bound, r.letter: t}
             for s in r.states:
                 # Only slice t is read; the others are there for the shape.
                 step.given[s.name] = jnp.stack([states[s.name][min(k, t)] for k in range(self.size(r.letter))], s.time)
+            own = tuple(x for x in r.until.axes if x != r.letter) if r.until is not None else ()
+            if r.until is not None:
+                stopped = stopped | step.array(r.until, own)
             for s in r.states:
-                states[s.name].append(step.array(s.step, _without(s.letters, s.time)) * 1.0)
+                letters = _without(s.letters, s.time)
+                held = _lay(stopped, own, letters) if r.until is not None else False
+                states[s.name].append(jnp.where(held, states[s.name][-1], step.array(s.step, letters) * 1.0))
         return {s.name: jnp.stack(states[s.name], s.time) for s in r.states}
 
     def value(self, e: ex.Expr) -> Named:
