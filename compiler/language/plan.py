@@ -22,6 +22,7 @@ from vspec.compiler.language.spec import Assignment, Count, Definition, MethodCa
 from vspec.compiler.language.substitute import elements
 from vspec.compiler.language.types import a_dtype, as_real
 from vspec.compiler.source.document import Mapping, Scalar, Sequence, Value
+from vspec.runtime.registry import METHODS
 
 VERBS = ("minimize", "maximize", "saddle", "descend", "update", "evaluate", "repeat")
 _PLANNED_VERBS = ("pareto", "sample")
@@ -250,8 +251,14 @@ def _refuse_unsolved(plan: _Plan, stage: Stage) -> None:
         ctx.planned(
             "VS0403", "solving under constraints", plan.constraints.span, help="a stage may 'evaluate' with them"
         )
+    # Formulas that follow from the form of the objective keep params in boxes and on simplices by themselves.
+    kept = {
+        p for m in stage.methods if {"blocks", "proximal"} & set(METHODS[m.name].needs) for p in m.over or stage.over
+    }
     for name in stage.over:
         domain = plan.params[name].domain if name in plan.params else None
+        if name in kept and domain is not None and domain.kind in ("box", "simplex"):
+            continue
         if domain is not None and domain.kind not in ("real", "positive") and domain.span is not None:
             ctx.planned("VS0411", f"solving for a param in the domain '{domain.kind}'", domain.span)
 

@@ -109,8 +109,30 @@ def test_lasso_equals_scikit_learn(solved: Any) -> None:
     assert set(np.flatnonzero(np.asarray(ours.params["w"]))) == set(np.flatnonzero(peer.coef_))
 
 
+def test_factors_of_digits_are_not_worse_than_scikit_learns(solved: Any) -> None:
+    from sklearn.datasets import load_digits
+    from sklearn.decomposition import NMF
+
+    X = load_digits().data / 16
+    n, k, i = np.arange(len(X))[:, None], np.arange(12), np.arange(64)
+    W, H = 0.1 + 0.05 * np.sin(3 * n + 5 * k), 0.3 + 0.2 * np.cos(7 * k[:, None] + i)
+    peer = NMF(12, init="custom", solver="cd", tol=0, max_iter=100)
+    theirs = np.sum((X - peer.fit_transform(X, W=W, H=H) @ peer.components_) ** 2) / 2
+    ours = solved("problems/nonnegative-matrix-factorisation")
+    assert float(ours.outputs["loss"]) <= theirs * (1 + 1e-9)
+    assert float(np.min(ours.params["W"])) == 0.0 == float(np.min(ours.params["H"]))
+
+
 @pytest.mark.parametrize(
-    "name", ["problems/logistic", "problems/gp-regression", "problems/hopfield", "problems/flux-ring", "problems/lasso"]
+    "name",
+    [
+        "problems/logistic",
+        "problems/gp-regression",
+        "problems/hopfield",
+        "problems/flux-ring",
+        "problems/lasso",
+        "problems/nonnegative-matrix-factorisation",
+    ],
 )
 def test_claims_hold(solved: Any, name: str) -> None:
     claims = solved(name).claims
