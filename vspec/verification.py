@@ -26,7 +26,10 @@ Begin = Callable[[str], "Callable[[Event], None] | None"]
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A run that was made: which, at which settings and seed, and what it gave in single numbers."""
+    """A run that was made: which, at which settings and seed, and what it gave in single numbers.
+
+    `also` are the runs that override nothing, of the spec itself.
+    """
 
     run: str
     settings: Settings
@@ -34,6 +37,7 @@ class Ran:
     steps: int
     seconds: float
     outputs: Mapping[str, Any]
+    also: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -200,7 +204,15 @@ class _Runs:
     def made(self) -> list[Ran]:
         """The runs in the order in which they were made."""
         return [
-            Ran(run, self.settings[key], seed, r.facts["steps"], r.facts["seconds"], _numbers(last(r)))
+            Ran(
+                run,
+                self.settings[key],
+                seed,
+                r.facts["steps"],
+                r.facts["seconds"],
+                _numbers(last(r)),
+                () if run else tuple(name for name in self.spec.runs if name in self.spec.same),
+            )
             for (run, key, seed), r in self.results.items()
         ]
 

@@ -38,7 +38,7 @@ def show_runs(runs: Iterable[Ran]) -> None:
     columns = ["run", *settings, *(["seed"] if seeds else []), "steps", "seconds", *names]
     rows = [
         [
-            ran.run or "the spec",
+            ran.run or ", ".join(ran.also) or "the spec",
             *(str(ran.settings.get(name, "")) for name in settings),
             *([str(ran.seed)] if seeds else []),
             str(ran.steps),
