@@ -6,14 +6,15 @@ import sys
 
 import jax
 
-from benchmarks import compile_time, kernels
+from benchmarks import compile_time, kernels, recurrences
 from benchmarks.timing import table
 
 
 def main(names: list[str]) -> int:
     """Runs and prints; an unknown name exits with 2."""
     jax.config.update("jax_enable_x64", True)
-    known = [*compile_time.ALL, *kernels.ALL]
+    others = {**kernels.ALL, **recurrences.ALL}
+    known = [*compile_time.ALL, *others]
     unknown = [n for n in names if n not in known]
     if unknown:
         print(f"no benchmark called {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
@@ -23,7 +24,7 @@ def main(names: list[str]) -> int:
         if name in compile_time.ALL:
             print(compile_time.ALL[name](), flush=True)
         else:
-            for title, timings in kernels.ALL[name]().items():
+            for title, timings in others[name]().items():
                 print(table(title, timings), flush=True)
     return 0
 

@@ -31,6 +31,7 @@ NAMES = (
     "editor",
     "output",
     "stages",
+    "recurrences",
     "runs",
 )
 PAGES = (DOCS.parent / "README.md", *(DOCS / f"{name}.md" for name in NAMES))

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from scipy.optimize import minimize  # type: ignore[import-untyped]
 
 from vspec.compiler import pipeline
 from vspec.runtime.program import load
@@ -123,6 +124,25 @@ def test_factors_of_digits_are_not_worse_than_scikit_learns(solved: Any) -> None
     assert float(np.min(ours.params["W"])) == 0.0 == float(np.min(ours.params["H"]))
 
 
+def test_optimal_control_equals_scipy(solved: Any) -> None:
+    """The same discretised problem by BFGS with finite differences: another solver, another derivative."""
+    ours = solved("problems/optimal-control")
+
+    def cost(u: Any) -> float:
+        angle = speed = 0.0
+        for t in range(60):
+            torque = u[t] - 9.81 * np.sin(angle)
+            speed += 0.05 * torque
+            angle += 0.05 * speed
+        return float(0.05 * np.sum(u**2) / 2 + 500 * ((angle - np.pi) ** 2 + speed**2))
+
+    found = np.asarray(ours.params["u"])
+    assert float(ours.outputs["cost"]) == pytest.approx(cost(found), rel=1e-10)
+    peer = minimize(cost, found + 1e-3 * np.sin(np.arange(61)), method="BFGS")
+    assert float(ours.outputs["cost"]) <= peer.fun * (1 + 1e-7)
+    assert float(ours.outputs["cost"]) == pytest.approx(peer.fun, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -132,6 +152,7 @@ def test_factors_of_digits_are_not_worse_than_scikit_learns(solved: Any) -> None
         "problems/flux-ring",
         "problems/lasso",
         "problems/nonnegative-matrix-factorisation",
+        "problems/optimal-control",
     ],
 )
 def test_claims_hold(solved: Any, name: str) -> None:
