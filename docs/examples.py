@@ -33,6 +33,7 @@ NAMES = (
     "stages",
     "recurrences",
     "runs",
+    "structure",
 )
 PAGES = (DOCS.parent / "README.md", *(DOCS / f"{name}.md" for name in NAMES))
 
