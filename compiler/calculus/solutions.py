@@ -47,8 +47,8 @@ class Solution:
 
     @property
     def fixed(self) -> set[int]:
-        """The unknowns, by uid."""
-        return {u.uid for u in self.unknowns}
+        """What the equations are made of, by uid: each unknown and each operand is on its own."""
+        return {n.uid for n in (*self.unknowns, *self.operands)}
 
     def own(self, k: int) -> tuple[Axis, ...]:
         """The axes of an unknown that are not those of the batch."""

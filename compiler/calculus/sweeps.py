@@ -68,8 +68,10 @@ def reverse(a: Algebra, seeds: Seeds, xs: Sequence[Node], nodes: Sequence[Node])
     flows = {n.uid for n in nodes}
     final = {x.uid for x in xs}
     least = solutions.least_values(a.b, nodes)
+    # What a derivative is taken by may be a result of a region: its adjoint ends there.
+    nodes = [n for n in nodes if n.uid not in final]
     for node in reversed(nodes):
-        if node.uid in final or node.kind is Kind.ITEM:
+        if node.kind is Kind.ITEM:
             continue
         with a.b.at(node.origin._replace(role="adjoint")):
             if node.kind is Kind.REGION:

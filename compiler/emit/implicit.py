@@ -70,7 +70,7 @@ def _mapped(scope: Scope, region: Solve, operands: Sequence[Operand], label: str
         seen[k] = operand._replace(value=Value(name(parameters[-1]), own), axes=own_axes)
     code = _search(inner, region, seen, label)
     scope.line("", "")
-    kind = "Any" if len(region.unknowns) > 1 else "Array"
+    kind = _type(len(region.unknowns))
     head = f"def {solver}({', '.join(f'{p}: Array' for p in parameters)}) -> tuple[{kind}, implicit.Report]:"
     scope.line(head, "")
     scope.lines += inner.lines[next(k for k, line in enumerate(inner.lines) if line.target) :]

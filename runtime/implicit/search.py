@@ -127,11 +127,13 @@ def solved(
         x, told = state.x, report(state)
     else:
 
-        def solve(_: Any, x: Array) -> tuple[Array, Report]:
+        def solve(_: Any, x: Array) -> tuple[Array, Array]:
             state = search(x, False)
-            return state.x, report(state)
+            return state.x, jnp.stack([jnp.asarray(r, x.dtype) for r in report(state)])
 
-        x, told = lax.custom_root(equations, lax.stop_gradient(unknowns.start), solve, dense, has_aux=True)
+        # JAX has no tangents for integers beside a root.
+        x, aside = lax.custom_root(equations, lax.stop_gradient(unknowns.start), solve, dense, has_aux=True)
+        told = Report(aside[0], aside[1].astype(jnp.int32), aside[2] > 0)
     told = jax.tree.map(lax.stop_gradient, told)
     return unknowns.unravel(jnp.where(told.converged, x, jnp.nan)), told
 
