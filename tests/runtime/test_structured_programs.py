@@ -180,3 +180,41 @@ def test_methods_that_share_an_objective_each_move_their_own(tmp_path: Path) -> 
     other = solved(one, tmp_path / "other").params
     np.testing.assert_allclose(ours["w"], other["w"], atol=1e-7)
     assert float(ours["c"]) == pytest.approx(float(other["c"]), abs=1e-7)
+
+
+PLAIN = """\
+vspec: 1
+name: plain
+precision: float64
+dims: {i: 30, j: 30}
+constants: {eta: 100.0}
+data:
+  C[i, j]: {draw: "uniform(0, 1)", seed: 0}
+params:
+  x[i]: {init: 0}
+  y[j]: {init: 0}
+define:
+  r[i]: 1/size(i)
+  c[j]: 1/size(j)
+  P[i, j]: exp(eta*(x[i] + y[j] - C[i, j]) - 1)
+  residual: sum[i](abs(r[i] - sum[j](P[i, j]))) + sum[j](abs(c[j] - sum[i](P[i, j])))
+objectives:
+  dual: sum[i](r[i]*x[i]) + sum[j](c[j]*y[j]) - sum[i, j](P[i, j])/eta
+solve: {name: sweep, maximize: dual, method: "block_coordinate([x], [y])", until: residual < 1e-9, steps: 100000}
+outputs:
+  value: dual + 1/eta
+"""
+
+
+def test_sweeps_go_on_until_a_condition_of_the_spec(tmp_path: Path) -> None:
+    ours = solved(PLAIN, tmp_path)
+    C = np.random.default_rng(0).random((30, 30))
+    x, y, sweeps = np.zeros(30), np.zeros(30), 0
+    while True:
+        x = (np.log(1 / 30) + 1 - logsumexp(100 * (y - C), axis=1)) / 100
+        y = (np.log(1 / 30) + 1 - logsumexp(100 * (x[:, None] - C), axis=0)) / 100
+        P, sweeps = np.exp(100 * (x[:, None] + y - C) - 1), sweeps + 1
+        if np.abs(P.sum(0) - 1 / 30).sum() + np.abs(P.sum(1) - 1 / 30).sum() < 1e-9:
+            break
+    assert abs(ours.stages[0].steps - sweeps) <= 1
+    assert float(ours.outputs["value"]) == pytest.approx(np.mean(x) + np.mean(y), abs=1e-12)
