@@ -221,7 +221,7 @@ def _problem(ctx: Context, raw: RawCall, unknowns: list[_Unknown], env: Env) -> 
             bodies.append(checked)
     starts = options.starts(unknowns)
     relations = options.relations(own)
-    method = options.method(bool(relations))
+    method = options.method("subject_to" in options.given)
     steps, gradient = options.steps(), options.gradient(method)
     if (
         len(bodies) < wanted
@@ -445,13 +445,8 @@ class _Options:
         keyword = self.given.get("subject_to")
         if keyword is None:
             return ()
+        self.ctx.planned("VS0407", f"'{self.raw.name}' under constraints ('subject_to')", keyword.span, self.env)
         items = keyword.value.items if isinstance(keyword.value, RawList) else (keyword.value,)
-        found: list[Relation] = []
-        sound = True
         for item in items:
-            relations = relations_of(
-                self.ctx, item, f"the constraint of {self.env.subject}", replace(self.inside, open=True)
-            )
-            sound = sound and relations is not None
-            found += relations or ()
-        return tuple(found) if sound else None
+            relations_of(self.ctx, item, f"the constraint of {self.env.subject}", replace(self.inside, open=True))
+        return None

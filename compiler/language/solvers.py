@@ -14,6 +14,8 @@ from vspec.runtime.solvers import CONSTRAINED, DEFAULTS, SOLVERS, Solver
 
 def read_method(ctx: Context, raw: RawCall, given: Keyword | None, constrained: bool, env: Env) -> MethodCall | None:
     """The method that a binder names, or its default; None after a mistake."""
+    if constrained:
+        return None
     if given is None:
         solver = SOLVERS[CONSTRAINED if constrained else DEFAULTS[raw.name]]
         return MethodCall(solver.name, {k.name: k.default for k in solver.keywords}, raw.span)
