@@ -78,8 +78,7 @@ class StageResult:
         method: the methods, by name.
         reason: why it ended: `tolerance`, `until`, `steps` (all are taken), `stalled` (no step is better), `diverged`.
         steps: how many it took, of a `repeat` rounds; of the best start.
-        value: the objective as written, where the stage ended. Where the objective changes from step to step it is the value
-            with which the last step began.
+        value: the objective as written, where the stage ended. With batches it is that of the last batch, before its step.
         gradient: the largest absolute entry of its gradient there.
         change: of an `update` the largest change of an entry in the last step.
         violation: the largest violation of a constraint where the stage ended, if the spec has constraints.

@@ -31,10 +31,11 @@ class Loop:
         self.path = stage.stage.key
         self.until: str | None = stage.stage.record.get("until")
 
-    def begin(self, world: World, params: Params, key: Array) -> Carry:
-        """Before the first step."""
+    def begin(self, world: World, params: Params, key: Array, step: int | Array = 0) -> Carry:
+        """Before the first step, evaluated as in step `step`."""
         zero = jnp.zeros((), jnp.int32)
-        memory, params = self.transition.begin(world, params, At(zero, world.limits[self.path], key))
+        at = At(jnp.asarray(step, jnp.int32), world.limits[self.path], key)
+        memory, params = self.transition.begin(world, params, at)
         return Carry(zero, self.transition.status(memory), memory, params, key)
 
     def advance(self, world: World, carry: Carry, last: Array) -> Carry:

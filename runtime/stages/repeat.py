@@ -64,6 +64,10 @@ class Repeat(Transition):
             found |= stage.figures(state)
         return found
 
+    def unseen(self) -> set[str]:
+        """Those of all stages."""
+        return {path for stage in self.stages for path in stage.unseen()}
+
     def limits(self) -> dict[str, int]:
         """Its rounds, and the steps of all stages inside."""
         found = {self.stage.key: self.stage.steps or 1}
@@ -173,6 +177,10 @@ class Averaged(Transition):
     def figures(self, memory: Memory) -> Figures:
         """Those of the last iterate."""
         return self.inner.figures(memory[0])
+
+    def unseen(self) -> set[str]:
+        """The mean is where no step has been."""
+        return self.inner.unseen() if self.stage.batch else {*self.inner.rows()}
 
     def limits(self) -> dict[str, int]:
         """Those of the stage."""

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from vspec.runtime.methods.method import RUNNING
+from vspec.runtime.methods.method import DIVERGED, RUNNING
 from vspec.runtime.program import Program
 from vspec.runtime.stages.histories import Histories, Recorder
 from vspec.runtime.stages.loop import Carry, Loop
@@ -50,8 +50,8 @@ class Runner:
         self.chunk = chunk
         loop = Loop(program, stage)
 
-        def begin(world: World, params: Params, key: Array) -> tuple[Carry, Any]:
-            carry = loop.begin(world, params, key)
+        def begin(world: World, params: Params, key: Array, step: Array) -> tuple[Carry, Any]:
+            carry = loop.begin(world, params, key, step)
             return carry, self._summary(carry)
 
         def advance(world: World, carry: Carry, last: Array) -> tuple[Carry, Any]:
@@ -62,9 +62,10 @@ class Runner:
             return carry, (self._summary(carry), rows, counts)
 
         started = time.perf_counter()
-        self._begin = jax.jit(begin).lower(world, params, key).compile()
-        carry = jax.eval_shape(begin, world, params, key)[0]
-        self._advance = jax.jit(advance).lower(world, carry, jnp.zeros((), jnp.int32)).compile()
+        zero = jnp.zeros((), jnp.int32)
+        self._begin = jax.jit(begin).lower(world, params, key, zero).compile()
+        carry = jax.eval_shape(begin, world, params, key, zero)[0]
+        self._advance = jax.jit(advance).lower(world, carry, zero).compile()
         self.compile_seconds = time.perf_counter() - started
 
     def _summary(self, carry: Carry) -> Any:
@@ -74,7 +75,7 @@ class Runner:
         """From params to params; `report(steps, figures)` is called at the start and after each chunk."""
         started = time.perf_counter()
         histories = Histories()
-        carry, summary = self._begin(world, params, key)
+        carry, summary = self._begin(world, params, key, jnp.zeros((), jnp.int32))
         steps, status, figures = _fetched(summary)
         report(steps, figures)
         while status == RUNNING and steps < limit:
@@ -87,7 +88,26 @@ class Runner:
             steps, status, figures = _fetched(summary)
             report(steps, figures)
         params = self.transition.end(carry.memory, carry.params)
+        if steps > 0 and status != DIVERGED:
+            status = self._close(world, params, key, steps, status, figures)
         return Run(params, ENDS[status], steps, figures, time.perf_counter() - started, histories)
+
+    def _close(self, world: World, params: Params, key: Array, steps: int, status: int, figures: Figures) -> int:
+        """Completes figures that are from before the last step, as that step would see them; gives the status then.
+
+        A last step to where nothing is finite is found here.
+        """
+        unseen = self.transition.unseen() & figures.keys()
+        if not unseen:
+            return status
+        _, summary = self._begin(world, params, key, jnp.asarray(steps - 1, jnp.int32))
+        _, _, found = _fetched(summary)
+        own = self.transition.stage.key
+        if own in unseen and int(found[own]["status"]) == DIVERGED:
+            return DIVERGED
+        for path in unseen:
+            figures[path] = figures[path] | {k: found[path][k] for k in ("value", "gradient") if k in found[path]}
+        return status
 
 
 def _fetched(summary: Any) -> tuple[int, int, Figures]:

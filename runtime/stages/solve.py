@@ -267,6 +267,10 @@ class Solve(Transition):
             del found["value"]
         return {self.stage.key: found}
 
+    def unseen(self) -> set[str]:
+        """The stage, where each step evaluates before it moves. On batches there is nothing to be seen at the end."""
+        return set() if self.fixed or self.batches else {self.stage.key}
+
     # --- memory of rows -----------------------------------------------------------------------------------------
 
     def _memory_axes(self, world: World, point: Point) -> list[list[Axes]]:

@@ -58,7 +58,7 @@ class Transition(abc.ABC):
 
     @abc.abstractmethod
     def begin(self, world: World, params: Params, at: At) -> tuple[Memory, Params]:
-        """The memory before the first step, and the params to start from."""
+        """The memory before the first step, evaluated as in step `at.step`, and the params to start from."""
 
     @abc.abstractmethod
     def step(self, world: World, memory: Memory, params: Params, at: At) -> tuple[Memory, Params]:
@@ -75,6 +75,10 @@ class Transition(abc.ABC):
     @abc.abstractmethod
     def figures(self, memory: Memory) -> Figures:
         """Path of a stage → what is reported of it: scalars, as arrays. Of a repetition, those of its stages."""
+
+    def unseen(self) -> set[str]:
+        """The paths of stages whose figures are from before their last step: `begin`, where they end, gives those there."""
+        return set()
 
     def limits(self) -> dict[str, int]:
         """The steps of the stages by their paths."""

@@ -236,6 +236,40 @@ def test_an_objective_that_changes_is_not_solved_by_one_step() -> None:
     close(result.params["w"], np.array([1.0, 2.0, 3.0]) * np.prod(1 - np.arange(8) / 10))
 
 
+def test_value_and_gradient_are_those_at_the_end() -> None:
+    """Also where each step evaluates before it moves: in a repetition, beside an update, of a mean."""
+
+    def up(b):
+        return {"b": b + 0.1}
+
+    functions = {"initial": LOSS["initial"], **derivatives(loss, ["w"]), "up": up}
+    fields = {"over": ["w"], "names": ["loss"], "entries": roles("loss")}
+    descent = stage("minimize", ("sgd", {"lr": 0.05}), **fields)
+    plans = (
+        [{**descent, "update": ["up"], "steps": 7}],
+        [{**descent, "steps": 7, "average": 0.5}],
+        [stage("repeat", rounds=7, stages=[descent, stage("update", update=["up"])])],
+    )
+    for plan in plans:
+        result = solved(plan, functions, WB, kinds={"up": "update"})
+        w, b = result.params["w"], result.params["b"]
+        done = result.stages[0].stages[0] if result.stages[0].stages else result.stages[0]
+        close(done.value, np.sum((A @ w - 1) ** 2) / 2 + np.sum((w - b) ** 2) / 2)
+        close(done.gradient, np.max(np.abs(slopes(w, b)[0])))
+
+
+def test_a_last_step_to_nowhere_is_an_error() -> None:
+    def steep(w, step):
+        return jnp.sum(jnp.where(w > 0, w, jnp.nan)) + 0 * step
+
+    functions = {"initial": start(w=[1.0, 2.0, 3.0], b=0.0), **derivatives(steep, ["w"])}
+    fields = {"over": ["w"], "names": ["steep"], "entries": roles("steep")}
+    with pytest.raises(NumericsError) as caught:
+        solved([stage("minimize", ("sgd", {"lr": 1.5}), **fields, steps=1)], functions, WB)
+    assert caught.value.code == "VS0602"
+    assert "became not finite in step 1; the last finite value was 6" in str(caught.value)
+
+
 def test_divergence_in_a_changing_objective_names_the_last_finite_value() -> None:
     def quartic(w, step):
         return jnp.sum(w**4) + 0 * step
