@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from tests.runtime.plans import close, derivatives, program, roles, stage
+from vspec.runtime import keys
 from vspec.runtime.run import run
 from vspec.runtime.stages import build
 from vspec.runtime.stages.record import resolve, with_argument
-from vspec.runtime.stages.transition import UNTIL, together
+from vspec.runtime.stages.transition import ENDS, UNTIL, together
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +56,8 @@ def test_statuses_together() -> None:
     assert int(together([tolerance, running])) == 0
     assert int(together([tolerance, stalled])) == 2
     assert int(together([tolerance, diverged, running])) == 3
-    assert UNTIL == 4
+    assert ENDS[UNTIL] == "until"
+    assert ENDS[int(together([tolerance]))] == "tolerance"
 
 
 def test_until_inside_of_a_round() -> None:
@@ -173,6 +175,29 @@ def test_batches_in_rounds() -> None:
     assert sorted(first) == [0, 0, 1, 1, 2, 2]
     assert sorted(second) == [3, 3, 4, 4, 5, 5]
     assert np.any(first + 3 != second)
+
+
+def test_batches_and_draws_can_be_reproduced() -> None:
+    """From the seed alone, by the keys that the contracts describe."""
+
+    def noisy(w, X, Y, key):
+        return jnp.mean((X @ w - Y + 0.1 * jax.random.normal(key, (4,))) ** 2)
+
+    data = {"X": np.random.default_rng(1).normal(size=(12, 2)), "Y": np.arange(12.0)}
+    functions = {"initial": lambda: {"w": jnp.zeros(2)}, **derivatives(noisy, ["w"])}
+    fields = {"over": ["w"], "names": ["noisy"], "entries": roles("noisy"), "batch": {"n": 4}, "epochs": 3}
+    plan = [stage("evaluate", names=["noisy"]), stage("minimize", ("sgd", {"lr": 0.05}), **fields)]
+    made = program(plan, functions, {"w": ["i"]}, data={"X": ["n", "i"], "Y": ["n"]})
+    result = run(made, data=data, seed=11)
+    key = keys.key_of(11, keys.STAGES, 1)
+    w = np.zeros(2)
+    for k in range(9):
+        order = jax.random.permutation(keys.fold(key, keys.SHUFFLES, 0, k // 3), 12)
+        rows = np.asarray(order)[4 * (k % 3) : 4 * (k % 3) + 4]
+        noise = 0.1 * np.asarray(jax.random.normal(keys.fold(key, keys.DRAWS, k), (4,)))
+        X, Y = data["X"][rows], data["Y"][rows]
+        w = w - 0.05 * 2 * X.T @ (X @ w - Y + noise) / 4
+    close(result.params["w"], w)
 
 
 def test_a_prepared_array_is_sliced_with_its_data() -> None:
