@@ -134,7 +134,8 @@ class Algebra:
                 return to_sympy(("num", node.attrs[0]))
             case Kind.CONST if node.op == "size":
                 return self.size(node.attrs[0])
-            case Kind.MAP:
+            # Kernels that split complex values or join them know no SymPy: a part is an atom.
+            case Kind.MAP if all(x.dtype != "complex" for x in (node, *node.inputs)):
                 values = {
                     f"x{k}": self.form(x, {a.name: at[a.name] for a in x.axes}) for k, x in enumerate(node.inputs)
                 }
