@@ -59,7 +59,7 @@ def _spec(text: str = "vspec: 1\n") -> Spec:
             "z": Data("z", ("m",), "real", (1.0, 2.0), None, AT),
         },
         params={"w": Param("w", ("i",), "real", Number(span=AT, value=0), Domain("real"), AT)},
-        plan=(Stage("minimize", ("loss",), AT, over=("w",), methods=(MethodCall("newton", {"tol": 1e-10}, AT, ("w",)),)),),
+        plan=(Stage("minimize", ("loss",), AT, over=("w",), methods=(MethodCall("lbfgs", {"tol": 1e-10}, AT, ("w",)),)),),
         outputs={"picture": Output("picture", ("j",), SizeOf(span=AT, letter="n"), ("images", 8, 8), AT)},
     )  # fmt: skip
 
@@ -101,7 +101,7 @@ def test_manifest_fits_its_schema() -> None:
     assert found["outputs"]["picture"]["plot"] == {"images": [8, 8]}
     assert found["outputs"]["picture"]["axes"] == ["i"]
     assert found["plan"][0]["methods"] == [
-        {"name": "newton", "arguments": {"tol": 1e-10}, "schedule": [], "counts": [], "over": ["w"]}
+        {"name": "lbfgs", "arguments": {"tol": 1e-10}, "schedule": [], "counts": [], "over": ["w"]}
     ]
     assert found["options"] == {"level": 1, "disabled": ["fold"]}
     assert found["program"]["sha256"] == sha256(emitted.text)
