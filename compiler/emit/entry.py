@@ -133,7 +133,7 @@ def _meanings(entry: Entry) -> tuple[str, ...]:
 
 def _result(entry: Entry, result: Result) -> EmittedResult:
     meanings = _meanings(entry)
-    keys = [meanings[p] if isinstance(p, int) else p for p in result.path]
+    keys = [p if isinstance(p, str) else meanings[p] if p < len(meanings) else str(p) for p in result.path]
     name = ".".join(keys) or entry.name
     return EmittedResult(name, result.path, result.node.axes, result.node.dtype)
 
