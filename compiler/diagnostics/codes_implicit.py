@@ -24,7 +24,7 @@ IMPLICIT: tuple[Code, ...] = (
         "the expressions of an implicit quantity",
         "A root or a fixed point has one expression for each unknown, with the indices of the unknown: as many equations as "
         "there are unknown numbers. An argmin or argmax has one number. Other free indices are those of a batch of problems.",
-        "dims: {u: 3}\ndata: {x[u]: real}\ndefine:\n  a[u]: root[s[u]](sum[u](s[u] - x[u]))\n",
+        "dims: {u: 3}\ndata:\n  x[u]: real\ndefine:\n  a[u]: root[s[u]](sum[u](s[u] - x[u]))\n",
     ),
     Code(
         "VS0388",
@@ -49,6 +49,6 @@ IMPLICIT: tuple[Code, ...] = (
         "problems that are not separate",
         "An index of the surroundings that occurs in an implicit quantity makes a batch: there is a problem for each of its "
         "values. An operation along that index, such as cumsum, would join them.",
-        "dims: {n: 4}\ndata: {x[n]: real}\ndefine:\n  y[n]: root[s](s - cumsum[n](s*x[n]))\n",
+        "dims: {n: 4}\ndata:\n  x[n]: real\ndefine:\n  y[n]: root[s](s - cumsum[n](s*x[n]))\n",
     ),
 )

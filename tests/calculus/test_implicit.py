@@ -16,6 +16,7 @@ from tests.language.helpers import good
 from tests.support.evaluate import evaluate_graph
 from tests.support.meaning import Meaning
 from tests.support.program import Emission
+from vspec.compiler.diagnostics.diagnostic import SpecError
 from vspec.compiler.graph.node import Kind, Solve, innermost, topological
 from vspec.compiler.pipeline import compile_spec
 
@@ -393,3 +394,12 @@ outputs:
     np.testing.assert_allclose(found["end"], end(0.3, x), rtol=1e-12)
     np.testing.assert_allclose(found["slope"], jax.grad(lambda h: end(h, x).sum())(0.3), rtol=1e-10)
     np.testing.assert_allclose(found["by_x"], jax.grad(lambda x: end(0.3, x).sum())(x), rtol=1e-10)
+
+
+def test_problems_that_an_operation_joins_are_refused() -> None:
+    text = (
+        "dims: {n: 4}\ndata:\n  x[n]: real\ndefine:\n  y[n]: root[s](s - cumsum[n](s*x[n]))\noutputs:\n  y[n]: y[n]\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        compile_spec(good(HEAD + text))
+    assert [d.code for d in caught.value.diagnostics] == ["VS0391"]
