@@ -11,7 +11,9 @@ from vspec.runtime.errors import NumericsError
 from vspec.runtime.program import load
 from vspec.runtime.run import run
 
-HEAD = "vspec: 1\nname: infeasible\nprecision: float64\nparams:\n  w: {init: 1}\nobjectives:\n  loss: w**2\nconstraints:\n"
+HEAD = (
+    "vspec: 1\nname: infeasible\nprecision: float64\nparams:\n  w: {init: 1}\nobjectives:\n  loss: w**2\nconstraints:\n"
+)
 CASES = [
     ("VS0610", "  low: w <= 1\n  high: w >= 2\nsolve: {minimize: loss, method: newton}\n"),
     ("VS0611", "  c: log(w - 2) <= 0\nsolve: {minimize: loss, method: newton}\n"),
