@@ -140,7 +140,9 @@ def literals() -> tuple[set[str], set[tuple[str, str]]]:
                 every.add(node.value)
             found: list[ast.expr] = []
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("get", "key"):
-                found = node.args[:1]
+                # Keywords of a call in an expression are not keys of YAML.
+                keywords = isinstance(node.func.value, ast.Attribute) and node.func.value.attr == "given"
+                found = [] if keywords else node.args[:1]
             elif isinstance(node, ast.Compare) and isinstance(node.left, ast.Attribute) and node.left.attr == "text":
                 found = [p for c in node.comparators for p in (c.elts if isinstance(c, ast.Tuple | ast.Set) else [c])]
             looked_up |= {
