@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections import Counter
@@ -41,8 +42,12 @@ def comments(text: str) -> Counter[str]:
 
 def unfolded(text: str) -> str:
     """A text with its folded values on one line each, where nothing that is put between lines falls into them."""
-    folded = re.compile(r"^( *)([^#\n]*:) >-\n((?:\1 +\S.*\n)+)", re.MULTILINE)
-    return folded.sub(lambda m: f"{m[1]}{m[2]} {' '.join(m[3].split())}\n", text)
+
+    def joined(m: re.Match[str]) -> str:
+        value = " ".join(m[3].split())
+        return f"{m[1]}{m[2]} {json.dumps(value) if ': ' in value else value}\n"
+
+    return re.sub(r"^( *)([^#\n]*:) >-\n((?:\1 +\S.*\n)+)", joined, text, flags=re.MULTILINE)
 
 
 def bare(text: str) -> str:
