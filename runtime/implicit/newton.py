@@ -10,14 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.scipy.linalg import solve_triangular
 
+from vspec.runtime.curvature import descent
 from vspec.runtime.implicit.extremes import Local
 from vspec.runtime.implicit.search import State, advance, begin, largest, repeat, rounding
 
 _ARMIJO = 1e-4
 _HALVINGS = 30
-_SHIFTS = 40
 
 
 class _Pursuit(NamedTuple):
@@ -85,7 +84,7 @@ class newton:  # noqa: N801 (called as the spec calls it)
         def step(state: State) -> State:
             here: Local = state.extra
             assert here.hessian is not None
-            p = descent(here.hessian, here.gradient)
+            p = descent(here.hessian, here.gradient, unrolled)
             slope = here.gradient @ p
             slack = 10 * float(np.finfo(x.dtype).eps) * jnp.abs(here.value)
 
@@ -130,29 +129,3 @@ def _shorten(at: Callable[[Array], Any], enough: Callable[[Array, Any], Array], 
 
 def _searched(halve: Any, going: Any, one: Array, at: Any) -> Any:
     return lax.while_loop(going, halve, lax.stop_gradient((one, at(one), jnp.zeros((), jnp.int32))))
-
-
-def descent(hessian: Array, gradient: Array) -> Array:
-    """Newton's direction of descent, with a multiple of the identity added until the Hessian is positive definite."""
-    n = gradient.size
-    diagonal = jnp.diag(hessian)
-    scale = jnp.maximum(largest(diagonal), float(np.finfo(gradient.dtype).tiny))
-    least = jnp.maximum(-jnp.min(diagonal, initial=jnp.inf), 0.0) + 1e-3 * scale
-
-    def factor(shift: Array) -> Array:
-        lower: Array = jnp.linalg.cholesky(hessian + shift * jnp.eye(n, dtype=gradient.dtype))
-        return lower
-
-    def grow(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        shift, _, k = carry
-        shift = jnp.where(k == 0, least, 4 * shift)
-        return shift, factor(shift), k + 1
-
-    def indefinite(carry: tuple[Array, Array, Array]) -> Array:
-        return ~jnp.all(jnp.isfinite(carry[1])) & (carry[2] < _SHIFTS)
-
-    none = jnp.zeros((), gradient.dtype)
-    _, lower, _ = lax.while_loop(indefinite, grow, (none, factor(none), jnp.zeros((), jnp.int32)))
-    p = -solve_triangular(lower, solve_triangular(lower, gradient, lower=True), trans=1, lower=True)
-    usable = jnp.all(jnp.isfinite(p)) & (gradient @ p <= 0)
-    return jnp.where(usable, p, -gradient)

@@ -14,8 +14,9 @@ import numpy as np
 from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 
+from vspec.runtime.curvature import descent
 from vspec.runtime.methods.method import DIVERGED, RUNNING, STALLED, Method, Point, Problem, State, largest, select
-from vspec.runtime.methods.quadratic import descent, spectrum, truncated, within_ball
+from vspec.runtime.methods.quadratic import spectrum, truncated, within_ball
 from vspec.runtime.registry import DENSE
 
 _ARMIJO = 1e-4

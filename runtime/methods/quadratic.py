@@ -5,41 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.scipy.linalg import solve_triangular
 
-_SHIFTS = 40
 _ROOTS = 60
 
 Product = Callable[[Array], Array]
-
-
-def descent(hessian: Array, g: Array) -> Array:
-    """A descent direction [point]: Newton's, with a multiple of I added until the Hessian is positive definite."""
-    n = g.size
-    diagonal = jnp.diag(hessian)
-    scale = jnp.maximum(jnp.max(jnp.abs(diagonal), initial=0.0), float(np.finfo(g.dtype).tiny))
-    first = jnp.maximum(-jnp.min(diagonal, initial=jnp.inf), 0.0) + 1e-3 * scale
-
-    def factor(shift: Array) -> Array:
-        lower: Array = jnp.linalg.cholesky(hessian + shift * jnp.eye(n, dtype=g.dtype))
-        return lower
-
-    def grow(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        shift, _, k = carry
-        shift = jnp.where(k == 0, first, 4 * shift)
-        return shift, factor(shift), k + 1
-
-    none = jnp.zeros((), g.dtype)
-    _, lower, _ = lax.while_loop(
-        lambda c: ~jnp.all(jnp.isfinite(c[1])) & (c[2] < _SHIFTS), grow, (none, factor(none), jnp.zeros((), jnp.int32))
-    )
-    p = -solve_triangular(lower, solve_triangular(lower, g, lower=True), trans=1, lower=True)
-    usable = jnp.all(jnp.isfinite(p)) & (g @ p <= 0)
-    return jax.lax.select(usable, p, -g)
 
 
 class Spectrum(NamedTuple):

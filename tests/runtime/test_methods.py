@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from jax import Array
 
+from vspec.runtime.curvature import descent
 from vspec.runtime.errors import ArtifactError
 from vspec.runtime.methods import METHODS, Problem, method
-from vspec.runtime.methods.quadratic import descent
 from vspec.runtime.minimize import Minimizer, Solution
 from vspec.runtime.registry import METHODS as SIGNATURES
 from vspec.runtime.registry import defaults

@@ -1,0 +1,45 @@
+"""Directions of descent from a Hessian that need not be positive definite."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.scipy.linalg import solve_triangular
+
+_SHIFTS = 40
+
+
+def descent(hessian: Array, gradient: Array, differentiable: bool = False) -> Array:
+    """Newton's direction [n] for a Hessian [n, n], with a multiple of I added until that is positive definite (Nocedal and
+    Wright 2006, algorithm 3.3); where no multiple helps, minus the gradient.
+
+    If differentiable, reverse mode goes through it, at the price of one more factorisation: how much is added is a number.
+    """
+    n = gradient.size
+    diagonal = jnp.diag(hessian)
+    scale = jnp.maximum(jnp.max(jnp.abs(diagonal), initial=0.0), float(np.finfo(gradient.dtype).tiny))
+    first = jnp.maximum(-jnp.min(diagonal, initial=jnp.inf), 0.0) + 1e-3 * scale
+
+    def factor(matrix: Array, shift: Array) -> Array:
+        lower: Array = jnp.linalg.cholesky(matrix + shift * jnp.eye(n, dtype=gradient.dtype))
+        return lower
+
+    def definite(matrix: Array, first: Array) -> tuple[Array, Array, Array]:
+        def indefinite(carry: tuple[Array, Array, Array]) -> Array:
+            return ~jnp.all(jnp.isfinite(carry[1])) & (carry[2] < _SHIFTS)
+
+        def grow(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            shift, _, k = carry
+            shift = jnp.where(k == 0, first, 4 * shift)
+            return shift, factor(matrix, shift), k + 1
+
+        none = jnp.zeros((), gradient.dtype)
+        return lax.while_loop(indefinite, grow, (none, factor(matrix, none), jnp.zeros((), jnp.int32)))
+
+    shift, lower, _ = lax.stop_gradient(definite(*lax.stop_gradient((hessian, first))))
+    if differentiable:
+        lower = factor(hessian, shift)
+    p = -solve_triangular(lower, solve_triangular(lower, gradient, lower=True), trans=1, lower=True)
+    usable = jnp.all(jnp.isfinite(p)) & (gradient @ p <= 0)
+    return jnp.where(usable, p, -gradient)
