@@ -1,1 +1,1 @@
-"""Solving under constraints: interior points, augmented Lagrangians, penalties and projections; how well a point satisfies them."""
+"""Solving under constraints: interior points, augmented Lagrangians, penalties, projections; how well a point does."""

@@ -15,18 +15,10 @@ from jax import Array, lax
 
 from vspec.runtime.constrained.bounds import Bounds, reach, reach_bounds
 from vspec.runtime.constrained.constraints import Evaluation, Flat
-from vspec.runtime.constrained.interior import (
-    Direction,
-    Iterate,
-    Memory,
-    Targets,
-    direction,
-    errors,
-    evaluate,
-    system,
-)
+from vspec.runtime.constrained.interior import Memory
+from vspec.runtime.constrained.iterate import Direction, Iterate, Targets, direction, errors, evaluate, system
 from vspec.runtime.constrained.kkt import factorise
-from vspec.runtime.constrained.status import RUNNING, TOLERANCE
+from vspec.runtime.methods.method import RUNNING, TOLERANCE
 
 _BOUNDARY = 0.995
 _PATIENCE = 15
@@ -40,7 +32,7 @@ class Start(NamedTuple):
     convex: Array
 
 
-def begin(flat: Flat, x: Array, tol: Array | float, general: Memory) -> Start:
+def begin(flat: Flat, x: Array, general: Memory) -> Start:
     """The start: x inside its bounds, all products of distances and multipliers equal and of the size of the gradient."""
     bounds = Bounds.of(*flat.bounds())
     one = jnp.ones((), x.dtype)

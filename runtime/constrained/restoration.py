@@ -10,7 +10,7 @@ from jax import Array, lax
 
 from vspec.runtime.constrained.bounds import Bounds, reach, reach_bounds
 from vspec.runtime.constrained.constraints import Flat
-from vspec.runtime.constrained.status import INFEASIBLE, RUNNING, STALLED
+from vspec.runtime.methods.method import INFEASIBLE, RUNNING, STALLED
 
 _STEPS = 300
 _LEAST, _MOST = 1e-12, 1e12

@@ -11,10 +11,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from vspec.runtime.constrained.constraints import Constraints
+
 Point = dict[str, Array]
 
-RUNNING, TOLERANCE, STALLED, DIVERGED = range(4)
-REASONS = ("steps", "tolerance", "stalled", "diverged")
+RUNNING, TOLERANCE, STALLED, DIVERGED, INFEASIBLE = range(5)
+REASONS = ("steps", "tolerance", "stalled", "diverged", "infeasible")
 
 
 def missing(*_: Any) -> Any:
@@ -42,6 +44,7 @@ class Problem:
         smooth: value and gradient of the part of the function that has a gradient, where the rest has a proximal map.
         prox: that map, `(point, step length) → point`.
         blocks: for each block of params the values that minimise the function by them, the others given.
+        constraints: what else the point is subject to; for the methods of `vspec.runtime.constrained`.
     """
 
     value: Callable[[Point], Array]
@@ -53,6 +56,7 @@ class Problem:
     smooth: Callable[[Point], tuple[Array, Point]] = missing
     prox: Callable[[Point, Array], Point] = missing
     blocks: Mapping[tuple[str, ...], Callable[[Point], Point]] = field(default_factory=dict)
+    constraints: Constraints | None = None
 
     def measure(self, point: Point, gradient: Point) -> Array:
         """How far a point is from being optimal: the largest absolute gradient entry, or, where points are projected,
@@ -105,6 +109,10 @@ class Method(abc.ABC):
         value, gradient = problem.value_and_gradient(point)
         status = self.judge(problem, point, value, gradient)
         return State(point, value, gradient, problem.measure(point, gradient), state.steps, status, state.extra)
+
+    def multipliers(self, problem: Problem, state: State) -> dict[str, Array] | None:
+        """The multipliers of the constraints, by their names; None where the method has none."""
+        return None
 
     def turn(self, problem: Problem, state: State, point: Point) -> State:
         """One step from a point to which others have moved, as in a repetition of several stages, or on a problem that
