@@ -93,6 +93,7 @@ class Lowering:
         self.vectors: dict[str, Node] = {}
         # What was derived from the form of objectives, in words: what, in which line, how.
         self.forms: list[tuple[str, int, tuple[str, ...]]] = []
+        self.multipliers: dict[str, Node] = {}
         self.ordinals: dict[tuple[object, ...], int] = {}
         self.variables: frozenset[str] = frozenset()
         self.unknowns: dict[str, Node] = {}

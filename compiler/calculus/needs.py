@@ -22,7 +22,8 @@ class Request:
     """An objective and the params by which its derivatives are wanted.
 
     `base` is the name of its value; `tag` tells sets of derivatives of one objective apart. What a need makes is kept here, so
-    that the next one finds it: `made` has the entries by the role that the plan knows them by.
+    that the next one finds it: `made` has the entries by the role that the plan knows them by, `facts` what the manifest says of
+    them, `rows` and `augmented_slopes` the derivatives of constraints (`constrained.py`).
     """
 
     spec: Spec
@@ -31,6 +32,9 @@ class Request:
     base: str
     tag: str = ""
     made: dict[str, Entry] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, dict[str, Node]] = field(default_factory=dict)
+    augmented_slopes: dict[str, Node] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -79,7 +83,7 @@ class Request:
         """The array by the one param, or a dict by the names of several; by a complex one dL/dx + i dL/dy."""
         single = len(self.params) == 1
         with self.low.b.at(self.origin("gradient")):
-            return tuple(Result(() if single else (p.name,), _whole(self.low, p, self.slopes)) for p in self.params)
+            return tuple(Result(() if single else (p.name,), whole(self.low, p, self.slopes)) for p in self.params)
 
     @property
     def both(self) -> tuple[Result, ...]:
@@ -112,17 +116,8 @@ def hessian(r: Request) -> None:
     """The Hessian in blocks, alone and with value and gradient."""
     if "hessian" in r.made:
         return
-    blocks: dict[tuple[str, str], Node] = {}
-    for k, (p, slope) in enumerate(r.slopes.items()):
-        for q, x in list(r.reals.items())[k:]:
-            with r.low.b.at(r.origin("hessian")):
-                block = _block(r.low, slope, x)
-                blocks[p, q] = block
-                if q != p:
-                    axes = (*block.axes[len(slope.axes) :], *block.axes[: len(slope.axes)])
-                    blocks[q, p] = r.low.b.order(block, axes)
     several = len(r.reals) > 1
-    results = [Result((p, q) if several else (), blocks[p, q]) for p in r.reals for q in r.reals]
+    results = [Result((p, q) if several else (), block) for (p, q), block in blocks(r, r.slopes).items()]
     r.entry("hessian", results, f"The Hessian of {r.name} by {r.wrt}.")
     three = (*r.both, *(Result((2, *x.path), x.node) for x in results))
     r.entry("newton", three, f"{r.name}, its gradient and its Hessian by {r.wrt}.")
@@ -137,8 +132,8 @@ def hvp(r: Request) -> None:
         low.vector(p)
     xs, slopes = list(r.reals.values()), list(r.slopes.values())
     keys = [f"{p.name}.vector" for p in r.params]
-    whole = [names(key) if p.dtype == "complex" else (key,) for key, p in zip(keys, r.params, strict=True)]
-    vectors = [low.values[key] for parts in whole for key in parts]
+    pairs = [names(key) if p.dtype == "complex" else (key,) for key, p in zip(keys, r.params, strict=True)]
+    vectors = [low.values[key] for parts in pairs for key in parts]
     with b.at(r.origin("hessian")):
         if has_loop(slopes, xs):
             # Loops are differentiated by JAX, in reverse: the product is the gradient of gradient times vector.
@@ -147,8 +142,22 @@ def hvp(r: Request) -> None:
         else:
             products = directional(b, slopes, xs, vectors)
         found = dict(zip(r.reals, products, strict=True))
-        results = [Result(() if len(r.params) == 1 else (p.name,), _whole(low, p, found)) for p in r.params]
+        results = [Result(() if len(r.params) == 1 else (p.name,), whole(low, p, found)) for p in r.params]
     r.entry("hvp", results, f"The Hessian of {r.name} by {r.wrt} times a vector.")
+
+
+def blocks(r: Request, slopes: Mapping[str, Node]) -> dict[tuple[str, str], Node]:
+    """The symmetric matrix of derivatives of a gradient, in blocks by the real unknowns."""
+    found: dict[tuple[str, str], Node] = {}
+    for k, (p, slope) in enumerate(slopes.items()):
+        for q, x in list(r.reals.items())[k:]:
+            with r.low.b.at(r.origin("hessian")):
+                block = _block(r.low, slope, x)
+                found[p, q] = block
+                if q != p:
+                    axes = (*block.axes[len(slope.axes) :], *block.axes[: len(slope.axes)])
+                    found[q, p] = r.low.b.order(block, axes)
+    return {(p, q): found[p, q] for p in slopes for q in slopes}
 
 
 Need = Callable[[Request], None]
@@ -171,7 +180,7 @@ def real_params(low: Lowering, params: Iterable[Param]) -> dict[str, Node]:
     return {key: low.values[key] for key in keys}
 
 
-def _whole(low: Lowering, p: Param, slopes: Mapping[str, Node]) -> Node:
+def whole(low: Lowering, p: Param, slopes: Mapping[str, Node]) -> Node:
     """The gradient by a param; by a complex one dL/dx + i dL/dy, the direction of steepest ascent."""
     if p.dtype != "complex":
         return slopes[p.name]

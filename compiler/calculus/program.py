@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from vspec.compiler.calculus.batches import Batches
+from vspec.compiler.calculus.constrained import gap, parts
 from vspec.compiler.calculus.loops import enter, reads_of
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import joined
@@ -76,6 +77,7 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
         "forms": low.forms,
     }
     inputs |= low.vectors
+    inputs |= low.multipliers
     if low.keys:
         inputs[free_name("key", inputs)] = low.key()
     if low.lengths:
@@ -175,12 +177,7 @@ def _bounds(spec: Spec, low: Lowering) -> Entry:
 
 def _constraints(spec: Spec, low: Lowering) -> Entry:
     """Left minus right of every relation: 0 where an equation holds, at most 0 where an inequality does."""
-    results = []
-    for c in spec.constraints.values():
-        for k, relation in enumerate(c.relations):
-            sides = [low.value(relation.left), low.value(relation.right)]
-            gap = low.b.map(("sub", slot(0), slot(1)), sides, "real")
-            results.append(Result((c.part(k),), gap))
+    results = [Result((part,), gap(low, relation)) for part, relation in parts(spec)]
     return Entry("constraints", "constraints", tuple(results), doc="By how much the constraints are violated.")
 
 

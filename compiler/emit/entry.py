@@ -118,8 +118,10 @@ def _meanings(entry: Entry) -> tuple[str, ...]:
     """What the positions of a tuple mean, or all that is returned where there is none; nothing where keys say it all."""
     if entry.kind == "step":
         return ("value", "gradient", "new") if entry.of else ("direction", "new")
-    if entry.kind in ("value_and_gradient", "newton"):
+    if entry.kind.removeprefix("augmented_") in ("value_and_gradient", "newton"):
         return ("value", "gradient", "hessian")
+    if entry.kind == "lagrangian":
+        return ("value", "gradient", "gap", "jacobian", "hessian")
     return {
         "gradient": ("gradient",),
         "hessian": ("hessian",),
