@@ -12,7 +12,7 @@ from jax import Array
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["data", "constants", "prepared", "counters", "key", "facts"],
+    data_fields=["data", "constants", "prepared", "counters", "key", "facts", "multipliers"],
     meta_fields=["dims", "batch"],
     drop_fields=["seed"],
 )
@@ -23,6 +23,7 @@ class Bound:
     A pytree: it passes through `jit`, `vmap` and `grad`. `dims` are static, so that arrays of other sizes compile anew;
     `seed` is a fact of the run, not part of the tree. `counters` are the scalars `step` and `steps` of the stage that is
     running; `key` is the JAX key of the fresh draws of this step; `facts` are what claims read of runs that are done.
+    `multipliers` are those of constraints in a Lagrangian, with the weights of objective and penalty.
     `batch` are the rows of those dims of which the arrays are slices, where a step sees a batch; they are static, too.
     """
 
@@ -35,6 +36,7 @@ class Bound:
     key: Array | None = None
     facts: Mapping[str, Array] = field(default_factory=dict)
     batch: tuple[tuple[str, int], ...] = ()
+    multipliers: Mapping[str, Array] = field(default_factory=dict)
 
     def at(self, counters: Mapping[str, Array], key: Array | None = None) -> Bound:
         """The same data at a step of a stage."""

@@ -213,6 +213,7 @@ class Program:
             "constant": bound.constants,
             "counter": bound.counters,
             "length": bound.counters,
+            "multiplier": bound.multipliers,
             "key": {},
             "fact": bound.facts,
             "vector": {f"{k}.vector": v for k, v in (vector or {}).items()},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -60,7 +60,7 @@ class Method:
 
     `needs`: `gradient`, `hessian` (with value and gradient in one call), `hvp` (the Hessian times a vector), `squares` (the
     residuals whose squares sum to the objective, and their Jacobian). `compares` says that it compares values of one
-    objective, so that it can follow neither given directions nor a saddle.
+    objective, so that it can follow neither given directions nor a saddle; `projects` that its points may be projected.
     """
 
     name: str
@@ -69,6 +69,7 @@ class Method:
     doc: str
     source: str
     compares: bool = True
+    projects: bool = False
 
     @property
     def signature(self) -> str:
@@ -78,13 +79,17 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """A way to keep constraints and domains: what it takes, and what the compiler must give it besides the method's needs."""
+    """A way to keep constraints and domains: what it takes, and what the compiler must give it besides the method's needs.
+
+    `instead` says what takes the place of a method's need.
+    """
 
     name: str
     keywords: tuple[Keyword, ...]
     needs: tuple[str, ...]
     doc: str
     source: str
+    instead: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def signature(self) -> str:
@@ -121,6 +126,17 @@ def needs(name: str, arguments: Mapping[str, Any], unknowns: int | None = None) 
             found += next(c.needs for c in keyword.choices if c.name == arguments[keyword.name]["name"])
     if unknowns is not None and {"hessian", "hvp"} <= set(found):
         found.remove("hvp" if unknowns <= DENSE else "hessian")
+    return tuple(dict.fromkeys(found))
+
+
+def needs_of_stage(
+    methods: Iterable[tuple[str, Mapping[str, Any]]], strategy: str | None, unknowns: int | None = None
+) -> tuple[str, ...]:
+    """What the methods of a stage, by name and arguments, and its way to keep constraints ask for."""
+    found = [need for name, arguments in methods for need in needs(name, arguments, unknowns)]
+    if strategy is not None:
+        kept = STRATEGIES[strategy]
+        found = [*(kept.instead.get(need, need) for need in found), *kept.needs]
     return tuple(dict.fromkeys(found))
 
 
@@ -387,26 +403,47 @@ METHODS: Mapping[str, Method] = MappingProxyType({m.name: m for m in (*_FIRST_OR
 
 # --- ways to keep constraints -------------------------------------------------------------------------------------
 
+_PENALTY = Keyword("penalty", float, 10.0, "first penalty, relative to the objective and the violation at the start")
+_GROWTH = Keyword("growth", float, 10.0, "factor of the penalty where the violation does not fall enough")
+_INNER = Keyword("inner", int, 200, "greatest number of steps of the method between two updates")
+_AUGMENTED = {"hessian": "augmented_hessian", "hvp": "augmented"}
+
 _STRATEGIES = (
     Strategy(
-        "projection",
+        "interior_point",
         (),
-        (),
-        "The params are put back into their domains and onto the constraints after every step.",
+        ("gradient", "constraint_jacobian", "lagrangian"),
+        "Steps of Newton's method on the optimality conditions, inside of the bounds (Waechter and Biegler 2006); quadratic and "
+        "linear programs by predictor and corrector (Mehrotra 1992). For newton.",
         "vspec",
-    ),
-    Strategy(
-        "penalty",
-        (Keyword("weight", float, 1.0, "the factor of the squared violations"),),
-        (),
-        "The squared violations are added to the objective.",
-        "vspec",
+        {"hessian": "lagrangian", "hvp": "lagrangian"},
     ),
     Strategy(
         "augmented_lagrangian",
+        (
+            _PENALTY,
+            _GROWTH,
+            Keyword("tol", float, 1e-6, "largest violation and complementarity at the end"),
+            _INNER,
+        ),
+        ("gradient", "constraint_jacobian", "augmented"),
+        "Multipliers of the constraints and a penalty beside them, around any method (Birgin and Martinez 2014, algorithm 4.1).",
+        "vspec",
+        _AUGMENTED,
+    ),
+    Strategy(
+        "penalty",
+        (_PENALTY, _GROWTH, Keyword("tol", float, 1e-4, "largest violation at the end"), _INNER),
+        ("gradient", "constraint_jacobian", "augmented"),
+        "Squared violations with a growing factor, around any method (Nocedal and Wright 2006, framework 17.1).",
+        "vspec",
+        _AUGMENTED,
+    ),
+    Strategy(
+        "projection",
         (),
-        (),
-        "Multipliers of the constraints, and the squared violations beside them (Nocedal and Wright 2006, ch. 17).",
+        ("constraint_jacobian",),
+        "After every step the nearest point that satisfies domains and constraints. For methods that follow a gradient.",
         "vspec",
     ),
 )

@@ -44,7 +44,7 @@ def multiplier(low: Lowering, name: str, like: Node | None = None) -> Node:
 
 def gaps(r: Request) -> dict[str, tuple[str, Node]]:
     """The relations that the stage is subject to: operation and gap by name."""
-    subject = set(r.stage.subject)
+    subject = {s.name for s in r.stage.subject}
     return {part: (relation.op, gap(r.low, relation)) for part, relation in parts(r.spec) if part in subject}
 
 
@@ -107,7 +107,9 @@ def augmented_hessian(r: Request) -> None:
     several = len(r.reals) > 1
     found = blocks(r, _augmented_slopes(r))
     results = [*both, *(Result((2, p, q) if several else (2,), n) for (p, q), n in found.items())]
-    r.entry("augmented_newton", results, f"The augmented Lagrangian of {r.name}, its gradient and its Hessian by {r.wrt}.")
+    r.entry(
+        "augmented_newton", results, f"The augmented Lagrangian of {r.name}, its gradient and its Hessian by {r.wrt}."
+    )
 
 
 def _augmented(r: Request) -> Node:

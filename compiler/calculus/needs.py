@@ -38,8 +38,8 @@ class Request:
 
     @property
     def name(self) -> str:
-        """The objective."""
-        return self.stage.names[0]
+        """The objective, if there is one."""
+        return self.stage.names[0] if self.stage.names else ""
 
     @property
     def params(self) -> tuple[Param, ...]:

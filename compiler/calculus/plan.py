@@ -6,20 +6,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from vspec.compiler.calculus import constrained
+from vspec.compiler.calculus import needs as of_methods
 from vspec.compiler.calculus.batches import Batches
 from vspec.compiler.calculus.lower import Lowering
-from vspec.compiler.calculus.needs import NEEDS, Request
+from vspec.compiler.calculus.needs import Request
 from vspec.compiler.calculus.parts import joined
 from vspec.compiler.graph.graph import Entry, Result
 from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import Axis, Node
 from vspec.compiler.language.expr import Expr
 from vspec.compiler.language.spec import Assignment, Spec, Stage, labelled
-from vspec.runtime.registry import STRATEGIES
-from vspec.runtime.registry import needs as needs_of
+from vspec.runtime.registry import needs_of_stage
 
 Roles = dict[str, Any]
 """What a stage calls: role → name of an entry; `update` has a list, `entries` the derivatives by what they are."""
+
+
+_NEEDS = {**of_methods.NEEDS, **constrained.NEEDS}
 
 
 @dataclass
@@ -81,6 +85,12 @@ class _Stage:
         """Adds the entries of the stage. Gives what it calls."""
         low, stage = self.low, self.stage
         found: Roles = {"entries": self._derivatives() if stage.optimises else {}}
+        if stage.kind == "descend" and stage.subject:
+            request = Request(self.plan.spec, low, stage, self.about)
+            constrained.NEEDS["constraint_jacobian"](request)
+            found["entries"] = {role: self.plan.add(entry) for role, entry in request.made.items()}
+        if stage.optimises and "form" in self._request().facts:
+            found["form"] = self._request().facts["form"]
         if stage.schedule:
             results = tuple(Result((key,), self._real(low.value(e))) for key, e in stage.schedule.items())
             found["schedule"] = self._add(
@@ -117,13 +127,11 @@ class _Stage:
     def _derivatives(self) -> dict[str, str]:
         """Value and derivatives as the stage's methods ask for them, by role."""
         request = self._request()
-        needs: dict[str, None] = {"value": None, "gradient": None}
-        for call in self.stage.methods:
-            needs |= dict.fromkeys(needs_of(call.name, call.arguments, request.unknowns))
-        if self.stage.constraints is not None:
-            needs |= dict.fromkeys(STRATEGIES[self.stage.constraints.name].needs)
+        strategy = None if self.stage.constraints is None else self.stage.constraints.name
+        asked = needs_of_stage(((m.name, m.arguments) for m in self.stage.methods), strategy, request.unknowns)
+        needs = dict.fromkeys(("value", "gradient", *asked))
         for need in needs:
-            NEEDS[need](request)
+            _NEEDS[need](request)
         found: dict[str, str] = {}
         for role, entry in request.made.items():
             known = self.plan.entries.get(entry.name)

@@ -6,6 +6,7 @@ Those about the size of expressions stand in the range of limits, VS072x.
 from __future__ import annotations
 
 from vspec.compiler.diagnostics.code import Code
+from vspec.compiler.diagnostics.codes_constraints import KEPT
 from vspec.compiler.diagnostics.codes_stages import STAGES
 
 NAMES: tuple[Code, ...] = (
@@ -620,18 +621,13 @@ PLANNED: tuple[Code, ...] = tuple(
     for code, what, example in (
         ("VS0401", "random variables", "random:\n  z: normal(0, 1)\n"),
         ("VS0402", "dynamics", 'dynamics:\n  p: {ode: {q: "-q"}, start: {q: 1}, time: {t: [0, 1]}}\n'),
-        (
-            "VS0403",
-            "solving under constraints",
-            "params: {w: {init: 1}}\nobjectives: {loss: w**2}\nconstraints:\n  c: w == 1\nsolve: {minimize: loss}\n",
-        ),
         ("VS0405", "kinds of stages and methods", "solve: {pareto: [a, b]}\n"),
         ("VS0407", "integrals", "define:\n  y: integral[x](exp(-x**2), over=[-5, 5])\n"),
         ("VS0408", "expectations and densities", "define:\n  y: logpdf(normal(0, 1), x)\n"),
         (
             "VS0411",
-            "solving in domains other than real and positive",
-            "params: {w: {init: 1, domain: 'box(0, 2)'}}\nobjectives: {loss: w**2}\nsolve: {minimize: loss}\n",
+            "params of types other than real and complex",
+            "params:\n  w: {init: 1, type: integer}\n",
         ),
         ("VS0412", "networks", "functions:\n  f(x): mlp()\n"),
         (
@@ -703,6 +699,7 @@ LANGUAGE: tuple[Code, ...] = (
     *COMPLEX,
     *DRAWS,
     *STAGES,
+    *KEPT,
     *PLANNED,
     *SIZES,
 )

@@ -14,7 +14,7 @@ from vspec.compiler.language.expr import Derivative, Expr
 from vspec.compiler.language.facts import KINDS, PLAN
 from vspec.compiler.language.spec import Spec, Stage
 from vspec.compiler.language.substitute import elements, nodes
-from vspec.runtime.registry import STRATEGIES, needs
+from vspec.runtime.registry import needs_of_stage
 
 
 def node_counts(spec: Spec, graph: Graph, plan: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
@@ -77,9 +77,8 @@ def _every(roots: Iterable[Node]) -> Iterator[Node]:
 
 def _asked(stage: Stage) -> Iterator[tuple[str, tuple[str, ...], str]]:
     """The derivatives that the methods of a stage and of those in it ask for: of what, by what, and which."""
-    wanted = {need for call in stage.methods for need in needs(call.name, call.arguments)}
-    if stage.constraints is not None:
-        wanted.update(STRATEGIES[stage.constraints.name].needs)
+    strategy = None if stage.constraints is None else stage.constraints.name
+    wanted = set(needs_of_stage(((m.name, m.arguments) for m in stage.methods), strategy))
     for name in stage.names if stage.optimises else ():
         yield from ((name, stage.over, need) for need in sorted(wanted - {"value"}))
     for inner in stage.stages:

@@ -259,7 +259,7 @@ def _stage(stage: Stage, calls: Mapping[str, Any], roles: Iterator[Mapping[str, 
         "update": list(calls.get("update", ())),
         "directions": calls.get("directions"),
         "step": calls.get("step"),
-        "constraints": None if stage.constraints is None else _call(stage.constraints),
+        "constraints": _kept(stage, calls),
     }
     if stage.kind == "saddle":
         record |= {"min": list(stage.min), "max": list(stage.max)}
@@ -272,6 +272,19 @@ def _call(call: MethodCall) -> dict[str, Any]:
     """A method or a way to keep constraints; arguments that are expressions are null, and listed."""
     record = {"name": call.name, "arguments": _json(call.arguments)}
     return record | {"schedule": list(call.schedule), "counts": list(call.counts)}
+
+
+def _kept(stage: Stage, calls: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How a stage keeps constraints and domains, and what it is subject to."""
+    if stage.constraints is None:
+        return None
+    record = _call(stage.constraints)
+    subject: dict[str, dict[str, Any]] = {}
+    for s in stage.subject:
+        subject[s.name] = {"over": list(s.over)}
+        if s.form is not None:
+            subject[s.name] |= {"form": s.form, "disjoint": s.disjoint}
+    return record | {"subject": subject, "form": calls.get("form", "general")}
 
 
 def _known(count: Count | None) -> int | None:

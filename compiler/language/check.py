@@ -143,7 +143,7 @@ def _check(ctx: Context, document: Document, overrides: Mapping[str, Any], settl
     solved = check_equations(ctx, system, calls)
     constraints = read_constraints(ctx, root.get("constraints"))
     solved.equations += drain(ctx)
-    plan = ctx.runs.plan = read_plan(ctx, root.get("solve"), params, solved, calls, root.key("constraints"))
+    plan = ctx.runs.plan = read_plan(ctx, root.get("solve"), params, solved, calls, constraints)
     outputs = results.read_all()
     lines = parse_claims(ctx, root.get("claims"))
     claims = read_claims(ctx, lines)

@@ -14,11 +14,22 @@ from vspec.compiler.language.counters import KIND as COUNTER
 from vspec.compiler.language.equations import Solved, drain
 from vspec.compiler.language.expr import Element, Expr
 from vspec.compiler.language.heads import a
+from vspec.compiler.language.kept import keep
 from vspec.compiler.language.local import Calls, local_names
 from vspec.compiler.language.methods import read_method, read_strategy
 from vspec.compiler.language.operators import RESERVED
 from vspec.compiler.language.parse import parse_expression
-from vspec.compiler.language.spec import Assignment, Count, Definition, MethodCall, Objective, Param, Recurrence, Stage
+from vspec.compiler.language.spec import (
+    Assignment,
+    Constraint,
+    Count,
+    Definition,
+    MethodCall,
+    Objective,
+    Param,
+    Recurrence,
+    Stage,
+)
 from vspec.compiler.language.substitute import elements
 from vspec.compiler.language.types import a_dtype, as_real
 from vspec.compiler.source.document import Mapping, Scalar, Sequence, Value
@@ -49,7 +60,7 @@ class _Plan:
     params: Map[str, Param]
     solved: Solved
     calls: Calls
-    constraints: Scalar | None
+    constraints: Map[str, Constraint]
     names: dict[str, Span] = field(default_factory=dict)
 
 
@@ -59,9 +70,9 @@ def read_plan(
     params: Map[str, Param],
     solved: Solved,
     calls: Calls,
-    constraints: Scalar | None = None,
+    constraints: Map[str, Constraint],
 ) -> tuple[Stage, ...]:
-    """The stages in order; `constraints` is the key of that section, if there is one, `calls` what each function calls."""
+    """The stages in order; `constraints` are those of the spec, `calls` what each function calls."""
     if node is None:
         return ()
     return _stages(_Plan(ctx, params, solved, calls, constraints), node, False)
@@ -176,8 +187,11 @@ def _filled(plan: _Plan, node: Mapping, verb: Scalar) -> Stage | None:
         stage = replace(stage, constraints=read_strategy(ctx, strategy, lambda e, what: _whole(plan, e, what)))
     if len(ctx.sink.errors) > before:
         return None
-    _refuse_unsolved(plan, stage)
-    return stage
+    if not stage.optimises and stage.kind != "descend":
+        return stage
+    named = node.get("method") is not None or isinstance(node.get("over"), Mapping)
+    kept = keep(ctx, stage, plan.params, plan.constraints, plan.solved, named)
+    return kept if len(ctx.sink.errors) == before else None
 
 
 def _repeat(plan: _Plan, node: Mapping, verb: Scalar, target: Value) -> Stage | None:
@@ -240,27 +254,6 @@ def _depends(plan: _Plan, stage: Stage, target: Value) -> None:
         label="nothing would change",
         help=f"it depends on {', '.join(known)}" if known else "no param occurs in it",
     )
-
-
-def _refuse_unsolved(plan: _Plan, stage: Stage) -> None:
-    """What is checked and evaluated, but not solved for unless the stage says how."""
-    ctx = plan.ctx
-    if not stage.optimises or stage.constraints is not None:
-        return
-    if plan.constraints is not None:
-        ctx.planned(
-            "VS0403", "solving under constraints", plan.constraints.span, help="a stage may 'evaluate' with them"
-        )
-    # Formulas that follow from the form of the objective keep params in boxes and on simplices by themselves.
-    kept = {
-        p for m in stage.methods if {"blocks", "proximal"} & set(METHODS[m.name].needs) for p in m.over or stage.over
-    }
-    for name in stage.over:
-        domain = plan.params[name].domain if name in plan.params else None
-        if name in kept and domain is not None and domain.kind in ("box", "simplex"):
-            continue
-        if domain is not None and domain.kind not in ("real", "positive") and domain.span is not None:
-            ctx.planned("VS0411", f"solving for a param in the domain '{domain.kind}'", domain.span)
 
 
 class Dependence:

@@ -221,6 +221,16 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True)
+class Constrained:
+    """A relation, by its name, that binds `over` in a stage; its form for projections, and whether its rows share nothing."""
+
+    name: str
+    over: tuple[str, ...]
+    form: str | None = None
+    disjoint: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """One stage of the plan.
 
@@ -244,6 +254,7 @@ class Stage:
         let: the names of its own definitions, which stand among the equations of the spec.
         average: the share of the last iterates whose mean is returned.
         constraints: how constraints and domains are kept.
+        subject: the relations of constraints that bind what it moves.
         stages: those of a repetition.
     """
 
@@ -266,6 +277,7 @@ class Stage:
     let: tuple[str, ...] = ()
     average: float | None = None
     constraints: MethodCall | None = None
+    subject: tuple[Constrained, ...] = ()
     stages: tuple[Stage, ...] = ()
 
     @property

@@ -139,31 +139,32 @@ def advance(flat: Flat, m: Memory, tol: Array | float) -> Memory:
     # A search that fails where the constraints are met has come to the end of the precision.
     met = now.violation <= jnp.maximum(tol, 100 * eps)
     run = jnp.full((), RUNNING, jnp.int32)
-    Next = tuple[Iterate, Evaluation, Array]
+    Next = tuple[Iterate, Array]
 
     def restored() -> Next:
-        """A point that violates the constraints less, with new multipliers."""
+        """A point that violates the constraints less; multipliers start anew."""
 
         def wanted(v: Array, f: Array, x: Array, s: Array) -> Array:
             return (v <= 0.9 * now.violation) & result.extended.accepts(v, now.barrier(m.weight * f, x, s))
 
         x, s, outcome = restore(flat, at.x, at.s, bounds, wanted, tol)
         left, right = bounds.gaps(x)
-        new = at._replace(
-            x=x,
-            s=s,
-            z=jnp.clip(mu / s, 0, _MOST_MULTIPLIER),
-            low=jnp.where(bounds.below, jnp.clip(mu / left, 0, _MOST_MULTIPLIER), 0),
-            high=jnp.where(bounds.above, jnp.clip(mu / right, 0, _MOST_MULTIPLIER), 0),
+        new = Iterate(
+            x,
+            s,
+            jnp.clip(mu / s, 0, _MOST_MULTIPLIER),
+            jnp.zeros_like(at.y),
+            jnp.where(bounds.below, jnp.clip(mu / left, 0, _MOST_MULTIPLIER), 0),
+            jnp.where(bounds.above, jnp.clip(mu / right, 0, _MOST_MULTIPLIER), 0),
         )
-        new = new._replace(y=estimate(new, evaluate(flat, new, m.weight, bounds)))
-        return new, evaluate(flat, new, m.weight, bounds), outcome
+        return new, outcome
 
     def failed() -> Next:
-        next_: Next = lax.cond(met, lambda: (at, found, run), restored)
+        next_: Next = lax.cond(met, lambda: (at, run), restored)
         return next_
 
-    new, evaluated, outcome = lax.cond(lost, failed, lambda: (moved, evaluate(flat, moved, m.weight, bounds), run))
+    new, outcome = lax.cond(lost, failed, lambda: (moved, run))
+    evaluated = evaluate(flat, new, m.weight, bounds)
     status = jnp.where(outcome == RUNNING, _judged(new, evaluated, bounds, tol, m.weight), outcome)
     error = errors(new, evaluated, bounds, 0.0, m.weight).together
     idle = jnp.where((error < 0.99 * m.best) | ~last, 0, m.idle + 1)

@@ -58,9 +58,7 @@ def case(
         def whole(p: dict[str, Array]) -> Array:
             return weight * value_of(p) + sum(jnp.sum(multipliers[k] * g) for k, g in gaps(p).items())
 
-        return Lagrangian(
-            value_of(p), jax.grad(value_of)(p), gaps(p), jax.jacobian(gaps)(p), jax.hessian(whole)(p)
-        )
+        return Lagrangian(value_of(p), jax.grad(value_of)(p), gaps(p), rows(p), jax.hessian(whole)(p))
 
     def augmented(multipliers: dict[str, Array], penalty: Array) -> Problem:
         def whole(p: dict[str, Array]) -> Array:
@@ -74,8 +72,11 @@ def case(
 
         return smooth(whole)
 
+    def rows(p: dict[str, Array]) -> dict[str, dict[str, Array]]:
+        return jax.jacobian(gaps)(p) if functions else {}
+
     ends = {"lower": {} if lower is None else {"x": lower}, "upper": {} if upper is None else {"x": upper}}
-    constraints = Constraints(relations, gaps, jax.jacobian(gaps), lagrangian, augmented, **ends)
+    constraints = Constraints(relations, gaps, rows, lagrangian, augmented, **ends)
     return Case(replace(smooth(value_of), constraints=constraints), start, value, x)
 
 
@@ -93,9 +94,7 @@ def inside(case_: Case) -> Case:
     n = (len(case_.begin),)
     less: list[Function] = []
     for end, sign in ((np.broadcast_to(low, n), -1.0), (np.broadcast_to(high, n), 1.0)):
-        less += [
-            lambda x, k=k, end=end, sign=sign: sign * (x[k] - end[k]) for k in range(n[0]) if np.isfinite(end[k])
-        ]
+        less += [lambda x, k=k, end=end, sign=sign: sign * (x[k] - end[k]) for k in range(n[0]) if np.isfinite(end[k])]
     names = dict(constraints.relations)
     old = [lambda x, k=k: constraints.gaps({"x": x})[k] for k, r in names.items() if r == "le"]
     equal = [lambda x, k=k: constraints.gaps({"x": x})[k] for k, r in names.items() if r == "eq"]
@@ -189,7 +188,16 @@ CASES = {
     ),
     "76": case(
         lambda x: (
-            x[0] ** 2 + x[1] ** 2 / 2 + x[2] ** 2 + x[3] ** 2 / 2 - x[0] * x[2] + x[2] * x[3] - x[0] - 3 * x[1] + x[2] - x[3]
+            x[0] ** 2
+            + x[1] ** 2 / 2
+            + x[2] ** 2
+            + x[3] ** 2 / 2
+            - x[0] * x[2]
+            + x[2] * x[3]
+            - x[0]
+            - 3 * x[1]
+            + x[2]
+            - x[3]
         ),
         [0.5, 0.5, 0.5, 0.5],
         -4.681818181,
@@ -255,6 +263,4 @@ CONTRADICTION = case(
     lambda x: x[0] ** 2 + x[1], [1, 2], 0, equal=[lambda x: x[0] + x[1] - 1, lambda x: x[0] + x[1] - 2]
 )
 
-EMPTY = case(
-    lambda x: x[0] + x[1], [3, 2], 0, less=[lambda x: x[0] ** 2 + x[1] ** 2 - 1, lambda x: 4 - x[0]]
-)
+EMPTY = case(lambda x: x[0] + x[1], [3, 2], 0, less=[lambda x: x[0] ** 2 + x[1] ** 2 - 1, lambda x: 4 - x[0]])

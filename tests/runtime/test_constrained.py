@@ -71,7 +71,7 @@ def test_interior_points(number: str) -> None:
 @pytest.mark.parametrize("name", ["newton", "lbfgs"])
 def test_augmented_lagrangians(number: str, name: str) -> None:
     c = inside(CASES[number])
-    state = solve(c, Augmented(inner=method(name, {"tol": 1e-7}), tol=1e-7))
+    state = solve(c, Augmented(inner=method(name, {"tol": 1e-6}), tol=1e-8))
     check(c, state)
 
 
