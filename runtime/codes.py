@@ -133,6 +133,15 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "A formula for the minimum of a block gave NaN or infinity: a quadratic form that is not positive definite has no "
             "minimum, nor has a function whose slope never vanishes.",
         ),
+        "VS0610": (
+            "constraints cannot be satisfied",
+            "A stage found no point that satisfies its constraints, and none nearby that misses them less. Either they "
+            "contradict each other, or the search, which is a local one, began in the wrong place.",
+        ),
+        "VS0611": (
+            "constraint is not finite at the start",
+            "A constraint that binds a stage is NaN or infinite at the initial parameters, so that no method can begin.",
+        ),
         # 08: the program or its folder is wrong (exit code 2)
         "VS0801": (
             "hash does not match",

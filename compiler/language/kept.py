@@ -177,9 +177,9 @@ def _under(
         if call.name == PROJECTION and stage.batch and _batched(ctx, stage, s):
             ctx.error(
                 "VS0384",
-                f"the constraint '{s.constraint.name}' has more than a batch of what it binds",
+                f"the constraint '{s.constraint.name}' binds all values of an index of which a step sees a batch",
                 s.constraint.span,
-                label="reads a batched index",
+                label="reads the batched index",
                 help="leave out 'batch'",
             )
             return stage

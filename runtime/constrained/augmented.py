@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from vspec.runtime.constrained.constraints import Constraints, Gaps
@@ -33,6 +34,7 @@ _MOST_PENALTY = 1e14
 _FALL = 0.5
 _LOOSEST = 0.1
 _PATIENCE = 6
+_STATIONARY = 1e-3
 
 
 class Extra(NamedTuple):
@@ -59,6 +61,8 @@ class Augmented(Method):
         growth: the factor by which the penalty grows.
         steps: the greatest number of inner steps between two updates.
         updates: whether there are multipliers; without them it is the quadratic penalty method.
+        tol: the largest violation and complementarity at the end; stationarity has the tolerance of the inner method, if it
+            has one.
     """
 
     inner: Method
@@ -67,6 +71,12 @@ class Augmented(Method):
     steps: int = 200
     updates: bool = True
     limit: ClassVar[int] = 10000
+
+    @property
+    def goal(self) -> Array:
+        """The tolerance of stationarity."""
+        own = jnp.asarray(self.inner.tol)
+        return jnp.where(own > 0, own, self.tol)
 
     def init(self, problem: Problem, point: Point) -> State:
         """The first problem: multipliers 0 and a penalty that balances objective and violation."""
@@ -78,7 +88,7 @@ class Augmented(Method):
         first = jnp.clip(jnp.where(jnp.isfinite(first), first, self.penalty), 1e-8, 1e8).astype(value.dtype)
         multipliers = jax.tree.map(jnp.zeros_like, {k: gaps[k] for k in constraints.relations})
         inner = self.inner.init(_inner(problem, multipliers, first), point)
-        target = jnp.maximum(self.tol, _LOOSEST * jnp.minimum(1, inner.measure)).astype(value.dtype)
+        target = jnp.maximum(self.goal, _LOOSEST * jnp.minimum(1, inner.measure)).astype(value.dtype)
         zero = jnp.zeros((), jnp.int32)
         extra = Extra(inner, multipliers, first, target, zero, jnp.full((), jnp.inf, value.dtype), zero, first)
         status = jnp.where(inner.status == DIVERGED, DIVERGED, RUNNING).astype(jnp.int32)
@@ -125,22 +135,30 @@ class Augmented(Method):
         }
         diverged = extra.inner.status == DIVERGED
         fell = together <= jnp.maximum(_FALL * extra.violation, 0.1 * self.tol)
-        done = ~diverged & (together <= self.tol) & (extra.inner.measure <= self.tol)
+        done = ~diverged & (together <= self.tol) & (extra.inner.measure <= self.goal)
         stopped = extra.inner.status == STALLED
         # An inner method that can do no better where the constraints are met has ended the whole.
-        settled = ~diverged & stopped & (together <= self.tol) & (extra.target <= self.tol)
+        settled = ~diverged & stopped & (together <= self.tol) & (extra.target <= self.goal)
         idle = jnp.where(fell | (together <= self.tol), 0, extra.idle + 1)
-        grows = ~fell | diverged | ((not self.updates) & (violation > self.tol))
+        # Where the inner problem is not solved, its violation says little of the penalty.
+        solved = (extra.inner.measure <= extra.target) | (extra.inner.status != RUNNING)
+        grows = (
+            jnp.where(solved, ~fell, together >= extra.violation)
+            | diverged
+            | ((not self.updates) & (violation > self.tol))
+        )
         penalty = jnp.where(grows, self.growth * rho, rho)
         hopeless = (idle >= _PATIENCE) & (penalty > 1e4 * extra.first) | (penalty > _MOST_PENALTY)
-        status = jnp.where(hopeless, jnp.where(violation > self.tol, INFEASIBLE, STALLED), RUNNING)
+        worst = jnp.maximum(self.tol, float(np.finfo(violation.dtype).eps) ** 0.5)
+        nowhere = (violation > worst) & _least_violation(constraints, point, gaps)
+        status = jnp.where(hopeless, jnp.where(nowhere, INFEASIBLE, STALLED), RUNNING)
         status = jnp.where(hopeless & diverged, DIVERGED, status)
         status = jnp.where(settled, STALLED, jnp.where(done, TOLERANCE, status)).astype(jnp.int32)
         kept = multipliers if self.updates else extra.multipliers
         kept = jax.tree.map(lambda new, old: jnp.where(diverged, old, new), kept, extra.multipliers)
         nearer = jnp.minimum(0.1 * extra.target, jnp.where(together > 0, together, extra.target))
-        target = jnp.where(grows, extra.target, jnp.maximum(self.tol, nearer))
-        target = jnp.where(together <= self.tol, self.tol, target).astype(extra.target.dtype)
+        target = jnp.where(grows, extra.target, jnp.maximum(self.goal, nearer))
+        target = jnp.where(together <= self.tol, self.goal, target).astype(extra.target.dtype)
         inner = self.inner.init(_inner(problem, kept, penalty), point)
         zero = jnp.zeros((), jnp.int32)
         reported = multipliers if not self.updates else kept
@@ -160,7 +178,7 @@ class Augmented(Method):
             point, inner.value, inner.gradient, inner.measure, state.steps, status, extra._replace(inner=inner)
         )
 
-    def multipliers(self, problem: Problem, state: State) -> Gaps | None:
+    def multipliers(self, state: State) -> Gaps | None:
         """Those of the last update; of penalties, the first-order estimate."""
         extra: Extra = state.extra
         return extra.multipliers
@@ -176,6 +194,18 @@ def constrained(problem: Problem) -> Constraints:
 def missed(constraints: Constraints, gaps: Gaps) -> Gaps:
     """By how much each constraint is violated."""
     return {k: jnp.abs(gaps[k]) if r == "eq" else jnp.maximum(gaps[k], 0) for k, r in constraints.relations.items()}
+
+
+def _least_violation(constraints: Constraints, point: Point, gaps: Gaps) -> Array:
+    """Whether no small move makes the violation less: its gradient is small against what is missed and how that depends on x."""
+    rows, amounts = constraints.jacobian(point), missed(constraints, gaps)
+    signed = {k: jnp.sign(gaps[k]) * v for k, v in amounts.items()}
+    pull: Gaps = {
+        n: jnp.zeros_like(x) + sum(jnp.tensordot(v, rows[k][n], axes=v.ndim) for k, v in signed.items())
+        for n, x in point.items()
+    }
+    steep = {f"{k} {n}": row for k in signed for n, row in rows[k].items()}
+    return _largest(pull) <= _STATIONARY * _largest(amounts) * _largest(steep)
 
 
 def _inner(problem: Problem, multipliers: Gaps, penalty: Array) -> Problem:

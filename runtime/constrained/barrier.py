@@ -17,10 +17,11 @@ from vspec.runtime.methods.method import RUNNING, Method, Point, Problem, State
 
 
 class Extra(NamedTuple):
-    """The state of both methods, and whether the one for quadratic programs is at work."""
+    """The state of both methods, whether the one for quadratic programs is at work, and the multipliers by name."""
 
     memory: Memory
     quadratic: Array
+    multipliers: Gaps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,32 +51,32 @@ class InteriorPoint(Method):
         flat = flattened(problem, state.point)
         extra: Extra = state.extra
 
-        def general(extra: Extra) -> Extra:
-            return Extra(interior.advance(flat, extra.memory, self.tol), jnp.asarray(False))
+        Next = tuple[Memory, Array]
 
-        def special(extra: Extra) -> Extra:
+        def general(extra: Extra) -> Next:
+            return interior.advance(flat, extra.memory, self.tol), jnp.asarray(False)
+
+        def special(extra: Extra) -> Next:
             memory, go_on = quadratic.advance(extra.memory, Bounds.of(*flat.bounds()), self.tol)
             ended = memory.status != RUNNING
 
-            def onward() -> Extra:
-                x = interior.begin(flat, memory.at.x, self.tol)
-                return Extra(x, jnp.asarray(False))
+            def onward() -> Next:
+                return interior.begin(flat, memory.at.x, self.tol), jnp.asarray(False)
 
-            onwards: Extra = lax.cond(go_on | ended, lambda: Extra(memory, jnp.asarray(True)), onward)
+            onwards: Next = lax.cond(go_on | ended, lambda: (memory, jnp.asarray(True)), onward)
             return onwards
 
-        moved = lax.cond(extra.quadratic, special, general, extra) if self.quadratic else general(extra)
-        return _state(flat, moved.memory, moved.quadratic, state.steps + 1)
+        memory, still = lax.cond(extra.quadratic, special, general, extra) if self.quadratic else general(extra)
+        return _state(flat, memory, still, state.steps + 1)
 
     def refresh(self, problem: Problem, state: State, point: Point) -> State:
         """Start anew: the multipliers belong to where the method was."""
         return self.init(problem, point)._replace(steps=state.steps)
 
-    def multipliers(self, problem: Problem, state: State) -> Gaps:
+    def multipliers(self, state: State) -> Gaps | None:
         """Those of the last iterate."""
-        memory = state.extra.memory
-        scaled = flattened(problem, state.point).multipliers(memory.at.y, memory.at.z)
-        return {k: v / memory.weight for k, v in scaled.items()}
+        found: Gaps = state.extra.multipliers
+        return found
 
 
 def flattened(problem: Problem, point: Point) -> Flat:
@@ -89,4 +90,5 @@ def _state(flat: Flat, m: Memory, special: Array, steps: Array) -> State:
     bounds = Bounds.of(*flat.bounds())
     gradient = flat.point(slope(m.at, m.found) / m.weight)
     measure = errors(m.at, m.found, bounds, 0.0, m.weight).together
-    return State(flat.point(m.at.x), m.found.value / m.weight, gradient, measure, steps, m.status, Extra(m, special))
+    extra = Extra(m, special, flat.multipliers(m.at.y / m.weight, m.at.z / m.weight))
+    return State(flat.point(m.at.x), m.found.value / m.weight, gradient, measure, steps, m.status, extra)

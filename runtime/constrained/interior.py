@@ -25,10 +25,8 @@ from vspec.runtime.constrained.iterate import (
     errors,
     evaluate,
     largest,
-    slope,
     system,
 )
-from vspec.runtime.constrained.kkt import Blocks, factorise, step
 from vspec.runtime.constrained.restoration import restore
 from vspec.runtime.constrained.search import Search, search
 from vspec.runtime.methods.method import DIVERGED, RUNNING, STALLED, TOLERANCE
@@ -41,7 +39,7 @@ _BOUNDARY = 0.99  # the share of the way to a bound that a step may go, at least
 _PUSH = 1e-2
 _SIGMA = 1e10
 _PATIENCE = 12
-_MOST_MULTIPLIER = 1e3  # of estimates; larger ones are not used
+_MOST_MULTIPLIER = 1e3  # after a restoration
 
 
 class Memory(NamedTuple):
@@ -75,8 +73,6 @@ def begin(flat: Flat, x: Array, tol: Array | float) -> Memory:
     found = evaluate(flat, at, one, bounds)
     weight = jnp.minimum(1, _STEEP / jnp.maximum(largest(found.gradient), float(np.finfo(kind).tiny)))
     at = at._replace(s=jnp.maximum(-found.less, _PUSH * jnp.maximum(1, jnp.abs(found.less))))
-    found = found._replace(value=weight * found.value, gradient=weight * found.gradient)
-    at = at._replace(y=estimate(at, found))
     found = evaluate(flat, at, weight, bounds)
     mu = jnp.asarray(_FIRST_MU if inequalities or flat.bounded else 0.0, kind)
     violation = Search(at, found, bounds, mu, weight, Filter.empty(kind), one).violation
@@ -92,18 +88,6 @@ def begin(flat: Flat, x: Array, tol: Array | float) -> Memory:
         idle=jnp.zeros((), jnp.int32),
         status=_judged(at, found, bounds, tol, weight),
     )
-
-
-def estimate(at: Iterate, found: Evaluation) -> Array:
-    """Multipliers of the equations that make the gradient of the Lagrangian least; 0 if they would be large."""
-    if not at.y.size:
-        return at.y
-    n, kind = at.x.size, at.x.dtype
-    rest = slope(at._replace(y=jnp.zeros_like(at.y)), found)
-    eye, none = jnp.eye(n, dtype=kind), jnp.zeros(0, kind)
-    blocks = Blocks(eye, found.equal_rows, jnp.zeros((0, n), kind), none)
-    _, y, _ = step(factorise(eye, found.equal_rows), blocks, -rest, jnp.zeros_like(at.y), none)
-    return jnp.where(jnp.all(jnp.isfinite(y)) & (largest(y) <= _MOST_MULTIPLIER), y, 0)
 
 
 def _judged(at: Iterate, found: Evaluation, bounds: Bounds, tol: Array | float, weight: Array) -> Array:
@@ -126,11 +110,10 @@ def advance(flat: Flat, m: Memory, tol: Array | float) -> Memory:
     blocks, factors = system(at, found, bounds, m.shift)
     tau = jnp.maximum(_BOUNDARY, 1 - mu)
 
-    def corrected(equal: Array, less: Array) -> Direction:
+    def towards(equal: Array, less: Array) -> Direction:
         return direction(at, found, bounds, targets, blocks, factors, equal, less - at.s)
 
-    d = direction(at, found, bounds, targets, blocks, factors, found.equal, found.less)
-    result = search(flat, now, d, corrected, tau)
+    result, d = search(flat, now, towards, tau)
     # Where the step is lost in rounding, so is what the search looks at: it is taken as it is.
     tiny = (largest(d.x / (1 + jnp.abs(at.x)), d.s / (1 + at.s)) < 10 * eps) & (now.violation < _PUSH**2)
     taken = Direction(*(jnp.where(tiny, a, b) for a, b in zip(d, result.direction, strict=True)))

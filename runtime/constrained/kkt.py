@@ -19,6 +19,7 @@ from jax.scipy.linalg import solve_triangular
 _FIRST = 1e-4
 _GROWTH = 8.0
 _TRIES = 40
+_REFINEMENTS = 2
 
 
 class Factors(NamedTuple):
@@ -130,18 +131,22 @@ def step(f: Factors, b: Blocks, r: Array, c: Array, h: Array) -> tuple[Array, Ar
 
     # The shift is part of the equations that are refined: W + shift/columns^2.
     w = b.w + jnp.diag(f.shift / f.columns**2)
-    found = condensed(r, c, h)
+    Solution = tuple[Array, Array, Array]
 
-    def residuals(s: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    def residuals(s: Solution) -> Solution:
         dx, dy, dz = s
         return r - w @ dx - b.a.T @ dy - b.g.T @ dz, c - b.a @ dx, h - b.g @ dx + dz / b.d
 
-    def size(t: tuple[Array, Array, Array]) -> Array:
+    def size(t: Solution) -> Array:
         return jnp.max(jnp.concatenate([jnp.abs(t[0]), jnp.abs(t[1]), jnp.abs(t[2])]), initial=0.0)
 
-    for _ in range(2):
-        rest = residuals(found)
-        better = jax.tree.map(jnp.add, found, condensed(*rest))
-        improves = size(residuals(better)) < size(rest)
-        found = jax.tree.map(lambda a, b, improves=improves: jnp.where(improves, a, b), better, found)
+    def refine(k: Array, s: Solution) -> Solution:
+        rest = residuals(s)
+        better = jax.tree.map(jnp.add, s, condensed(*rest))
+        improves = (size(residuals(better)) < size(rest)) | (k == 0)
+        kept: Solution = jax.tree.map(lambda new, old: jnp.where(improves, new, old), better, s)
+        return kept
+
+    none = (jnp.zeros_like(r), jnp.zeros_like(c), jnp.zeros_like(h))
+    found: Solution = lax.fori_loop(0, 1 + _REFINEMENTS, refine, none)
     return found

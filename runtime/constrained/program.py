@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -42,13 +43,19 @@ def constrained(
         bound: the data.
     """
     kept = record["constraints"]
-    made = _Maker(program, record, space, sign, fixed, bound)
+    found = constraints_of(program, record, space, sign, fixed, bound)
     if kept["name"] == "interior_point":
-        return replace(whole, constraints=made.with_domains(made.constraints(), whole))
-    found = made.constraints()
+        return replace(whole, constraints=_with_domains(found, whole, space))
     if kept["name"] == "projection":
         return replace(whole, constraints=found, project=projector(space, found, kept["subject"]))
     return replace(whole, constraints=found)
+
+
+def constraints_of(
+    program: Program, record: Mapping[str, Any], space: Space, sign: float, fixed: Point, bound: Bound
+) -> Constraints:
+    """The constraints that bind what a stage moves, without its domains. The arguments are those of `constrained`."""
+    return _Maker(program, record, space, sign, fixed, bound).constraints()
 
 
 class _Maker:
@@ -137,50 +144,50 @@ class _Maker:
         named = {f"{k}.multiplier": m for k, m in multipliers.items() if k in self.subject}
         return replace(self.bound, multipliers={**named, **weights})
 
-    # --- domains as constraints -----------------------------------------------------------------------------------
 
-    def with_domains(self, found: Constraints, whole: Problem) -> Constraints:
-        """The constraints with those that domains stand for: ends, and equations of simplices and spheres."""
-        own = _equations(self.space)
-        lower, upper = {}, {}
-        for p, kind in self.space.domains.items():
-            if p in self.space.maps:
-                continue
-            if kind in ("positive", "simplex"):
-                lower[p] = 0.0
-            elif kind == "box":
-                lower[p], upper[p] = self.space.ends[p]["lower"], self.space.ends[p]["upper"]
+# --- domains as constraints ---------------------------------------------------------------------------------------
 
-        def gaps(point: Point) -> Gaps:
-            return found.gaps(point) | {k: f(point[p]) for k, (p, f) in own.items()}
 
-        def rows(point: Point) -> Jacobian:
-            return {k: _rows(point, p, f) for k, (p, f) in own.items()}
+def _with_domains(found: Constraints, whole: Problem, space: Space) -> Constraints:
+    """The constraints with those that domains stand for: ends, and equations of simplices and spheres."""
+    own = _equations(space)
+    lower, upper = {}, {}
+    for p, kind in space.domains.items():
+        if p in space.maps:
+            continue
+        if kind in ("positive", "simplex"):
+            lower[p] = 0.0
+        elif kind == "box":
+            lower[p], upper[p] = space.ends[p]["lower"], space.ends[p]["upper"]
 
-        def lagrangian(point: Point, weight: Array, multipliers: Gaps) -> Lagrangian:
-            if found.lagrangian is not None:
-                base = found.lagrangian(point, weight, multipliers)
-            else:
-                value, gradient, hessian = whole.newton(point)
-                base = Lagrangian(value, gradient, {}, {}, jax.tree.map(lambda h: weight * h, hessian))
-            hessian = {p: dict(row) for p, row in base.hessian.items()}
-            for k, (p, f) in own.items():
-                hessian[p][p] = hessian[p][p] + jax.hessian(lambda x, k=k, f=f: jnp.sum(multipliers[k] * f(x)))(
-                    point[p]
-                )
-            extra = {k: f(point[p]) for k, (p, f) in own.items()}
-            return Lagrangian(base.value, base.gradient, base.gaps | extra, base.jacobian | rows(point), hessian)
+    def gaps(point: Point) -> Gaps:
+        return found.gaps(point) | {k: f(point[p]) for k, (p, f) in own.items()}
 
-        return Constraints(
-            {**found.relations, **dict.fromkeys(own, "eq")},
-            gaps,
-            lambda point: found.jacobian(point) | rows(point),
-            lagrangian,
-            None,
-            lower,
-            upper,
-            frozenset(own),
-        )
+    def rows(point: Point) -> Jacobian:
+        return {k: _rows(point, p, f) for k, (p, f) in own.items()}
+
+    def lagrangian(point: Point, weight: Array, multipliers: Gaps) -> Lagrangian:
+        if found.lagrangian is not None:
+            base = found.lagrangian(point, weight, multipliers)
+        else:
+            value, gradient, hessian = whole.newton(point)
+            base = Lagrangian(value, gradient, {}, {}, jax.tree.map(lambda h: weight * h, hessian))
+        hessian = {p: dict(row) for p, row in base.hessian.items()}
+        for k, (p, f) in own.items():
+            hessian[p][p] = hessian[p][p] + jax.hessian(lambda x, k=k, f=f: jnp.sum(multipliers[k] * f(x)))(point[p])
+        extra = {k: f(point[p]) for k, (p, f) in own.items()}
+        return Lagrangian(base.value, base.gradient, base.gaps | extra, base.jacobian | rows(point), hessian)
+
+    return Constraints(
+        {**found.relations, **dict.fromkeys(own, "eq")},
+        gaps,
+        lambda point: found.jacobian(point) | rows(point),
+        lagrangian,
+        None,
+        lower,
+        upper,
+        frozenset(own),
+    )
 
 
 def _equations(space: Space) -> dict[str, tuple[str, Callable[[Array], Array]]]:
@@ -191,12 +198,20 @@ def _equations(space: Space) -> dict[str, tuple[str, Callable[[Array], Array]]]:
         if p in space.maps:
             continue
         if kind == "simplex":
-            found[f"domain of {p}"] = (p, lambda x, over=over: jnp.sum(x, axis=over) - 1)
+            found[f"domain of {p}"] = (p, partial(_total, over=over))
         elif kind == "unit":
-            found[f"domain of {p}"] = (p, lambda x, over=over: jnp.sum(x * x, axis=over) - 1)
+            found[f"domain of {p}"] = (p, partial(_square, over=over))
         elif kind == "orthogonal":
             found[f"domain of {p}"] = (p, _gram)
     return found
+
+
+def _total(x: Array, over: tuple[int, ...]) -> Array:
+    return jnp.sum(x, axis=over) - 1
+
+
+def _square(x: Array, over: tuple[int, ...]) -> Array:
+    return jnp.sum(x * x, axis=over) - 1
 
 
 def _gram(x: Array) -> Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -173,7 +174,7 @@ class _Group:
         count = near(x)[0].size
         if record["disjoint"] or count == 1:
             return [piece]
-        return [lambda y, k=k: piece(y, k) for k in range(count)]
+        return [partial(piece, k=k) for k in range(count)]
 
 
 def _within(x: Array, gap: Array, rows: Array, lower: Array, upper: Array) -> tuple[Array, Array]:

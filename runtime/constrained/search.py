@@ -82,22 +82,40 @@ class Search(NamedTuple):
         return jnp.minimum(reach(self.at.s, d.s, tau), reach_bounds(self.bounds, self.at.x, d.x, tau))
 
 
-def search(flat: Flat, now: Search, d: Direction, corrected: Callable[[Array, Array], Direction], tau: Array) -> Found:
-    """The first of the full step, its second-order corrections and its halves that is accepted.
+class _Phase(NamedTuple):
+    """Where the search stands: 0 the full step, 1 corrections of it, 2 halves of it; how often in this phase; the full step
+    and its length; the last direction, its length and trial; the gaps that the next direction makes up for; the violation
+    that a correction is to make less; whether the search is done."""
+
+    phase: Array
+    tries: Array
+    full: Direction
+    longest: Array
+    direction: Direction
+    length: Array
+    trial: Trial
+    equal: Array
+    less: Array
+    last: Array
+    done: Array
+
+
+def search(
+    flat: Flat, now: Search, towards: Callable[[Array, Array], Direction], tau: Array
+) -> tuple[Found, Direction]:
+    """The first of the full step, its second-order corrections and its halves that is accepted; and the full step.
 
     Args:
         flat: the problem.
         now: where the search starts.
-        d: the direction.
-        corrected: (gaps of equations, gaps of inequalities with slacks) → the step that makes up for these.
+        towards: (gaps of equations, gaps of inequalities with slacks) → the step that makes up for these.
         tau: the share of the way to a bound that a step may go.
     """
     violation, value = now.violation, now.value
-    descent = now.descent(d)
-    gain = jnp.maximum(-descent, 0)
-    slack = 10 * float(np.finfo(value.dtype).eps) * jnp.abs(value)
+    kind = value.dtype
+    slack = 10 * float(np.finfo(kind).eps) * jnp.abs(value)
 
-    def tried(nominal: Array, e: Direction, length: Array) -> Trial:
+    def tried(gain: Array, nominal: Array, e: Direction, length: Array) -> Trial:
         x, s = now.at.x + length * e.x, now.at.s + length * e.s
         f, equal, less = flat.trial(x)
         v, b = jnp.sum(jnp.abs(equal)) + jnp.sum(jnp.abs(less + s)), now.barrier(now.weight * f, x, s)
@@ -108,43 +126,39 @@ def search(flat: Flat, now: Search, d: Direction, corrected: Callable[[Array, Ar
         good = jnp.where(by_value, armijo, progress) & now.filter.accepts(v, b - slack) & (v <= _MOST * now.first)
         return Trial(good & jnp.isfinite(b) & jnp.isfinite(v), by_value & armijo, v, equal, less + s)
 
-    longest = now.longest(d, tau)
-    full = tried(longest, d, longest)
-    Step = tuple[Direction, Array, Trial]
+    def go(c: _Phase) -> _Phase:
+        first, correcting = c.phase == 0, c.phase == 1
+        d: Direction = lax.cond(c.phase < 2, lambda: towards(c.equal, c.less), lambda: c.full)
+        reach_ = now.longest(d, tau)
+        full = Direction(*(jnp.where(first, a, b) for a, b in zip(d, c.full, strict=True)))
+        longest = jnp.where(first, reach_, c.longest)
+        length = jnp.where(c.phase < 2, reach_, c.length / 2)
+        gain = jnp.maximum(-now.descent(full), 0)
+        trial = tried(gain, jnp.where(correcting, longest, length), d, length)
+        grew = (trial.violation >= violation) & jnp.isfinite(trial.violation)
+        fell = (trial.violation <= _SLOW * c.last) & (c.tries < _CORRECTIONS)
+        on = jnp.where(first, jnp.where(grew, 1, 2), jnp.where(correcting & fell, 1, 2)).astype(jnp.int32)
+        return _Phase(
+            phase=on,
+            tries=jnp.where(on == c.phase, c.tries + 1, 1).astype(jnp.int32),
+            full=full,
+            longest=longest,
+            direction=d,
+            length=jnp.where(trial.good | (c.phase == 2), length, longest),
+            trial=trial,
+            equal=length * c.equal + trial.equal,
+            less=length * c.less + trial.less,
+            last=jnp.where(first, violation, trial.violation),
+            done=trial.good | ((c.phase == 2) & (c.tries >= _HALVINGS)),
+        )
 
-    def correct() -> Step:
-        """Steps that are refused since the violation grew are corrected for the curvature of the constraints."""
-        Carry = tuple[Step, Array, Array, Array, Array, Array]
-
-        def again(c: Carry) -> Carry:
-            (_, length, trial), last, equal, less, k, _ = c
-            equal, less = length * equal + trial.equal, length * less + trial.less
-            e = corrected(equal, less)
-            length = now.longest(e, tau)
-            new = tried(longest, e, length)
-            go_on = ~new.good & (new.violation <= _SLOW * last) & (k < _CORRECTIONS)
-            return (e, length, new), new.violation, equal, less, k + 1, go_on
-
-        rest = (now.found.equal, now.found.less + now.at.s)
-        start = ((d, longest, full), violation, *rest, jnp.ones((), jnp.int32), jnp.asarray(True))
-        step: Step = lax.while_loop(lambda c: c[5], again, start)[0]
-        return step
-
-    grew = ~full.good & (full.violation >= violation) & jnp.isfinite(full.violation)
-    direction, length, trial = lax.cond(grew, correct, lambda: (d, longest, full))
-
-    def halve(c: tuple[Array, Trial, Array]) -> tuple[Array, Trial, Array]:
-        half = c[0] / 2
-        return half, tried(half, d, half), c[2] + 1
-
-    half, line, _ = lax.while_loop(
-        lambda c: ~c[1].good & (c[2] < _HALVINGS),
-        halve,
-        (longest, trial._replace(good=trial.good), jnp.zeros((), jnp.int32)),
-    )
-    direction = Direction(*(jnp.where(trial.good, a, b) for a, b in zip(direction, d, strict=True)))
-    length = jnp.where(trial.good, length, half)
-    good, for_value = line.good, line.for_value
+    none, no = jnp.zeros((), kind), jnp.asarray(False)
+    at, zero = now.at, jnp.zeros((), jnp.int32)
+    still = Direction(*(jnp.zeros_like(v) for v in (at.x, at.s, at.z, at.y, at.low, at.high)))
+    equal, less = now.found.equal, now.found.less + at.s
+    begun = _Phase(zero, zero, still, none, still, none, Trial(no, no, none, equal, less), equal, less, none, no)
+    end: _Phase = lax.while_loop(lambda c: ~c.done, go, begun)
     extended = now.filter.add((1 - _GAMMA_VIOLATION) * violation, value - _GAMMA_VALUE * violation)
-    kept = Filter(jnp.where(good & for_value, now.filter.pairs, extended.pairs))
-    return Found(direction, length, good, kept, extended)
+    by_value = end.trial.good & end.trial.for_value
+    unchanged = Filter(jnp.where(by_value, now.filter.pairs, extended.pairs))
+    return Found(end.direction, end.length, end.trial.good, unchanged, extended), end.full

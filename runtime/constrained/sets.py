@@ -43,7 +43,8 @@ def sphere(x: Array, over: Sequence[int]) -> Array:
 def semidefinite(x: Array) -> Array:
     """The symmetric part without its negative eigenvalues (Higham 1988)."""
     values, vectors = jnp.linalg.eigh((x + jnp.swapaxes(x, -1, -2)) / 2)
-    return (vectors * jnp.maximum(values, 0)[..., None, :]) @ jnp.swapaxes(vectors, -1, -2)
+    nearest: Array = (vectors * jnp.maximum(values, 0)[..., None, :]) @ jnp.swapaxes(vectors, -1, -2)
+    return nearest
 
 
 def orthonormal(x: Array) -> Array:
@@ -61,7 +62,8 @@ def affine(x: Array, gap: Array, rows: Array) -> Array:
     if rows.shape[0] == 1:
         (a,), (c,) = rows, gap
         square = a @ a
-        return x - a * jnp.where(square > 0, c / jnp.where(square > 0, square, 1), 0)
+        only: Array = x - a * jnp.where(square > 0, c / jnp.where(square > 0, square, 1), 0)
+        return only
     lengths = jnp.sqrt(jnp.sum(rows * rows, axis=1))
     scale = jnp.where(lengths > 0, 1 / jnp.where(lengths > 0, lengths, 1), 0)
     rows, gap = rows * scale[:, None], gap * scale

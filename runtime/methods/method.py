@@ -110,7 +110,7 @@ class Method(abc.ABC):
         status = self.judge(problem, point, value, gradient)
         return State(point, value, gradient, problem.measure(point, gradient), state.steps, status, state.extra)
 
-    def multipliers(self, problem: Problem, state: State) -> dict[str, Array] | None:
+    def multipliers(self, state: State) -> dict[str, Array] | None:
         """The multipliers of the constraints, by their names; None where the method has none."""
         return None
 

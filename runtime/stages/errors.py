@@ -7,14 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from vspec.runtime.errors import NumericsError
-from vspec.runtime.methods.method import DIVERGED
+from vspec.runtime.methods.method import DIVERGED, INFEASIBLE
 from vspec.runtime.program import Program
 from vspec.runtime.stages.record import Stage, targets
 from vspec.runtime.stages.transition import Figures, Transition
 
+_MISSED = 1e-6
 
-def diverged(program: Program, transition: Transition, figures: Figures, rounds: int) -> NumericsError:
-    """The error of the stage that diverged; `rounds` are those of the repetition around it, if there is one."""
+
+def diverged(
+    program: Program, transition: Transition, figures: Figures, rounds: int, missed: Mapping[str, float]
+) -> NumericsError:
+    """The error of the stage that diverged; `rounds` are those of the repetition around it, if there is one, `missed` the
+    violations of constraints."""
     rows = transition.rows()
     paths = [p for p in figures if rows[p].kind != "repeat"]
     path = next((p for p in paths if int(figures[p]["status"]) == DIVERGED), paths[0])
@@ -23,7 +28,46 @@ def diverged(program: Program, transition: Transition, figures: Figures, rounds:
     found = figures[path]
     if stage.kind == "update" or ("assigned" in found and not bool(found["assigned"])):
         return _update(program, stage, found, where)
-    return _objective(program, stage, found, where)
+    return _constraint(program, stage, missed) or _objective(program, stage, found, where)
+
+
+def infeasible(
+    program: Program, transition: Transition, figures: Figures, missed: Mapping[str, float]
+) -> NumericsError:
+    """The error of a stage whose constraints cannot be satisfied: names the one that is missed most."""
+    rows = transition.rows()
+    path = next((p for p, f in figures.items() if int(f["status"]) == INFEASIBLE), next(iter(figures)))
+    stage = rows[path]
+    declared = program.manifest["constraints"]
+    subject = (stage.record.get("constraints") or {}).get("subject") or {}
+    known = {k: v for k, v in missed.items() if k in subject}
+    if not known:
+        return NumericsError("VS0610", "the domains of the params leave no point", line=stage.line)
+    worst = max(known, key=lambda k: known[k])
+    others = [f"'{k}'" for k in known if k != worst and known[k] > _MISSED]
+    also = f", and {', '.join(others)}" if others else ""
+    return NumericsError(
+        "VS0610",
+        f"the constraints cannot be satisfied together: '{worst}' ({declared[worst]['text']}) is missed by "
+        f"{known[worst]:.3g}{also}, and no point nearby misses them less",
+        "look for constraints that contradict each other, or start elsewhere: the search is a local one",
+        declared[worst].get("line") or stage.line,
+    )
+
+
+def _constraint(program: Program, stage: Stage, missed: Mapping[str, float]) -> NumericsError | None:
+    """The error where a constraint that binds the stage is not a number."""
+    subject = (stage.record.get("constraints") or {}).get("subject") or {}
+    bad = next((k for k in subject if not math.isfinite(missed.get(k, 0.0))), None)
+    if bad is None:
+        return None
+    declared = program.manifest["constraints"][bad]
+    return NumericsError(
+        "VS0611",
+        f"the constraint '{bad}' ({declared['text']}) is not finite where the stage starts",
+        "look at the `init` of its params and at logarithms, divisions and square roots in it",
+        declared.get("line") or stage.line,
+    )
 
 
 def _update(program: Program, stage: Stage, found: Mapping[str, Any], where: str) -> NumericsError:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -83,6 +85,10 @@ class StageResult:
         gradient: the largest absolute entry of its gradient there.
         change: of an `update` the largest change of an entry in the last step.
         violation: the largest violation of a constraint where the stage ended, if the spec has constraints.
+        stationarity: under constraints, the largest entry of the gradient of the Lagrangian there; of params with a domain the
+            largest entry of the step to the projection of `x - gradient`.
+        complementarity: the largest of the lesser of an inequality's multiplier and its slack.
+        multipliers: constraint → array: what the best value gains by what is added to the right of the constraint.
         seconds: how long it took, all starts together, without compiling.
         compile_seconds: how long compiling took, 0 where it was compiled before.
         starts: of each start value, steps and reason.
@@ -99,6 +105,9 @@ class StageResult:
     gradient: float | None = None
     change: float | None = None
     violation: float | None = None
+    stationarity: float | None = None
+    complementarity: float | None = None
+    multipliers: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     compile_seconds: float = 0.0
     starts: tuple[Mapping[str, Any], ...] = field(default_factory=tuple)
@@ -133,4 +142,5 @@ class StageResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        found = asdict(self)
+        return found | {"multipliers": {k: np.asarray(v).tolist() for k, v in self.multipliers.items()}}

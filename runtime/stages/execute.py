@@ -14,11 +14,12 @@ import numpy as np
 
 from vspec.runtime import keys
 from vspec.runtime.bound import Bound
+from vspec.runtime.constrained.report import certify
 from vspec.runtime.constraints import violations
 from vspec.runtime.domains import check_start
 from vspec.runtime.objective import Objective
 from vspec.runtime.program import Program
-from vspec.runtime.stages.errors import diverged
+from vspec.runtime.stages.errors import diverged, infeasible
 from vspec.runtime.stages.events import Emit, Event, StageResult
 from vspec.runtime.stages.histories import Histories, Recorder, recorded
 from vspec.runtime.stages.record import Stage, resolve, targets
@@ -28,6 +29,9 @@ from vspec.runtime.stages.solve import Solve
 from vspec.runtime.stages.transition import Figures, Params, Transition, World
 from vspec.runtime.stages.update import Update
 from vspec.runtime.structured import check_assumed
+
+# A violation up to this is none where runs are compared.
+_MET = 1e-6
 
 Builder = Callable[[Program, Stage, bool, frozenset[str]], Transition]
 
@@ -175,13 +179,19 @@ def _run(
         begun = _start(transition, stage, moving, bound, k)
         report = _reporter(stage, transition, k, limit, emit)
         runs.append(runner.run(world, begun, own, limit, report))
-    sign = -1.0 if stage.kind == "maximize" else 1.0
     good = [r for r in runs if r.reason != "diverged"]
     if not good:
-        raise diverged(program, transition, runs[0].figures, runs[0].steps)
-    best = min(good, key=lambda r: sign * _value(stage, r)) if len(good) > 1 else good[0]
+        missed = violations(program, {**params, **runs[0].params}, bound)
+        raise diverged(program, transition, runs[0].figures, runs[0].steps, missed)
+    possible = [r for r in good if r.reason != "infeasible"]
+    if not possible:
+        missed = violations(program, {**params, **good[0].params}, bound)
+        raise infeasible(program, transition, good[0].figures, missed)
+    best = _best(program, stage, params, bound, possible)
     params = {**params, **best.params}
     result = _result(stage, best.figures, reason=best.reason, steps=_steps(stage, best))
+    if stage.record.get("constraints") is not None and stage.kind in ("minimize", "maximize"):
+        result = _certified(program, stage, params, bound, best.figures, result)
     result = replace(
         result,
         violation=_largest(violations(program, params, bound)),
@@ -190,6 +200,34 @@ def _run(
         starts=tuple(_of_start(stage, r) for r in runs) if stage.kind in ("minimize", "maximize") else (),
     )
     return params, result, best.histories
+
+
+def _best(program: Program, stage: Stage, params: Params, bound: Bound, runs: list[Run]) -> Run:
+    """The run with the best value among those that satisfy the constraints best."""
+    if len(runs) == 1:
+        return runs[0]
+    sign = -1.0 if stage.kind == "maximize" else 1.0
+
+    def rank(run: Run) -> tuple[float, float]:
+        missed = _largest(violations(program, {**params, **run.params}, bound)) or 0.0
+        return (0.0 if missed <= _MET else missed), sign * _value(stage, run)
+
+    return min(runs, key=rank)
+
+
+def _certified(
+    program: Program, stage: Stage, params: Params, bound: Bound, figures: Figures, result: StageResult
+) -> StageResult:
+    """The result with how well the optimality conditions hold; the value is the objective's, without what a method adds."""
+    found = certify(program, stage.record, params, bound, figures[stage.key].get("multipliers"))
+    return replace(
+        result,
+        value=found.value,
+        gradient=found.stationarity,
+        stationarity=found.stationarity,
+        complementarity=found.complementarity,
+        multipliers=found.multipliers,
+    )
 
 
 def _world(transition: Transition, params: Params, bound: Bound) -> World:

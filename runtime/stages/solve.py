@@ -16,6 +16,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from vspec.runtime.bound import Bound
+from vspec.runtime.constrained.program import PLAIN, constrained
+from vspec.runtime.constrained.strategy import kept
 from vspec.runtime.errors import ArtifactError
 from vspec.runtime.methods import Method, Problem, State, method
 from vspec.runtime.methods.method import DIVERGED, RUNNING, select
@@ -125,7 +127,9 @@ class Solve(Transition):
         self.restless = changing
         self.fixed = alone and not changing and len(self.groups) == 1
         self.kept = frozenset(p for p in self.over if p not in others and not self.batches.splits(p))
-        plain = [g.plain() for g in self.groups]
+        self.strategy: Mapping[str, Any] | None = record.get("constraints")
+        self.kinds = frozenset(declared[p]["domain"] for p in self.over)
+        plain = [self._kept(g.plain(), {}) for g in self.groups]
         self.limit = max(m.limit for m in plain)
         self.chunk = min(m.chunk for m in plain)
 
@@ -149,7 +153,8 @@ class Solve(Transition):
         entry = next((e.name for e in self.program.entries.values() if e.kind == "bounds"), None)
         ends = self.program.call(entry, {}, bound) if entry else {}
         bare = [n for g in self.groups if g.plain().plain for n in g.record.get("over") or self.over]
-        return Space.of(self.program.manifest["params"], self.over, ends, bare=bare)
+        plain = PLAIN.get(self.strategy["name"], ()) if self.strategy is not None else ()
+        return Space.of(self.program.manifest["params"], self.over, ends, plain, bare)
 
     # --- what a step sees ---------------------------------------------------------------------------------------
 
@@ -160,7 +165,10 @@ class Solve(Transition):
         fixed = {k: x for k, x in params.items() if k not in self.over}
 
         def of(objective: Any) -> Problem:
-            return problem(objective, space, self.sign, fixed, bound, self.rising)
+            whole = problem(objective, space, self.sign, fixed, bound, self.rising)
+            if self.strategy is None:
+                return whole
+            return constrained(whole, self.program, self.stage.record, space, self.sign, fixed, bound)
 
         if len(self.groups) == 1 and known is None:
             return [of(self.objective)]
@@ -184,7 +192,18 @@ class Solve(Transition):
     def _methods(self, params: Params, bound: Bound) -> list[Method]:
         entry = self.stage.record.get("schedule")
         values = self.program.call(entry, params, bound) if entry else {}
-        return [g.method(values) for g in self.groups]
+        return [self._kept(g.method(values), values) for g in self.groups]
+
+    def _kept(self, how: Method, values: Mapping[str, Array]) -> Method:
+        """The method under the stage's way to keep constraints, whose arguments may change, too: `constraints.penalty`."""
+        if self.strategy is None:
+            return how
+        arguments = _ones(self.strategy["arguments"])
+        for key, value in values.items():
+            where, _, path = key.partition(".")
+            if where == "constraints":
+                arguments = with_argument(arguments, path, value)
+        return kept(how, {**self.strategy, "arguments": arguments}, self.kinds, self.stage.line)
 
     def _point(self, space: Space, params: Params, states: tuple[State, ...] = ()) -> Point:
         """Where the methods are: their own points, except for what others have moved."""
@@ -263,6 +282,9 @@ class Solve(Transition):
         found = {"value": self.sign * value, "gradient": measure, "steps": steps, "status": status, "bad": bad}
         if self.updates:
             found["assigned"] = fine
+        if self.strategy is not None and len(states) == 1:
+            multipliers = self._kept(self.groups[0].plain(), {}).multipliers(states[0])
+            found |= {} if multipliers is None else {"multipliers": multipliers}
         if self.stage.kind == "descend" and self.objective.objective is None:
             del found["value"]
         return {self.stage.key: found}

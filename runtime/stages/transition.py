@@ -12,7 +12,7 @@ from jax import Array
 from vspec.runtime import keys
 from vspec.runtime.bound import Bound
 from vspec.runtime.data import numpy_dtype
-from vspec.runtime.methods.method import DIVERGED, REASONS, RUNNING, STALLED, TOLERANCE
+from vspec.runtime.methods.method import DIVERGED, INFEASIBLE, REASONS, RUNNING, STALLED, TOLERANCE
 from vspec.runtime.program import Program
 from vspec.runtime.stages.record import Stage
 
@@ -98,6 +98,7 @@ def together(statuses: Iterable[Array]) -> Array:
     ended = jnp.where(jnp.all(all_ == TOLERANCE), TOLERANCE, STALLED)
     resting = jnp.all((all_ == TOLERANCE) | (all_ == STALLED))
     status = jnp.where(resting, ended, RUNNING)
+    status = jnp.where(jnp.any(all_ == INFEASIBLE), INFEASIBLE, status)
     return jnp.where(jnp.any(all_ == DIVERGED), DIVERGED, status).astype(jnp.int32)
 
 
