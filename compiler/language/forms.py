@@ -197,18 +197,26 @@ class Forms:
             return all(self._squares(sign * s, x, within, found) for s, x in zip(_SIGNS[e.op], e.args, strict=True))
         if e.op == "square" or (e.op == "pow" and isinstance(e.args[1], Number) and e.args[1].value == 2):
             return self._element(sign, e.args[0], within, found)
-        if e.op not in ("mul", "div"):
-            return False
-        a, b = e.args
-        if self.reaches(a) and self.reaches(b):
-            return _same(a, b) and self._element(sign, a, within, found)
-        moving, fixed = (a, b) if self.reaches(a) else (b, a)
-        if isinstance(fixed, Number) and isinstance(fixed.value, int | float) and fixed.value:
-            return self._squares(sign * fixed.value if e.op == "mul" else sign / fixed.value, moving, within, found)
-        # One factor for all, the same in every row that is summed.
-        if within.factor is not None or e.op == "div" or set(fixed.axes) & within.bound:
-            return False
-        return self._squares(sign, moving, replace(within, factor=fixed), found)
+        if e.op == "div":
+            by = e.args[1]
+            number = by.value if isinstance(by, Number) and isinstance(by.value, int | float) else 0
+            return bool(number) and self._squares(sign / number, e.args[0], within, found)
+        return e.op == "mul" and self._product(sign, list(_factors(e)), within, found)
+
+    def _product(self, sign: float, factors: list[Expr], within: _Square, found: list[_Square]) -> bool:
+        moving = [x for x in factors if self.reaches(x)]
+        fixed = [x for x in factors if not self.reaches(x)]
+        for x in fixed:
+            if isinstance(x, Number) and isinstance(x.value, int | float) and x.value:
+                sign *= x.value
+            elif within.factor is None and not set(x.axes) & within.bound:
+                # One factor for all, the same in every row that is summed.
+                within = replace(within, factor=x)
+            else:
+                return False
+        if len(moving) == 1:
+            return self._squares(sign, moving[0], within, found)
+        return len(moving) == 2 and _same(*moving) and self._element(sign, moving[0], within, found)
 
     def _element(self, sign: float, e: Expr, within: _Square, found: list[_Square]) -> bool:
         """Records the square of e if e is an element that moves, with a sign and with what does not move added."""
@@ -270,6 +278,14 @@ def _most(degrees: Iterable[int | None]) -> int | None:
 def _plain(x: Element) -> frozenset[str]:
     """The letters that stand as subscripts by themselves."""
     return frozenset(s.letter for s in x.subscripts if isinstance(s, Affine) and s.plain)
+
+
+def _factors(e: Expr) -> Iterator[Expr]:
+    if isinstance(e, Pointwise) and e.op == "mul":
+        for x in e.args:
+            yield from _factors(x)
+    else:
+        yield e
 
 
 def _same(a: Expr, b: Expr) -> bool:

@@ -15,6 +15,8 @@ from vspec.runtime.registry import METHODS, STRATEGIES, defaults
 INTERIOR, PROJECTION = "interior_point", "projection"
 AUGMENTED = ("augmented_lagrangian", "penalty")
 # Domains that newton keeps as bounds and equations beside the constraints.
+# Domains that methods by formulas keep.
+_OF_FORMULAS = ("real", "positive", "box", "simplex")
 _OF_NEWTON = ("box", "simplex", "unit", "orthogonal")
 
 
@@ -39,6 +41,16 @@ def keep(
                 domain.span or stage.span,
                 label="no method here searches whole numbers",
                 help="leave it out of 'over', assign it in a stage with 'update', or drop the domain",
+            )
+            return stage
+    for m in stage.methods if stage.optimises else ():
+        lost = [p for p in m.over or stage.over if p in domains and domains[p].kind not in _OF_FORMULAS]
+        if _by_formulas(m.name) and lost:
+            ctx.error(
+                "VS0383",
+                f"'{m.name}' does not keep '{lost[0]}' in its domain '{domains[lost[0]].kind}'",
+                m.span,
+                help="its formulas keep boxes and simplices; other methods move the param in coordinates of its domain",
             )
             return stage
     forms = Forms(solved, stage.over)
@@ -113,6 +125,11 @@ def _call(name: str, span: Span) -> MethodCall:
     return MethodCall(name, defaults(STRATEGIES[name]), span)
 
 
+def _by_formulas(name: str) -> bool:
+    """Whether a method goes by formulas that follow from the form of the objective alone."""
+    return bool({"blocks", "proximal"} & set(METHODS[name].needs))
+
+
 def _follows(name: str) -> bool:
     """Whether a method's points may be projected between its steps."""
     return METHODS[name].projects or not METHODS[name].compares
@@ -138,6 +155,9 @@ def _suits(ctx: Context, stage: Stage, call: MethodCall, span: Span | None, abou
     elif call.name in AUGMENTED and len(names) != 1:
         wrong = names[1]
         help = "write one method for all params"
+    elif call.name in AUGMENTED and _by_formulas(names[0]):
+        wrong = names[0]
+        help = "its formulas are those of the objective alone; newton and lbfgs can work under constraints"
     elif call.name in AUGMENTED and "squares" in METHODS[names[0]].needs:
         wrong = names[0]
         help = "the augmented Lagrangian is no sum of squares; newton and lbfgs can minimise it"

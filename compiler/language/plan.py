@@ -33,7 +33,6 @@ from vspec.compiler.language.spec import (
 from vspec.compiler.language.substitute import elements
 from vspec.compiler.language.types import a_dtype, as_real
 from vspec.compiler.source.document import Mapping, Scalar, Sequence, Value
-from vspec.runtime.registry import METHODS
 
 VERBS = ("minimize", "maximize", "saddle", "descend", "update", "evaluate", "repeat")
 _PLANNED_VERBS = ("pareto", "sample")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.language.helpers import codes, good, show
+from vspec.compiler.language.spec import Stage
 
 DIMS = "dims:\n  i, j: 3\n  n: 5\nconstants: {hi: 2.0}\ndata:\n  cap[i]: real\n"
 
@@ -115,9 +116,85 @@ def test_constraints_that_do_not_fit(text: str, code: str) -> None:
     assert codes(f"{PARAMS}constraints:\n  {text}\n") == [code]
 
 
-def test_solving_is_refused_not_ignored() -> None:
-    solve = "objectives:\n  loss: x**2\nsolve: {minimize: loss}\n"
-    assert codes(f"{PARAMS}constraints:\n  a: x == 1\n{solve}") == ["VS0403"]
-    text = PARAMS.replace("x: {init: 0}", "x:\n    init: 0\n    domain: box(0, 1)")
-    assert codes(text + solve) == ["VS0411"]
-    assert good(text + "objectives:\n  loss: sum[i](w[i]**2)\nsolve: {minimize: loss, over: w}\n").plan
+SOLVE = "objectives:\n  loss: x**2 + sum[i](w[i]**2)\nsolve: {minimize: loss}\n"
+
+
+def stage(constraints: str, solve: str, params: str = PARAMS) -> Stage:
+    section = f"constraints:\n  {constraints}\n" if constraints else ""
+    (found,) = good(params + section + SOLVE.replace("{minimize: loss}", f"{{minimize: loss{solve}}}")).plan
+    return found
+
+
+@pytest.mark.parametrize(
+    ("constraints", "solve", "method", "strategy"),
+    [
+        ("", "", "lbfgs", None),
+        ("a: x == 1", "", "newton", "interior_point"),
+        ("a: x == 1", ", method: newton", "newton", "interior_point"),
+        ("a: x == 1", ", method: lbfgs", "lbfgs", "augmented_lagrangian"),
+        ("a: x == 1", ", method: sgd(0.1)", "sgd", "projection"),
+        ("a: exp(x) == 1", ", method: sgd(0.1)", "sgd", "augmented_lagrangian"),
+        ("a: x == 1", ", over: w", "lbfgs", None),
+        ("a: x == 1", ", constraints: penalty, method: newton", "newton", "penalty"),
+    ],
+)
+def test_how_constraints_are_kept(constraints: str, solve: str, method: str, strategy: str | None) -> None:
+    found = stage(constraints, solve)
+    assert [m.name for m in found.methods] == [method]
+    assert (None if found.constraints is None else found.constraints.name) == strategy
+    assert bool(found.subject) == (strategy is not None)
+
+
+@pytest.mark.parametrize(
+    ("domain", "solve", "strategy"),
+    [
+        ("box(0, 1)", "", None),
+        ("box(0, 1)", ", method: newton", "interior_point"),
+        ("positive", ", method: newton", None),
+        ("integer", ", over: w", None),
+    ],
+)
+def test_how_domains_are_kept(domain: str, solve: str, strategy: str | None) -> None:
+    params = PARAMS.replace("x: {init: 0}", f"x:\n    init: 1\n    domain: {domain}")
+    found = stage("", solve, params)
+    assert (None if found.constraints is None else found.constraints.name) == strategy
+
+
+@pytest.mark.parametrize(
+    ("relation", "form"),
+    [
+        ("x + sum[i](w[i]) == 1", ("affine", True)),
+        ("sum[i](w[i]) <= twice*2", ("affine", True)),
+        ("twice == 1", ("affine", True)),
+        ("w[i] <= cap[i]", ("box", True)),
+        ("-w[i]/2 + 1 <= 3*cap[i]", ("box", True)),
+        ("w[i] + x <= 1", ("affine", False)),
+        ("w[i] == 1", ("affine", True)),
+        ("sum[i](w[i]**2) <= 4", ("ball", True)),
+        ("3*sum[i]((w[i] - cap[i])**2) + 3*x*x <= 4 - w[0]", ("ball", True)),
+        ("4 >= square(w[0] + 1) + (2 - w[1])**2", ("ball", True)),
+        ("sum[i](w[i]**2) == 1", ("ball", True)),
+        ("w[i]**2 + 2*w[i] <= 4", ("ball", True)),
+        ("(w[i] - 1)**2 + x**2 <= 4", ("ball", False)),
+        ("norm[i](w[i] - 1) <= 2", ("norm", True)),
+        ("sqrt(x**2 + sum[i](w[i]**2)) <= 2", ("norm", True)),
+        ("sum[i](w[i]**2) + 2*x**2 <= 4", None),
+        ("sum[i](w[i]**2) >= 4", None),
+        ("sum[i](index(i)*w[i]**2) <= 4", None),
+        ("w[0]**2 + sum[i](w[i]**2) <= 4", None),
+        ("w[0]*w[1] <= 1", None),
+        ("(x + w[0])**2 <= 1", None),
+        ("sum[i](abs(w[i])) <= 1", None),
+        ("max(x, 1) <= 3", None),
+    ],
+)
+def test_forms(relation: str, form: tuple[str, bool] | None) -> None:
+    text = PARAMS + "define:\n  twice: 2*x\n"
+    bound = "sum[i]" in relation or "norm[i]" in relation
+    text += f"constraints:\n  {'a' if bound or '[i]' not in relation else 'a[i]'}: {relation}\n"
+    solve = "objectives:\n  loss: x**2 + sum[i](w[i]**2)\nsolve: {minimize: loss, method: sgd(0.1), constraints: projection}\n"
+    if form is None:
+        assert codes(text + solve) == ["VS0381"]
+        return
+    (found,) = good(text + solve).plan
+    assert [(s.form, s.disjoint) for s in found.subject] == [form]
