@@ -35,6 +35,9 @@ RUN_EXAMPLES: Mapping[str, str] = MappingProxyType(
         "VS0603": "params: {w: {init: 0}}\nobjectives:\n  loss: sqrt(w)\n",
         "VS0604": "constants: {start: -1.0}\nparams:\n  w: {init: start, domain: positive}\n",
         "VS0605": "params: {w: {init: 1}}\nsolve:\n  update: {w: log(w - 1)}\n  steps: 10\n",
+        "VS0610": _FIT + "  loss: w**2\nconstraints:\n  least: w**2 >= 4\n  most: exp(w) <= 0.1\n  right: w >= -1\n"
+        "solve: {minimize: loss}\n",
+        "VS0611": _FIT + "  loss: w**2\nconstraints:\n  c: log(w - 1) == 0\nsolve: {minimize: loss}\n",
         "VS0630": "vspec run lasso.yaml --set lam=-1    # with lam*sum[i](abs(w[i])) and proximal_gradient()",
         "VS0631": "data:\n  A[n, i]: {draw: 'uniform(0, 1)', seed: 0}\nparams:\n  w[i]: {init: 0}\nobjectives:\n"
         "  loss: sum[n](sum[i](A[n, i]*w[i])**2) - w[0]  # fewer n than i\n",

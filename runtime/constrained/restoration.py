@@ -37,6 +37,8 @@ def restore(
     Returns:
         x, s, and RUNNING if the point is wanted, INFEASIBLE where no nearby point violates less, else STALLED.
     """
+    if not sum(flat.counts()):
+        return x, s, jnp.full((), STALLED, jnp.int32)
     kind = x.dtype
     eps = float(np.finfo(kind).eps)
     free = ~bounds.fixed

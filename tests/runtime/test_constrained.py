@@ -71,7 +71,9 @@ def test_interior_points(number: str) -> None:
 @pytest.mark.parametrize("name", ["newton", "lbfgs"])
 def test_augmented_lagrangians(number: str, name: str) -> None:
     c = inside(CASES[number])
-    state = solve(c, Augmented(inner=method(name, {"tol": 1e-6}), tol=1e-8))
+    # Of values near 700, a search that compares them sees no smaller gradients.
+    tol = 1e-5 if (number, name) == ("100", "lbfgs") else 1e-6
+    state = solve(c, Augmented(inner=method(name, {"tol": tol}), tol=1e-8))
     check(c, state)
 
 
@@ -88,10 +90,10 @@ def test_multipliers_are_sensitivities() -> None:
     c = CASES["35"]
     for how in (InteriorPoint(tol=1e-9), InteriorPoint(tol=1e-9, quadratic=True)):
         state = solve(c, how)
-        assert float(how.multipliers(c.problem, state)["i0"]) == pytest.approx(2 / 9, rel=1e-6)
+        assert float(how.multipliers(state)["i0"]) == pytest.approx(2 / 9, rel=1e-6)
     c = inside(c)
     how = Augmented(inner=method("newton", {"tol": 1e-9}), tol=1e-9)
-    assert float(how.multipliers(c.problem, solve(c, how))["i0"]) == pytest.approx(2 / 9, rel=1e-6)
+    assert float(how.multipliers(solve(c, how))["i0"]) == pytest.approx(2 / 9, rel=1e-6)
 
 
 @pytest.mark.parametrize("number", ["21", "35", "76", "linear", "repeated"])
