@@ -373,6 +373,20 @@ _SOLVERS = (
     ),
 )
 
+# --- methods that project ----------------------------------------------------------------------------------------
+
+_PROJECTING = (
+    Method(
+        "projected_gradient",
+        (Keyword("tol", float, 1e-6, "stop when the largest entry of x - P(x - gradient) falls below this"),),
+        ("gradient",),
+        "Steps along the projection arc, of Barzilai and Borwein's length, with a search that lets the value rise now and then "
+        "(Birgin, Martinez and Raydan 2000).",
+        "vspec",
+        projects=True,
+    ),
+)
+
 # --- methods that follow the form of the objective ----------------------------------------------------------------
 
 _STRUCTURED = (
@@ -399,7 +413,9 @@ _STRUCTURED = (
     ),
 )
 
-METHODS: Mapping[str, Method] = MappingProxyType({m.name: m for m in (*_FIRST_ORDER, *_SOLVERS, *_STRUCTURED)})
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {m.name: m for m in (*_FIRST_ORDER, *_SOLVERS, *_PROJECTING, *_STRUCTURED)}
+)
 
 # --- ways to keep constraints -------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from vspec.runtime.methods.lbfgs import Lbfgs
 from vspec.runtime.methods.method import REASONS, Method, Problem, State
 from vspec.runtime.methods.newton import Newton
 from vspec.runtime.methods.nonlinear_cg import NonlinearCg
+from vspec.runtime.methods.projected_gradient import ProjectedGradient
 from vspec.runtime.methods.proximal_gradient import ProximalGradient
 
 _SOLVERS: dict[str, Callable[..., Method]] = {
@@ -22,6 +23,7 @@ _SOLVERS: dict[str, Callable[..., Method]] = {
     "bfgs": Bfgs,
     "nonlinear_cg": NonlinearCg,
     "newton": Newton,
+    "projected_gradient": ProjectedGradient,
 }
 _STRUCTURED: dict[str, Callable[..., Method]] = {
     "block_coordinate": BlockCoordinate,

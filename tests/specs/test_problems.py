@@ -146,9 +146,52 @@ def test_optimal_control_equals_scipy(solved: Any) -> None:
     assert float(ours.outputs["cost"]) == pytest.approx(peer.fun, rel=1e-4)
 
 
+def test_the_portfolio_equals_cvxpy(solved: Any) -> None:
+    import cvxpy
+
+    ours = solved("problems/portfolio")
+    data = {k: np.asarray(v) for k, v in ours.bound.data.items()}
+    earned, most, share = (float(ours.bound.constants[k]) for k in ("earned", "most", "share"))
+    gain = data["drift"] + data["market"] @ data["loading"].T + data["noise"]
+    average = gain.mean(0)
+    w = cvxpy.Variable(40)
+    target = (1 - earned) * average.mean() + earned * average.max()
+    budget, enough = cvxpy.sum(w) == 1, average @ w >= target
+    sectors = [cvxpy.sum(w[k::5]) <= share for k in range(5)]
+    risk = cvxpy.sum_squares((gain - average) @ w) / 250
+    # Scaled, so that the tolerance of the peer is far below what is compared.
+    peer = cvxpy.Problem(cvxpy.Minimize(1e4 * risk), [budget, enough, w >= 0, w <= most, *sectors])
+    peer.solve(solver="CLARABEL", tol_gap_abs=1e-12, tol_gap_rel=1e-12, tol_feas=1e-12)
+    assert float(ours.outputs["variance"]) == pytest.approx(peer.value / 1e4, rel=1e-6)
+    np.testing.assert_allclose(ours.params["w"], w.value, atol=1e-5)
+    (stage,) = ours.stages
+    assert stage.stationarity < 1e-9
+    assert stage.complementarity < 1e-9
+    assert float(stage.multipliers["enough"]) == pytest.approx(float(enough.dual_value) / 1e4, rel=1e-4)
+    assert ours.stages[0].multipliers["sectors"].shape == (5,)
+
+
+def test_support_vectors_equal_scikit_learn(solved: Any) -> None:
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.svm import SVC
+
+    raw, label = load_breast_cancer(return_X_y=True)
+    X = (raw - raw.mean(0)) / raw.std(0)
+    peer = SVC(C=1.0, gamma=1 / 30, tol=1e-8).fit(X, label)
+    ours = solved("problems/svm-dual")
+    theirs = peer.decision_function(X)
+    found = np.asarray(ours.outputs["decision"])
+    assert float(np.max(np.abs(found - theirs))) <= 1e-4 * float(np.max(np.abs(theirs)))
+    assert float(ours.outputs["offset"]) == pytest.approx(float(peer.intercept_[0]), rel=1e-4)
+    assert int(ours.outputs["vectors"]) == len(peer.support_)
+
+
 @pytest.mark.parametrize(
     "name",
     [
+        *(f"problems/hock-schittkowski/{p.stem}" for p in SHIPPED if p.parent.name == "hock-schittkowski"),
+        "problems/portfolio",
+        "problems/svm-dual",
         "problems/logistic",
         "problems/gp-regression",
         "problems/hopfield",

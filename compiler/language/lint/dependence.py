@@ -204,13 +204,15 @@ def objectives(spec: Spec, depends: Dependence, idle: set[str], root: Mapping, r
         value = Element(span=objective.span, name=objective.name)
         for name in stage.over:
             kind = depends.verdict(value, name)
-            if kind != "none":
+            # What a constraint of the stage binds moves for its sake.
+            bound = any(name in s.over for s in stage.subject)
+            if kind != "none" or bound:
                 reached.add(name)
-            if kind == "steps":
+            if kind == "steps" and not bound:
                 report.warn("VS0912", f"the objective '{objective.name}' depends on '{name}' by steps only, so that "
                             f"'{name}' is never changed", stage.span, label=f"its derivative by '{name}' is zero",
                             help=_HELP)  # fmt: skip
-            elif kind == "none" and name not in idle:
+            elif kind == "none" and not bound and name not in idle:
                 if set(stage.over) == set(spec.params):
                     open_.setdefault(name, stage)
                 else:
