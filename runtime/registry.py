@@ -361,7 +361,7 @@ _SOLVERS = (
     ),
     Method(
         "gauss_newton",
-        (Keyword("tol", float, 1e-10, _ORTHOGONAL),),
+        (Keyword("tol", float, 1e-8, _ORTHOGONAL),),
         ("squares",),
         "Minimises a sum of squares by the linear model of what is squared, with backtracking (Nocedal and Wright 2006, "
         "section 10.3).",
@@ -370,7 +370,7 @@ _SOLVERS = (
     Method(
         "levenberg_marquardt",
         (
-            Keyword("tol", float, 1e-10, _ORTHOGONAL),
+            Keyword("tol", float, 1e-8, _ORTHOGONAL),
             Keyword("damping", float, 1e-3, "the first damping, relative to the columns of the Jacobian"),
         ),
         ("squares",),

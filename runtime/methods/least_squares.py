@@ -153,7 +153,8 @@ def cosine(model: Model) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GaussNewton(LeastSquares):
-    """Steps to the minimum of the linear model, the shortest where it has several, halved until the sum of squares falls."""
+    """Steps to the minimum of the linear model, halved until the sum of squares falls. Where it has several, the step is the
+    shortest in units of the columns of the Jacobian, so that no scale of a param matters."""
 
     def remember(self, model: Model) -> Any:
         """Nothing."""
@@ -163,10 +164,11 @@ class GaussNewton(LeastSquares):
         self, model: Model, setting: Any, totals: Callable[[Array], Array], slack: Array
     ) -> tuple[Array, Array, Any]:
         """Backtracking along the direction."""
-        u, s, v = jnp.linalg.svd(model.triangle)
+        units = 1 / _scale(lengths(model))
+        u, s, v = jnp.linalg.svd(model.triangle * units)
         small = float(np.finfo(s.dtype).eps) * s.size * jnp.max(s, initial=0.0)
         inverse = jnp.where(s > small, 1 / jnp.where(s > small, s, 1.0), 0.0)
-        p = -v.T @ (inverse * (u.T @ model.rotated))
+        p = -units * (v.T @ (inverse * (u.T @ model.rotated)))
         slope = 2 * (model.rotated @ (model.triangle @ p))
 
         def enough(t: Trial) -> Array:

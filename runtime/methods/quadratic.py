@@ -18,14 +18,18 @@ Product = Callable[[Array], Array]
 
 
 def descent(hessian: Array, g: Array) -> Array:
-    """A descent direction [point]: Newton's, with a multiple of I added until the Hessian is positive definite."""
+    """A descent direction [point]: Newton's, with a multiple of the diagonal added until the Hessian is positive definite.
+
+    The matrix is scaled to a diagonal of 1 and -1 first, so that what is added is small for each param by its own measure.
+    """
     n = g.size
-    diagonal = jnp.diag(hessian)
-    scale = jnp.maximum(jnp.max(jnp.abs(diagonal), initial=0.0), float(np.finfo(g.dtype).tiny))
-    first = jnp.maximum(-jnp.min(diagonal, initial=jnp.inf), 0.0) + 1e-3 * scale
+    diagonal = jnp.abs(jnp.diag(hessian))
+    scale = 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1.0))
+    scaled = scale[:, None] * hessian * scale
+    first = jnp.maximum(-jnp.min(jnp.diag(scaled), initial=jnp.inf), 0.0) + 1e-3
 
     def factor(shift: Array) -> Array:
-        lower: Array = jnp.linalg.cholesky(hessian + shift * jnp.eye(n, dtype=g.dtype))
+        lower: Array = jnp.linalg.cholesky(scaled + shift * jnp.eye(n, dtype=g.dtype))
         return lower
 
     def grow(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
@@ -37,7 +41,7 @@ def descent(hessian: Array, g: Array) -> Array:
     _, lower, _ = lax.while_loop(
         lambda c: ~jnp.all(jnp.isfinite(c[1])) & (c[2] < _SHIFTS), grow, (none, factor(none), jnp.zeros((), jnp.int32))
     )
-    p = -solve_triangular(lower, solve_triangular(lower, g, lower=True), trans=1, lower=True)
+    p = -scale * solve_triangular(lower, solve_triangular(lower, scale * g, lower=True), trans=1, lower=True)
     usable = jnp.all(jnp.isfinite(p)) & (g @ p <= 0)
     return jax.lax.select(usable, p, -g)
 

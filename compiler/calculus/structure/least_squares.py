@@ -57,13 +57,19 @@ def _read(r: Request, stage: Stage, call: MethodCall) -> Squares:
         try:
             return squares(b, value, list(r.reals.values()))
         except NoSquareError as e:
-            what = "sum of squares" if stage.kind == "minimize" else "sum of squares with a minus"
-            message = f"'{r.name}' is no {what}: {written(e.summand)}"
-            help = (
-                f"'{call.name}' takes sums of squares, with weights that are not negative",
-                "newton() and lbfgs() take any smooth objective",
-            )
-            raise SpecError([Diagnostic("VS0364", message, located(r, e.summand, call), e.reason, help)]) from None
+            raise SpecError([_no_squares(r, stage, call, e)]) from None
+
+
+def _no_squares(r: Request, stage: Stage, call: MethodCall, e: NoSquareError) -> Diagnostic:
+    if stage.kind == "minimize":
+        message = f"'{r.name}' is no sum of squares: {written(e.summand)} is {e.reason}"
+    else:
+        message = f"'{r.name}' is to be made large, and is not minus a sum of squares"
+    help = (
+        f"'{call.name}' takes sums of squares, with weights that are not negative",
+        "newton() and lbfgs() take any smooth objective",
+    )
+    return Diagnostic("VS0364", message, located(r, e.summand, call), "", help)
 
 
 def _block(r: Request, node: Node, p: Param) -> Node:

@@ -36,7 +36,7 @@ class Squares:
 
 
 class NoSquareError(Exception):
-    """A summand that is no square."""
+    """A summand that is no square; `reason` is what it is, for a sentence."""
 
     def __init__(self, summand: Summand, reason: str) -> None:
         super().__init__(reason)
@@ -62,7 +62,7 @@ class _Reading:
     def summand(self, s: Summand) -> None:
         """Adds the residuals of a summand."""
         if s.body.kind is not Kind.MAP:
-            raise NoSquareError(s, "this is no square")
+            raise NoSquareError(s, "no square")
         inputs, b = s.body.inputs, self.b
         number = Fraction(1)
         roots: list[Power] = []
@@ -83,7 +83,7 @@ class _Reading:
                 left.append((base, exponent))
         if left:
             if len(left) > 1 or roots or weights:
-                raise NoSquareError(s, "this is no product of squares")
+                raise NoSquareError(s, "no product of squares")
             self._within(s, left[0], number)
         elif roots:
             scale = self._scale(s, [b.map(_powered(*w), inputs) for w in weights], number)
@@ -94,7 +94,7 @@ class _Reading:
                 residual = b.mul([b.map(("sqrt", slot(0)), [b.mul(absent)], "real"), residual])
             self.found.residuals.append(residual)
         else:
-            raise NoSquareError(s, "this is no square")
+            raise NoSquareError(s, "no square")
 
     def _first(self, inputs: Sequence[Node]) -> dict[int, Tree]:
         """For each operand the slot of the first that is equal in form: `x[0]` is one operand however often it is read."""
@@ -110,12 +110,12 @@ class _Reading:
         (base, exponent), b = power, self.b
         node = self._norm(base, s.body.inputs) if exponent == 2 else s.body.inputs[base[1]] if base[0] == "x" else None
         if node is None or exponent not in (1, 2) or node is s.body:
-            raise NoSquareError(s, "this is no square")
+            raise NoSquareError(s, "no square")
         factors = [] if number == 1 else [b.number(_plain(number))]
         factor = b.mul([*factors, *([] if s.factor is None else [s.factor])])
         for inner in opened(b, self.degrees, node, s.over, factor, s.origin):
             if inner.body is node:
-                raise NoSquareError(s, "this is no square")
+                raise NoSquareError(s, "no square")
             self.summand(inner)
 
     def _scale(self, s: Summand, weights: list[Node], number: Fraction) -> list[Node]:
@@ -127,7 +127,7 @@ class _Reading:
             weights = [*weights, *rest]
         if not weights:
             if number < 0:
-                raise NoSquareError(s, "this is minus a square")
+                raise NoSquareError(s, "minus a square")
             return [] if number == 1 else [b.number(sqrt(number))]
         weight = b.mul([*([] if number == 1 else [b.number(_plain(number))]), *weights])
         if sign(slot(0), [weight], SIGN_DEPTH) is Sign.UNKNOWN:
