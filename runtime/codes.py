@@ -124,9 +124,9 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "VS0630": (
             "a formula that does not hold",
-            "proximal_gradient and block_coordinate go by formulas that the compiler derived from the form of the objective. "
-            "Some of them take a sign for granted, such as that a weight is not negative: the spec gives it such a value, and "
-            "the run another.",
+            "proximal_gradient, block_coordinate and the methods for sums of squares go by formulas that the compiler derived "
+            "from the form of the objective. Some of them take a sign for granted, such as that a weight is not negative: the "
+            "spec gives it such a value, and the run another.",
         ),
         "VS0631": (
             "minimum of a block is not finite",

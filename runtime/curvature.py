@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 from jax.scipy.linalg import solve_triangular
 
@@ -11,21 +10,24 @@ _SHIFTS = 40
 
 
 def descent(hessian: Array, gradient: Array, differentiable: bool = False) -> Array:
-    """Newton's direction [n] for a Hessian [n, n], with a multiple of I added until that is positive definite (Nocedal and
-    Wright 2006, algorithm 3.3); where no multiple helps, minus the gradient.
+    """Newton's direction [n] for a Hessian [n, n], with a multiple of its diagonal added until that is positive definite
+    (Nocedal and Wright 2006, algorithm 3.3); where no multiple helps, minus the gradient.
 
-    If differentiable, reverse mode goes through it, at the price of one more factorisation: how much is added is a number.
+    The matrix is scaled to a diagonal of 1 and -1 first, so that what is added is small for each unknown by its own measure. If
+    differentiable, reverse mode goes through it, at the price of one more factorisation: what is added is a number.
     """
     n = gradient.size
-    diagonal = jnp.diag(hessian)
-    scale = jnp.maximum(jnp.max(jnp.abs(diagonal), initial=0.0), float(np.finfo(gradient.dtype).tiny))
-    first = jnp.maximum(-jnp.min(diagonal, initial=jnp.inf), 0.0) + 1e-3 * scale
+    diagonal = jnp.abs(jnp.diag(hessian))
+    scale = lax.stop_gradient(1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1.0)))
+    scaled = scale[:, None] * hessian * scale
 
     def factor(matrix: Array, shift: Array) -> Array:
         lower: Array = jnp.linalg.cholesky(matrix + shift * jnp.eye(n, dtype=gradient.dtype))
         return lower
 
-    def definite(matrix: Array, first: Array) -> tuple[Array, Array, Array]:
+    def definite(matrix: Array) -> tuple[Array, Array, Array]:
+        first = jnp.maximum(-jnp.min(jnp.diag(matrix), initial=jnp.inf), 0.0) + 1e-3
+
         def indefinite(carry: tuple[Array, Array, Array]) -> Array:
             return ~jnp.all(jnp.isfinite(carry[1])) & (carry[2] < _SHIFTS)
 
@@ -37,9 +39,9 @@ def descent(hessian: Array, gradient: Array, differentiable: bool = False) -> Ar
         none = jnp.zeros((), gradient.dtype)
         return lax.while_loop(indefinite, grow, (none, factor(matrix, none), jnp.zeros((), jnp.int32)))
 
-    shift, lower, _ = lax.stop_gradient(definite(*lax.stop_gradient((hessian, first))))
+    shift, lower, _ = lax.stop_gradient(definite(lax.stop_gradient(scaled)))
     if differentiable:
-        lower = factor(hessian, shift)
-    p = -solve_triangular(lower, solve_triangular(lower, gradient, lower=True), trans=1, lower=True)
+        lower = factor(scaled, shift)
+    p = -scale * solve_triangular(lower, solve_triangular(lower, scale * gradient, lower=True), trans=1, lower=True)
     usable = jnp.all(jnp.isfinite(p)) & (gradient @ p <= 0)
     return jnp.where(usable, p, -gradient)

@@ -92,6 +92,17 @@ class Objective:
             )
         return self._named(self.program.call(self.entries["hvp"], params, bound, vector))
 
+    def residuals(self, params: Params, bound: Bound) -> tuple[Array, ...]:
+        """What is squared and summed in the objective: an array for each of its terms."""
+        return tuple(self._call("residuals", params, bound))
+
+    def squares(self, params: Params, bound: Bound) -> tuple[Array, tuple[Array, ...], tuple[Gradient, ...]]:
+        """Value, residuals, and for each term param → derivatives of shape `[axes of the term, axes of p]`."""
+        if not self.has("squares"):
+            raise ArtifactError("VS0806", f"the program has no residuals of '{self.name}'", line=self.line)
+        value, residuals, jacobian = self._call("squares", params, bound)
+        return jnp.asarray(value), tuple(residuals), tuple(self._named(row) for row in jacobian)
+
     def _call(self, role: str, params: Params, bound: Bound) -> Any:
         return self.program.call(self.entries[role], params, bound)
 

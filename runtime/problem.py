@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.flatten_util import ravel_pytree
 
 from vspec.runtime.bound import Bound
 from vspec.runtime.methods import Problem
@@ -63,7 +64,22 @@ def problem(
         straight = pulled(product)(point)
         return {k: straight[k] + bent[k] for k in point}
 
-    whole = Problem(value, value_and_gradient, newton, hvp)
+    def flat(residuals: Iterable[Array], point: Point) -> Array:
+        one = jnp.concatenate([jnp.ravel(r) for r in residuals])
+        return one.astype(jnp.result_type(*(x.dtype for x in point.values())))
+
+    def residuals(point: Point) -> Array:
+        return flat(objective.residuals(params(point), bound), point)
+
+    def squares(point: Point) -> tuple[Array, Array, Array]:
+        at = params(point)
+        v, terms, blocks = objective.squares(at, bound)
+        rows = {k: jnp.concatenate([b[k].reshape(-1, *at[k].shape) for b in blocks]) for k in space.domains}
+        # A row is the gradient of one residual, and is pulled back like one.
+        pulled = jax.vmap(lambda row: ravel_pytree(space.gradient(point, row))[0])(rows)
+        return sign * v, flat(terms, point), flat([pulled], point).reshape(pulled.shape)
+
+    whole = Problem(value, value_and_gradient, newton, hvp, squares, residuals)
     return structured(whole, objective, space, sign, params, bound) if isinstance(objective, Objective) else whole
 
 
@@ -140,6 +156,7 @@ def restricted(whole: Problem, base: Point, names: Collection[str]) -> Problem:
         newton=newton,
         hvp=hvp,
         squares=squares,
+        residuals=lambda point: whole.residuals(full(point)),
         project=project,
         smooth=smooth,
         prox=prox,

@@ -286,6 +286,10 @@ _FIRST_ORDER = (
 
 # --- methods that compare values ---------------------------------------------------------------------------------
 
+_ORTHOGONAL = (
+    "stop when the cosine of the angle between what is squared and each column of its Jacobian falls below this, "
+    "or what is squared relative to the start"
+)
 _REACHED = "stop when the largest gradient entry falls below this"
 
 _SOLVERS = (
@@ -369,6 +373,25 @@ _SOLVERS = (
         ("gradient",),
         "Newton's method with the symbolic Hessian and a line search or a trust region (Nocedal and Wright 2006, "
         "chapters 3, 4 and 7; Moré and Sorensen 1983; Steihaug 1983).",
+        "vspec",
+    ),
+    Method(
+        "gauss_newton",
+        (Keyword("tol", float, 1e-8, _ORTHOGONAL),),
+        ("squares",),
+        "Minimises a sum of squares by the linear model of what is squared, with backtracking (Nocedal and Wright 2006, "
+        "section 10.3).",
+        "vspec",
+    ),
+    Method(
+        "levenberg_marquardt",
+        (
+            Keyword("tol", float, 1e-8, _ORTHOGONAL),
+            Keyword("damping", float, 1e-3, "the first damping, relative to the columns of the Jacobian"),
+        ),
+        ("squares",),
+        "Minimises a sum of squares by the linear model of what is squared, damped where it does not hold (Moré 1978, "
+        "Nielsen 1999).",
         "vspec",
     ),
 )

@@ -12,6 +12,7 @@ from vspec.compiler.calculus.derive import derivative, directional, gradients, h
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import joined, names
 from vspec.compiler.calculus.structure.entries import block_entries, proximal_entries
+from vspec.compiler.calculus.structure.least_squares import square_entries
 from vspec.compiler.graph.graph import Entry, Result
 from vspec.compiler.graph.node import Axis, Node, Origin
 from vspec.compiler.language.spec import Param, Spec, Stage
@@ -168,6 +169,7 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         "gradient": gradient,
         "hessian": hessian,
         "hvp": hvp,
+        "squares": square_entries,
         "blocks": block_entries,
         "proximal": proximal_entries,
     }

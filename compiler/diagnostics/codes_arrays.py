@@ -1,4 +1,7 @@
-"""The codes of arrays that are put together, of functions as arguments, and of forms without a formula: VS0340 to VS0349."""
+"""The codes of arrays that are put together, of functions as arguments, and of forms without a formula.
+
+VS0340 to VS0349, and VS0364.
+"""
 
 from __future__ import annotations
 
@@ -76,5 +79,13 @@ ARRAYS: tuple[Code, ...] = (
         "of functions of one element each whose optimality condition can be solved. Where it cannot, smaller blocks may "
         "do, or a method that needs no formula. 'vspec build' looks for it.",
         "params:\n  x: {init: 1}\nobjectives:\n  loss: x**4 + x\nsolve: {minimize: loss, method: block_coordinate()}\n",
+    ),
+    Code(
+        "VS0364",
+        "an objective that is no sum of squares",
+        "gauss_newton and levenberg_marquardt work on what is squared in an objective and on its Jacobian. The objective must be "
+        "a sum of squares, each with a weight that is not negative: 'sum[n](w[n]*(y[n] - f[n])**2) + lam/2*sum[i](x[i]**2)'. "
+        "What does not depend on the params may be added to it. 'vspec build' looks for the squares.",
+        "params:\n  x: {init: 1}\nobjectives:\n  loss: x**2 + x\nsolve: {minimize: loss, method: gauss_newton}\n",
     ),
 )

@@ -108,7 +108,8 @@ def _wishes(entry: Entry) -> dict[int, str]:
         parts = list(keys)
         meanings = _meanings(entry)
         if meanings:
-            meaning = meanings[positions[0]] if positions else meanings[0]
+            listed = entry.kind in LISTS
+            meaning = meanings[positions[0]] if positions and not listed else meanings[0]
             parts = [*keys, meaning] if meaning != "value" else [entry.of or entry.name]
         wishes.setdefault(r.node.uid, "_".join(parts) or entry.name)
     return wishes
@@ -128,12 +129,23 @@ def _meanings(entry: Entry) -> tuple[str, ...]:
         "hvp": ("product",),
         "update": ("new",),
         "directions": ("direction",),
+        "residuals": ("residual",),
+        "jacobian": ("jacobian",),
+        "squares": ("value", "residual", "jacobian"),
     }.get(entry.kind, ())
 
 
+# Entries that return a tuple of like things, one for each term of the objective.
+LISTS = frozenset({"residuals", "jacobian"})
+
+
 def _result(entry: Entry, result: Result) -> EmittedResult:
-    meanings = _meanings(entry)
-    keys = [p if isinstance(p, str) else meanings[p] if p < len(meanings) else str(p) for p in result.path]
+    # Only the first position has a meaning; those behind it, and all of a list, count terms.
+    means = () if entry.kind in LISTS else _meanings(entry)
+    keys = [
+        p if isinstance(p, str) else means[p] if k == 0 and p < len(means) else str(p)
+        for k, p in enumerate(result.path)
+    ]
     name = ".".join(keys) or entry.name
     return EmittedResult(name, result.path, result.node.axes, result.node.dtype)
 

@@ -12,6 +12,7 @@ from vspec.runtime.methods import first_order
 from vspec.runtime.methods.bfgs import Bfgs
 from vspec.runtime.methods.block_coordinate import BlockCoordinate
 from vspec.runtime.methods.lbfgs import Lbfgs
+from vspec.runtime.methods.least_squares import GaussNewton, LevenbergMarquardt
 from vspec.runtime.methods.method import REASONS, Method, Problem, State
 from vspec.runtime.methods.newton import Newton
 from vspec.runtime.methods.nonlinear_cg import NonlinearCg
@@ -24,6 +25,8 @@ _SOLVERS: dict[str, Callable[..., Method]] = {
     "nonlinear_cg": NonlinearCg,
     "newton": Newton,
     "projected_gradient": ProjectedGradient,
+    "gauss_newton": GaussNewton,
+    "levenberg_marquardt": LevenbergMarquardt,
 }
 _STRUCTURED: dict[str, Callable[..., Method]] = {
     "block_coordinate": BlockCoordinate,

@@ -38,8 +38,9 @@ class Problem:
         value_and_gradient: value and gradient.
         newton: value, gradient and Hessian, the latter as dict p → dict q → block `[axes of p, axes of q]`.
         hvp: the Hessian times a vector, `(point, vector) → vector`.
-        squares: value, residuals `[m]` and their Jacobian `[m, size of the flattened point]`; the value is half the sum of the
-            squares of the residuals, up to a constant.
+        squares: value, residuals `[m]` and their Jacobian `[m, size of the flattened point]`; the value is the sum of the squares
+            of the residuals, up to a constant.
+        residuals: the residuals alone.
         project: the nearest point of the set that the point must not leave.
         smooth: value and gradient of the part of the function that has a gradient, where the rest has a proximal map.
         prox: that map, `(point, step length) → point`.
@@ -52,6 +53,7 @@ class Problem:
     newton: Callable[[Point], tuple[Array, Point, dict[str, dict[str, Array]]]] = missing
     hvp: Callable[[Point, Point], Point] = missing
     squares: Callable[[Point], tuple[Array, Array, Array]] = missing
+    residuals: Callable[[Point], Array] = missing
     project: Callable[[Point], Point] = unconstrained
     smooth: Callable[[Point], tuple[Array, Point]] = missing
     prox: Callable[[Point, Array], Point] = missing

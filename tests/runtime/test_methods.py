@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import Array
+from jax.flatten_util import ravel_pytree
 
 from vspec.runtime.curvature import descent
 from vspec.runtime.errors import ArtifactError
@@ -27,6 +28,9 @@ def problem(f: Callable[[Point], Array]) -> Problem:
         vg,
         lambda x: (*vg(x), jax.hessian(f)(x)),
         hvp=lambda x, v: jax.jvp(jax.grad(f), (x,), (v,))[1],
+        # Of f squared, for what is said where f is not finite.
+        squares=lambda x: (f(x) ** 2, f(x)[None], ravel_pytree(jax.grad(f)(x))[0][None]),
+        residuals=lambda x: f(x)[None],
         smooth=vg,
         prox=lambda x, _: x,
         blocks=blocks,

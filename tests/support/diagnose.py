@@ -7,7 +7,7 @@ from vspec.compiler.diagnostics.policy import Policy
 from vspec.compiler.pipeline import check_text, compile_spec
 
 # Methods that go by the form of the objective, which is not looked at before the spec is built.
-BY_FORM = frozenset({"block_coordinate", "proximal_gradient"})
+BY_FORM = frozenset({"block_coordinate", "proximal_gradient", "gauss_newton", "levenberg_marquardt"})
 
 
 def diagnosed(text: str, path: str) -> tuple[Diagnostic, ...]:

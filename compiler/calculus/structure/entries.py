@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vspec.compiler.calculus.derive import gradients
 from vspec.compiler.calculus.structure.blocks import Domain, NoMinimumError, Update, block
 from vspec.compiler.calculus.structure.forms import Facts
-from vspec.compiler.calculus.structure.pointwise import Bounds, Condition
+from vspec.compiler.calculus.structure.pointwise import Bounds
 from vspec.compiler.calculus.structure.proximal import NoProxError, proximal
 from vspec.compiler.calculus.structure.summands import Summand
 from vspec.compiler.calculus.structure.wording import shown
@@ -17,6 +17,7 @@ from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import is_number
 from vspec.compiler.graph.graph import Entry, Result
 from vspec.compiler.graph.kernel import num, slot
+from vspec.compiler.graph.node import Node
 from vspec.compiler.language.expr import Number
 from vspec.compiler.language.spec import MethodCall, Param, Spec, Stage, labelled
 
@@ -86,7 +87,7 @@ def _block_entry(r: Request, stage: Stage, call: MethodCall, names: tuple[str, .
     what = "smallest" if stage.kind == "minimize" else "largest"
     doc = f"The {listed} at which {r.name} is {what}, all else given{_how(found)}."
     r.made[role] = Entry(f"{r.base}_block_{'_'.join(names)}{r.tag}", "update", results, r.name, doc)
-    _assume(r, found.conditions)
+    assume(r, [c.node for c in found.conditions])
 
 
 def _how(found: Update) -> str:
@@ -124,23 +125,23 @@ def proximal_entries(r: Request) -> None:
     low.forms.append((f"the proximal map of {r.name}", stage.span.line, said))
     results = tuple(Result((p.name,), m) for p, m in maps)
     if results:
-        terms = " + ".join(_term(s) for group in found.terms for s in group)
+        terms = " + ".join(written(s) for group in found.terms for s in group)
         of = f" of {terms}" if terms and len(terms) <= 60 else ""
         doc = f"The proximal map{of} at the given point, for the step length {LENGTH}."
         r.made["prox"] = Entry(f"{r.base}_prox{r.tag}", "update", results, r.name, doc)
-    _assume(r, found.conditions)
+    assume(r, [c.node for c in found.conditions])
 
 
-def _assume(r: Request, conditions: Sequence[Condition]) -> None:
-    """What a formula takes for granted, to be looked at before it is used."""
+def assume(r: Request, nodes: Sequence[Node]) -> None:
+    """What must not be negative for a formula to hold, to be looked at before it is used."""
     known = r.made.get("assume")
     results = {x.path: x for x in known.results} if known is not None else {}
     b = r.low.b
-    for c in conditions:
-        holds = b.map(("ge", slot(0), num(0)), [c.node], "boolean")
+    for node in nodes:
+        holds = b.map(("ge", slot(0), num(0)), [node], "boolean")
         if holds.axes:
             holds = b.reduce("all", holds, holds.names)
-        path = (f"{shown(c.node)} >= 0",)
+        path = (f"{shown(node)} >= 0",)
         results.setdefault(path, Result(path, holds))
     if results and (known is None or len(results) > len(known.results)):
         doc = f"Whether the formulas that were derived from {r.name} hold."
@@ -178,7 +179,7 @@ def _element(p: Param) -> str:
 # --- what is said where there is no formula ---------------------------------------------------------------------------
 
 
-def _term(s: Summand) -> str:
+def written(s: Summand) -> str:
     """A term as it stands in an objective."""
     body = shown(s.body)
     letters = [a.name.split("~")[0] for a in s.over]
@@ -186,7 +187,7 @@ def _term(s: Summand) -> str:
     return text if s.factor is None or is_number(s.factor, 1) else f"{shown(s.factor)}*{text}"
 
 
-def _span(r: Request, s: Summand | None, call: MethodCall) -> Span:
+def located(r: Request, s: Summand | None, call: MethodCall) -> Span:
     origin = s.origin.origin if s is not None else None
     if origin is None or not origin.line or origin.file:
         return call.span
@@ -194,16 +195,16 @@ def _span(r: Request, s: Summand | None, call: MethodCall) -> Span:
 
 
 def _no_minimum(r: Request, call: MethodCall, names: Sequence[str], e: NoMinimumError) -> Diagnostic:
-    term = f": {_term(e.summand)}" if e.summand is not None else ""
+    term = f": {written(e.summand)}" if e.summand is not None else ""
     message = f"'{r.name}' has no closed-form minimum by [{', '.join(names)}]{term}"
     help = ["blocks may be smaller: each list is one", _OTHERWISE] if len(names) > 1 else [_OTHERWISE]
-    return Diagnostic("VS0349", message, _span(r, e.summand, call), e.reason, tuple(help))
+    return Diagnostic("VS0349", message, located(r, e.summand, call), e.reason, tuple(help))
 
 
 def _no_prox(r: Request, call: MethodCall, e: NoProxError) -> Diagnostic:
-    message = f"a term of '{r.name}' is not smooth and has no proximal map in closed form: {_term(e.summand)}"
+    message = f"a term of '{r.name}' is not smooth and has no proximal map in closed form: {written(e.summand)}"
     help = (
         "a new param for what stands in the kink, and a constraint that they are equal, make it a term of its own",
         "adam(lr=1e-3) follows a subgradient",
     )
-    return Diagnostic("VS0348", message, _span(r, e.summand, call), e.reason, help)
+    return Diagnostic("VS0348", message, located(r, e.summand, call), e.reason, help)

@@ -48,9 +48,21 @@ class Summand:
 
 def summands(b: Builder, value: Node, xs: Iterable[Node]) -> list[Summand]:
     """The summands of a scalar that depend on `xs`; their sum differs from the scalar by what does not depend on them."""
-    opened = _Opening(b, Degrees(xs))
-    opened.open(value, (), None, value)
-    return opened.found
+    return opened(b, Degrees(xs), value)
+
+
+def opened(
+    b: Builder,
+    degrees: Degrees,
+    node: Node,
+    over: tuple[Axis, ...] = (),
+    factor: Node | None = None,
+    origin: Node | None = None,
+) -> list[Summand]:
+    """The summands of the sum over axes of a factor times a node that depend on the inputs of `degrees`."""
+    opening = _Opening(b, degrees)
+    opening.open(node, over, factor, origin or node)
+    return opening.found
 
 
 class _Opening:
