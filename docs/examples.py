@@ -27,6 +27,7 @@ NAMES = (
     "from-jax",
     "from-stan",
     "from-sympy",
+    "constraints",
     "python",
     "editor",
     "output",
