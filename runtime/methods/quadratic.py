@@ -31,30 +31,31 @@ def spectrum(hessian: Array, g: Array) -> Spectrum:
 def within_ball(model: Spectrum, radius: Array) -> Array:
     """The minimiser of the model among steps no longer than the radius [point] (Moré and Sorensen 1983).
 
-    It is p(m) = -(H + m)^-1 g for the least m >= 0 at which H + m has no negative eigenvalue and p is no longer than the
-    radius. That m is found by bisection, which needs no care where 1/|p| is flat. Where even p at minus the lowest eigenvalue
-    is shorter, an eigenvector of that eigenvalue is added (their hard case).
+    It is p = -(H + m)^-1 g for the least m >= 0 at which H + m has no negative eigenvalue and p is no longer than the radius.
+    The lowest eigenvalue of H + m, rather than m, is found by bisection, which needs no care where 1/|p| is flat, nor where m
+    has too few digits. Where even p at an m of minus the lowest eigenvalue of H is shorter, an eigenvector of that
+    eigenvalue is added (their hard case).
     """
     values, vectors, g = model
     size = jnp.linalg.norm(g)
     tiny = float(np.finfo(g.dtype).eps) * jnp.maximum(jnp.max(jnp.abs(values)), float(np.finfo(g.dtype).tiny))
-    low = jnp.maximum(0.0, -values[0]) + jnp.where(values[0] > tiny, 0.0, tiny)
+    gaps = values - values[0]
+    low = jnp.maximum(values[0], tiny)
 
-    def step(m: Array) -> Array:
-        return -g / (values + m)
+    def step(lowest: Array) -> Array:
+        return -g / (gaps + lowest)
 
     def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         a, b = ends
-        # Geometric means: the shifts in question may lie many orders of magnitude apart.
-        m = jnp.where(b > 4 * a, jnp.sqrt(jnp.maximum(a, tiny) * b), (a + b) / 2)
-        long = jnp.linalg.norm(step(m)) > radius
-        return jnp.where(long, m, a), jnp.where(long, b, m)
+        # Geometric means: the values in question may lie many orders of magnitude apart.
+        mean = jnp.where(b > 4 * a, jnp.sqrt(a * b), (a + b) / 2)
+        long = jnp.linalg.norm(step(mean)) > radius
+        return jnp.where(long, mean, a), jnp.where(long, b, mean)
 
     inside = jnp.linalg.norm(step(low)) <= radius
-    # At this shift every entry is so short that the whole is no longer than the radius.
-    high = jnp.maximum(low, size / radius - values[0]) + tiny
-    _, shift = lax.fori_loop(0, _ROOTS, halve, (low, high))
-    p = step(jnp.where(inside, low, shift))
+    # At the upper end every entry is so short that the whole is no longer than the radius.
+    _, found = lax.fori_loop(0, _ROOTS, halve, (low, jnp.maximum(low, size / radius) + tiny))
+    p = step(jnp.where(inside, low, found))
     rest = p.at[0].set(0.0)
     lowest = jnp.copysign(jnp.sqrt(jnp.maximum(radius**2 - rest @ rest, 0.0)), p[0])
     return vectors @ jnp.where(inside & (values[0] < -tiny), rest.at[0].set(lowest), p)

@@ -80,7 +80,7 @@ def test_the_base_is_right() -> None:
         ("name: words", "name: words\nprecision: double", "float64"),
         # Methods and their keywords.
         ("lbfgs(tol=1e-6)", "lbgfs(tol=1e-6)", "lbfgs"),
-        ("lbfgs(tol=1e-6)", "bfgs", "lbfgs"),
+        ("lbfgs(tol=1e-6)", "lbgfs", "lbfgs"),
         ("lbfgs(tol=1e-6)", "l-bfgs", "lbfgs"),
         ("lbfgs(tol=1e-6)", "L-BFGS-B", "lbfgs"),
         ("lbfgs(tol=1e-6)", "gd", "sgd"),

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax import Array
 from scipy.optimize import minimize
@@ -223,6 +223,7 @@ def symmetric(rng: np.random.Generator, n: int, kind: int) -> Any:
     return basis, values
 
 
+@example(1686, 2, 2, -1.125)
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(0, 2), st.floats(-3, 3))
 def test_a_minimiser_within_a_ball_is_one(seed: int, n: int, kind: int, power: float) -> None:
