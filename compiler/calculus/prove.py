@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import permutations
+from math import comb, prod
 from typing import Any
 
 import sympy as sp
@@ -23,6 +24,9 @@ from vspec.compiler.language.spec import Spec
 MOST_NODES = 2_000
 QUICK, LONG = 300, 3_000
 """The most operations of a difference that is expanded, and, where a proof is asked for, simplified by all means."""
+
+MOST_TERMS = 5_000
+"""The most terms of any part of an expression that is expanded."""
 
 Index = Any
 """Where an element stands along an axis: the name of an index, a number, or what is computed of one, as nested tuples."""
@@ -73,10 +77,38 @@ def _vanishes(gap: Any, thorough: bool) -> bool:
     ops = int(sp.count_ops(gap))
     if ops > (LONG if thorough else QUICK):
         raise TooLong
-    ways: tuple[Any, ...] = (sp.expand,)
+    ways: tuple[Any, ...] = (expanded,)
     if thorough:
-        ways = (sp.expand, lambda e: sp.cancel(sp.together(e)), sp.simplify)
+        ways = (expanded, lambda e: sp.cancel(sp.together(e)), sp.simplify)
     return bool(gap.is_zero) or any(bool(way(gap).is_zero) for way in ways)
+
+
+def expanded(expr: Any) -> Any:
+    """The expression multiplied out.
+
+    Raises:
+        TooLong: it, or a part of it, would have too many terms.
+    """
+    _terms(expr)
+    return sp.expand(expr)
+
+
+def _terms(expr: Any) -> int:
+    """How many terms an expression has at most once it is multiplied out."""
+    parts = [_terms(a) for a in expr.args]
+    if expr.is_Add:
+        count = sum(parts)
+    elif expr.is_Mul:
+        count = prod(parts)
+    elif expr.is_Pow and expr.exp.is_number and parts[0] > 1:
+        # (x1 + ... + xk)^n has a term for each way to write n as k numbers; of a fraction, the whole part is multiplied out.
+        whole = int(abs(expr.exp)) if expr.exp.is_real else 0
+        count = comb(whole + parts[0] - 1, parts[0] - 1) if whole <= MOST_TERMS else whole
+    else:
+        count = 1
+    if count > MOST_TERMS:
+        raise TooLong
+    return count
 
 
 PLAIN: Mapping[str, Any] = {
@@ -185,7 +217,7 @@ class Algebra:
         local = {a.name: ("bound", a.name, a.dim, self.seen) for a in bound}
         dims = {token: a.dim for a, token in zip(bound, local.values(), strict=True)}
         total = sp.Integer(0)
-        for term in sp.Add.make_args(sp.expand(body(local))):
+        for term in sp.Add.make_args(expanded(body(local))):
             inside = [s for s in term.free_symbols if self.mentions(self.keys[s], dims)]
             factor, rest = term.as_independent(*inside, as_Add=False) if inside else (term, sp.Integer(1))
             used = [token for token in dims if any(self.mentions(self.keys[s], {token: ""}) for s in inside)]

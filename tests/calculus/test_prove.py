@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -81,6 +82,23 @@ def test_what_is_false_is_not_proved(identity: str) -> None:
 
 def test_points_are_no_proof() -> None:
     assert not proved("w[i] + 0 == w[i]", by="points")
+
+
+@pytest.mark.parametrize("power", ["1000", "999.5"])
+def test_a_power_with_too_many_terms_is_not_multiplied_out(power: str) -> None:
+    """True, but not by proof, and given up at once."""
+    base = "(1 + s + w[0] + w[1])"
+    assert not proved(f"{base}**{power}*(1 + s) == {base}**{power} + s*{base}**{power}")
+    assert proved("(3 + s)**3 == s**3 + 9*s**2 + 27*s + 27")
+
+
+def test_the_terms_of_a_power_are_counted() -> None:
+    x, y, z = sp.symbols("x y z")
+    for expr in ((x + y + z) ** 7, (x + y) ** 3 * (x - z), (x * y + 2) ** sp.Rational(7, 2), (x + y) ** 2 + 1):
+        assert len(sp.Add.make_args(sp.expand(expr))) <= prove._terms(expr)
+    for power in (-(10**5), 10**9, 1e300, sp.Rational(10**5 + 1, 2)):
+        with pytest.raises(prove.TooLong):
+            prove.expanded((x + y) ** power)
 
 
 def test_a_formula_that_is_too_long_is_not_proved(monkeypatch: pytest.MonkeyPatch) -> None:
