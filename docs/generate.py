@@ -47,7 +47,6 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
         "dynamics": "VS0402",
         "shard": "VS0426",
     },
-    "definition_options": {"until": "VS0418"},
     "stage": {
         **dict.fromkeys(("pareto", "sample"), "VS0405"),
     },
