@@ -141,7 +141,8 @@ def _evaluate(problem: Problem, point: Point, first: Array | None) -> tuple[Arra
 
 def lengths(model: Model) -> Array:
     """The norms of the columns of the Jacobian [point]."""
-    return jnp.linalg.norm(model.triangle, axis=0)
+    norms: Array = jnp.linalg.norm(model.triangle, axis=0)
+    return norms
 
 
 def cosine(model: Model) -> Array:
@@ -172,7 +173,8 @@ class GaussNewton(LeastSquares):
         slope = 2 * (model.rotated @ (model.triangle @ p))
 
         def enough(t: Trial) -> Array:
-            return t.total <= model.total + _ARMIJO * t.setting * slope + slack
+            fell: Array = t.total <= model.total + _ARMIJO * t.setting * slope + slack
+            return fell
 
         def halve(t: Trial) -> Trial:
             step = t.p / 2
