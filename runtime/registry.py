@@ -60,7 +60,8 @@ class Method:
 
     `needs`: `gradient`, `hessian` (with value and gradient in one call), `hvp` (the Hessian times a vector), `squares` (the
     residuals whose squares sum to the objective, and their Jacobian). `compares` says that it compares values of one
-    objective, so that it can follow neither given directions nor a saddle; `projects` that its points may be projected.
+    objective, so that it can follow neither given directions nor a saddle; `projects` that its points may be projected;
+    `jointly` that it looks ahead in all params of a stage at once, so that no other method moves some of them beside it.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Method:
     source: str
     compares: bool = True
     projects: bool = False
+    jointly: bool = False
 
     @property
     def signature(self) -> str:
@@ -282,6 +284,15 @@ _FIRST_ORDER = (
         (_lr(1e-2), *_moments(0.9, 0.25, 1e-6), _DECAY),
         "Moments of gradients that are normalised for each param (Ginsburg et al. 2019).",
     ),
+    _optax(
+        "optimistic_gradient_descent",
+        (
+            _lr(1e-2),
+            Keyword("alpha", float, 1.0, "share of the gradient"),
+            Keyword("beta", float, 1.0, "share of its change since the last step, by which the next one is guessed"),
+        ),
+        "Steps against the gradient that is to be expected next (Popov 1980, Daskalakis et al. 2018).",
+    ),
 )
 
 # --- methods that compare values ---------------------------------------------------------------------------------
@@ -407,6 +418,20 @@ _PROJECTING = (
         "(Birgin, Martinez and Raydan 2000).",
         "vspec",
         projects=True,
+    ),
+    Method(
+        "extragradient",
+        (
+            Keyword("lr", float, 0.0, "step length; 0 finds it by how much the gradient changes on the way"),
+            Keyword("tol", float, 1e-6, "stop when the largest entry of x - P(x - gradient) falls below this"),
+        ),
+        ("gradient",),
+        "Steps along the gradient at the point to which a first step leads (Korpelevich 1976), of a length by backtracking "
+        "(Khobotov 1987, Marcotte 1991).",
+        "vspec",
+        compares=False,
+        projects=True,
+        jointly=True,
     ),
 )
 

@@ -79,7 +79,8 @@ STAGES: tuple[Code, ...] = (
         "VS0377",
         "a method that cannot do what the stage asks for",
         "Methods that compare values of an objective can neither follow a saddle nor directions that are given. Where there "
-        "is no method for all kinds of stages, the stage names one; of several params each has one.",
+        "is no method for all kinds of stages, the stage names one; of several params each has one. A method that looks ahead in "
+        "all params at once takes no other beside it.",
         "params:\n  x: {init: 0}\n  y: {init: 0}\nobjectives:\n  L: x*y\nsolve: {saddle: L, min: x, max: y, method: lbfgs}\n",
     ),
     Code(

@@ -44,7 +44,8 @@ def read_method(ctx: Context, node: Value | None, kind: str, span: Span, whole: 
     if node is None and not blind:
         return MethodCall(DEFAULT_METHOD, defaults(METHODS[DEFAULT_METHOD]), span)
     if node is None:
-        ctx.error("VS0377", f"a stage with '{kind}' names its method", span, help="for example method: sgd(0.1)")
+        example = "extragradient" if kind == "saddle" else "sgd(0.1)"
+        ctx.error("VS0377", f"a stage with '{kind}' names its method", span, help=f"for example method: {example}")
         return None
     if not isinstance(node, Scalar):
         ctx.error("VS0326", "a method is a name with its arguments", node.span, help="for example adam(lr=1e-3)")
@@ -65,7 +66,7 @@ def read_method(ctx: Context, node: Value | None, kind: str, span: Span, whole: 
             f"'{method.name}' cannot carry out a stage with '{kind}'",
             call.name_span,
             label="it compares values of an objective",
-            help="methods that follow a gradient can, such as sgd or adam",
+            help=f"methods that follow a gradient can, such as {'extragradient' if kind == 'saddle' else 'sgd'} or adam",
         )
         return None
     return _bound_call(ctx, call, method, whole)

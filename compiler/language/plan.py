@@ -33,6 +33,7 @@ from vspec.compiler.language.spec import (
 from vspec.compiler.language.substitute import elements
 from vspec.compiler.language.types import a_dtype, as_real
 from vspec.compiler.source.document import Mapping, Scalar, Sequence, Value
+from vspec.runtime.registry import METHODS
 
 VERBS = ("minimize", "maximize", "saddle", "descend", "update", "evaluate", "repeat")
 _PLANNED_VERBS = ("pareto", "sample")
@@ -431,6 +432,15 @@ def _methods(plan: _Plan, node: Mapping, verb: Scalar, over: tuple[str, ...]) ->
             moved.setdefault(name, key)
         if call is not None and names:
             found.append(replace(call, over=names))
+    joint = next((m for m in found if METHODS[m.name].jointly), None)
+    if joint is not None and len(found) > 1:
+        ctx.error(
+            "VS0377",
+            f"'{joint.name}' moves all params of a stage together",
+            joint.span,
+            label="one of several methods here",
+            help=f"write method: {joint.name}(...) for all of them",
+        )
     left = [p for p in over if p not in moved]
     if left:
         ctx.error("VS0377", f"'over' gives '{left[0]}' no method", given.span, help="name each param that moves")

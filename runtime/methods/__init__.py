@@ -11,6 +11,7 @@ from vspec.runtime.errors import ArtifactError, near
 from vspec.runtime.methods import first_order
 from vspec.runtime.methods.bfgs import Bfgs
 from vspec.runtime.methods.block_coordinate import BlockCoordinate
+from vspec.runtime.methods.extragradient import ExtraGradient
 from vspec.runtime.methods.lbfgs import Lbfgs
 from vspec.runtime.methods.least_squares import GaussNewton, LevenbergMarquardt
 from vspec.runtime.methods.method import REASONS, Method, Problem, State
@@ -25,6 +26,7 @@ _SOLVERS: dict[str, Callable[..., Method]] = {
     "nonlinear_cg": NonlinearCg,
     "newton": Newton,
     "projected_gradient": ProjectedGradient,
+    "extragradient": ExtraGradient,
     "gauss_newton": GaussNewton,
     "levenberg_marquardt": LevenbergMarquardt,
 }

@@ -91,6 +91,7 @@ FAMILY: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "lamb": optax.lamb,
         "lars": optax.lars,
         "novograd": optax.novograd,
+        "optimistic_gradient_descent": optax.optimistic_gradient_descent,
     }
 )
 

@@ -70,6 +70,8 @@ def test_a_stack_stands_for_its_parts() -> None:
 def test_a_saddle_goes_down_and_up() -> None:
     stage = only("solve: {saddle: loss, min: [w, z], max: c, method: sgd(0.1)}\n")
     assert (stage.names, stage.min, stage.max, stage.over) == (("loss",), ("w", "z"), ("c",), ("w", "z", "c"))
+    stage = only("solve: {saddle: loss, min: [w, z], max: c, method: extragradient}\n")
+    assert stage.methods[0].over == ("w", "z", "c")
     stage = only("solve: {saddle: loss, min: w, max: c, over: {w: sgd(0.1), c: adam(0.2)}}\n")
     assert [m.over for m in stage.methods] == [("w",), ("c",)]
 
@@ -233,6 +235,10 @@ def test_local_recurrences_are_numbered_whole() -> None:
         ("solve: {name: d, minimize: loss}\n", "VS0376 'd' cannot name"),
         ("solve: {saddle: loss, min: w, max: c, method: lbfgs}\n", "VS0377 'lbfgs' cannot"),
         ("solve: {saddle: loss, min: w, max: c}\n", "VS0377 a stage with 'saddle'"),
+        (
+            "solve: {saddle: loss, min: w, max: c, over: {w: extragradient, c: sgd(0.1)}}\n",
+            "VS0377 'extragradient' moves",
+        ),
         ("solve: {descend: {c: c, 'w[i]': 0}, over: {c: sgd(0.1)}}\n", "VS0377 'over' gives 'w' no method"),
         ("solve: {update: {c: c > 1}, steps: 2}\n", "VS0379 the new value of 'c'"),
         ("solve: {minimize: loss, constraints: project}\n", "VS0311 unknown way"),

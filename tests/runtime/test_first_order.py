@@ -61,6 +61,7 @@ REACH = {
     "lamb": ({"lr": 0.01}, 1e-2),
     "lars": ({"lr": 10.0, "momentum": 0.5}, 1e-2),
     "novograd": ({"lr": 0.01}, 1e-2),
+    "optimistic_gradient_descent": ({"lr": 0.01}, 1e-6),
 }
 
 
