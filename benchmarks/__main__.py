@@ -6,14 +6,15 @@ import sys
 
 import jax
 
-from benchmarks import compile_time, kernels, recurrences, solving_constrained, structure
+from benchmarks import compile_time, implicit, kernels, recurrences, solving_constrained, solving_smooth, structure
 from benchmarks.timing import table
 
 
 def main(names: list[str]) -> int:
     """Runs and prints; an unknown name exits with 2."""
     jax.config.update("jax_enable_x64", True)
-    others = {**kernels.ALL, **recurrences.ALL, **structure.ALL, **solving_constrained.ALL}
+    solving = {**structure.ALL, **solving_smooth.ALL, **solving_constrained.ALL}
+    others = {**kernels.ALL, **recurrences.ALL, **implicit.ALL, **solving}
     known = [*compile_time.ALL, *others]
     unknown = [n for n in names if n not in known]
     if unknown:

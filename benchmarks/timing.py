@@ -13,12 +13,18 @@ import jax
 
 @dataclass(frozen=True)
 class Timing:
-    """One side of a comparison: seconds of the first call (trace and compile) and the median of the later ones."""
+    """One side of a comparison: seconds of the first call (trace and compile), the median and the quartiles of the later
+    ones, and what else is to be said about it."""
 
     first: float
     median: float
     low: float
     high: float
+    note: str = ""
+
+
+# The rows of a table. Of a side that was not timed, why.
+Rows = Mapping[str, Timing | str]
 
 
 def call(f: Callable[[], Any]) -> float:
@@ -29,13 +35,17 @@ def call(f: Callable[[], Any]) -> float:
 
 
 def interleaved(
-    sides: Mapping[str, Callable[[], Any]], repetitions: int = 21, least: float = 2e-3
+    sides: Mapping[str, Callable[[], Any]],
+    repetitions: int = 21,
+    least: float = 2e-3,
+    first: Mapping[str, float] | None = None,
 ) -> dict[str, Timing]:
     """Times each side `repetitions` times in turn, so that a slow moment of the machine hits all of them.
 
-    A sample is as many calls as take `least` seconds, so that the clock's grain and dispatch noise average out.
+    A sample is as many calls as take `least` seconds, so that the clock's grain and dispatch noise average out. `first` are the
+    seconds of the first calls, of sides that have been called before.
     """
-    first = {name: call(f) for name, f in sides.items()}
+    first = first or {name: call(f) for name, f in sides.items()}
     inner = {name: max(1, round(least / max(min(call(f), call(f)), 1e-7))) for name, f in sides.items()}
     samples: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repetitions):
@@ -53,13 +63,16 @@ def interleaved(
     return result
 
 
-def table(title: str, timings: Mapping[str, Timing], ours: str = "vspec") -> str:
+def table(title: str, timings: Rows, ours: str = "vspec") -> str:
     """A few lines: median, quartiles and the ratio of each side to ours (above 1: ours is faster)."""
     lines = [title]
+    base = timings[ours]
     for name, t in timings.items():
-        ratio = t.median / timings[ours].median
+        if isinstance(t, str) or isinstance(base, str):
+            lines.append(f"  {name:<26} {t if isinstance(t, str) else ''}")
+            continue
         lines.append(
-            f"  {name:<22} {t.median * 1e6:11.1f} us  [{t.low * 1e6:.1f}, {t.high * 1e6:.1f}]"
-            f"   first {t.first:6.2f} s   {ratio:5.2f}x"
+            f"  {name:<26} {t.median * 1e6:11.1f} us  [{t.low * 1e6:.1f}, {t.high * 1e6:.1f}]"
+            f"   first {t.first:6.2f} s   {t.median / base.median:5.2f}x   {t.note}".rstrip()
         )
     return "\n".join(lines)
