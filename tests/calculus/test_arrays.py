@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node, topological
 
 SIZES = {"n": 3, "i": 2, "k": 4, "p": 9, "r": 2}
+TALL = {**SIZES, "p": 7}
+"""Sizes for stretches of 1, 2*2, 1 and 1."""
 N, I, J, K, P, Q, R = (Axis(*x) for x in ("nn", "ii", "ji", "kk", "pp", "qp", "rr"))
 X0, X1 = slot(0), slot(1)
 SETTINGS = settings(
@@ -40,8 +43,8 @@ class Scene:
         return self.b.stack([x["c"], x["w"], x["W"], doubled], [(), (I,), (I, J), (I,)], P)
 
 
-def scene(seed: int = 0) -> Scene:
-    b = Builder(SIZES)
+def scene(seed: int = 0, sizes: Mapping[str, int] = SIZES) -> Scene:
+    b = Builder(sizes)
     shapes = {"c": (), "w": (I,), "W": (I, J), "u": (K,), "X": (N, I)}
     inputs = {name: b.input(name, "param", axes, "real") for name, axes in shapes.items()}
     rng = np.random.default_rng(seed)
@@ -113,7 +116,7 @@ BINARY: list[Tree] = [("mul", X0, X1), ("sub", X0, X1), ("div", X0, ("add", num(
 @st.composite
 def graphs(draw: Any) -> tuple[Scene, Node]:
     """Graphs with rows and stacks with and without batch axes, parts of them, and what is between."""
-    s = scene(draw(st.integers(0, 2**16)))
+    s = scene(draw(st.integers(0, 2**16)), TALL)
     b, pool = s.b, list(s.inputs.values())
     for _ in range(draw(st.integers(2, 8))):
         kind = draw(st.sampled_from(["unary", "binary", "reduce", "rows", "stack", "part", "stack"]))
@@ -140,9 +143,6 @@ def graphs(draw: Any) -> tuple[Scene, Node]:
             new = b.map(("add", X0, ("sin", X0)), [x])
         pool.append(new)
     return s, pool[-1]
-
-
-TALL = {**SIZES, "p": 7}
 
 
 def scalar(s: Scene, root: Node) -> Node:
