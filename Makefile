@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 # The package as an ordinary tree. mypy and import-linter do not follow the import hook of an editable install.
 TREE := $(CURDIR)/$(VENV)/tree
 
-.PHONY: fuzz help setup demo test lint types unit verify bench docs constraints clean
+.PHONY: explore fuzz help setup demo test lint types unit verify bench docs constraints clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ tree:
 
 unit: $(STAMP) ## The tests.
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+explore: $(STAMP) ## The tests, where properties are tried on examples that no run has seen.
+	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 fuzz: $(STAMP) ## 100000 mutated specs: nothing but coded diagnostics.
 	$(BIN)/python -m tests.fuzz 100000

@@ -1,8 +1,26 @@
-"""Shared set-up of the tests: float64 for JAX, a fixed Hypothesis profile."""
+"""Shared set-up of the tests: float64 for JAX, fixed Hypothesis profiles, and no memory kept from one file to the next."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
 
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+# The same examples in each run, so that a change is judged by what it changed; `make explore` looks for new ones.
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_compiled_programs() -> Iterator[None]:
+    """Frees what JAX compiled for the tests of a file: thousands of small programs come to gigabytes."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
