@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests.runtime.plans import close, derivatives, program, roles, stage
+from tests.support.minimizer import Minimizer
 from vspec.runtime import NumericsError
 from vspec.runtime.methods import Problem, State, method
-from vspec.runtime.minimize import Minimizer
 from vspec.runtime.run import RunResult, run
 
 rng = np.random.default_rng(3)

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import Array
 
+from tests.support.minimizer import Minimizer
 from vspec.runtime.methods import Problem, State, method
 from vspec.runtime.methods.first_order import FAMILY
-from vspec.runtime.minimize import Minimizer
 from vspec.runtime.registry import METHODS, defaults
 
 Point = dict[str, Array]

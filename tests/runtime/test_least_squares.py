@@ -15,9 +15,9 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from scipy.optimize import least_squares
 
+from tests.support.minimizer import Minimizer, Solution
 from vspec.runtime.methods import Problem, method
 from vspec.runtime.methods.least_squares import Model, cosine
-from vspec.runtime.minimize import Minimizer, Solution
 
 Point = dict[str, Array]
 BOTH = ("gauss_newton", "levenberg_marquardt")

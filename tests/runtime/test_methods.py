@@ -9,10 +9,10 @@ import pytest
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
+from tests.support.minimizer import Minimizer, Solution
 from vspec.runtime.curvature import descent
 from vspec.runtime.errors import ArtifactError
 from vspec.runtime.methods import METHODS, Problem, method
-from vspec.runtime.minimize import Minimizer, Solution
 from vspec.runtime.registry import METHODS as SIGNATURES
 from vspec.runtime.registry import defaults
 from vspec.runtime.space import Space

@@ -280,8 +280,8 @@ def test_progress(scales: Program, capsys) -> None:
 
 
 def test_newton_on_positive_params() -> None:
+    from tests.support.minimizer import Minimizer
     from vspec.runtime.methods import Problem, method
-    from vspec.runtime.minimize import Minimizer
     from vspec.runtime.space import Space
 
     jax.config.update("jax_enable_x64", True)

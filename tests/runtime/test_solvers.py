@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from jax import Array
 from scipy.optimize import minimize
 
+from tests.support.minimizer import Minimizer, Solution
 from vspec.runtime.methods import Problem, method
 from vspec.runtime.methods.bfgs import Bfgs
 from vspec.runtime.methods.lbfgs import Lbfgs
 from vspec.runtime.methods.nonlinear_cg import BETA
 from vspec.runtime.methods.quadratic import spectrum, truncated, within_ball
-from vspec.runtime.minimize import Minimizer, Solution
 from vspec.runtime.registry import METHODS, chosen, needs
 
 Point = dict[str, Array]

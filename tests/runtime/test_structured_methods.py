@@ -11,9 +11,9 @@ import pytest
 from jax import Array
 from scipy.optimize import minimize
 
+from tests.support.minimizer import Minimizer, Solution
 from vspec.runtime.methods import Problem, method
 from vspec.runtime.methods.method import Point
-from vspec.runtime.minimize import Minimizer, Solution
 
 RNG = np.random.default_rng(0)
 A = RNG.normal(size=(30, 8)) * np.logspace(0, 1.5, 8)

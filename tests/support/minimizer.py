@@ -1,4 +1,4 @@
-"""Minimises a function of points: compiles a method in chunks, reports after each, and says honestly why it ended."""
+"""Minimises a function of points by a method alone: what the stages of a run do, without a spec, a program or a space."""
 
 from __future__ import annotations
 
