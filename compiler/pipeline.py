@@ -240,7 +240,7 @@ def _part(spec: Spec, name: str) -> Spec:
 def report(compiled: Compiled) -> dict[str, Any]:
     """What a build did, for `report.json`: the passes table and the nodes before and after."""
     from vspec.compiler.language.ranges import Ranges
-    from vspec.compiler.report.memory import kept_by_loops
+    from vspec.compiler.report.memory import sweeps
     from vspec.compiler.report.table import passes_table
 
     return {
@@ -253,7 +253,7 @@ def report(compiled: Compiled) -> dict[str, Any]:
             {"line": p.index.span.line, "column": p.index.span.column, "array": p.name, "axis": p.dim}
             for p in Ranges(compiled.spec).unproved()
         ],
-        "recurrences": kept_by_loops(compiled.graph),
+        "recurrences": sweeps(compiled.spec, compiled.graph),
         "passes": passes_table(compiled.passes),
         "seconds": dict(compiled.seconds),
     }

@@ -13,6 +13,7 @@ from math import prod
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import BORDER, Tree, walk
 from vspec.compiler.graph.node import Axis, Kind, Node, Pull, Solve, topological
+from vspec.compiler.graph.residuals import Count, kept
 
 NOMINAL = 10_000
 NOMINAL_UNKNOWNS = 100
@@ -135,8 +136,15 @@ def solve_flops(region: Solve, sizes: Sizes) -> float:
     return float(sizes.count(region.batch) * NOMINAL_STEPS * (body + own))
 
 
+def sweep_bytes(pull: Pull, precision: str) -> Count:
+    """What the reverse sweep through a loop keeps of the way there, in bytes as a sum of products of sizes."""
+    return kept(pull, lambda dtype: width(dtype, precision))
+
+
 def size(node: Node, sizes: Sizes, precision: str) -> int:
-    """Bytes of a node's value; leaves and renames own none."""
+    """Bytes of a node's value, of a reverse sweep what it keeps; leaves and renames own none."""
+    if node.kind is Kind.REGION and isinstance(node.attrs[0], Pull):
+        return sweep_bytes(node.attrs[0], precision).value(sizes.dim)
     if node.kind in (Kind.CONST, Kind.REINDEX, Kind.STOP, Kind.REGION):
         return 0
     return sizes.count(node.axes) * width(node.dtype, precision)

@@ -17,6 +17,7 @@ from vspec.compiler.language.spec import Constant, Data, Domain, Draw, Param, So
 from vspec.compiler.report.derivatives import derivatives_of
 from vspec.compiler.report.formulas import equations, printer, size_text
 from vspec.compiler.report.math import Printer
+from vspec.compiler.report.memory import sweeps, told
 from vspec.compiler.report.plan import plan_lines
 from vspec.compiler.report.table import passes_table, render_table
 
@@ -66,6 +67,7 @@ def explain_json(compiled: Compiled, entry: str | None = None) -> dict[str, Any]
         "forms": [
             {"what": what, "line": line, "how": list(how)} for what, line, how in compiled.before.notes.get("forms", [])
         ],
+        "recurrences": sweeps(spec, graph),
         "prepared": _prepared(graph.entries),
         "nodes": {"before": len(compiled.before.nodes), "after": len(graph.nodes)},
         "passes": passes_table(compiled.passes),
@@ -243,6 +245,10 @@ def _overview(found: Mapping[str, Any], seconds: bool) -> list[str]:
     if found["forms"]:
         lines += ["From the form of the objective"]
         rows = [(f"{found['file']}:{f['line']}", f["what"], text) for f in found["forms"] for text in f["how"]]
+        lines += [*columns(rows), ""]
+    if found["recurrences"]:
+        lines += ["Back through recurrences"]
+        rows = [(f"{r['file']}:{r['line']}", ", ".join(r["states"]), told(r)) for r in found["recurrences"]]
         lines += [*columns(rows), ""]
     prepared = ", ".join(found["prepared"]) or "nothing"
     lines += ["Computed once per run, before the first step", f"  {prepared}", ""]

@@ -1,64 +1,98 @@
-"""What the derivatives of recurrences keep between the way there and back: a formula of sizes, in bytes where they are known.
+"""How derivatives go back through the recurrences of a program, and the bytes that they keep of the way there, by sizes.
 
-An estimate: the states and the other reals of a step, each counted once; XLA may keep less. Two levels of checkpoints keep about
-twice the square root of the number of steps of the states, and the reals of one step.
+An estimate (`graph/residuals.py`); XLA may keep less, or copy.
 """
 
 from __future__ import annotations
 
-from math import isqrt, prod
+from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
-from vspec.compiler.graph.cost import width
-from vspec.compiler.graph.graph import Graph
-from vspec.compiler.graph.node import Kind, Node, Region, innermost, region_nodes
-from vspec.compiler.graph.rewrite import all_nodes
-
-KEPT = frozenset({Kind.MAP, Kind.REDUCE, Kind.CONTRACT, Kind.LINALG, Kind.CUMULATE, Kind.GATHER, Kind.SCATTER})
-
-
-def kept_by_loops(graph: Graph) -> list[dict[str, Any]]:
-    """One record for each recurrence that a derivative goes back through."""
-    found: dict[tuple[str, int], dict[str, Any]] = {}
-    for node in all_nodes(graph):
-        if node.kind is Kind.REGION and node.op == "vjp":
-            region = innermost(node.attrs[0])
-            if isinstance(region, Region):
-                found.setdefault((region.name, node.origin.line), _record(graph, region, node.origin.line))
-    return [found[key] for key in sorted(found, key=lambda k: (k[1], k[0]))]
+from vspec.compiler.graph.cost import sweep_bytes
+from vspec.compiler.graph.graph import Entry, Graph
+from vspec.compiler.graph.node import AnyRegion, Kind, Node, Pull, Region, topological
+from vspec.compiler.language.spec import Recurrence, Spec
+from vspec.compiler.report.table import quantity
 
 
-def _record(graph: Graph, region: Region, line: int) -> dict[str, Any]:
-    states = list(region.carry)
-    inside = [n for n in region_nodes(region) if n.kind in KEPT and n.dtype == "real"]
-    s, r = _elements(states), _elements(inside)
-    steps = f"(size({region.axis.name.split('~')[0]}) - 1)"
-    formula = f"{steps}*({s} + {r})" if region.adjoint == "stored" else f"2*sqrt{steps}*({s}) + {s} + {r}"
-    numbers = [_count(graph, states), _count(graph, inside)]
-    length = graph.dims.get(region.axis.dim)
-    total = None
-    if isinstance(length, int) and numbers[0] is not None and numbers[1] is not None:
-        own, other = numbers[0], numbers[1]
-        if region.adjoint == "stored":
-            total = (length - 1) * (own + other)
-        else:
-            total = 2 * (isqrt(length - 1) + 1) * own + own + other
-        total *= width("real", graph.precision)
-    return {"states": region.name, "line": line, "adjoint": region.adjoint, "elements": formula, "bytes": total}
+@dataclass(slots=True)
+class _Sweeps:
+    """The sweeps of one order through one recurrence: the largest, and the entries that have one."""
+
+    region: Region
+    pull: Pull
+    entries: list[str] = field(default_factory=list)
 
 
-def _elements(nodes: list[Node]) -> str:
-    """The number of elements as a sum of products of sizes."""
-    counts: dict[str, int] = {}
-    for n in nodes:
-        text = "*".join(f"size({a.dim})" for a in sorted(n.axes, key=lambda a: a.dim)) or "1"
-        counts[text] = counts.get(text, 0) + 1
-    return " + ".join(t if k == 1 else f"{k}*{t}" for t, k in sorted(counts.items())) or "0"
+def sweeps(spec: Spec, graph: Graph) -> list[dict[str, Any]]:
+    """A record for each recurrence and each order of derivative that goes back through it, in the order of the spec; of one
+    through which none goes, one that says so."""
+    found: dict[tuple[str, int], dict[int, _Sweeps]] = {}
+    for entry in graph.entries:
+        for node in _all(entry):
+            if node.kind is Kind.REGION and isinstance(node.attrs[0], Pull):
+                order, region = _order(node.attrs[0])
+                if isinstance(region, Region):
+                    _enter(found.setdefault((region.name, node.origin.line), {}), order, region, node.attrs[0], entry)
+    known = dict[tuple[str, int], tuple[list[str], str | None]]()
+    for e in spec.equations:
+        if isinstance(e, Recurrence):
+            known["_".join(s.name for s in e.states), e.span.line] = ([s.name for s in e.states], spec.file(e.span))
+    records = []
+    for name, line in sorted({*known, *found}, key=lambda k: (k[1], k[0])):
+        names, file = known.get((name, line), ([name], None))
+        about = {"states": names, "line": line, "file": file or PurePath(spec.path).name or "spec.yaml"}
+        orders = found.get((name, line), {})
+        if not orders:
+            records.append({**about, "adjoint": "none", "order": 0, "entries": [], "formula": "0", "bytes": 0})
+        for order in sorted(orders):
+            s = orders[order]
+            count = sweep_bytes(s.pull, graph.precision)
+            sizes = {d: graph.dims.get(d) for d in count.dims}
+            whole = {d: n for d, n in sizes.items() if isinstance(n, int)}
+            total = count.value(whole.__getitem__) if len(whole) == len(sizes) else None
+            how = {"adjoint": s.region.adjoint, "order": order, "entries": s.entries}
+            records.append({**about, **how, "formula": count.shown, "bytes": total})
+    return records
 
 
-def _count(graph: Graph, nodes: list[Node]) -> int | None:
-    sizes = [[graph.dims.get(a.dim) for a in n.axes] for n in nodes]
-    known = [[x for x in one if isinstance(x, int)] for one in sizes]
-    if any(len(a) < len(b) for a, b in zip(known, sizes, strict=True)):
-        return None
-    return sum(prod(one) for one in known)
+def told(record: dict[str, Any]) -> str:
+    """A record in words, without the states and where they stand."""
+    if not record["order"]:
+        return "no derivative goes back through it"
+    order = "" if record["order"] == 1 else f", derivatives of order {record['order']}"
+    size = record["formula"] if record["bytes"] is None else f"{record['formula']} = {quantity(record['bytes'])}"
+    return f"{record['adjoint']}{order}: keeps about {size} bytes, in {', '.join(record['entries'])}"
+
+
+def _order(region: AnyRegion) -> tuple[int, AnyRegion]:
+    order = 0
+    while isinstance(region, Pull):
+        order, region = order + 1, region.inner
+    return order, region
+
+
+def _enter(orders: dict[int, _Sweeps], order: int, region: Region, pull: Pull, entry: Entry) -> None:
+    known = orders.setdefault(order, _Sweeps(region, pull))
+    if (len(pull.batch), len(pull.wanted)) > (len(known.pull.batch), len(known.pull.wanted)):
+        known.pull = pull
+    if entry.name not in known.entries:
+        known.entries.append(entry.name)
+
+
+def _all(entry: Entry) -> list[Node]:
+    """The nodes of an entry, those of bodies included."""
+    found = topological(r.node for r in entry.results)
+    seen: set[int] = set()
+    for node in found:
+        if node.kind is Kind.REGION:
+            _, region = _order(node.attrs[0])
+            if id(region) not in seen and not isinstance(region, Pull):
+                seen.add(id(region))
+                # Bodies may hold regions of their own: the list grows while it is read.
+                found.extend(topological(region.roots))
+    return found
+
+
+__all__ = ["sweeps", "told"]

@@ -13,7 +13,7 @@ import pytest
 from tests.language.helpers import good
 from tests.support.program import Emission
 from vspec.compiler.diagnostics.diagnostic import SpecError
-from vspec.compiler.pipeline import compile_spec, report
+from vspec.compiler.pipeline import compile_spec
 
 TEXT = """\
 precision: float64
@@ -141,15 +141,3 @@ def test_no_derivative_goes_through_none() -> None:
             .replace("x[-1, i]**2 + v[-1, i]**2", "stop(x[-1, i])**2 + w[i]")
         )
     )
-
-
-@pytest.mark.parametrize(
-    ("mode", "bytes_"), [("stored", 400 * 8 * (2000 + 5000)), ("checkpointed", 8 * (2 * 21 * 2000 + 7000))]
-)
-def test_the_report_says_what_is_kept(mode: str, bytes_: int) -> None:
-    text = TEXT.replace("t: 30, i: 4", "t: 401, i: 1000").replace("READ", "0").replace("newton", "adam(lr=0.1)")
-    (record,) = report(compile_spec(good(text.replace("MODE", mode))))["recurrences"]
-    assert (record["adjoint"], record["line"]) == (mode, 14)
-    assert bytes_ / 2 < record["bytes"] < 2 * bytes_
-    assert "size(i)" in record["elements"]
-    assert "size(t) - 1" in record["elements"]
