@@ -61,7 +61,7 @@ class newton:  # noqa: N801 (called as the spec calls it)
             rest = (largest(p) <= rounding(state.x)) & (here.pace <= 1e-3 * largest(here.slopes))
             settled = rest & (residual <= state.residual)
             lost = ~flowing & ~rest & ~(enough(length, tried) & jnp.isfinite(after))
-            pace = jnp.where(flowing, here.pace * jnp.sqrt(after / size), 0.0)
+            pace = jnp.where(flowing, here.pace * _square_root(after / jnp.where(size > 0, size, 1.0)), 0.0)
             moved = advance(
                 state,
                 state.x + length * p,
@@ -71,7 +71,7 @@ class newton:  # noqa: N801 (called as the spec calls it)
                 flowing & ~jnp.isfinite(after),
                 _Pursuit(tried[0], tried[1], pace),
             )
-            again = begin(x, largest(first[0]), self.tol, start._replace(pace=jnp.sqrt(first[0] @ first[0])))
+            again = begin(x, largest(first[0]), self.tol, start._replace(pace=_square_root(first[0] @ first[0])))
             again = again._replace(steps=state.steps + 1)
             anew: State = jax.tree.map(lambda a, b: jnp.where(lost, a, b), again, moved)
             return anew
@@ -101,6 +101,12 @@ class newton:  # noqa: N801 (called as the spec calls it)
 
         first = at(x)
         return repeat(step, begin(x, largest(first.gradient), self.tol, first), steps, unrolled)
+
+
+def _square_root(x: Array) -> Array:
+    """The square root, with the derivative 0 at 0: reverse mode would multiply an infinite one by 0 where a search is over."""
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), 0.0)
 
 
 def _quotient(slopes: Array, values: Array) -> Array:

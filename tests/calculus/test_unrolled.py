@@ -44,3 +44,21 @@ def test_derivatives_through_the_steps_are_those_of_the_solution(tmp_path: Path,
     for key in ("y", "slope", "weights"):
         np.testing.assert_allclose(found[1][key], found[0][key], rtol=1e-8, atol=1e-9, err_msg=key)
     assert np.all(np.abs(found[0]["slope"]) > 1e-3)
+
+
+def test_a_search_that_meets_its_root_exactly_has_a_derivative(tmp_path: Path) -> None:
+    """The first problem starts at its root, which has no steps to go through; the second ends where rounding leaves nothing."""
+    text = """
+dims: {i, j: 2}
+data:
+  c[i]: real
+  start[i]: real
+define:
+  r[i]: root[y](y**2 - c[i], start=start[i], gradient=unrolled)
+outputs:
+  r[i]: r[i]
+  slope[i]: d(sum[j](r[j]), c[i])
+"""
+    found = solved(text, {"c": np.array([1.0, 1.0]), "start": np.array([1.0, 3.0])}, tmp_path)
+    np.testing.assert_array_equal(found["r"], [1, 1])
+    np.testing.assert_allclose(found["slope"], [0, 0.5], rtol=1e-12)
