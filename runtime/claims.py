@@ -17,6 +17,7 @@ from vspec.runtime.bound import Bound
 from vspec.runtime.domains import Domain
 from vspec.runtime.errors import ArtifactError
 from vspec.runtime.program import Program
+from vspec.runtime.searches import checked
 
 RANDOM_POINTS = 3
 RELATIONS: Mapping[str, Callable[[float, float], bool]] = {
@@ -61,6 +62,9 @@ def judge(program: Program, params: Mapping[str, Array], bound: Bound) -> tuple[
 
     Returns:
         One result per claim, in the spec's order.
+
+    Raises:
+        NumericsError: VS0615, an implicit quantity in a claim was not found.
     """
     declared = program.manifest["claims"]
     if not declared:
@@ -68,15 +72,15 @@ def judge(program: Program, params: Mapping[str, Array], bound: Bound) -> tuple[
     entry = next((e.name for e in program.entries.values() if e.kind == "claims"), None)
     if entry is None:
         raise ArtifactError("VS0806", "the program has claims, but no entry that evaluates them")
-    evaluated = program.jitted(entry)
-    here = jax.device_get(evaluated(dict(params), bound))
+    here = jax.device_get(checked(program, entry, dict(params), bound, "in the claims"))
     elsewhere = []
     if params and any(c["kind"] == "identity" for c in declared.values()):
         domains = program.domains(bound)
         generator = np.random.default_rng(bound.seed)
-        for _ in range(RANDOM_POINTS):
+        for k in range(RANDOM_POINTS):
             point = {k: jnp.asarray(_anywhere(domains[k], x, generator), x.dtype) for k, x in params.items()}
-            elsewhere.append(jax.device_get(evaluated(point, bound)))
+            where = f"in the claims, at random point {k + 1} of {RANDOM_POINTS}"
+            elsewhere.append(jax.device_get(checked(program, entry, point, bound, where)))
     return tuple(
         _identity(name, claim, [here, *elsewhere])
         if claim["kind"] == "identity"
@@ -88,7 +92,7 @@ def judge(program: Program, params: Mapping[str, Array], bound: Bound) -> tuple[
 def compare(program: Program, name: str, bound: Bound) -> ClaimResult:
     """One claim of a program that compares runs, whose facts are bound (`facts.bind_facts`)."""
     claim = program.manifest["claims"][name]
-    results = jax.device_get(program.jitted(name)({}, bound))
+    results = jax.device_get(checked(program, name, {}, bound, f"in the claim '{name}'"))
     judged = _that(name, claim, results, timed=_timed(program, claim))
     return replace(judged, where=f"over {', '.join(claim['runs'])}")
 

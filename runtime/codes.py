@@ -142,6 +142,12 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "constraint is not finite at the start",
             "A constraint that binds a stage is NaN or infinite at the initial parameters, so that no method can begin.",
         ),
+        "VS0615": (
+            "an implicit quantity was not found",
+            "The search for a `root`, `fixed_point`, `argmin` or `argmax` did not converge where a run needed it: it took all "
+            "its steps, no step came nearer, or the equations were not finite. Either there is no solution there, or the "
+            "`start`, the `method`, its `tol` or the number of `steps` does not suit the problem.",
+        ),
         # 08: the program or its folder is wrong (exit code 2)
         "VS0801": (
             "hash does not match",

@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
@@ -45,7 +45,11 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One function of `program.py`, as the manifest describes it."""
+    """One function of `program.py`, as the manifest describes it.
+
+    `solves` is the entry that tells how the searches for implicit quantities went that this one makes, `inside` names the
+    quantities that it seeks in the steps of recurrences, `problems` what each search is about that this entry tells of.
+    """
 
     name: str
     kind: str
@@ -53,6 +57,9 @@ class Entry:
     arguments: tuple[Argument, ...]
     of: str | None
     line: int | None
+    solves: str | None = None
+    inside: tuple[str, ...] = ()
+    problems: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         def shown(a: Argument) -> str:
@@ -395,7 +402,17 @@ def _entry(name: str, entry: Mapping[str, Any], module: ModuleType) -> Entry:
         Argument(a["name"], a["role"], tuple(a.get("axes") or ()), a.get("dim"), bool(a.get("batch")))
         for a in entry["arguments"]
     )
-    return Entry(name, entry["kind"], function, arguments, entry.get("of"), entry.get("line"))
+    return Entry(
+        name,
+        entry["kind"],
+        function,
+        arguments,
+        entry.get("of"),
+        entry.get("line"),
+        entry.get("solves"),
+        tuple(entry.get("inside") or ()),
+        entry.get("problems") or {},
+    )
 
 
 def _device(arrays: Mapping[str, Any]) -> dict[str, Array]:

@@ -23,7 +23,9 @@ from vspec.runtime.constraints import violations
 from vspec.runtime.domains import check_start
 from vspec.runtime.errors import ArtifactError
 from vspec.runtime.facts import own_facts
+from vspec.runtime.keys import INITIAL, key_of
 from vspec.runtime.program import Program, load
+from vspec.runtime.searches import check_searches, checked
 from vspec.runtime.stages import Event, StageResult, execute
 
 _PACKAGES = ("vspec", "jax", "jaxlib", "optax", "numpy")
@@ -128,6 +130,7 @@ def run(
         clock.lap("load")
     bound = program.bind(data, constants, seed, base, allow_outside)
     start = program.initial_params(bound, params)
+    _check_start_searches(program, bound, params)
     check_start(program.domains(bound), start, {p: d.get("line") for p, d in program.manifest["params"].items()})
     for array in jax.tree.leaves((bound, start)):
         array.block_until_ready()
@@ -145,6 +148,9 @@ def run(
     solved, stages = done.params, done.stages
     outputs = {**evaluate_outputs(program, solved, bound), **done.histories.arrays()}
     clock.lap("outputs")
+    for entry in program.entries.values():
+        if entry.kind == "constraints":
+            check_searches(program, entry.name, solved, bound, "in the constraints at the solution")
     missed = violations(program, solved, bound)
     facts = run_facts(stages)
     claims = judge(program, solved, replace(bound, facts=own_facts(program, facts)))
@@ -173,15 +179,24 @@ def run(
     )
 
 
+def _check_start_searches(program: Program, bound: Bound, given: Mapping[str, Any] | None) -> None:
+    """Raise `NumericsError` VS0615 if an implicit quantity is not found that the params' starts or their boxes are made of."""
+    drawing = bound.at(bound.counters, key_of(bound.seed, INITIAL)) if program.draws else bound
+    for entry in program.entries.values():
+        if entry.kind == "bounds" or (entry.kind == "initial" and not given):
+            what = "starts" if entry.kind == "initial" else "domains"
+            check_searches(program, entry.name, {}, drawing, f"in the {what} of the params")
+
+
 def evaluate_outputs(program: Program, params: Mapping[str, Any], bound: Bound) -> dict[str, Any]:
-    """Every output as a NumPy array, in the spec's order."""
+    """Every output as a NumPy array, in the spec's order. Raises `NumericsError` VS0615 if a search in them fails."""
     entry = next((e.name for e in program.entries.values() if e.kind == "outputs"), None)
     declared = program.manifest["outputs"]
     if entry is None:
         if declared:
             raise ArtifactError("VS0806", "the program has outputs, but no entry that evaluates them")
         return {}
-    values = jax.device_get(program.jitted(entry)(dict(params), bound))
+    values = jax.device_get(checked(program, entry, dict(params), bound, "in the outputs"))
     ordered = [*(name for name in declared if name in values), *(name for name in values if name not in declared)]
     return {name: np.asarray(values[name]) for name in ordered}
 

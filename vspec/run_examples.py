@@ -38,6 +38,8 @@ RUN_EXAMPLES: Mapping[str, str] = MappingProxyType(
         "VS0610": _FIT
         + "  loss: w**2\nconstraints:\n  low: w <= 1\n  high: w >= 2\nsolve: {minimize: loss, method: newton}\n",
         "VS0611": _FIT + "  loss: w**2\nconstraints:\n  c: log(w - 2) <= 0\nsolve: {minimize: loss, method: newton}\n",
+        "VS0615": "params: {b: {init: 1}}\ndefine:\n  r: root[y](y**2 + b, start=1)  # there is none where b > 0\nobjectives:\n"
+        "  loss: (r - 2)**2\n",
         "VS0630": "vspec run lasso.yaml --set lam=-1    # with lam*sum[i](abs(w[i])) and proximal_gradient()",
         "VS0631": "data:\n  A[n, i]: {draw: 'uniform(0, 1)', seed: 0}\nparams:\n  w[i]: {init: 0}\nobjectives:\n"
         "  loss: sum[n](sum[i](A[n, i]*w[i])**2) - w[0]  # fewer n than i\n",

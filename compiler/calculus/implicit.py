@@ -52,7 +52,8 @@ def _solved(low: Lowering, problem: Problem) -> tuple[Node, ...]:
         problem.steps,
         problem.gradient,
     )
-    node = b.region("solve", region, [*starts, *outer])
+    with b.at(b.origin._replace(line=problem.span.line, column=problem.span.column, file=low.file(problem.span))):
+        node = b.region("solve", region, [*starts, *outer])
     return tuple(b.item(node, k, (*batch, *u.axes), "real") for k, u in enumerate(unknowns))
 
 
@@ -199,9 +200,8 @@ def _images(roots: Sequence[Node], inner: set[int], batch: Mapping[str, str]) ->
     return found
 
 
-def report_of(b: Builder, solution: Node) -> dict[str, Node]:
-    """How the search for an implicit quantity went: the equations that are left, the steps, whether it converged."""
-    (node,) = solution.inputs
+def report_of(b: Builder, node: Node) -> dict[str, Node]:
+    """How the searches of a problem went: the equations that are left, the steps, whether they converged."""
     region: Solve = node.attrs[0]
     with b.at(Origin(line=node.origin.line, column=node.origin.column, file=node.origin.file)):
         return {

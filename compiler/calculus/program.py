@@ -12,6 +12,7 @@ from vspec.compiler.calculus.loops import enter, reads_of
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import joined
 from vspec.compiler.calculus.plan import plan_entries
+from vspec.compiler.calculus.solves import solve_entries
 from vspec.compiler.calculus.special import NoAdjoint, NoDerivative
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from vspec.compiler.diagnostics.spans import Span
@@ -69,12 +70,15 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
         entries["constraints"] = _constraints(spec, low)
     records = _claims(spec, low, entries)
     entries = batches.entry() | entries
+    solves, searches = solve_entries(b, entries)
+    entries |= solves
     notes = {
         "claims": records,
         "derivatives": low.derivatives,
         "plan": roles,
         "batches": batches.dims,
         "forms": low.forms,
+        "searches": searches,
     }
     inputs |= low.vectors
     inputs |= low.multipliers

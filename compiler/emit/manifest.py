@@ -13,6 +13,7 @@ from typing import Any
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.emit.counts import node_counts
 from vspec.compiler.emit.entry import Argument, EmittedEntry
+from vspec.compiler.emit.implicit import TOLERANCE
 from vspec.compiler.emit.python import Emitted
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Axis
@@ -85,7 +86,7 @@ def manifest(
             for d in spec.data.values()
         },
         "params": {p.name: {**_array(spec, p.letters, p.dtype, p.span), **_domain(p)} for p in spec.params.values()},
-        "entries": {e.name: _entry(e, graph.notes.get("batches", {})) for e in emitted.entries},
+        "entries": {e.name: _entry(e, graph.notes.get("batches", {})) | _searches(e, graph) for e in emitted.entries},
         "constraints": _constraint_records(spec),
         "tall": tall_matrices(spec),
         "plan": plan,
@@ -224,6 +225,22 @@ def _entry(entry: EmittedEntry, batches: Mapping[str, str]) -> dict[str, Any]:
         "results": [{"name": r.name, "axes": axes(r.axes), "dtype": r.dtype} for r in entry.results],
         "arguments": [_argument(a, axes(a.axes), batches) for a in entry.arguments],
     }
+
+
+def _searches(entry: EmittedEntry, graph: Graph) -> dict[str, Any]:
+    """What an entry has to do with searches for implicit quantities: which entry tells how those that it makes went, which it
+    makes in the steps of recurrences, and, if it is the one that tells, of which problems."""
+    notes = graph.notes.get("searches", {})
+    record: dict[str, Any] = {}
+    if entry.name in notes.get("entries", {}):
+        record["solves"] = notes["entries"][entry.name]
+    if entry.name in notes.get("inside", {}):
+        record["inside"] = notes["inside"][entry.name]
+    if entry.name in notes.get("problems", {}):
+        problems = notes["problems"][entry.name]
+        tol = TOLERANCE[graph.precision]
+        record["problems"] = {k: {**p, "tol": tol if p["tol"] is None else p["tol"]} for k, p in problems.items()}
+    return record
 
 
 def _argument(a: Argument, axes: list[str], batches: Mapping[str, str]) -> dict[str, Any]:

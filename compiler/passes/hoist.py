@@ -116,7 +116,7 @@ def _border(graph: Graph, times: dict[int, int], given: Collection[int]) -> list
                 if times[x.uid] == RUN:
                     consider(x)
     for entry in graph.entries:
-        if entry.kind not in ("outputs", "claims", "initial", "bounds", "constraints", "counts", "prepare"):
+        if entry.kind not in ("outputs", "claims", "initial", "bounds", "constraints", "counts", "prepare", "solves"):
             for r in entry.results:
                 if times[r.node.uid] == RUN:
                     consider(r.node)

@@ -9,6 +9,7 @@ from typing import Any
 from vspec.runtime.errors import NumericsError
 from vspec.runtime.methods.method import DIVERGED, INFEASIBLE
 from vspec.runtime.program import Program
+from vspec.runtime.searches import doubt
 from vspec.runtime.stages.record import Stage, targets
 from vspec.runtime.stages.transition import Figures, Transition
 
@@ -27,8 +28,11 @@ def diverged(
     where = f" of round {rounds}" if stage is not transition.stage else ""
     found = figures[path]
     if stage.kind == "update" or ("assigned" in found and not bool(found["assigned"])):
-        return _update(program, stage, found, where)
-    return _constraint(program, stage, missed) or _objective(program, stage, found, where)
+        error = _update(program, stage, found, where)
+    else:
+        error = _constraint(program, stage, missed) or _objective(program, stage, found, where)
+    also = doubt(program)
+    return NumericsError(error.code, error.message, f"{error.help}; {also}", error.line) if also else error
 
 
 def infeasible(

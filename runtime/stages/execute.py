@@ -19,6 +19,8 @@ from vspec.runtime.constraints import violations
 from vspec.runtime.domains import check_start
 from vspec.runtime.objective import Objective
 from vspec.runtime.program import Program
+from vspec.runtime.searches import checked
+from vspec.runtime.stages import searches
 from vspec.runtime.stages.errors import diverged, infeasible
 from vspec.runtime.stages.events import Emit, Event, StageResult
 from vspec.runtime.stages.histories import Histories, Recorder, recorded
@@ -116,7 +118,7 @@ def execute(program: Program, params: Params, bound: Bound, emit: Emit = lambda 
     Raises:
         ArtifactError: VS0807 for a stage or a method that is not known, VS0806 for an entry that is missing.
         DataError: VS0519 or VS0520 for a count or a batch that cannot be.
-        NumericsError: what is not finite, with the last finite value.
+        NumericsError: what is not finite, with the last finite value; VS0615 for a search that did not converge.
     """
     results: list[StageResult] = []
     histories = Histories()
@@ -144,7 +146,7 @@ def _record(program: Program, histories: Histories, names: list[str], params: Pa
     """A row of every history, between stages."""
     entry = next((e.name for e in program.entries.values() if e.kind == "outputs"), None)
     assert entry is not None
-    values = jax.device_get(program.jitted(entry)(dict(params), bound))
+    values = jax.device_get(checked(program, entry, dict(params), bound, f"in the outputs after {step} steps"))
     for name in names:
         histories.add(name, step, values[name])
 
@@ -171,16 +173,20 @@ def _run(
     key = (json.dumps(stage.record, sort_keys=True), stage.shape(), rows, chunk, _signature((world, moving)))
     fresh = key not in program.compiled
     if fresh:
-        program.compiled[key] = Runner(program, transition, recorder, world, moving, own, chunk)
+        keep = searches.assigns(program, stage)
+        program.compiled[key] = Runner(program, transition, recorder, world, moving, own, chunk, keep)
     runner: Runner = program.compiled[key]
 
     runs: list[Run] = []
     for k in range(stage.starts):
         begun = _start(transition, stage, moving, bound, k)
         report = _reporter(stage, transition, k, limit, emit)
-        runs.append(runner.run(world, begun, own, limit, report))
+        run = runner.run(world, begun, own, limit, report)
+        # One that diverged is looked into only if all did.
+        runs.append(replace(run, before=None) if k > 0 and run.reason == "diverged" else run)
     good = [r for r in runs if r.reason != "diverged"]
     if not good:
+        searches.check_diverged(program, build, stage, runner, world, moving, own, runs[0])
         missed = violations(program, {**params, **runs[0].params}, bound)
         raise diverged(program, transition, runs[0].figures, runs[0].steps, missed)
     possible = [r for r in good if r.reason != "infeasible"]
@@ -189,6 +195,7 @@ def _run(
         raise infeasible(program, transition, good[0].figures, missed)
     best = _best(program, stage, params, bound, possible)
     params = {**params, **best.params}
+    searches.check_end(program, build, stage, runner, world, params, own, best)
     result = _result(stage, best.figures, reason=best.reason, steps=_steps(stage, best))
     if stage.record.get("constraints") is not None and stage.kind in ("minimize", "maximize"):
         result = _certified(program, stage, params, bound, best.figures, result)

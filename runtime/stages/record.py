@@ -12,6 +12,7 @@ import numpy as np
 from vspec.runtime.bound import Bound
 from vspec.runtime.errors import ArtifactError, DataError, near
 from vspec.runtime.program import Program
+from vspec.runtime.searches import checked
 
 KINDS = ("minimize", "maximize", "saddle", "descend", "update", "evaluate", "repeat")
 LIMIT = 1000
@@ -98,7 +99,9 @@ def resolve(program: Program, bound: Bound, record: Mapping[str, Any], path: tup
     kind, line = record["kind"], record.get("line")
     if kind not in KINDS:
         raise ArtifactError("VS0807", f"this runtime has no stage of kind '{kind}'", near(kind, KINDS), line)
-    counts = dict(jax.device_get(program.jitted(record["counts"])({}, bound))) if record.get("counts") else {}
+    counts = {}
+    if record.get("counts"):
+        counts = dict(jax.device_get(checked(program, record["counts"], {}, bound, "in the counts of a stage")))
 
     def count(name: str, literal: Any) -> int | None:
         if name in counts:

@@ -22,7 +22,11 @@ Report = Callable[[int, Figures], None]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Where a stage ended: its params, why, after how many steps of its loop, and the last figures, as NumPy scalars."""
+    """Where a stage ended: its params, why, after how many steps of its loop, and the last figures, as NumPy scalars.
+
+    `before` is a state of the loop from before its last step, from which that step can be taken once more. Of a run that
+    diverged it is None if no step did, but what `begin` evaluates where it starts or ends.
+    """
 
     params: Params
     reason: str
@@ -30,6 +34,7 @@ class Run:
     figures: Figures
     seconds: float
     histories: Histories
+    before: Carry | None = None
 
 
 class Runner:
@@ -44,8 +49,11 @@ class Runner:
         params: Params,
         key: Array,
         chunk: int,
+        keep: bool = False,
     ) -> None:
+        """`keep`: whether a run that does not diverge keeps `before`, too."""
         self.transition = stage
+        self.keep = keep
         self.recorder = recorder
         self.chunk = chunk
         loop = Loop(program, stage)
@@ -78,9 +86,11 @@ class Runner:
         carry, summary = self._begin(world, params, key, jnp.zeros((), jnp.int32))
         steps, status, figures = _fetched(summary)
         report(steps, figures)
+        before: Carry | None = None
         while status == RUNNING and steps < limit:
             last = min(steps + self.chunk, limit)
-            carry, found = self._advance(world, carry, jnp.asarray(last, jnp.int32))
+            before = carry
+            carry, found = self._advance(world, before, jnp.asarray(last, jnp.int32))
             summary, rows, counts = jax.device_get(found)
             for name, every in self.recorder.every.items():
                 for k in range(int(counts[name])):
@@ -90,7 +100,13 @@ class Runner:
         params = self.transition.end(carry.memory, carry.params)
         if steps > 0 and status != DIVERGED:
             status = self._close(world, params, key, steps, status, figures)
-        return Run(params, ENDS[status], steps, figures, time.perf_counter() - started, histories)
+            before = before if self.keep and status != DIVERGED else None
+        return Run(params, ENDS[status], steps, figures, time.perf_counter() - started, histories, before)
+
+    def last(self, world: World, run: Run) -> Carry:
+        """The state from which a run took its last step."""
+        assert run.before is not None
+        return self._advance(world, run.before, jnp.asarray(run.steps - 1, jnp.int32))[0]  # type: ignore[no-any-return]
 
     def _close(self, world: World, params: Params, key: Array, steps: int, status: int, figures: Figures) -> int:
         """Completes figures that are from before the last step, as that step would see them; gives the status then.
