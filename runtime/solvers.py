@@ -68,6 +68,18 @@ _ALL = (
         "The map applied again and again; with a damping below 1 only that share of each step is taken.",
         "vspec",
     ),
+    Solver(
+        "interior_point",
+        EXTREMES,
+        (Keyword("tol", float, None, "ends where stationarity, violation and complementarity are no further from 0"),),
+        True,
+        False,
+        300,
+        "A primal-dual interior-point method with a filter line search (Waechter and Biegler 2006) for a least value under "
+        "constraints, with the symbolic Hessian of the Lagrangian.",
+        "vspec",
+        constrained=True,
+    ),
 )
 
 SOLVERS: Mapping[str, Solver] = MappingProxyType({s.name: s for s in _ALL})

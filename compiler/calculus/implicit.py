@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vspec.compiler.calculus.derive import derivative
+from vspec.compiler.calculus.lower_levels import constrained, gap, multiplier
 from vspec.compiler.calculus.parts import names
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from vspec.compiler.graph.builder import Builder, is_number
@@ -33,7 +34,15 @@ def _solved(low: Lowering, problem: Problem) -> tuple[Node, ...]:
     starts = [_over(b, _real(b, low.lower(u.start)), x) for u, x in zip(problem.sought, unknowns, strict=True)]
     name = b.origin.name.lstrip("_") or problem.op
     with b.at(b.origin._replace(name="")), _unknown(low, problem, unknowns):
-        roles, body = _system(b, problem, unknowns, [low.lower(e) for e in problem.bodies])
+        bodies = [low.lower(e) for e in problem.bodies]
+        if problem.relations:
+            gaps = [gap(low, r) for r in problem.relations]
+            multipliers = [multiplier(b, g, k, problem) for k, g in enumerate(gaps)]
+            roles, body = constrained(b, problem.op, bodies[0], gaps, unknowns, multipliers)
+            starts += [b.order(b.number(0.0), m.axes) for m in multipliers]
+            unknowns += multipliers
+        else:
+            roles, body = _system(b, problem, unknowns, bodies)
     batch = tuple({a.name: a for n in (*body, *starts) for a in n.axes if a.name in _letters(low, problem)}.values())
     try:
         outer, captured, body = _closed(b, body, unknowns, batch)
@@ -51,10 +60,11 @@ def _solved(low: Lowering, problem: Problem) -> tuple[Node, ...]:
         tuple(problem.method.arguments.items()),
         problem.steps,
         problem.gradient,
+        tuple(r.op for r in problem.relations),
     )
     with b.at(b.origin._replace(line=problem.span.line, column=problem.span.column, file=low.file(problem.span))):
         node = b.region("solve", region, [*starts, *outer])
-    return tuple(b.item(node, k, (*batch, *u.axes), "real") for k, u in enumerate(unknowns))
+    return tuple(b.item(node, k, (*batch, *u.axes), "real") for k, u in enumerate(unknowns[: len(problem.sought)]))
 
 
 def _mixed(problem: Problem, error: NotSeparate) -> SpecError:

@@ -2,7 +2,8 @@
 
 The equations at the solution are ordinary nodes that read the unknowns and the operands of the problem, so that
 derivatives of any order follow by the same rules. The least value f(u, c) of a problem does not change with u: its
-derivative is that of f by c alone, and no system is solved (the envelope theorem).
+derivative is that of f by c alone, and no system is solved (the envelope theorem). Under constraints the unknowns include
+the multipliers, and the value has the derivative of the Lagrangian.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from vspec.compiler.calculus.lagrangian import complementary, lagrangian
 from vspec.compiler.calculus.terms import Algebra, Pairs, Term, Terms
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.classes import Classes
@@ -25,12 +27,14 @@ Slope = tuple[Node, tuple[str, ...]]
 @dataclass(slots=True)
 class Solution:
     """A solved problem at its solution: `unknowns` and `equations` have the axes `batch` and those of the unknown; `value` is
-    what was made least or greatest. `slopes` and `matrix`, the linear system, are made once they are asked for."""
+    what was made least or greatest, `lagrangian` the same without constraints. `slopes` and `matrix`, the linear system, are
+    made once they are asked for."""
 
     node: Node
     unknowns: list[Node]
     equations: list[Node]
     value: Node | None
+    lagrangian: Node | None
     slopes: dict[tuple[int, int], Slope]
     matrix: Matrix | None = None
 
@@ -64,6 +68,7 @@ def solution_of(b: Builder, node: Node) -> Solution:
     unknowns = [b.item(node, k, (*region.batch, *u.axes), "real") for k, u in enumerate(region.unknowns)]
     given = {p.uid: x for p, x in zip(region.arguments, [*unknowns, *node.inputs[len(unknowns) :]], strict=True)}
     equations: dict[int, Node] = {}
+    gaps: list[Node] = []
     slopes: dict[tuple[int, int], Slope] = {}
     value: Node | None = None
     for role, n in zip(region.roles, instantiate(b, region.body, given), strict=True):
@@ -73,9 +78,17 @@ def solution_of(b: Builder, node: Node) -> Solution:
             equations.setdefault(role.row, b.map(("sub", slot(0), slot(1)), [n, unknowns[role.row]], "real"))
         elif role.kind == "value":
             value = n
-        else:
+        elif role.kind == "gap":
+            relation = region.relations[len(gaps)]
+            gaps.append(n)
+            equations[role.row] = complementary(b, relation, n, unknowns[role.row])
+        elif role.row < region.sought or region.relations[role.row - region.sought] == "eq":
             slopes[role.row, role.column] = (n, role.letters)
-    found = Solution(node, unknowns, [equations[k] for k in range(len(unknowns))], value, slopes)
+    whole = value
+    if value is not None and gaps:
+        own = [u.names for u in region.unknowns[region.sought :]]
+        whole = lagrangian(b, region.op, value, gaps, unknowns[region.sought :], own)
+    found = Solution(node, unknowns, [equations[k] for k in range(len(unknowns))], value, whole, slopes)
     b.solutions[node.uid] = found
     return found
 
@@ -105,10 +118,12 @@ def pull(a: Algebra, node: Node, nodes: Sequence[Node], adjoints: dict[int, Term
 def pull_value(
     a: Algebra, solution: Solution, terms: Sequence[Term], adjoints: dict[int, Terms], flows: Collection[int]
 ) -> None:
-    """Adds the adjoints of what a problem reads, given that of its least value, which does not change with the unknowns."""
-    assert solution.value is not None
+    """Adds the adjoints of what a problem reads, given that of its least value: of the Lagrangian, which does not change with
+    unknowns and multipliers."""
+    whole = solution.lagrangian
+    assert whole is not None
     _see(a, solution)
-    _pull_into(a, solution, [solution.value], {solution.value.uid: terms}, adjoints, flows)
+    _pull_into(a, solution, [whole], {whole.uid: terms}, adjoints, flows)
 
 
 def _pull_into(
@@ -149,10 +164,10 @@ def push(a: Algebra, node: Node, tangents: Mapping[int, list[Term]]) -> dict[int
 
 
 def push_value(a: Algebra, solution: Solution, tangents: Mapping[int, list[Term]]) -> list[Term]:
-    """The tangent of the least value of a problem."""
-    assert solution.value is not None
+    """The tangent of the least value of a problem: that of the Lagrangian."""
+    assert solution.lagrangian is not None
     _see(a, solution)
-    return _pushed(a, solution, [solution.value], tangents)[0]
+    return _pushed(a, solution, [solution.lagrangian], tangents)[0]
 
 
 def _pushed(
@@ -289,7 +304,7 @@ def least_values(b: Builder, nodes: Sequence[Node]) -> dict[int, Solution]:
     for node in nodes:
         if node.kind is not Kind.REGION or not isinstance(node.attrs[0], Solve) or node.attrs[0].op not in EXTREMES:
             continue
-        unknowns = len(node.attrs[0].unknowns)
+        unknowns = node.attrs[0].sought
         moving = any(n.kind is Kind.ITEM and n.inputs[0] is node and n.attrs[0] < unknowns for n in nodes)
         if node.attrs[0].gradient != "implicit" or not moving:
             continue

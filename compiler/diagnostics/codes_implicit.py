@@ -51,4 +51,12 @@ IMPLICIT: tuple[Code, ...] = (
         "values. An operation along that index, such as cumsum, would join them.",
         "dims: {n: 4}\ndata:\n  x[n]: real\ndefine:\n  y[n]: root[s](s - cumsum[n](s*x[n]))\n",
     ),
+    Code(
+        "VS0392",
+        "the constraints of an implicit quantity",
+        "subject_to of argmin and argmax lists equations and inequalities between numbers, each of which depends on an unknown. "
+        "Indices that are not of the surroundings say that one holds for every value.",
+        "dims: {k: 3}\ndata:\n  b[k]: real\ndefine:\n"
+        "  y[k]: argmin[a[k]](sum[k]((a[k] - b[k])**2), subject_to=[b[k] >= 0])\n",
+    ),
 )

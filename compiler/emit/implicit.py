@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 # What a search ends with where the spec says nothing.
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
 
-_WORDS = {"equation": "residual", "slope": "jacobian", "map": "image", "value": "value"}
+_LONGEST = 120
+
+_WORDS = {"equation": "residual", "slope": "jacobian", "map": "image", "value": "value", "gap": "gap"}
 
 
 def emit_problem(
@@ -71,8 +73,7 @@ def _mapped(scope: Scope, region: Solve, operands: Sequence[Operand], label: str
     code = _search(inner, region, seen, label)
     scope.line("", "")
     kind = _type(len(region.unknowns))
-    head = f"def {solver}({', '.join(f'{p}: Array' for p in parameters)}) -> tuple[{kind}, implicit.Report]:"
-    scope.line(head, "")
+    _head(scope, solver, ", ".join(f"{p}: Array" for p in parameters), f"tuple[{kind}, implicit.Report]")
     scope.lines += inner.lines[next(k for k, line in enumerate(inner.lines) if line.target) :]
     scope.lines.append(Line(inner.indent, "return", code))
     scope.line("", "")
@@ -97,18 +98,23 @@ def _search(scope: Scope, region: Solve, operands: Sequence[Operand], label: str
     if "tol" in options and options["tol"] is None:
         options["tol"] = TOLERANCE[scope.graph.precision]
     method = f"implicit.{region.method}({', '.join(f'{k}={v!r}' for k, v in options.items())})"
-    unrolled = ", unrolled=True" if region.gradient == "unrolled" else ""
-    return f"implicit.{region.op}({function}, {start}, {method}, steps={region.steps}{unrolled})"
+    more = ", unrolled=True" if region.gradient == "unrolled" else ""
+    if region.relations:
+        more = f", relations={sequence([repr(r) for r in region.relations])}".replace("'", '"')
+    return f"implicit.{region.op}({function}, {start}, {method}, steps={region.steps}{more})"
 
 
 def _function(scope: Scope, region: Solve, captured: Sequence[Operand], label: str) -> str:
     """Writes what the solver calls: from the unknowns to the map, the equations with their slopes, or the value with its
-    gradient and Hessian. What it reads from outside reaches it as a closure."""
+    gradient and Hessian; under constraints to the value, the gradient of the Lagrangian, the gaps, and the slopes of these two.
+    What it reads from outside reaches it as a closure."""
     names = scope.function.names
     nodes = list(region_nodes(region))
     kind = {"root": "equations", "fixed_point": "equations" if region.of("equation") else "map"}.get(
         region.op, "objective"
     )
+    if region.relations:
+        kind = "lagrangian"
     function = names.reserve(f"{label}_{kind}")
     parameters = [names.reserve(u.attrs[0]) for u in region.unknowns]
     inner = Scope(scope.function, count_uses(nodes, region.body), scope.indent + 4, scope)
@@ -138,21 +144,33 @@ def _function(scope: Scope, region: Solve, captured: Sequence[Operand], label: s
     kinds: list[str] = []
     if "value" in texts:
         results, kinds = texts["value"], ["Array"]
-    for what in ("map", "equation"):
+    for what in ("map", "equation", "gap"):
         if what in texts:
             results.append(texts[what][0] if count == 1 else sequence(texts[what]))
-            kinds.append(_type(count))
+            kinds.append("tuple[Array, ...]" if region.relations else _type(count))
     if "slope" in texts:
-        rows = [sequence(texts["slope"][k : k + count]) for k in range(0, count * count, count)]
+        wide = region.sought
+        rows = [sequence(texts["slope"][k : k + wide]) for k in range(0, count * wide, wide)]
         results.append(texts["slope"][0] if count == 1 else sequence(rows))
-        kinds.append("Array" if count == 1 else f"tuple[{', '.join([_type(count)] * count)}]")
+        rows_of = "tuple[tuple[Array, ...], ...]" if region.relations else f"tuple[{', '.join([_type(count)] * count)}]"
+        kinds.append("Array" if count == 1 else rows_of)
     scope.line("", "")
     kind = kinds[0] if len(kinds) == 1 else f"tuple[{', '.join(kinds)}]"
-    scope.line(f"def {function}({', '.join(f'{p}: Array' for p in parameters)}) -> {kind}:", "")
+    _head(scope, function, ", ".join(f"{p}: Array" for p in parameters), kind)
     scope.lines += inner.lines
     scope.lines.append(Line(inner.indent, "return", ", ".join(results)))
     scope.line("", "")
     return function
+
+
+def _head(scope: Scope, function: str, parameters: str, kind: str) -> None:
+    """The line that begins a function, or three where it is long."""
+    whole = f"def {function}({parameters}) -> {kind}:"
+    if scope.indent + len(whole) <= _LONGEST:
+        scope.line(whole, "")
+        return
+    for text in (f"def {function}(", f"    {parameters}", f") -> {kind}:"):
+        scope.line(text, "")
 
 
 def _word(region: Solve, kind: str) -> str:

@@ -135,7 +135,7 @@ class Classes:
             shown = tuple(r.letters.index(x) if x in r.letters else x for x in names)
             body.append((kind, shown, r.kind, r.row, r.column))
         states = tuple((role, n.axes, n.dtype) for role, n in own)
-        how = (region.op, region.method, region.options, region.steps, region.gradient)
+        how = (region.op, region.method, region.options, region.steps, region.gradient, region.relations)
         return ("solve", how, region.batch, states, tuple(body))
 
 

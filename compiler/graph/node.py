@@ -174,8 +174,9 @@ class Region:
 
 class Role(NamedTuple):
     """What a node of a problem's body is: `value` (what is made least or greatest), `equation` number `row` (an entry of the
-    gradient of the value, or what is to be 0), `map` number `row` (what the unknown is to be equal to), `slope` of equation
-    `row` by unknown `column`, whose axes are called `letters` there."""
+    gradient of the value, under constraints of the Lagrangian, or what is to be 0), `map` number `row` (what the unknown is to
+    be equal to), `gap` number `row` (the left side of a constraint less the right one), `slope` of equation or gap `row` by
+    unknown `column`, whose axes are called `letters` there."""
 
     kind: str
     row: int = 0
@@ -194,6 +195,9 @@ class Solve:
 
     `op`: root, fixed_point, argmin or argmax. `body` has a node for each of `roles`. `options` are the keywords of the method.
     `gradient`: how derivatives pass through, implicit, unrolled or none.
+
+    `relations` are those of the constraints, `eq` or `le`; the last unknowns are their multipliers, one array for each. There
+    is a gap for each of these instead of an equation, and slopes are by the other unknowns only.
     """
 
     name: str
@@ -207,11 +211,17 @@ class Solve:
     options: tuple[tuple[str, Any], ...]
     steps: int
     gradient: str
+    relations: tuple[str, ...] = ()
 
     @property
     def arguments(self) -> tuple[Node, ...]:
         """The arguments of the sub-graph."""
         return (*self.unknowns, *self.captured)
+
+    @property
+    def sought(self) -> int:
+        """How many unknowns are no multipliers."""
+        return len(self.unknowns) - len(self.relations)
 
     @property
     def roots(self) -> tuple[Node, ...]:

@@ -220,7 +220,7 @@ def _problem(ctx: Context, raw: RawCall, unknowns: list[_Unknown], env: Env) -> 
         if checked is not None:
             bodies.append(checked)
     starts = options.starts(unknowns)
-    relations = options.relations(own)
+    relations = options.relations()
     method = options.method("subject_to" in options.given)
     steps, gradient = options.steps(), options.gradient(method)
     if (
@@ -239,6 +239,8 @@ def _problem(ctx: Context, raw: RawCall, unknowns: list[_Unknown], env: Env) -> 
     )
     if any(isinstance(e, Unknown) for e in (*bodies, *starts)):
         return Unknown(span=raw.span, axes=(*batch, *unknowns[0].letters), exact=len(unknowns) == 1)
+    if not _bind(ctx, raw, unknowns, relations, {*names, *(d.name for d in inner)}, env):
+        return Unknown(span=raw.span)
     read = {e.name for x in (*bodies, *(d.body for d in inner)) for e in elements(x)}
     read |= {e.name for r in relations for x in (r.left, r.right) for e in elements(x)}
     for unknown, name in zip(unknowns, names):
@@ -264,6 +266,25 @@ def _carried(ctx: Context, before: int, names: list[str]) -> tuple[Definition, .
         else:
             ctx.hidden.append(definition)
     return tuple(inner)
+
+
+def _bind(
+    ctx: Context, raw: RawCall, unknowns: list[_Unknown], relations: tuple[Relation, ...], inner: set[str], env: Env
+) -> bool:
+    """Whether every constraint depends on an unknown; `inner` are the names of the unknowns and of what reads them."""
+    shown = "the unknown " if len(unknowns) == 1 else "any of the unknowns "
+    shown += ", ".join(f"'{u.label}'" for u in unknowns)
+    loose = [r for r in relations if not any(e.name in inner for x in (r.left, r.right) for e in elements(x))]
+    for r in loose:
+        ctx.error(
+            "VS0392",
+            f"this constraint of '{raw.name}' does not depend on {shown}",
+            r.span,
+            env,
+            label="holds or fails whatever is chosen",
+            help="what data and params must satisfy stands under 'constraints' of the spec",
+        )
+    return not loose
 
 
 def _wrong_bodies(ctx: Context, raw: RawCall, wanted: int, env: Env) -> Unknown:
@@ -436,17 +457,23 @@ class _Options:
             able = ", ".join(s.name for s in SOLVERS.values() if s.unrolls and self.raw.name in s.binders)
             message = f"the steps of '{method.name}' cannot be differentiated"
             help = f"gradient=implicit needs no steps; unrolled goes with {able}"
+            if "subject_to" in self.given:
+                help = "gradient=implicit needs no steps; under constraints there is no other way"
             self.ctx.error("VS0388", message, keyword.span, self.env, help=help)
             return None
         return value.name
 
-    def relations(self, own: set[str]) -> tuple[Relation, ...] | None:
+    def relations(self) -> tuple[Relation, ...] | None:
         """The constraints; indices that are not of the surroundings say that one holds for every value."""
         keyword = self.given.get("subject_to")
         if keyword is None:
             return ()
-        self.ctx.planned("VS0407", f"'{self.raw.name}' under constraints ('subject_to')", keyword.span, self.env)
         items = keyword.value.items if isinstance(keyword.value, RawList) else (keyword.value,)
-        for item in items:
-            relations_of(self.ctx, item, f"the constraint of {self.env.subject}", replace(self.inside, open=True))
-        return None
+        if not items:
+            help = "leave it out, or write subject_to=[a >= 0, ...]"
+            self.ctx.error("VS0392", "'subject_to' has no constraint", keyword.span, self.env, help=help)
+            return None
+        inside = replace(self.inside, open=True)
+        found = [relations_of(self.ctx, item, f"the constraint of {self.env.subject}", inside) for item in items]
+        relations = [r for some in found if some is not None for r in some]
+        return tuple(relations) if all(some is not None for some in found) else None

@@ -14,8 +14,6 @@ from vspec.runtime.solvers import CONSTRAINED, DEFAULTS, SOLVERS, Solver
 
 def read_method(ctx: Context, raw: RawCall, given: Keyword | None, constrained: bool, env: Env) -> MethodCall | None:
     """The method that a binder names, or its default; None after a mistake."""
-    if constrained:
-        return None
     if given is None:
         solver = SOLVERS[CONSTRAINED if constrained else DEFAULTS[raw.name]]
         return MethodCall(solver.name, {k.name: k.default for k in solver.keywords}, raw.span)
@@ -40,7 +38,9 @@ def read_method(ctx: Context, raw: RawCall, given: Keyword | None, constrained: 
         return None
     if found.constrained != constrained:
         what = "is for problems with constraints" if found.constrained else "keeps no constraints"
-        help = f"there are {', '.join(able)}"
+        help = f"under constraints there is {', '.join(able)}"
+        if found.constrained:
+            help = f"without subject_to=[...] there is {', '.join(able)}"
         ctx.error("VS0389", f"the method '{value.name}' {what}", value.span, env, help=help)
         return None
     arguments = _arguments(ctx, found, value, env)

@@ -8,8 +8,10 @@ solved in the null space of the equations (`kkt.py`), and where no step is accep
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -40,6 +42,9 @@ _PUSH = 1e-2
 _SIGMA = 1e10
 _PATIENCE = 12
 _MOST_MULTIPLIER = 1e3  # after a restoration
+
+
+Next = tuple[Iterate, Array]
 
 
 class Memory(NamedTuple):
@@ -122,7 +127,6 @@ def advance(flat: Flat, m: Memory, tol: Array | float) -> Memory:
     # A search that fails where the constraints are met has come to the end of the precision.
     met = now.violation <= jnp.maximum(tol, 100 * eps)
     run = jnp.full((), RUNNING, jnp.int32)
-    Next = tuple[Iterate, Array]
 
     def restored() -> Next:
         """A point that violates the constraints less; multipliers start anew."""
@@ -142,11 +146,8 @@ def advance(flat: Flat, m: Memory, tol: Array | float) -> Memory:
         )
         return new, outcome
 
-    def failed() -> Next:
-        next_: Next = lax.cond(met, lambda: (at, run), restored)
-        return next_
-
-    new, outcome = lax.cond(lost, failed, lambda: (moved, run))
+    stay: Next = jax.tree.map(lambda old, new: jnp.where(lost, old, new), (at, run), (moved, run))
+    new, outcome = _only(lost & ~met, restored, stay)
     evaluated = evaluate(flat, new, m.weight, bounds)
     status = jnp.where(outcome == RUNNING, _judged(new, evaluated, bounds, tol, m.weight), outcome)
     error = errors(new, evaluated, bounds, 0.0, m.weight).together
@@ -165,6 +166,13 @@ def advance(flat: Flat, m: Memory, tol: Array | float) -> Memory:
         idle=idle,
         status=jnp.where((status == RUNNING) & stuck, STALLED, status).astype(jnp.int32),
     )
+
+
+def _only(needed: Array, found: Callable[[], Next], otherwise: Next) -> Next:
+    """What is found where it is needed, else what is given. Of many problems at once (`vmap`), a branch would be taken for all
+    in every step; a loop is entered only if one of them needs it."""
+    _, result = lax.while_loop(lambda c: c[0], lambda c: (jnp.asarray(False), found()), (needed, otherwise))
+    return result
 
 
 def _least_mu(mu: Array, tol: Array | float) -> Array:

@@ -17,6 +17,7 @@ import mpmath as mp  # type: ignore[import-untyped]
 import numpy as np
 from scipy import special  # type: ignore[import-untyped]
 
+from tests.support.lower_levels import Local, least
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree
 from vspec.compiler.graph.node import Axis, Kind, Node, Role, Solve, topological
@@ -371,6 +372,9 @@ class Interpreter:
             flat = np.concatenate([parts[k].ravel() for k in range(count)])
             return flat - x if region.of("map") else flat
 
+        if region.relations:
+            return self.one_constrained(region, at, given, lengths)
+
         def slopes(x: Array) -> Array:
             blocks = {(r.row, r.column): v for r, v in at(x).items() if r.kind == "slope"}
             if not blocks:
@@ -391,6 +395,29 @@ class Interpreter:
         pieces = [p.reshape(s) for p, s in zip(np.split(x, cuts), shapes, strict=True)]
         left = np.max(np.abs(equations(x)))
         return [*pieces, left, steps, left < 1e-8]
+
+    def one_constrained(
+        self, region: Solve, at: Callable[[Array], dict[Role, Array]], given: Sequence[Array], lengths: Sequence[int]
+    ) -> list[Any]:
+        """The same under constraints, by an interior-point method."""
+        count, wide = len(region.unknowns), region.sought
+        n = sum(lengths[:wide])
+        sign = -1.0 if region.op == "argmax" else 1.0
+        equal = np.repeat([r == "eq" for r in region.relations], lengths[wide:])
+
+        def local(x: Array, m: Array) -> Local:
+            found = at(np.concatenate([x, m]))
+            parts = {r.row: v.ravel() for r, v in found.items() if r.kind in ("equation", "gap")}
+            blocks = {(r.row, r.column): v for r, v in found.items() if r.kind == "slope"}
+            rows = [[blocks[k, j].reshape(lengths[k], lengths[j]) for j in range(wide)] for k in range(count)]
+            whole, flat = np.block(rows), np.concatenate([parts[k] for k in range(count)])
+            return Local(sign * flat[:n], flat[n:], whole[n:], sign * whole[:n])
+
+        start = np.concatenate([np.asarray(g).ravel() for g in given[:wide]]).astype(self.real)
+        x, m, left, steps = least(local, start, equal)
+        pieces = np.split(np.concatenate([x, m]), np.cumsum(lengths)[:-1])
+        shaped = [p.reshape(self.shape(u.axes)) for p, u in zip(pieces, region.unknowns, strict=True)]
+        return [*shaped, left, steps, left < 1e-8]
 
     def on_item(self, node: Node) -> Any:
         source = node.inputs[0]

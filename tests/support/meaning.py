@@ -14,8 +14,10 @@ import jax
 import jax.numpy as jnp
 import jax.scipy.linalg as jsl
 import jax.scipy.special as jss
+import numpy as np
 
 from tests.calculus.jax_reference import kernel_value
+from tests.support.lower_levels import Local, traced
 from vspec.compiler.language import expr as ex
 from vspec.compiler.language.draws import ordinals
 from vspec.compiler.language.spec import Definition, Recurrence, Spec
@@ -330,6 +332,9 @@ class Meaning:
                 return jnp.concatenate(parts) * 1.0 - (x if problem.op == "fixed_point" else 0)
 
             here = at(jnp.zeros(sum(lengths)))
+            if problem.relations:
+                x = jnp.concatenate([here.array(u.start, u.letters).ravel() * 1.0 for u in unknowns])
+                return apart(self._lower_level(problem, at, x))[unknowns[e.position].name]
             x = jnp.concatenate([here.array(u.start, u.letters).ravel() * 1.0 for u in unknowns])
 
             def newton(f: Any, x: Any) -> Any:
@@ -349,6 +354,42 @@ class Meaning:
         found = [solve(dict(zip(batch, at, strict=True))) for at in itertools.product(*map(range, sizes))]
         own = unknowns[e.position].letters
         return jnp.stack(found).reshape((*sizes, *shapes[e.position])), (*batch, *own)
+
+    def _lower_level(self, problem: ex.Problem, at: Any, x: Any) -> Any:
+        """The least point of one problem under constraints, differentiated by way of its optimality conditions."""
+        sign = -1.0 if problem.op == "argmax" else 1.0
+
+        def gaps(x: Any) -> list[Any]:
+            there, found = at(x), []
+            for r in problem.relations:
+                letters = tuple(dict.fromkeys((*there.value(r.left)[1], *there.value(r.right)[1])))
+                found.append((there.array(r.left, letters) - there.array(r.right, letters)).ravel() * 1.0)
+            return found
+
+        lengths = [g.size for g in jax.eval_shape(gaps, x)]
+        equal = np.repeat([r.op == "eq" for r in problem.relations], lengths)
+
+        def gap(x: Any) -> Any:
+            return jnp.concatenate(gaps(x))
+
+        def whole(x: Any, m: Any) -> Any:
+            return sign * at(x).value(problem.bodies[0])[0] + m @ gap(x)
+
+        def local(x: Any, m: Any) -> Local:
+            return Local(jax.grad(whole)(x, m), gap(x), jax.jacobian(gap)(x), jax.hessian(whole)(x, m))
+
+        def conditions(w: Any) -> Any:
+            x, m = w[: -equal.size], w[-equal.size :]
+            return jnp.concatenate([jax.grad(whole)(x, m), jnp.where(equal, 1.0, m) * gap(x)])
+
+        def solve(_: Any, w: Any) -> Any:
+            return jnp.concatenate(traced(local, w[: -equal.size], equal))
+
+        def tangent(g: Any, y: Any) -> Any:
+            return jnp.linalg.solve(jax.jacobian(g)(jnp.zeros_like(y)), y)
+
+        start = jax.lax.stop_gradient(jnp.concatenate([x, jnp.zeros(equal.size)]))
+        return jax.lax.custom_root(conditions, start, solve, tangent)[: -equal.size]
 
     def _linalg(self, e: ex.Linalg) -> Named:
         blocks = []
