@@ -12,6 +12,7 @@ import numpy as np
 from vspec.runtime.bound import Bound
 from vspec.runtime.errors import NumericsError
 from vspec.runtime.program import Params, Program
+from vspec.runtime.solvers import SOLVERS
 
 _WORDS = {
     "root": "the largest equation is still {}",
@@ -19,6 +20,7 @@ _WORDS = {
     "argmin": "the largest entry of the gradient is still {}",
     "argmax": "the largest entry of the gradient is still {}",
 }
+_CONSTRAINED = "the conditions of an optimum under its constraints are still missed by {}"
 
 
 def checked(program: Program, entry: str, params: Params, bound: Bound, where: str) -> Any:
@@ -77,7 +79,8 @@ def _error(problem: Mapping[str, Any], report: Mapping[str, Any], axes: Sequence
     op, name = str(problem["op"]), problem["name"]
     sought = f"{op} of {', '.join(problem['unknowns'])}"
     unknown = f"the {sought}" if name is None else f"'{name}' ({sought})"
-    said = _WORDS[op].format(f"{rest:.3g}") if math.isfinite(rest) else "its equations are not finite"
+    words = _CONSTRAINED if SOLVERS[problem["method"]].constrained else _WORDS[op]
+    said = words.format(f"{rest:.3g}") if math.isfinite(rest) else "its equations are not finite"
     after = f"after {taken} step{'' if taken == 1 else 's'} of {problem['method']}"
     above = f" (tol: {problem['tol']:g})" if math.isfinite(rest) else ""
     if failed.ndim:
@@ -92,6 +95,9 @@ def _error(problem: Mapping[str, Any], report: Mapping[str, Any], axes: Sequence
 def _help(problem: Mapping[str, Any], rest: float, taken: int) -> str:
     if not math.isfinite(rest):
         return "look at its `start` and at logarithms, divisions and square roots in it"
+    if SOLVERS[problem["method"]].constrained:
+        more = "more `steps`" if taken >= problem["steps"] else "another `start`"
+        return f"make sure that something meets its constraints; if so, give it {more}"
     if taken >= problem["steps"]:
         return "give it a `start` that is nearer, more `steps` or another `method`, if there is a solution at all"
     return "no step came nearer: give it another `start` or `method`, if there is a solution at all"

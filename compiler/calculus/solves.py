@@ -83,7 +83,7 @@ def _entry(b: Builder, name: str, problems: Iterable[Node]) -> tuple[Entry, dict
         records[label] = {
             "name": None if not own or own.startswith("_") else own,
             "op": region.op,
-            "unknowns": [str(u.attrs[0]) for u in region.unknowns],
+            "unknowns": [str(u.attrs[0]) for u in region.unknowns[: region.sought]],
             "method": region.method,
             "tol": dict(region.options).get("tol"),
             "steps": region.steps,

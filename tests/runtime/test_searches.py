@@ -294,3 +294,21 @@ def test_what_tells_is_exported(tmp_path: Path) -> None:
     exported = vspec.load(tmp_path / "t").exported("solves")
     assert exported.platforms == ("cpu", "cuda", "tpu")
     assert bool(exported.call(np.float64(-4.0))["r"]["converged"])
+
+
+def test_constraints_that_nothing_meets(made: Make) -> None:
+    text = """
+dims: {k: 2, n: 3}
+constants: {top: 1.0, 'c[n]': [0.2, 0.7, -1.0]}
+define:
+  y[n, k]: argmin[a[k]](sum[k](a[k]**2), subject_to=[a[k] >= c[n], sum[k](a[k]) <= top])
+outputs:
+  y[n, k]: y[n, k]
+"""
+    error = failure(made(text))
+    assert error.code == "VS0615"
+    assert error.message.startswith(
+        "'y' (argmin of a) was not found in the outputs in 1 of 3 problems: in the worst, n = 1, "
+    )
+    assert "the conditions of an optimum under its constraints" in error.message
+    assert error.help.startswith("make sure that something meets its constraints")
