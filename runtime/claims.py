@@ -26,8 +26,17 @@ RELATIONS: Mapping[str, Callable[[float, float], bool]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A figure of a claim with all of its bounds, for people."""
+
+    measured: str
+    bound: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimResult:
-    """One judged claim. `measured` and `bound` are for people, `figures` and `limits` the numbers of both sides.
+    """One judged claim. `measured` and `bound` are for people, `parts` the same figure by figure; `figures` and `limits` are
+    the numbers on both sides of each comparison.
 
     `where` says at which params, or of which runs. `timed`: it compares seconds, which differ from machine to machine, so that
     it is reported and fails only where that is asked for. `seeds` has what each seed gave, of a claim over several.
@@ -46,6 +55,7 @@ class ClaimResult:
     limits: tuple[float, ...] = ()
     timed: bool = False
     seeds: tuple[Mapping[str, Any], ...] = ()
+    parts: tuple[Part, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -136,19 +146,43 @@ def over_seeds(judged: Mapping[int, ClaimResult], claim: Mapping[str, Any]) -> C
         seeds=tuple({"seed": seed, "holds": r.holds, "figures": r.figures} for seed, r in judged.items()),
     )
 
-    def listed(values: list[str]) -> str:
-        named = [f"{m['text']} = {v}" for m, v in zip(measures, values, strict=True)]
-        return ", ".join(named if len(values) > 1 else values)
-
+    bounds = [_bound(m["relation"], str(m.get("bound", "")), x[0]) for m, x in zip(measures, limits, strict=True)]
     if require == "mean":
         left, right = [_mean(x) for x in figures], [_mean(x) for x in limits]
         holds = all(RELATIONS[m["relation"]](a, b) for m, a, b in zip(measures, left, right, strict=True))
-        measured = f"mean {listed([show(x) for x in left])}"
-        return replace(merged, holds=holds, measured=measured, figures=tuple(left), limits=tuple(right))
+        parts = _parts(measures, [show(x) for x in left], bounds)
+        merged = replace(merged, holds=holds, figures=tuple(left), limits=tuple(right))
+        return replace(merged, measured=f"mean {_joined(parts)}", parts=_noted(first, parts, "mean "))
     holds = held >= (len(results) if require == "all" else int(require))
-    spans = listed([_span(x) for x in figures])
+    parts = _parts(measures, [_span(x) for x in figures], bounds)
     count = f"{held} of {len(results)} seeds hold"
-    return replace(merged, holds=holds, measured=f"{spans}: {count}" if spans else count)
+    measured = f"{_joined(parts)}: {count}" if parts else count
+    return replace(merged, holds=holds, measured=measured, parts=_noted(first, parts, "", f": {count}"))
+
+
+def _parts(
+    measures: Sequence[Mapping[str, Any]], values: Sequence[str], bounds: Sequence[str], alone: bool = True
+) -> tuple[Part, ...]:
+    """Each figure once, with all of its bounds; by name unless there is only one, and nothing beside it."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    for m, value, limit in zip(measures, values, bounds, strict=True):
+        found.setdefault(m["text"], (value, []))[1].append(limit)
+    alone = alone and len(found) == 1
+    return tuple(Part(v if alone else f"{text} = {v}", ", ".join(all_)) for text, (v, all_) in found.items())
+
+
+def _joined(parts: Sequence[Part]) -> str:
+    return "; ".join(p.measured for p in parts)
+
+
+def _noted(first: ClaimResult, parts: Sequence[Part], before: str, after: str = "") -> tuple[Part, ...]:
+    """The parts of a claim over several seeds, with what is said of all of them."""
+    if not parts:
+        return ()
+    if len(parts) == 1:
+        return (Part(f"{before}{parts[0].measured}{after}", first.bound),)
+    said = [Part(f"{before}{p.measured}", p.bound) for p in parts]
+    return (*said, Part(after.removeprefix(": "), "")) if after else tuple(said)
 
 
 def _worst(error: float) -> float:
@@ -172,25 +206,23 @@ def _that(name: str, claim: Mapping[str, Any], results: Mapping[str, Any], timed
     truth = bool(np.all(results[claim["holds"]]))
     numbers = all(not math.isnan(side) for pair in sides for side in pair)
     bounds = [_bound(m["relation"], str(m["bound"]), right) for m, (_, right) in zip(measures, sides, strict=True)]
-    if len(measures) == 1:
-        measured = show(sides[0][0])
-    elif measures:
-        measured = ", ".join(f"{m['text']} = {show(left)}" for m, (left, _) in zip(measures, sides, strict=True))
-    else:
-        measured = "true" if truth else "false"
+    others = claim.get("conditions") or []
+    parts = _parts(measures, [show(left) for left, _ in sides], bounds, alone=not others)
+    parts = (*parts, *(Part(f"{c['text']}: {_truth(results[c['holds']])}", "true") for c in others))
     return ClaimResult(
         name,
         claim["text"],
         "that",
         truth and numbers,
-        measured,
-        ", ".join(bounds) or "true",
+        _joined(parts) if parts else _truth(truth),
+        "; ".join(p.bound for p in parts) or "true",
         _text(claim.get("reported")),
         "at the solution",
         claim.get("line"),
         tuple(left for left, _ in sides),
         tuple(right for _, right in sides),
         timed,
+        parts=parts,
     )
 
 
@@ -233,6 +265,10 @@ def _bound(relation: str, text: str, value: float) -> str:
     except ValueError:
         return f"{relation} {text} = {show(value)}"
     return f"{relation} {text}"
+
+
+def _truth(value: Any) -> str:
+    return "true" if bool(np.all(value)) else "false"
 
 
 def _text(reported: Any) -> str | None:

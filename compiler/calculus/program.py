@@ -31,6 +31,7 @@ from vspec.compiler.language.spec import Claim, Recurrence, Spec
 from vspec.compiler.language.substitute import elements, nodes
 
 RELATIONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
+TURNED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
 
 
 def lower_spec(spec: Spec, rules: Iterable[Rule] = ()) -> Graph:
@@ -211,20 +212,25 @@ def _claims(spec: Spec, low: Lowering, entries: dict[str, Entry]) -> dict[str, A
         if claim.that is not None:
             record |= {"kind": "that", "holds": name, "measures": []}
             found.append(Result((name,), low.value(claim.that)))
-            for k, part in enumerate(conjuncts(claim.that)):
+            joined_by_and = conjuncts(claim.that)
+            for k, part in enumerate(joined_by_and):
                 if isinstance(part, Pointwise) and part.op in RELATIONS and not part.axes:
-                    left, right = part.args
+                    left, op, right = _compared(spec, part)
                     keys = (f"{name}.left{k}", f"{name}.right{k}")
                     found += [Result((keys[0],), low.value(left)), Result((keys[1],), low.value(right))]
                     record["measures"].append(
                         {
                             "text": excerpt(spec, left.span),
-                            "relation": RELATIONS[part.op],
+                            "relation": RELATIONS[op],
                             "bound": excerpt(spec, right.span),
                             "left": keys[0],
                             "right": keys[1],
                         }
                     )
+                elif len(joined_by_and) > 1:
+                    found.append(Result((f"{name}.part{k}",), low.value(part)))
+                    said = {"text": excerpt(spec, part.span), "holds": f"{name}.part{k}"}
+                    record.setdefault("conditions", []).append(said)
         else:
             record |= {"kind": "identity", "error": f"{name}.error", "tolerance": claim.tolerance, "by": claim.by}
             found.append(Result((f"{name}.error",), _discrepancy(low, claim)))
@@ -236,6 +242,18 @@ def _claims(spec: Spec, low: Lowering, entries: dict[str, Entry]) -> dict[str, A
     if results:
         entries["claims"] = Entry("claims", "claims", tuple(results), doc="What the claims compare.")
     return records
+
+
+def _compared(spec: Spec, part: Pointwise) -> tuple[Expr, str, Expr]:
+    """What a comparison measures, how, and its bound: `0.9 <= a`, as in a chain, bounds a from below."""
+    left, right = part.args
+
+    def known(e: Expr) -> bool:
+        return all(x.name in spec.constants for x in elements(e))
+
+    if known(left) and not known(right):
+        return right, TURNED[part.op], left
+    return left, part.op, right
 
 
 def _discrepancy(low: Lowering, claim: Claim) -> Node:

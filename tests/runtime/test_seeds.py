@@ -59,3 +59,26 @@ def test_what_is_measured() -> None:
     assert (mean.measured, mean.figures, mean.limits) == ("mean 0.375", (0.375,), (1.0,))
     truths = {s: ClaimResult("c", "a or b", "that", s == 0, "true", "true", None, "", 1) for s in (0, 1)}
     assert over_seeds(truths, {"kind": "that", "require": 1, "measures": []}).measured == "1 of 2 seeds hold"
+
+
+def test_several_figures_over_seeds() -> None:
+    """A chain is one figure with two bounds; how many seeds hold stands on a line of its own."""
+    measures = [
+        {"text": "a", "relation": ">", "bound": "0"},
+        {"text": "a", "relation": "<", "bound": "1"},
+        {"text": "b", "relation": "<", "bound": "9"},
+    ]
+    each = {
+        seed: ClaimResult("c", "", "that", a < 1, "", "", None, "at the solution", 3,
+                          figures=(a, a, 5.0), limits=(0.0, 1.0, 9.0))
+        for seed, a in enumerate((0.25, 0.5, 2.0))
+    }  # fmt: skip
+    found = over_seeds(each, {"kind": "that", "require": 2, "measures": measures})
+    assert found.measured == "a = 0.25 to 2; b = 5: 2 of 3 seeds hold"
+    assert [(p.measured, p.bound) for p in found.parts] == [
+        ("a = 0.25 to 2", "> 0, < 1"), ("b = 5", "< 9"), ("2 of 3 seeds hold", "")
+    ]  # fmt: skip
+    mean = over_seeds(each, {"kind": "that", "require": "mean", "measures": measures})
+    assert mean.measured == "mean a = 0.9167; b = 5"
+    assert [p.measured for p in mean.parts] == ["mean a = 0.9167", "mean b = 5"]
+    assert mean.holds

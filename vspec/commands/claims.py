@@ -21,9 +21,13 @@ def show_claims(claims: Iterable[ClaimResult], title: str = "", timings: bool = 
     columns = ["claim", "holds", "measured", "bound"]
     reported = any(c.reported for c in found)
     marks = ["✓" if c.holds else TIMED if c.timed and not timings else "✗" for c in found]
-    rows = [
-        [c.name, mark, c.measured, c.bound, *([c.reported or ""] if reported else [])] for c, mark in zip(found, marks)
-    ]
+    rows: list[list[str]] = []
+    for c, mark in zip(found, marks):
+        # Each figure stands beside its own bounds.
+        measured = [(p.measured, p.bound) for p in c.parts] or [(c.measured, c.bound)]
+        for k, pair in enumerate(measured):
+            first = [c.name, mark, c.reported or ""] if k == 0 else ["", "", ""]
+            rows.append([*first[:2], *pair, *(first[2:] if reported else [])])
     output.table([*columns, *(["reported"] if reported else [])], rows, title=title)
     if TIMED in marks:
         output.say(f"{TIMED} a timing, which fails with 'vspec verify --timings' only\n")
