@@ -28,6 +28,7 @@ NAMES = (
     "from-stan",
     "from-sympy",
     "constraints",
+    "implicit",
     "python",
     "editor",
     "output",

@@ -146,7 +146,9 @@ def _record(program: Program, histories: Histories, names: list[str], params: Pa
     """A row of every history, between stages."""
     entry = next((e.name for e in program.entries.values() if e.kind == "outputs"), None)
     assert entry is not None
-    values = jax.device_get(checked(program, entry, dict(params), bound, f"in the outputs after {step} steps"))
+    values = jax.device_get(
+        checked(program, entry, dict(params), bound, f"in the outputs after {step} steps of the run")
+    )
     for name in names:
         histories.add(name, step, values[name])
 
@@ -195,6 +197,8 @@ def _run(
         raise infeasible(program, transition, good[0].figures, missed)
     best = _best(program, stage, params, bound, possible)
     params = {**params, **best.params}
+    first = _start(transition, stage, moving, bound, next(k for k, r in enumerate(runs) if r is best))
+    searches.check_histories(program, stage, runner, world, first, own, best)
     searches.check_end(program, build, stage, runner, world, params, own, best)
     result = _result(stage, best.figures, reason=best.reason, steps=_steps(stage, best))
     if stage.record.get("constraints") is not None and stage.kind in ("minimize", "maximize"):

@@ -103,6 +103,13 @@ class Runner:
             before = before if self.keep and status != DIVERGED else None
         return Run(params, ENDS[status], steps, figures, time.perf_counter() - started, histories, before)
 
+    def at(self, world: World, params: Params, key: Array, step: int) -> Params:
+        """The params that a run from `params` has after a step."""
+        carry, _ = self._begin(world, params, key, jnp.zeros((), jnp.int32))
+        for last in range(self.chunk, step + self.chunk, self.chunk):
+            carry, _ = self._advance(world, carry, jnp.asarray(min(last, step), jnp.int32))
+        return dict(carry.params)
+
     def last(self, world: World, run: Run) -> Carry:
         """The state from which a run took its last step."""
         assert run.before is not None

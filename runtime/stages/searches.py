@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from vspec.runtime.methods.method import DIVERGED
@@ -65,6 +66,30 @@ def check_end(
             if part is stage or not moving:
                 bound = context(program, world.bound, at) if moving else world.bound
                 check_searches(program, entry, params, bound, f"where the stage '{part.label}' ends")
+
+
+def check_histories(
+    program: Program, stage: Stage, runner: Runner, world: World, start: Params, key: Array, run: Run
+) -> None:
+    """Raise `NumericsError` VS0615 if a search did not converge in the first row of an output that is not finite.
+
+    Args: as of `check_diverged`; the run goes on from its start once more, up to the step of that row.
+    """
+    entry = runner.recorder.entry
+    if entry is None or program.entry(entry).solves is None:
+        return
+    rows = [
+        (s, x)
+        for name, steps in run.histories.steps.items()
+        for s, x in zip(steps, run.histories.rows[name], strict=True)
+    ]
+    bad = [s for s, x in rows if np.issubdtype(x.dtype, np.inexact) and not np.all(np.isfinite(x))]
+    if bad:
+        step = min(bad)
+        at = At(jnp.asarray(step - 1, jnp.int32), world.limits[stage.key], key)
+        params = {**world.still, **runner.at(world, start, key, step)}
+        where = f"in the outputs after step {step} of the stage '{stage.label}'"
+        check_searches(program, entry, params, context(program, world.bound, at), where)
 
 
 def _evaluated(program: Program, stage: Stage) -> Iterator[str]:
@@ -124,4 +149,4 @@ def _where(stage: Stage, run: Run) -> str:
     return f"{when} of the stage '{part.label}'"
 
 
-__all__ = ["assigns", "check_diverged", "check_end"]
+__all__ = ["assigns", "check_diverged", "check_end", "check_histories"]

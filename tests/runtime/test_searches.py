@@ -114,6 +114,23 @@ outputs: {positive: 'where(r > 0, 1, 0)'}
     assert "was not found in the outputs" in error.message
 
 
+@pytest.mark.parametrize("every", [1, 4])
+def test_in_the_rows_of_a_history(made: Make, every: int) -> None:
+    """There is no root while the param is large; where the stage begins and ends there is one."""
+    text = f"""
+params: {{b: {{init: -1}}}}
+define:
+  r: root[y](y**2 + 6*(1 - (b - 3)**2/4), start=3)
+solve: {{update: {{b: b + 1}}, steps: 12}}
+outputs:
+  r: {{is: r, every: {every}}}
+"""
+    error = failure(made(text))
+    assert error.code == "VS0615"
+    # b is -1 + step: there is no root where 1 < b < 5.
+    assert f"in the outputs after step {3 if every == 1 else 4} of the stage 'update b'" in error.message
+
+
 def test_in_the_claims_only(made: Make) -> None:
     text = """
 params: {b: {init: 1}}
