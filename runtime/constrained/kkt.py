@@ -25,9 +25,10 @@ _REFINEMENTS = 2
 class Factors(NamedTuple):
     """A factored system of n unknowns and m equations.
 
-    `columns` [n] and `rows` [m] scale unknowns and equations. In scaled quantities, `left` [m, r] and `right` [n, n] are singular
-    vectors, `inverse` [r] the inverse singular values (0 beyond the rank), `lower` the Cholesky factor on the null space, and
-    `matrix` is M with the shift.
+    `columns` [n] and `rows` [m] scale unknowns and equations. In scaled quantities, `left` [m, r] and `right` [n, r] are singular
+    vectors, those of `right` 0 beyond the rank, `inverse` [r] the inverse singular values (0 there, too), and `matrix` is M with
+    the shift. `lower` is the Cholesky factor of P M P + Q Q', where the columns of Q are those of `right` and P = I - Q Q'
+    projects onto the null space: it is M there, and the identity across.
     """
 
     columns: Array
@@ -35,7 +36,6 @@ class Factors(NamedTuple):
     left: Array
     right: Array
     inverse: Array
-    free: Array
     matrix: Array
     lower: Array
     shift: Array
@@ -68,19 +68,18 @@ def factorise(matrix: Array, equations: Array, start: Array | float = 0.0, weigh
     norms = jnp.sqrt(jnp.sum(wide * wide, axis=1))
     rows = jnp.where(norms > 0, 1 / jnp.where(norms > 0, norms, 1), 1)
     if m:
-        left, values, right = jnp.linalg.svd(wide * rows[:, None], full_matrices=True)
-        right = right.T
-        rank = min(m, n)
+        left, values, right = jnp.linalg.svd(wide * rows[:, None], full_matrices=False)
         kept = values > 100 * eps * max(m, n) * jnp.max(values)
         inverse = jnp.where(kept, 1 / jnp.where(kept, values, 1), 0)
-        left = left[:, :rank]
-        free = jnp.ones(n, bool).at[:rank].set(~kept)
-        inner = right.T @ scaled @ right
+        right = jnp.where(kept, right.T, 0)
+        # P S P + Q Q' without products of whole matrices: few equations make it cheap.
+        across = scaled @ right
+        half = right @ (across - right @ (right.T @ across + jnp.eye(min(m, n), dtype=kind)) / 2).T
+        inner = scaled - (half + half.T)
+        diagonal = jnp.eye(n, dtype=kind) - right @ right.T
     else:
-        left, right, inverse = jnp.zeros((0, 0), kind), jnp.eye(n, dtype=kind), jnp.zeros(0, kind)
-        free, inner = jnp.ones(n, bool), scaled
-    inner = jnp.where(free & free[:, None], inner, jnp.eye(n, dtype=kind))
-    diagonal = jnp.diag(free.astype(kind))
+        left, right, inverse = jnp.zeros((0, 0), kind), jnp.zeros((n, 0), kind), jnp.zeros(0, kind)
+        inner, diagonal = scaled, jnp.eye(n, dtype=kind)
 
     def factor(shift: Array) -> Array:
         lower: Array = jnp.linalg.cholesky(inner + shift * diagonal)
@@ -95,19 +94,23 @@ def factorise(matrix: Array, equations: Array, start: Array | float = 0.0, weigh
     shift, lower, _ = lax.while_loop(
         lambda c: ~jnp.all(jnp.isfinite(c[1])) & (c[2] < _TRIES), grow, (none, factor(none), jnp.zeros((), jnp.int32))
     )
-    return Factors(columns, rows, left, right, inverse, free, scaled + shift * jnp.eye(n, dtype=kind), lower, shift)
+    return Factors(columns, rows, left, right, inverse, scaled + shift * jnp.eye(n, dtype=kind), lower, shift)
 
 
 def solve(f: Factors, r: Array, c: Array) -> tuple[Array, Array]:
     """dx [n] and dy [m]; equations that cannot be met are met as well as possible."""
     r, c = f.columns * r, f.rows * c
-    rank = f.inverse.size
-    p = f.right[:, :rank] @ (f.inverse * (f.left.T @ c))
-    inner = jnp.where(f.free, f.right.T @ (r - f.matrix @ p), 0)
+    p = f.right @ (f.inverse * (f.left.T @ c))
+    inner = _free(f, r - f.matrix @ p)
     q = solve_triangular(f.lower, solve_triangular(f.lower, inner, lower=True), trans=1, lower=True)
-    dx = p + f.right @ q
-    dy = f.left @ (f.inverse * (f.right[:, :rank].T @ (r - f.matrix @ dx)))
+    dx = p + _free(f, q)
+    dy = f.left @ (f.inverse * (f.right.T @ (r - f.matrix @ dx)))
     return f.columns * dx, f.rows * dy
+
+
+def _free(f: Factors, x: Array) -> Array:
+    """The part of x in the null space of the equations."""
+    return x - f.right @ (f.right.T @ x)
 
 
 class Blocks(NamedTuple):
