@@ -7,20 +7,19 @@ whole spec, so that a batch is a share of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from vspec.compiler.calculus.loops import Reads, enter, reads_of
+from vspec.compiler.calculus.levels import state_reads
+from vspec.compiler.calculus.loops import enter
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import names
 from vspec.compiler.graph.graph import Entry, Result
 from vspec.compiler.graph.node import Axis, Kind, Node, Origin, topological
 from vspec.compiler.language.batches import Batch
 from vspec.compiler.language.bodies import of_stage
-from vspec.compiler.language.expr import Derivative, Expr
-from vspec.compiler.language.spec import Definition, Dim, Recurrence, Spec, Stage, State
-from vspec.compiler.language.substitute import elements, letters_of, nodes
+from vspec.compiler.language.spec import Definition, Dim, Recurrence, Spec, Stage
+from vspec.compiler.language.substitute import letters_of
 
 DOC = "What depends on data and constants only, computed once per run."
 
@@ -59,7 +58,7 @@ class Batches:
         for name, body in objectives.items():
             low.postpone(name, body, (), "real")
         own = (b.expr for b in of_stage(changed, label) if b.kind != "until")
-        reads = _reads(equations, [*objectives.values(), *own])
+        reads = state_reads(equations, [*objectives.values(), *own])
         for e in equations:
             enter(low, e, reads)
         return low, changed
@@ -160,29 +159,4 @@ class Batches:
 
 def _names(e: Definition | Recurrence) -> tuple[str, ...]:
     """The names that an equation gives values to."""
-    return (e.name,) if isinstance(e, Definition) else (*(s.name for s in e.states), *(d.name for d in e.inner))
-
-
-def _reads(equations: Sequence[Definition | Recurrence], roots: Sequence[Expr]) -> Reads:
-    """How each state is read from outside of its recurrence."""
-    outside = list(roots)
-    inner: dict[str, Expr] = {}
-    states: dict[str, State] = {}
-    for e in equations:
-        if isinstance(e, Definition):
-            outside.append(e.body)
-        else:
-            outside += [s.init for s in e.states]
-            inner |= {d.name: d.body for d in e.inner}
-            states |= {s.name: s for s in e.states}
-    seen: set[str] = set()
-    queue = [x.name for body in outside for x in elements(body)]
-    while queue:
-        name = queue.pop()
-        if name in inner and name not in seen:
-            seen.add(name)
-            outside.append(inner[name])
-            queue += [x.name for x in elements(inner[name])]
-    reads = reads_of((x for body in outside for x in elements(body)), states)
-    variables = {w.name for body in outside for d in nodes(body) if isinstance(d, Derivative) for w in d.wrt}
-    return {name: {"path"} if name in variables else how for name, how in reads.items()}
+    return (e.name,) if isinstance(e, Definition) else e.names

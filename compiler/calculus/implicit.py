@@ -82,27 +82,27 @@ def _letters(low: Lowering, problem: Problem) -> frozenset[str]:
 @contextmanager
 def _unknown(low: Lowering, problem: Problem, unknowns: Sequence[Node]) -> Iterator[None]:
     """Where the bodies are lowered: the unknowns have values, and so has what the checker named inside."""
-    slices = dict(low.slices)
+    slices, dropped = dict(low.slices), dict(low.dropped)
     low.values.update((u.name, node) for u, node in zip(problem.sought, unknowns, strict=True))
     low.unknowns.update((u.name, node) for u, node in zip(problem.sought, unknowns, strict=True))
     inner: list[str] = []
     try:
         for d in problem.inner:
             keys = names(d.name) if d.dtype == "complex" else (d.name,)
-            low.enter(d.name, d.body, tuple(x for x in d.letters if x not in low.bound), d.dtype)
-            time = next((k for k, x in enumerate(d.letters) if x in low.bound), None)
+            low.enter(d.name, d.body, low.free(d.letters), d.dtype)
+            fixed = low.fixed(d.letters)
             for key in keys:
-                if time is None:
+                if not fixed:
                     inner.append(key)
                 else:
-                    low.slice(key, low.values.pop(key), time)
+                    low.slice(key, low.values.pop(key), fixed)
         yield
     finally:
         for key in (*inner, *(u.name for u in problem.sought)):
             low.values.pop(key, None)
         for u in problem.sought:
             del low.unknowns[u.name]
-        low.slices = slices
+        low.slices, low.dropped = slices, dropped
 
 
 def _system(

@@ -1,30 +1,20 @@
-"""Recurrences → REGION nodes: one scan for the states that advance together, what does not change kept outside."""
+"""Recurrences → REGION nodes: one scan for the states that advance together, what does not change kept outside.
+
+A recurrence in the step of another one is a scan in the body of its scan. Read from outside of both, its states are computed
+anew, by one scan for all times of the outer one at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from vspec.compiler.calculus.lower import Lowering, Slice
+from vspec.compiler.calculus.levels import Reads, label
+from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import names
 from vspec.compiler.graph.builder import Builder, is_number
 from vspec.compiler.graph.guard import guarded_kernel
 from vspec.compiler.graph.kernel import num, slot
 from vspec.compiler.graph.node import Kind, Node, Origin, Region, topological
-from vspec.compiler.language.expr import At, Element, Expr
+from vspec.compiler.language.expr import Expr
 from vspec.compiler.language.spec import Definition, Recurrence, State
-
-Reads = dict[str, set[str]]
-
-
-def reads_of(elements: Iterable[Element], states: dict[str, State]) -> Reads:
-    """For each state, how it is read outside its recurrence: 'final' (`s[-1]`), 'path' (anything else)."""
-    reads: Reads = {}
-    for e in elements:
-        state = states.get(e.name)
-        if state is not None:
-            last = e.subscripts[state.time] == At(-1)
-            reads.setdefault(e.name, set()).add("final" if last else "path")
-    return reads
 
 
 def lower_recurrence(low: Lowering, r: Recurrence, reads: Reads) -> None:
@@ -38,27 +28,23 @@ def lower_recurrence(low: Lowering, r: Recurrence, reads: Reads) -> None:
     carry: list[Node] = []
     own: list[tuple[State, str]] = []
     for s in r.states:
-        letters = _without_time(s)
-        for key, label, init in _parts(low, s, s.init):
+        letters = _without_time(low, s)
+        for key, shown, init in _parts(low, s, s.init):
             own.append((s, key))
             inits.append(init)
             dtype = "real" if s.dtype == "complex" else s.dtype
-            carry.append(b.input(label, "carry", [low.axis(x) for x in letters], dtype))
-    with low.step(r.letter, index):
+            carry.append(b.input(shown, "carry", [low.axis(x) for x in letters], dtype))
+    with low.step(r.letter, index, label(r)):
         for (s, key), node in zip(own, carry, strict=True):
-            low.slices[key] = Slice(node, s.time)
-        for d in r.inner:
-            letters = tuple(x for x in d.letters if x != r.letter)
-            low.enter(d.name, d.body, letters, d.dtype)
-            if r.letter in d.letters:
-                for key in names(d.name) if d.dtype == "complex" else (d.name,):
-                    low.slices[key] = Slice(low.values.pop(key), d.letters.index(r.letter))
+            low.slice(key, node, low.fixed(s.letters))
+        for inner in r.inner:
+            enter(low, inner, reads)
         steps = [_real(b, node, s) for s in r.states for _, _, node in _parts(low, s, s.step)]
         if r.until is not None:
             steps.append(low.value(r.until))
     inits = [_real(b, x, s) for x, (s, _) in zip(inits, own, strict=True)]
     captured, inside, body = close(b, steps, [*carry, index])
-    results = tuple((how, k) for k, (s, _) in enumerate(own) for how in sorted(reads.get(s.name, ())))
+    results = tuple((how, k) for k, (s, _) in enumerate(own) for how in sorted(reads.get((low.level, s.name), ())))
     name = "_".join(s.name for s in r.states)
     nexts, until = body[: len(carry)], body[-1] if r.until is not None else None
     region = Region(name, axis, length, index, tuple(carry), tuple(inside), tuple(nexts), results, until, r.adjoint)
@@ -69,35 +55,53 @@ def lower_recurrence(low: Lowering, r: Recurrence, reads: Reads) -> None:
         with b.at(Origin(carry[k].attrs[0], r.span.line, r.span.column)):
             if how == "final":
                 low.finals[key] = (b.item(node, position, carry[k].axes, carry[k].dtype), s.time)
+                low.dropped[key] = low.fixed(s.letters)
             else:
                 path = b.item(node, position, (axis, *carry[k].axes), carry[k].dtype)
-                value = b.order(path, [low.axis(x) for x in s.letters])
+                value = b.order(path, [low.axis(x) for x in low.free(s.letters)])
                 low.values[key] = b.hold(value) if s.name in low.variables else value
+                low.dropped[key] = low.fixed(s.letters)
 
 
 def enter(low: Lowering, equation: Definition | Recurrence, reads: Reads) -> None:
-    """Lowers an equation and enters its results under their names."""
-    if isinstance(equation, Definition):
-        low.enter(equation.name, equation.body, equation.letters, equation.dtype)
+    """Lowers an equation where it stands, in the step that is being lowered or outside of all, and enters its results."""
+    if isinstance(equation, Recurrence):
+        lower_recurrence(low, equation, reads)
+        _seen_from_outside(low, equation, reads)
         return
-    lower_recurrence(low, equation, reads)
-    for inner in equation.inner:
-        # Read outside the loop, an inner definition is computed along the whole path.
-        low.postpone(inner.name, inner.body, inner.letters, inner.dtype)
+    fixed = low.fixed(equation.letters)
+    low.enter(equation.name, equation.body, low.free(equation.letters), equation.dtype)
+    if fixed:
+        for key in names(equation.name) if equation.dtype == "complex" else (equation.name,):
+            low.slice(key, low.values.pop(key), fixed)
+
+
+def _seen_from_outside(low: Lowering, r: Recurrence, reads: Reads) -> None:
+    """What is part of a step, read from outside of the loop, is computed along the whole path."""
+    for inner in r.inner:
+        if isinstance(inner, Definition):
+            keys = names(inner.name) if inner.dtype == "complex" else (inner.name,)
+            low.dropped |= dict.fromkeys(keys, low.fixed(inner.letters))
+            low.postpone(inner.name, inner.body, low.free(inner.letters), inner.dtype)
+            continue
+        if any((low.level, s.name) in reads for s in inner.states):
+            lower_recurrence(low, inner, reads)
+        _seen_from_outside(low, inner, reads)
 
 
 def _parts(low: Lowering, s: State, e: Expr) -> list[tuple[str, str, Node]]:
     """Of the start or the step of a state: the name of its value, how the program calls it, and the value; of a complex
     state these of both parts."""
-    letters = _without_time(s)
+    letters = _without_time(low, s)
     if s.dtype != "complex":
         return [(s.name, s.name, low.value(e, s.name, letters))]
     keys, values = names(s.name), low.part_values(e, s.name, letters)
     return [(key, key.replace(".", "_"), value) for key, value in zip(keys, values, strict=True)]
 
 
-def _without_time(s: State) -> tuple[str, ...]:
-    return s.letters[: s.time] + s.letters[s.time + 1 :]
+def _without_time(low: Lowering, s: State) -> tuple[str, ...]:
+    """The letters of a state that are axes in its step."""
+    return tuple(x for k, x in enumerate(s.letters) if k != s.time and x not in low.bound)
 
 
 def _real(b: Builder, x: Node, s: State) -> Node:

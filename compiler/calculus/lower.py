@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
+from typing import TypeVar
 
 from vspec.compiler.calculus import parts
 from vspec.compiler.calculus.derive import derivative
@@ -50,22 +51,20 @@ from vspec.compiler.language.expr import (
 )
 from vspec.compiler.language.spec import Definition, Dim, Param
 
+Made = TypeVar("Made")
+
 # A kernel larger than this is split: SymPy's time grows faster than the kernel, and XLA fuses across nodes anyway.
 KERNEL_OPS = 48
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """The current slice of a recurrence's state: its value without the time axis, which is subscript number `time`."""
-
-    node: Node
-    time: int
 
 
 class Lowering:
     """Lowers expressions against the values of names.
 
     `letters` maps every letter to its dim, `dims` says what dims are, `file` where spans are.
+
+    In the steps of recurrences, `bound` has the numbers that their letters are, `slices` the current values of what advances,
+    `level` the labels of the recurrences. `dropped`: which subscripts of a name its value has no axes for, since their letters
+    are numbers there.
     """
 
     def __init__(
@@ -83,8 +82,10 @@ class Lowering:
         self.values: dict[str, Node] = {}
         self.pending: dict[str, Callable[[], Node]] = {}
         self.finals: dict[str, tuple[Node, int]] = {}
-        self.slices: dict[str, Slice] = {}
+        self.slices: dict[str, Node] = {}
+        self.dropped: dict[str, tuple[int, ...]] = {}
         self.bound: dict[str, Node] = {}
+        self.level: tuple[str, ...] = ()
         self.stacks: dict[str, Stack] = {}
         self.derivatives = 0
         self.keys: list[Node] = []
@@ -135,19 +136,53 @@ class Lowering:
         return self.values[name]
 
     @contextmanager
-    def step(self, letter: str, index: Node) -> Iterator[None]:
+    def step(self, letter: str, index: Node, label: str) -> Iterator[None]:
         """Inside a recurrence's step: its letter is a number that the loop counts."""
-        slices = dict(self.slices)
-        self.bound[letter] = index
+        inside = dict(self.dropped)
+        with self._place({**self.bound, letter: index}, dict(self.slices), inside, (*self.level, label)):
+            yield
+        for key in inside.keys() - self.dropped.keys():
+            # What a name is in a step is nothing outside of it.
+            for known in (self.values, self.pending, self.finals):
+                known.pop(key, None)
+
+    @contextmanager
+    def _place(
+        self,
+        bound: dict[str, Node],
+        slices: dict[str, Node],
+        dropped: dict[str, tuple[int, ...]],
+        level: tuple[str, ...],
+    ) -> Iterator[None]:
+        outer = self.bound, self.slices, self.dropped, self.level
+        self.bound, self.slices, self.dropped, self.level = bound, slices, dropped, level
         try:
             yield
         finally:
-            del self.bound[letter]
-            self.slices = slices
+            self.bound, self.slices, self.dropped, self.level = outer
 
-    def slice(self, key: str, node: Node, time: int) -> None:
-        """Inside a step, keeps what a name is there, without its time axis, which is subscript number `time`."""
-        self.slices[key] = Slice(node, time)
+    def _later(self, make: Callable[[], Made]) -> Callable[[], Made]:
+        """The function, to be called in the place where the lowering is now."""
+        place = self.bound, self.slices, self.dropped, self.level
+
+        def made() -> Made:
+            with self._place(*place):
+                return make()
+
+        return made
+
+    def free(self, letters: tuple[str, ...]) -> tuple[str, ...]:
+        """The letters that are axes where the lowering is."""
+        return tuple(x for x in letters if x not in self.bound)
+
+    def fixed(self, letters: tuple[str, ...]) -> tuple[int, ...]:
+        """The places of the letters that are numbers where the lowering is."""
+        return tuple(k for k, x in enumerate(letters) if x in self.bound)
+
+    def slice(self, key: str, node: Node, dropped: tuple[int, ...]) -> None:
+        """Inside a step, keeps what a name is there, without axes for the subscripts at `dropped`."""
+        self.slices[key] = node
+        self.dropped[key] = dropped
 
     def value(self, e: Expr, name: str = "", letters: tuple[str, ...] | None = None) -> Node:
         """The node of an expression; with `letters`, exactly these axes in this order. `name` is what it defines."""
@@ -190,9 +225,9 @@ class Lowering:
     def postpone(self, name: str, e: Expr, letters: tuple[str, ...], dtype: str) -> None:
         """Lowers what a name stands for once it is asked for."""
         if dtype != "complex":
-            self.pending.setdefault(name, partial(self.value, e, name, letters))
+            self.pending.setdefault(name, self._later(partial(self.value, e, name, letters)))
             return
-        both = cache(partial(self.part_values, e, name, letters))
+        both = cache(self._later(partial(self.part_values, e, name, letters)))
         for k, key in enumerate(parts.names(name)):
             self.pending.setdefault(key, partial(lambda k: both()[k], k))
 
@@ -411,17 +446,19 @@ class Lowering:
     # --- references ---------------------------------------------------------------------------------------------
 
     def _element(self, e: Element) -> Node:
-        subscripts = list(e.subscripts)
+        subscripts = self._kept(e)
         if e.name in self.slices:
-            current = self.slices[e.name]
-            del subscripts[current.time]
-            return self.subscript(current.node, subscripts)
+            return self.subscript(self.slices[e.name], subscripts)
         if e.name in self.finals:
             final, time = self.finals[e.name]
-            if isinstance(subscripts[time], At) and subscripts[time] == At(-1):
-                del subscripts[time]
-                return self.subscript(final, subscripts)
+            if e.subscripts[time] == At(-1):
+                return self.subscript(final, self._kept(e, time))
         return self.subscript(self.get(e.name), subscripts)
+
+    def _kept(self, e: Element, *more: int) -> list[Subscript]:
+        """The subscripts of an element that its value has axes for."""
+        dropped = {*self.dropped.get(e.name, ()), *more}
+        return [s for k, s in enumerate(e.subscripts) if k not in dropped]
 
     def subscript(self, x: Node, subscripts: list[Subscript]) -> Node:
         """x with one subscript per axis."""
@@ -472,13 +509,8 @@ class Lowering:
 
     def _by(self, node: Node, wrt: Element) -> Node:
         """d(node, wrt): along plain letters at once, then the subscripts that are not plain letters."""
-        subscripts = list(wrt.subscripts)
-        if wrt.name in self.slices:
-            current = self.slices[wrt.name]
-            x = current.node
-            del subscripts[current.time]
-        else:
-            x = self.get(wrt.name)
+        subscripts = self._kept(wrt)
+        x = self.slices[wrt.name] if wrt.name in self.slices else self.get(wrt.name)
         letters: list[Axis] = []
         after: list[tuple[str, Subscript]] = []
         for axis, s in zip(x.axes, subscripts, strict=True):

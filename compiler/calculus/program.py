@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from vspec.compiler.calculus.batches import Batches
 from vspec.compiler.calculus.constrained import gap, parts
-from vspec.compiler.calculus.loops import enter, reads_of
+from vspec.compiler.calculus.levels import state_reads
+from vspec.compiler.calculus.loops import enter
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import joined
 from vspec.compiler.calculus.plan import plan_entries
@@ -24,10 +25,10 @@ from vspec.compiler.graph.rewrite import Sweep, rewrite
 from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.claims import conjuncts
 from vspec.compiler.language.draws import ordinals
-from vspec.compiler.language.expr import Derivative, Element, Expr, Pointwise
+from vspec.compiler.language.expr import Derivative, Expr, Pointwise
 from vspec.compiler.language.operators import COUNTERS
 from vspec.compiler.language.ranges import Ranges
-from vspec.compiler.language.spec import Claim, Recurrence, Spec
+from vspec.compiler.language.spec import Claim, Spec
 from vspec.compiler.language.substitute import elements, nodes
 
 RELATIONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
@@ -100,12 +101,7 @@ def enter_equations(spec: Spec, low: Lowering) -> dict[str, Node]:
     low.variables = differentiated(spec)
     low.ordinals = ordinals(spec)
     inputs = _inputs(spec, low)
-    states = {s.name: s for r in spec.equations if isinstance(r, Recurrence) for s in r.states}
-    outside = list(outside_reads(spec))
-    reads = reads_of((e for e in outside if isinstance(e, Element)), states)
-    for name in reads.keys() & {w.name for e in outside if isinstance(e, Derivative) for w in e.wrt}:
-        # A derivative by a state finds whoever reads the path, its end included.
-        reads[name] = {"path"}
+    reads = state_reads(spec.equations, (b.expr for b in bodies(spec) if not b.loops))
     for name, objective in spec.objectives.items():
         # A definition may read an objective (to differentiate it, say) and an objective reads definitions.
         low.pending[name] = partial(low.value, objective.body, name, ())
@@ -279,30 +275,6 @@ def excerpt(spec: Spec, span: Span) -> str:
     lines[-1] = lines[-1][: span.end_column - 1]
     lines[0] = lines[0][span.column - 1 :]
     return " ".join(line.strip() for line in lines)
-
-
-def outside_reads(spec: Spec) -> Iterator[Expr]:
-    """Every element and derivative that does not stand in the step of the recurrence whose states it reads."""
-    owner = {n: r for r in spec.equations if isinstance(r, Recurrence) for n in _own(r)}
-    bodies_of = {d.name: d.body for r in spec.equations if isinstance(r, Recurrence) for d in r.inner}
-    seen: set[str] = set()
-    queue: list[tuple[Expr, Recurrence | None]] = [(b.expr, b.loop) for b in bodies(spec)]
-    while queue:
-        expr, loop = queue.pop()
-        for e in nodes(expr):
-            names = [e.name] if isinstance(e, Element) else [w.name for w in e.wrt] if isinstance(e, Derivative) else []
-            if not names or (loop is not None and all(owner.get(n) is loop for n in names)):
-                continue
-            yield e
-            for n in names:
-                # Inner definitions may be read from outside, too: then they are computed along the whole path.
-                if n in bodies_of and owner[n] is not loop and n not in seen:
-                    seen.add(n)
-                    queue.append((bodies_of[n], None))
-
-
-def _own(r: Recurrence) -> list[str]:
-    return [*(s.name for s in r.states), *(d.name for d in r.inner)]
 
 
 def differentiated(spec: Spec) -> frozenset[str]:

@@ -166,7 +166,7 @@ def _factors(e: Expr) -> Iterable[Expr]:
 def _one_hot(low: Lowering, e: Expr) -> Expr:
     """The delta itself where the expression reads a definition that is one, as `onehot[n, k]: delta[z[n], k]`."""
     found = low.definitions.get(e.name) if isinstance(e, Element) else None
-    if found is None or not isinstance(e, Element) or not isinstance(found.body, Delta) or e.name in low.slices:
+    if found is None or not isinstance(e, Element) or not isinstance(found.body, Delta) or low.dropped.get(e.name):
         return e
     by = dict(zip(found.letters, e.subscripts))
     used = {x: s for x, s in by.items() if x in found.body.axes}

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from vspec.compiler.calculus import jvp, solutions, vjp
 from vspec.compiler.calculus.special import NoAdjoint
 from vspec.compiler.calculus.terms import NO_PAIRS, Algebra, Term, Terms
-from vspec.compiler.graph.node import Kind, Node, Pull, Region, Solve, innermost, topological
+from vspec.compiler.graph.node import AnyRegion, Kind, Node, Pull, Solve, topological
 
 Seeds = Mapping[int, Sequence[Term]]
 
@@ -132,9 +132,6 @@ def _pull_region(a: Algebra, node: Node, nodes: Sequence[Node], adjoints: dict[i
     items = [n for n in nodes if n.kind is Kind.ITEM and n.inputs[0] is node and n.uid in adjoints]
     if not items:
         return
-    loop = innermost(node.attrs[0])
-    if isinstance(loop, Region) and loop.adjoint == "none":
-        raise NoAdjoint(loop.name, node.origin)
     settled: list[tuple[Node, Node]] = []
     for item in items:
         terms = [a.settle(t).node for t in adjoints[item.uid].collect(b)]
@@ -144,9 +141,41 @@ def _pull_region(a: Algebra, node: Node, nodes: Sequence[Node], adjoints: dict[i
     batch = tuple(extra[n] for n in sorted(extra))
     given = [b.order(g, (*batch, *item.axes)) for item, g in settled]
     wanted = tuple(k for k, x in enumerate(node.inputs) if x.uid in flows)
+    _refuse_steps(node, node.attrs[0], wanted)
     pull = Pull(node.attrs[0], len(node.inputs), tuple(item.attrs[0] for item, _ in settled), wanted, batch)
     pulled = b.region("vjp", pull, [*node.inputs, *given])
     for position, k in enumerate(wanted):
         operand = node.inputs[k]
         into = adjoints.setdefault(operand.uid, Terms())
         into.add(Term(b.item(pulled, position, (*batch, *operand.axes), "real"), NO_PAIRS))
+
+
+def _refuse_steps(node: Node, region: AnyRegion, wanted: Collection[int]) -> None:
+    """Refuses a derivative by some operands of a region that goes back through the steps of a loop that says 'none', be it
+    the region itself or a loop in its steps."""
+    while isinstance(region, Pull):
+        wanted = {*wanted, *region.wanted}
+        region = region.inner
+    if isinstance(region, Solve):
+        return
+    if region.adjoint == "none":
+        raise NoAdjoint(region.name, node.origin)
+    arguments = (*region.carry, *region.captured)
+    by = {arguments[k].uid: arguments[k] for k in wanted if k < len(arguments)}
+    reached: list[Node] = []
+    while True:
+        reached = depends(region.body, list(by.values()))
+        uids = {n.uid for n in reached}
+        # A state depends on what its step does.
+        more = {c.uid: c for c, n in zip(region.carry, region.body, strict=True) if n.uid in uids and c.uid not in by}
+        if not more:
+            break
+        by |= more
+    # What flows into nothing but a stop is not differentiated.
+    live = {n.uid for n in region.body}
+    for inner in reversed(reached):
+        if inner.uid not in live:
+            continue
+        live.update(x.uid for x in inner.inputs)
+        if inner.kind is Kind.REGION:
+            _refuse_steps(inner, inner.attrs[0], {k for k, x in enumerate(inner.inputs) if x.uid in uids})

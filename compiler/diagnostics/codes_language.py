@@ -289,7 +289,8 @@ TYPES: tuple[Code, ...] = (
         "VS0310",
         "states with different indices",
         "The start and the step of a state have the same indices, and states that need each other advance over the same "
-        "index.",
+        "index. A recurrence in each step of another one has the index of that one, too: y[t, k + 1, i] in the step of "
+        "x[t + 1, i].",
         "dims: {t: 5, i: 3}\ndefine:\n  s[0, i]: 1\n  s[t + 1]: 2\n",
     ),
 )

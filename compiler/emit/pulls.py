@@ -35,6 +35,7 @@ def opened(
     label = region_name(pull)
     run = names.reserve(f"{label}_of")
     inner = Scope(scope.function, {}, scope.indent + 4, scope)
+    inner.differentiated = True
     seen = list(operands)
     parameters, primals = [], []
     for k in pull.wanted:
@@ -47,7 +48,7 @@ def opened(
     if isinstance(pull.inner, Solve):
         results = emit_problem(inner, pull.inner, seen, {}, 0)
     elif isinstance(pull.inner, Region):
-        results = write_loop(inner, pull.inner, seen, returned, {}, 0, differentiated=True)
+        results = write_loop(inner, pull.inner, seen, returned, {}, 0)
     else:
         again = opened(inner, pull.inner, seen[: pull.inner.arity], (), {})
         results = pulled_back(inner, pull.inner, again, seen)

@@ -59,7 +59,6 @@ def write_loop(
     reads: Collection[int],
     wishes: Mapping[int, str],
     line: int,
-    differentiated: bool = False,
 ) -> list[Value]:
     """Writes the loop; the results at the positions `reads`, nothing that may be used at the others."""
     kinds = {region.results[k] for k in reads}
@@ -78,19 +77,17 @@ def write_loop(
             start = assigned(scope, f"{label(region, k)}_start", start, scope.comment(carry, carry.names))
         loop.starts.append(start)
     wished = {result: wishes.get(position, "") for position, result in enumerate(region.results)}
-    if region.until is not None and not loop.paths and not differentiated:
+    if region.until is not None and not loop.paths and not scope.differentiated:
         done = _while(scope, loop)
     else:
-        done = _scan(scope, loop, wished, line, differentiated)
+        done = _scan(scope, loop, wished, line)
     nothing = Value(Text("None"), ())
     return [done.get(result, nothing) for result in region.results]
 
 
-def _scan(
-    scope: Scope, loop: Loop, wished: Mapping[tuple[str, int], str], line: int, differentiated: bool
-) -> dict[tuple[str, int], Value]:
+def _scan(scope: Scope, loop: Loop, wished: Mapping[tuple[str, int], str], line: int) -> dict[tuple[str, int], Value]:
     names, region = scope.function.names, loop.region
-    checkpointed = differentiated and region.adjoint == "checkpointed"
+    checkpointed = scope.differentiated and region.adjoint == "checkpointed"
     step = _step(scope, loop, carried=_sticky(region))
     lasts = {k: names.reserve(f"{label(region, k)}_last") for k in loop.finals}
     stacks = {k: names.reserve(f"{label(region, k)}_stack") for k in loop.paths}

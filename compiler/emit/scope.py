@@ -55,7 +55,8 @@ class Scope:
     `items`: the spec's names for results of regions; `wanted`: orders of axes that readers want; `reads`: the
     results that are read of each region, `shared` the adjoint of a loop that computes it, too, and `opened` what is written of
     such an adjoint; `parts`: what is read of each matrix decomposition, and
-    `decompositions` the layout of the batch axes and the names of the parts of those that are written.
+    `decompositions` the layout of the batch axes and the names of the parts of those that are written. `differentiated`:
+    whether JAX differentiates what is written here.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Scope:
         self.opened: dict[int, Any] = {}
         self.parts: Mapping[Any, Mapping[str, Node]] = {}
         self.decompositions: dict[Any, tuple[Layout, Mapping[str, str]]] = {}
+        self.differentiated: bool = outer is not None and outer.differentiated
         self._pending: dict[int, Node] = {}
 
     # --- values ---------------------------------------------------------------------------------------------------

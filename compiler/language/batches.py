@@ -7,7 +7,7 @@ else needs all values of the index, or their neighbours, has no value on a batch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
@@ -137,14 +137,13 @@ class Batch:
     def problems(self) -> Iterator[tuple[Span, str]]:
         """What changes from step to step and needs more than the batch: where, and what it is."""
         for equation in self.spec.equations:
-            if not isinstance(equation, Recurrence) or equation.letter not in self.letters:
-                continue
-            if any(s.name in self.names & self.varying for s in equation.states):
-                yield equation.span, f"a recurrence over '{equation.letter}' steps through all of its values"
+            for r in equation.loops if isinstance(equation, Recurrence) else ():
+                if r.letter in self.letters and any(s.name in self.names & self.varying for s in r.states):
+                    yield r.span, f"a recurrence over '{r.letter}' steps through all of its values"
         for body in self._bodies:
-            yield from self._in(body.expr, body.loop)
+            yield from self._in(body.expr, [r.letter for r in body.loops])
 
-    def _in(self, expr: Expr, loop: Recurrence | None) -> Iterator[tuple[Span, str]]:
+    def _in(self, expr: Expr, times: Sequence[str]) -> Iterator[tuple[Span, str]]:
         stack = [expr]
         seen: set[int] = set()
         while stack:
@@ -156,8 +155,9 @@ class Batch:
                 yield top.span, "two values of a batched index are compared"
                 continue
             if self.fixed(top) and self._mixes(top):
-                if loop is not None and loop.letter in top.axes and _shifts(top, loop.letter):
-                    yield top.span, f"this is computed for every {loop.letter} at once; give it a name under 'define'"
+                time = next((t for t in times if t in top.axes and _shifts(top, t)), None)
+                if time is not None:
+                    yield top.span, f"this is computed for every {time} at once; give it a name under 'define'"
                 continue
             what = self._mixes(top)
             if what:
@@ -216,7 +216,7 @@ def _letters(spec: Spec) -> Mapping[str, tuple[str, ...]]:
         if isinstance(e, Definition):
             found[e.name] = e.letters
         else:
-            found |= {s.name: s.letters for s in e.states} | {d.name: d.letters for d in e.inner}
+            found |= {x.name: x.letters for x in e.members}
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from vspec.compiler.diagnostics.spans import Span
@@ -16,7 +16,7 @@ class Body:
 
     `kind`: param (its init), bound (of its box), definition, init, step, stop (the condition of a recurrence), objective,
     constraint (a side of a relation), those of a stage by its label (count, schedule, direction, update, until), output or claim.
-    `loop`: the recurrence in whose step it stands.
+    `loops`: the recurrences in whose steps it stands, the outermost first.
     """
 
     kind: str
@@ -25,27 +25,48 @@ class Body:
     expr: Expr
     span: Span
     hidden: bool = False
-    loop: Recurrence | None = None
+    loops: tuple[Recurrence, ...] = ()
 
 
 def equations(spec: Spec) -> Iterator[Body]:
     """Definitions and the starts and steps of recurrences, each after what it reads."""
     for equation in spec.equations:
-        if isinstance(equation, Definition):
-            yield _definition(equation)
-        else:
-            for state in equation.states:
-                yield Body("init", state.name, state.letters, state.init, state.span)
-            yield from (_definition(inner, equation) for inner in equation.inner)
-            for state in equation.states:
-                yield Body("step", state.name, state.letters, state.step, state.span, loop=equation)
-            if equation.until is not None:
-                first = equation.states[0]
-                yield Body("stop", first.name, equation.until.axes, equation.until, equation.until.span, loop=equation)
+        yield from of_equation(equation)
 
 
-def _definition(d: Definition, loop: Recurrence | None = None) -> Body:
-    return Body("definition", d.name, d.letters, d.body, d.span, d.hidden, loop)
+def of_equation(e: Definition | Recurrence, loops: tuple[Recurrence, ...] = ()) -> Iterator[Body]:
+    """The expressions of an equation that stands in the steps of `loops`."""
+    if isinstance(e, Definition):
+        yield Body("definition", e.name, e.letters, e.body, e.span, e.hidden, loops)
+        return
+    for state in e.states:
+        yield Body("init", state.name, state.letters, state.init, state.span, loops=loops)
+    inside = (*loops, e)
+    for inner in e.inner:
+        yield from of_equation(inner, inside)
+    for state in e.states:
+        yield Body("step", state.name, state.letters, state.step, state.span, loops=inside)
+    if e.until is not None:
+        yield Body("stop", e.states[0].name, e.until.axes, e.until, e.until.span, loops=inside)
+
+
+def homes(equations: Iterable[Definition | Recurrence]) -> dict[str, tuple[Recurrence, ...]]:
+    """For each name that belongs to recurrences, as a state or as part of a step: these, the outermost first."""
+    found: dict[str, tuple[Recurrence, ...]] = {}
+
+    def enter(r: Recurrence, around: tuple[Recurrence, ...]) -> None:
+        inside = (*around, r)
+        found.update((s.name, inside) for s in r.states)
+        for e in r.inner:
+            if isinstance(e, Recurrence):
+                enter(e, inside)
+            else:
+                found[e.name] = inside
+
+    for equation in equations:
+        if isinstance(equation, Recurrence):
+            enter(equation, ())
+    return found
 
 
 def bodies(spec: Spec) -> Iterator[Body]:

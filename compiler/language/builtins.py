@@ -155,8 +155,7 @@ def bind(
     names: dict[str, str] = {}
     # An index of the left side may be bound again, as papers do in x[n] - mean[n](x[n]); inside, it is the inner one.
     used = env.avoid | {letter for source, letter in env.scope.items() if source != letter}
-    if env.step is not None:
-        used |= {env.step.letter}
+    used |= {*env.times}
     sound = True
     for raw in bound:
         letter = letter_of(ctx, raw, env)
@@ -282,7 +281,7 @@ def _along(ctx: Context, raw: RawCall, bound: tuple[Raw, ...], env: Env) -> Expr
     if letter is None:
         return Unknown(span=raw.span)
     inner, place = letter, env
-    if env.step is not None and letter == env.step.letter:
+    if letter in env.times:
         # Inside the step this letter is one number. The whole axis is made outside of the loop and read at that number.
         inner = ctx.dims.fresh(ctx.dims.dim_of(letter))
         place = replace(env, scope={**env.scope, source.name: inner})

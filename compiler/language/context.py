@@ -112,7 +112,7 @@ Callee = Function | Formal | str
 
 @dataclass(frozen=True, slots=True)
 class StepRule:
-    """Inside a recurrence: its letter, and where each name that advances with it carries that letter."""
+    """Inside a recurrence: its letter, and where each name that advances with it, or in its step, carries that letter."""
 
     letter: str
     positions: Mapping[str, int]
@@ -132,7 +132,7 @@ class Env:
         slices: the axes that `:` stands for here, or None where it may not stand.
         bound: the indices of the source that a binder around this place binds.
         avoid: letters of the checked tree that a new binder may not take.
-        step: the recurrence whose step this is.
+        steps: the recurrences whose steps this is part of, the outermost first.
         around: the letters around the call that is being inlined, which its body does not name.
         path: the calls that are being inlined, the outermost first.
         sliced: it stands, by way of calls, where not all letters are known: in a slice, in an identity.
@@ -155,7 +155,7 @@ class Env:
     slices: tuple[Slot, ...] | None = None
     bound: frozenset[str] = frozenset()
     avoid: frozenset[str] = frozenset()
-    step: StepRule | None = None
+    steps: tuple[StepRule, ...] = ()
     short: str | None = None
     site: Span | None = None
     function: str = ""
@@ -170,9 +170,9 @@ class Env:
     position: int = 0
 
     @property
-    def steps(self) -> tuple[StepRule, ...]:
-        """The recurrences whose steps this is part of, the outermost first."""
-        return () if self.step is None else (self.step,)
+    def times(self) -> tuple[str, ...]:
+        """The letters of the recurrences whose steps this is part of: each is one number here."""
+        return tuple(rule.letter for rule in self.steps)
 
     @property
     def abstract(self) -> bool:

@@ -39,7 +39,7 @@ def sample(ctx: Context, raw: RawCall, env: Env) -> Expr:
         return Unknown(span=raw.span)
     blocks, instead = found
     letters = tuple(dict.fromkeys((*env.around, *env.scope.values())))
-    times = tuple(rule.letter for rule in env.steps if rule.letter in letters)
+    times = tuple(x for x in env.times if x in letters)
     if any(isinstance(b.body, Unknown) for b in blocks):
         return Unknown(span=raw.span, axes=letters, exact=True)
     return Sample(

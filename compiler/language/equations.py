@@ -55,7 +55,7 @@ def function_reads(ctx: Context, calls: dict[str, tuple[str, ...]], known: set[s
 
 def check_equations(ctx: Context, system: System, calls: dict[str, tuple[str, ...]]) -> Solved:
     """Order the equations and check each once everything that it reads is known."""
-    from vspec.compiler.language.recurrence import check_recurrence
+    from vspec.compiler.language.recurrence import Known, check_recurrence
 
     known = set(system.names)
     through = function_reads(ctx, calls, known)
@@ -71,7 +71,7 @@ def check_equations(ctx: Context, system: System, calls: dict[str, tuple[str, ..
     for group in components(system.names, lambda n: reads[n]):
         states = [n for n in group if n in system.steps]
         if states:
-            solved.equations += check_recurrence(ctx, system, group, reads, through)
+            solved.equations += check_recurrence(ctx, system, group, Known(reads, through))
         elif len(group) > 1 or group[0] in reads[group[0]]:
             cycle(ctx, system, group, reads)
         elif group[0] in system.objectives:
@@ -160,11 +160,10 @@ def share_objectives(solved: Solved) -> None:
         if isinstance(e, Definition):
             bodies.append(e.body)
         else:
-            bodies += [x for s in e.states for x in (s.init, s.step)] + [d.body for d in e.inner]
-            bodies += [e.until] if e.until is not None else []
+            bodies += e.bodies
     bodies += [o.body for o in solved.objectives.values()]
     given = {e.name for e in solved.equations if isinstance(e, Definition)}
-    given |= {s.name for e in solved.equations if isinstance(e, Recurrence) for s in e.states}
+    given |= {s.name for e in solved.equations if isinstance(e, Recurrence) for s in e.every_state}
     read = {e.name for body in bodies for e in elements(body) if e.name in solved.objectives} - given
     if not read:
         return
@@ -189,8 +188,7 @@ def share_objectives(solved: Solved) -> None:
         if isinstance(equation, Definition):
             done.add(equation.name)
         else:
-            done.update(s.name for s in equation.states)
-            done.update(d.name for d in equation.inner)
+            done.update(equation.names)
         if waiting:
             place()
     while waiting:

@@ -39,9 +39,7 @@ class Forms:
             if isinstance(equation, Definition):
                 self.bodies[equation.name] = equation.body
                 continue
-            loop = [x for s in equation.states for x in (s.init, s.step)] + [d.body for d in equation.inner]
-            for name in (*(s.name for s in equation.states), *(d.name for d in equation.inner)):
-                self.states[name] = tuple(loop)
+            self.states |= dict.fromkeys(equation.names, equation.bodies)
         for name, objective in solved.objectives.items():
             self.bodies.setdefault(name, objective.body)
         self._degrees: dict[str, int | None] = {}

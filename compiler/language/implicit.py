@@ -148,7 +148,7 @@ def _unknown(ctx: Context, raw: RawCall, bound: Raw, env: Env) -> _Unknown | Non
                 help=help,
             )
             return None
-        if env.step is not None and s.name == env.step.letter:
+        if s.name in env.times:
             ctx.error(
                 "VS0386",
                 f"the unknown '{bound.name}' has the index '{s.name}', which is one number in this step",

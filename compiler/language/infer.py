@@ -223,13 +223,12 @@ def _wrong_count(ctx: Context, symbol: Symbol, subscripts: tuple[Raw, ...], span
 def _causal(
     ctx: Context, symbol: Symbol, subscripts: tuple[Subscript, ...], raws: tuple[Raw, ...], span: Span, env: Env
 ) -> bool:
-    """Whether a read inside a recurrence's step is of the slice that is there."""
-    if env.step is None or symbol.name not in env.step.positions:
+    """Whether a read inside the steps of recurrences is of the slice that is there."""
+    read = ((rule.letter, rule.positions[symbol.name]) for rule in env.steps if symbol.name in rule.positions)
+    wrong = next(((letter, at) for letter, at in read if subscripts[at] != Affine(letter)), None)
+    if wrong is None:
         return True
-    at = env.step.positions[symbol.name]
-    if subscripts[at] == Affine(env.step.letter):
-        return True
-    letter = env.step.letter
+    letter, at = wrong
     ctx.error(
         "VS0309",
         f"the step of {env.subject} reads '{symbol.name}' at another {letter} than the current one",

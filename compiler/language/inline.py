@@ -104,7 +104,7 @@ def call(ctx: Context, function: Function, raw: RawCall, env: Env) -> Expr:
         formals[formal.name] = actual
     letters = frozenset().union(*(a.letters for a in actuals)) if actuals else frozenset()
     slots = frozenset(s.letter for s in env.slices or () if s.letter is not None)
-    taken = letters | ({env.step.letter} if env.step is not None else frozenset())
+    taken = letters | {*env.times}
     results = {x: x if x not in taken else ctx.dims.fresh(ctx.dims.dim_of(x)) for x in function.results}
     plain = _plain(ctx, function, subscripts, taken) if env.whole is raw else None
     if plain is not None:

@@ -50,9 +50,7 @@ def local_names(ctx: Context, node: Value | None, solved: Solved, calls: Calls) 
 
 
 def _names(e: Definition | Recurrence) -> tuple[str, ...]:
-    if isinstance(e, Definition):
-        return (e.name,)
-    return (*(s.name for s in e.states), *(d.name for d in e.inner))
+    return (e.name,) if isinstance(e, Definition) else e.names
 
 
 def renamed(value: Any, names: Mapping[str, str]) -> Any:

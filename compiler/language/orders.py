@@ -7,11 +7,11 @@ So this runs last, over all that the spec computes, with the list of what each e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from vspec.compiler.diagnostics.diagnostic import Sink
-from vspec.compiler.language.bodies import bodies
+from vspec.compiler.language.bodies import bodies, homes
 from vspec.compiler.language.expr import Derivative, Element, Expr, Implicit, Pointwise, Stop
 from vspec.compiler.language.spec import Definition, Recurrence, Spec, labelled
 from vspec.compiler.language.substitute import nodes, parts
@@ -22,12 +22,13 @@ from vspec.runtime.solvers import EXTREMES
 ONCE = frozenset({"gammainc", "gammaincc"})
 
 Variables = frozenset[str]
+Loops = tuple[tuple[Recurrence, int], ...]
 
 
 def refuse_orders(sink: Sink, spec: Spec) -> None:
     """An error at each call that is differentiated more often than there are formulas for."""
     check = _Orders(sink, spec)
-    check.queue.extend(Visit(b.expr, loop=b.loop) for b in bodies(spec))
+    check.queue.extend(Visit(b.expr, loops=tuple((r, 0) for r in b.loops)) for b in bodies(spec))
     if not any(isinstance(e, Pointwise) and e.op in ONCE for visit in check.queue for e in nodes(visit.body)):
         return
     for _, stage in labelled(spec.plan):
@@ -40,12 +41,17 @@ def refuse_orders(sink: Sink, spec: Spec) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """An expression to look at: what it is differentiated by, the loop it is in, and how many of `by` stand around the loop."""
+    """An expression to look at: what it is differentiated by, and the loops it is in, the outermost first, each with the
+    number of those of `by` that stand around it."""
 
     body: Expr
     by: tuple[Variables, ...] = ()
-    loop: Recurrence | None = None
-    around: int = 0
+    loops: Loops = ()
+
+    @property
+    def around(self) -> int:
+        """How many of `by` stand around the innermost loop."""
+        return self.loops[-1][1] if self.loops else 0
 
 
 class _Orders:
@@ -58,15 +64,15 @@ class _Orders:
             if isinstance(equation, Definition):
                 self.definitions[equation.name] = equation.body
             else:
-                self.loops.update((s.name, equation) for s in equation.states)
-                self.definitions.update((d.name, d.body) for d in equation.inner)
-        self.inner = {d.name: r for r in self.loops.values() for d in r.inner}
+                self.loops.update((s.name, r) for r in equation.loops for s in r.states)
+                self.definitions.update((d.name, d.body) for d in equation.every_definition)
+        self.homes = homes(spec.equations)
         self.queue: list[Visit] = []
-        self.seen: set[tuple[str, tuple[Variables, ...], int]] = set()
+        self.seen: set[tuple[str, tuple[Variables, ...], tuple[tuple[int, int], ...]]] = set()
 
-    def depends(self, e: Expr, by: Variables, loop: Recurrence | None) -> bool:
-        """Whether a derivative by some of the variables reaches the expression; one taken in a loop's step, not by way of the
-        states, which are given there."""
+    def depends(self, e: Expr, by: Variables, loops: Collection[Recurrence]) -> bool:
+        """Whether a derivative by some of the variables reaches the expression; one taken in the steps of loops, not by way
+        of their states, which are given there."""
         stack, names = [e], set[str]()
         while stack:
             top = stack.pop()
@@ -80,8 +86,8 @@ class _Orders:
                 names.add(top.name)
                 if top.name in self.definitions:
                     stack.append(self.definitions[top.name])
-                elif top.name in self.loops and self.loops[top.name] is not loop:
-                    stack.extend(bodies_of(self.loops[top.name]))
+                elif top.name in self.loops and not any(self.loops[top.name] is r for r in loops):
+                    stack.extend(self.loops[top.name].bodies)
         return False
 
     def run(self) -> None:
@@ -119,24 +125,29 @@ class _Orders:
 
     def _element(self, e: Element, by: tuple[Variables, ...], visit: Visit) -> None:
         loop = self.loops.get(e.name)
-        if loop is not None and loop is visit.loop:
+        running = next((around for r, around in visit.loops if r is loop), None)
+        if running is not None:
             # What is differentiated in the step takes the states as they are.
-            by = by[: visit.around]
-        inside = visit.loop is not None and self.inner.get(e.name) is visit.loop
+            by = by[:running]
         kept = [(k, v) for k, v in enumerate(by) if e.name not in v]
         inner = tuple(v for _, v in kept)
-        around = sum(1 for k, _ in kept if k < visit.around) if inside else len(inner) if loop is not None else 0
-        if not inner or (e.name, inner, around) in self.seen:
+        # The loops that run where the name gets its value, and those of the derivatives kept that stand around each.
+        home = {id(r) for r in self.homes.get(e.name, ())}
+        loops = tuple((r, sum(1 for k, _ in kept if k < around)) for r, around in visit.loops if id(r) in home)
+        if loop is not None and running is None:
+            loops = (*loops, (loop, len(inner)))
+        key = (e.name, inner, tuple((id(r), around) for r, around in loops))
+        if not inner or key in self.seen:
             return
-        self.seen.add((e.name, inner, around))
+        self.seen.add(key)
         if e.name in self.definitions:
-            self.queue.append(Visit(self.definitions[e.name], inner, visit.loop if inside else None, around))
+            self.queue.append(Visit(self.definitions[e.name], inner, loops))
         elif loop is not None:
-            self.queue.extend(Visit(body, inner, loop, around) for body in bodies_of(loop))
+            self.queue.extend(Visit(body, inner, loops) for body in loop.bodies)
 
     def _call(self, e: Pointwise, by: tuple[Variables, ...], visit: Visit) -> None:
         def reached(a: Expr, k: int) -> bool:
-            return self.depends(a, by[k], visit.loop if k >= visit.around else None)
+            return self.depends(a, by[k], [r for r, around in visit.loops if k >= around])
 
         hits = sum(reached(e.args[0], k) for k in range(len(by)))
         reach = [any(reached(a, k) for a in e.args) for k in range(len(by))]
@@ -154,8 +165,3 @@ class _Orders:
             label="this argument",
             help="a method that asks for the gradient alone needs one derivative; stop(...) holds an argument fixed",
         )
-
-
-def bodies_of(r: Recurrence) -> list[Expr]:
-    """The right sides of a recurrence."""
-    return [e for s in r.states for e in (s.init, s.step)] + [d.body for d in r.inner]

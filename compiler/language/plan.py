@@ -272,9 +272,9 @@ class Dependence:
             self.direct[name] = self.direct.get(name, set()) | read
 
     def _recurrence(self, equation: Recurrence) -> None:
-        for state in equation.states:
+        for state in equation.every_state:
             self.direct[state.name] = {e.name for x in (state.init, state.step) for e in elements(x)}
-        for definition in equation.inner:
+        for definition in equation.every_definition:
             self.direct[definition.name] = {e.name for e in elements(definition.body)}
 
     def params(self, name: str) -> set[str]:

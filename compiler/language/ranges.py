@@ -269,7 +269,7 @@ RULES: Mapping[str, Callable[..., Range]] = {
 def _definitions(spec: Spec) -> dict[str, Definition]:
     found: dict[str, Definition] = {}
     for e in spec.equations:
-        found.update({e.name: e} if isinstance(e, Definition) else {d.name: d for d in e.inner})
+        found.update({e.name: e} if isinstance(e, Definition) else {d.name: d for d in e.every_definition})
     for problem in _problems(spec):
         found.update((d.name, d) for d in problem.inner)
     return found
@@ -287,7 +287,7 @@ def _letters(spec: Spec) -> dict[str, tuple[str, ...]]:
         if isinstance(e, Definition):
             found[e.name] = e.letters
         else:
-            found |= {s.name: s.letters for s in e.states} | {d.name: d.letters for d in e.inner}
+            found |= {x.name: x.letters for x in e.members}
     for problem in _problems(spec):
         found |= {u.name: u.letters for u in problem.sought} | {d.name: d.letters for d in problem.inner}
     return found

@@ -1,40 +1,54 @@
-"""Recurrences: states that advance together, and the definitions that are part of their step."""
+"""Recurrences: states that advance together, and what is part of their step: definitions, and recurrences over other indices.
+
+Names that need each other in a circle are one system. It advances over the index that all of its states have; with its states
+at `[t]` given, what remains falls into definitions, in order, and into systems that advance over another index in each step.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 from vspec.compiler.language.context import Context, Env, StepRule, Unknown
 from vspec.compiler.language.equations import check_definition, cycle, drain, reads_of
 from vspec.compiler.language.expr import Dtype, Expr
 from vspec.compiler.language.graph import components
 from vspec.compiler.language.left import Equation, System, shown_left
-from vspec.compiler.language.raw import skeleton
+from vspec.compiler.language.raw import RawCall, RawElement, RawName, skeleton, walk
 from vspec.compiler.language.spec import Definition, Recurrence, State
 from vspec.compiler.language.substitute import elements
 from vspec.compiler.language.types import a_dtype, as_real, is_literal, widest
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of all names when a system is checked: what each reads, what functions read, the steps around."""
+
+    reads: dict[str, tuple[str, ...]]
+    through: dict[str, frozenset[str]]
+    steps: tuple[StepRule, ...] = ()
+
+
 def check_recurrence(
-    ctx: Context,
-    system: System,
-    group: tuple[str, ...],
-    reads: dict[str, tuple[str, ...]],
-    through: dict[str, frozenset[str]],
+    ctx: Context, system: System, group: tuple[str, ...], known: Known
 ) -> list[Definition | Recurrence]:
     """The recurrence of one group of names, after the hidden definitions that it needs; empty after a mistake."""
-    states = [system.steps[n] for n in group if n in system.steps]
-    others = [n for n in group if n not in system.steps]
-    letter = states[0].letters[states[0].time]
-    if not _one_letter(ctx, states, letter) or not _definitions_only(ctx, system, others, letter, states):
+    every = [system.steps[n] for n in group if n in system.steps]
+    letter = _over(ctx, system, group, every)
+    if letter is None:
         return []
-    inner_order: list[str] = []
-    for part in components(others, lambda n: reads[n]):
-        if len(part) > 1 or part[0] in reads[part[0]]:
-            cycle(ctx, system, part, {n: tuple(x for x in reads[n] if x in part) for n in part})
+    states = [s for s in every if s.letters[s.time] == letter]
+    given = {s.name for s in states}
+    others = [n for n in group if n not in given]
+    if not _at_one_time(ctx, system, others, letter, states):
+        return []
+    order = list(components(others, lambda n: known.reads[n]))
+    for part in order:
+        if not any(n in system.steps for n in part) and (len(part) > 1 or part[0] in known.reads[part[0]]):
+            cycle(ctx, system, part, {n: tuple(x for x in known.reads[n] if x in part) for n in part})
             return []
-        inner_order.append(part[0])
     positions = {s.name: s.time for s in states}
-    positions |= {n: system.definitions[n].letters.index(letter) for n in others}
-    inits = _inits(ctx, system, states, set(group), through)
+    positions |= {n: _main(system, n).letters.index(letter) for n in others}
+    inits = _inits(ctx, system, states, set(group), known)
     if inits is None:
         return []
     outside: list[Definition | Recurrence] = list(drain(ctx))
@@ -42,14 +56,15 @@ def check_recurrence(
         ctx.symbols[state.name].dtype = widest((init,)) if is_literal(init) else init.dtype
     adjoint = _adjoint(ctx, states)
     kept = dict(ctx.symbols)
-    made = _pass(ctx, system, states, inner_order, letter, positions)
+    inside = replace(known, steps=(*known.steps, StepRule(letter, positions)))
+    made = _pass(ctx, system, states, order, inside)
     while made is not None and _widen(ctx, states, made[1]):
         # An integer start with a real step: the state is real, and all that reads it is checked once more. Then its
         # step may turn out complex, and at last the state is.
         ctx.hidden.clear()
         ctx.symbols.clear()
         ctx.symbols.update(kept)
-        made = _pass(ctx, system, states, inner_order, letter, positions)
+        made = _pass(ctx, system, states, order, inside)
     if made is None:
         for state in states:
             ctx.symbols[state.name].dtype = None
@@ -58,14 +73,13 @@ def check_recurrence(
     if until is not None and not _stops(ctx, states, until):
         return []
     members = set(group)
-    hidden: list[Definition] = []
-    for definition in inner:
-        carried = letter in definition.letters or any(e.name in members for e in elements(definition.body))
-        if definition.hidden and not carried:
-            outside.append(definition)
+    kept_inside: list[Definition | Recurrence] = []
+    for equation in inner:
+        if isinstance(equation, Definition) and equation.hidden and not _carried(equation, letter, members):
+            outside.append(equation)
         else:
-            members.add(definition.name)
-            hidden.append(definition)
+            members.update((equation.name,) if isinstance(equation, Definition) else equation.names)
+            kept_inside.append(equation)
     result: list[State] = []
     for state, init, step in zip(states, inits, steps):
         dtype = ctx.symbols[state.name].dtype or "real"
@@ -81,7 +95,12 @@ def check_recurrence(
         if dtype in ("real", "complex"):
             init, step = as_real(init), as_real(step)
         result.append(State(state.name, state.letters, state.time, init, step, dtype, state.span))
-    return [*outside, Recurrence(letter, tuple(result), tuple(hidden), states[0].span, until, adjoint)]
+    return [*outside, Recurrence(letter, tuple(result), tuple(kept_inside), states[0].span, until, adjoint)]
+
+
+def _carried(d: Definition, letter: str, members: set[str]) -> bool:
+    """Whether a definition is part of the step: it has the letter, or reads what is part of it."""
+    return letter in d.letters or any(e.name in members for e in elements(d.body))
 
 
 def _adjoint(ctx: Context, states: list[Equation]) -> str:
@@ -144,24 +163,64 @@ def _condition(ctx: Context, states: list[Equation]) -> Equation | None:
     return found[0] if found else None
 
 
-def _one_letter(ctx: Context, states: list[Equation], letter: str) -> bool:
-    for state in states[1:]:
-        if state.letters[state.time] != letter:
-            ctx.error(
-                "VS0310",
-                f"'{states[0].name}' and '{state.name}' advance together but over different indices, "
-                f"'{letter}' and '{state.letters[state.time]}'",
-                state.span,
-                help=f"write {shown_left(state).replace(state.letters[state.time] + ' + 1', letter + ' + 1', 1)}",
-            )
-            return False
+def _over(ctx: Context, system: System, group: tuple[str, ...], states: list[Equation]) -> str | None:
+    """The index over which a system advances: one that all of its states have. Where several are possible, the first at whose
+    current value all reads between them are."""
+    times = list(dict.fromkeys(s.letters[s.time] for s in states))
+    possible = [t for t in times if all(t in s.letters for s in states)]
+    if len(possible) > 1:
+        at_one = [t for t in possible if _reads_at(system, group, t)]
+        possible = at_one or possible
+    if possible:
+        return possible[0]
+    first = next(s for s in states if s.letters[s.time] == times[0])
+    other = next(s for s in states if times[0] not in s.letters)
+    own = other.letters[other.time]
+    left = shown_left(other)
+    ctx.error(
+        "VS0310",
+        f"'{first.name}' and '{other.name}' advance together but over different indices, '{times[0]}' and '{own}'",
+        other.span,
+        help=(
+            f"write {left.replace(f'{own} + 1', f'{times[0]} + 1', 1)}",
+            f"or, for a recurrence over '{own}' in each step, {left.replace('[', f'[{times[0]}, ', 1)}",
+        ),
+    )
+    return None
+
+
+def _main(system: System, name: str) -> Equation:
+    """The equation of a name that has all of its letters: of a state its step."""
+    return next(g[name] for g in (system.steps, system.definitions, system.objectives) if name in g)
+
+
+def _reads_at(system: System, group: tuple[str, ...], letter: str) -> bool:
+    """Whether the members of a system read one another at the current value of a letter, as far as the text shows."""
+    letters = {n: _main(system, n).letters for n in group}
+    places = {n: own.index(letter) for n, own in letters.items() if letter in own}
+    for name in group:
+        for equation in system.of(name):
+            for raw in (equation.raw, equation.until):
+                if raw is None or (equation.kind == "init" and letter not in equation.letters):
+                    continue
+                for e in walk(raw):
+                    if isinstance(e, RawCall) and any(
+                        isinstance(b, RawName) and b.name == letter for b in e.bound or ()
+                    ):
+                        return False
+                    at = places.get(e.name) if isinstance(e, RawElement) else None
+                    if at is None or not isinstance(e, RawElement) or at >= len(e.subscripts):
+                        continue
+                    s = e.subscripts[at]
+                    if not isinstance(s, RawName) or s.name != letter:
+                        return False
     return True
 
 
-def _definitions_only(ctx: Context, system: System, others: list[str], letter: str, states: list[Equation]) -> bool:
-    """Whether what lies between the states is definitions at one time, so that it can be part of the step."""
+def _at_one_time(ctx: Context, system: System, others: list[str], letter: str, states: list[Equation]) -> bool:
+    """Whether what lies between the states has their index, so that it can be part of the step."""
     for name in others:
-        equation = system.of(name)[0]
+        equation = _main(system, name)
         if name in system.objectives or letter not in equation.letters:
             ctx.error(
                 "VS0309",
@@ -174,13 +233,11 @@ def _definitions_only(ctx: Context, system: System, others: list[str], letter: s
     return True
 
 
-def _inits(
-    ctx: Context, system: System, states: list[Equation], group: set[str], through: dict[str, frozenset[str]]
-) -> list[Expr] | None:
+def _inits(ctx: Context, system: System, states: list[Equation], group: set[str], known: Known) -> list[Expr] | None:
     found: list[Expr] = []
     for state in states:
         init = system.inits[state.name]
-        early = sorted(reads_of(init.raw, group, through))
+        early = sorted(reads_of(init.raw, group, known.through))
         if early:
             ctx.error(
                 "VS0309",
@@ -194,20 +251,26 @@ def _inits(
             return None
         # The start may use other letters than the step, of the same dims: it gets the step's.
         scope = {a: b for k, (a, b) in enumerate(zip(init.letters, state.letters)) if k != state.time}
-        body = ctx.infer(init.raw, Env(subject=f"'{state.name}'", scope=scope))
+        body = ctx.infer(init.raw, Env(subject=f"'{state.name}'", scope=scope, steps=known.steps))
         found.append(body)
     return None if any(isinstance(b, Unknown) for b in found) else found
 
 
 def _pass(
-    ctx: Context, system: System, states: list[Equation], order: list[str], letter: str, positions: dict[str, int]
-) -> tuple[list[Definition], list[Expr], Expr | None] | None:
-    """Check the inner definitions, the steps and the condition at which they end; None after a mistake."""
-    rule = StepRule(letter, positions)
-    inner: list[Definition] = []
+    ctx: Context, system: System, states: list[Equation], order: list[tuple[str, ...]], known: Known
+) -> tuple[list[Definition | Recurrence], list[Expr], Expr | None] | None:
+    """Check what is part of the step, the steps and the condition at which they end; None after a mistake."""
+    letter = known.steps[-1].letter
+    inner: list[Definition | Recurrence] = []
     sound = True
-    for name in order:
-        definition = check_definition(ctx, system.definitions[name], Env(subject=f"'{name}'", step=rule))
+    for part in order:
+        if any(n in system.steps for n in part):
+            found = check_recurrence(ctx, system, part, known)
+            sound = sound and bool(found)
+            inner += found
+            continue
+        name = part[0]
+        definition = check_definition(ctx, system.definitions[name], Env(subject=f"'{name}'", steps=known.steps))
         inner += drain(ctx)
         if definition is None:
             sound = False
@@ -220,7 +283,7 @@ def _pass(
             continue
         # Fresh names for the hidden arguments of the step are read at [t] like the other parts of it.
         scope = {x: x for x in state.letters}
-        env = Env(subject=f"'{state.name}'", scope=scope, step=rule, short=letter, whole=state.raw)
+        env = Env(subject=f"'{state.name}'", scope=scope, steps=known.steps, short=letter, whole=state.raw)
         steps.append(ctx.infer(state.raw, env))
         inner += drain(ctx)
     until: Expr | None = None
@@ -229,7 +292,7 @@ def _pass(
         env = Env(
             subject=f"the condition of '{stopping.name}'",
             scope={x: x for x in stopping.letters},
-            step=rule,
+            steps=known.steps,
             short=letter,
             whole=stopping.until,
         )

@@ -129,10 +129,12 @@ ADJOINTS = ("stored", "checkpointed", "none")
 
 @dataclass(frozen=True, slots=True)
 class Recurrence:
-    """Coupled states that advance together over `letter`, with the definitions that are part of the step (in order).
+    """Coupled states that advance together over `letter`, with what is part of the step (in order): definitions, and
+    recurrences over other letters.
 
-    Inside `step`, `inner` and `until`, a state or inner definition is read at `[t]` only; steps run t = 0 .. size(t) - 2.
-    Inner definitions with the recurrence letter may be read from outside, too, at any time.
+    Inside `step`, `inner` and `until`, whatever is a state here or stands in `inner` is read at `[t]` only; steps run
+    t = 0 .. size(t) - 2. What stands in `inner` has the letter, too, and may be read from outside at any time. The states of
+    a recurrence in `inner` have both letters, `y[t, k, i]`: there is one recurrence over k for each t.
 
     `until`: a condition; from the first t at which it holds, the states keep their values. Its letters are those of every
     state, each value of them stops by itself. `adjoint`: how a derivative goes back through the steps, a word of `ADJOINTS`.
@@ -140,10 +142,42 @@ class Recurrence:
 
     letter: str
     states: tuple[State, ...]
-    inner: tuple[Definition, ...]
+    inner: tuple[Definition | Recurrence, ...]
     span: Span
     until: Expr | None = None
     adjoint: str = "stored"
+
+    @property
+    def loops(self) -> tuple[Recurrence, ...]:
+        """Itself and the recurrences in its step, those in their steps included."""
+        return (self, *(x for e in self.inner if isinstance(e, Recurrence) for x in e.loops))
+
+    @property
+    def every_state(self) -> tuple[State, ...]:
+        """Its states and those of the recurrences in its step."""
+        return tuple(s for r in self.loops for s in r.states)
+
+    @property
+    def every_definition(self) -> tuple[Definition, ...]:
+        """The definitions in its step and in the steps of the recurrences there."""
+        return tuple(d for r in self.loops for d in r.inner if isinstance(d, Definition))
+
+    @property
+    def members(self) -> tuple[State | Definition, ...]:
+        """What it gives values to."""
+        return (*self.every_state, *self.every_definition)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that it gives values to."""
+        return tuple(x.name for x in self.members)
+
+    @property
+    def bodies(self) -> tuple[Expr, ...]:
+        """Every expression in it: starts, steps, definitions, conditions."""
+        steps = [e for s in self.every_state for e in (s.init, s.step)]
+        stops = [r.until for r in self.loops if r.until is not None]
+        return (*steps, *(d.body for d in self.every_definition), *stops)
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,7 +191,7 @@ class Subscripting:
             message, help = f"index '{letter}' does not fit an axis of {self.shown}", [_letters(ctx, dim)]
         else:
             message, help = f"this subscript runs out of {self.shown}", [_stay(ctx, s, dim)]
-            if env.step is None or letter != env.step.letter:
+            if letter not in env.times:
                 help.append(_bounded(ctx, dim))
         ctx.error("VS0208" if s.plain else "VS0207", message, span, env, label=why, help=[h for h in help if h])
         return None

@@ -17,7 +17,7 @@ def names_of(spec: Spec) -> list[str]:
     """Every name that formulas of a spec may mention."""
     named = [*spec.constants, *spec.data, *spec.params, *spec.objectives, *spec.outputs]
     for q in spec.equations:
-        named += [s.name for s in q.states] + [d.name for d in q.inner] if isinstance(q, Recurrence) else [q.name]
+        named += q.names if isinstance(q, Recurrence) else [q.name]
     return list(dict.fromkeys(named))
 
 
@@ -63,18 +63,21 @@ def equations(spec: Spec, style: str = "unicode", *, hidden: bool = False) -> li
         if hidden or made or not d.hidden or d.name in spec.objectives:
             add(d.name, d.span, p.equation(d.name, [Affine(x) for x in d.letters], d.body))
 
-    for q in spec.equations:
+    def equation(q: Definition | Recurrence) -> None:
         if isinstance(q, Definition):
             define(q)
-            continue
+            return
         for s in q.states:
             start: list[Subscript] = [At(0) if k == s.time else Affine(x) for k, x in enumerate(s.letters)]
             add(s.name, s.init.span, p.equation(s.name, start, s.init))
-        for d in q.inner:
-            define(d)
+        for inner in q.inner:
+            equation(inner)
         for s in q.states:
             after: list[Subscript] = [Affine(x, 1, int(k == s.time)) for k, x in enumerate(s.letters)]
             add(s.name, s.step.span, p.equation(s.name, after, s.step))
+
+    for q in spec.equations:
+        equation(q)
     for name, o in spec.objectives.items():
         # An objective that something else reads is a definition as well, and stands among them.
         if isinstance(o.body, Element) and o.body.name == name:

@@ -27,7 +27,7 @@ class _Sweeps:
 
 def sweeps(spec: Spec, graph: Graph) -> list[dict[str, Any]]:
     """A record for each recurrence and each order of derivative that goes back through it, in the order of the spec; of one
-    through which none goes, one that says so."""
+    through which none goes, one that says so. What one in the step of another keeps counts among what that step does."""
     found: dict[tuple[str, int], dict[int, _Sweeps]] = {}
     for entry in graph.entries:
         for node in _all(entry):
@@ -36,11 +36,14 @@ def sweeps(spec: Spec, graph: Graph) -> list[dict[str, Any]]:
                 if isinstance(region, Region):
                     _enter(found.setdefault((region.name, node.origin.line), {}), order, region, node.attrs[0], entry)
     known = dict[tuple[str, int], tuple[list[str], str | None]]()
+    outermost = set[tuple[str, int]]()
     for e in spec.equations:
-        if isinstance(e, Recurrence):
-            known["_".join(s.name for s in e.states), e.span.line] = ([s.name for s in e.states], spec.file(e.span))
+        for r in e.loops if isinstance(e, Recurrence) else ():
+            key = ("_".join(s.name for s in r.states), r.span.line)
+            known[key] = ([s.name for s in r.states], spec.file(r.span))
+            outermost |= {key} if r is e else set()
     records = []
-    for name, line in sorted({*known, *found}, key=lambda k: (k[1], k[0])):
+    for name, line in sorted({*outermost, *found}, key=lambda k: (k[1], k[0])):
         names, file = known.get((name, line), ([name], None))
         about = {"states": names, "line": line, "file": file or PurePath(spec.path).name or "spec.yaml"}
         orders = found.get((name, line), {})

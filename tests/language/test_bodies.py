@@ -71,7 +71,7 @@ def test_no_expression_of_a_spec_is_missed() -> None:
 
 def test_only_what_stands_in_a_step_has_a_loop() -> None:
     spec = good(EVERYTHING)
-    assert [(b.kind, b.name) for b in bodies(spec) if b.loop is not None] == [("definition", "e"), ("step", "s")]
+    assert [(b.kind, b.name) for b in bodies(spec) if b.loops] == [("definition", "e"), ("step", "s")]
 
 
 def test_orders_of_derivatives_are_counted_in_constraints() -> None:

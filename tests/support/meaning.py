@@ -47,12 +47,9 @@ class Meaning:
                 self.equations[equation.name] = equation
                 self.declared[equation.name] = equation.letters
             else:
-                for state in equation.states:
-                    self.equations[state.name] = equation
-                    self.declared[state.name] = state.letters
-                for inner in equation.inner:
-                    self.equations[inner.name] = inner
-                    self.declared[inner.name] = inner.letters
+                self.equations.update((s.name, loop) for loop in equation.loops for s in loop.states)
+                self.equations.update((d.name, d) for d in equation.every_definition)
+                self.declared.update((x.name, x.letters) for x in equation.members)
         for name, objective in spec.objectives.items():
             # One that an equation reads is an equation itself.
             if name not in self.equations:
@@ -91,14 +88,25 @@ class Meaning:
             return jnp.asarray(self.given[name])
         equation = self.equations[name]
         if isinstance(equation, Recurrence):
-            return self._trajectories(equation)[name]
+            return self._trajectories(equation, self._around(equation))[name]
         return self.array(equation.body, self.declared[name])
 
-    def _trajectories(self, r: Recurrence) -> dict[str, Any]:
-        states = {s.name: [self.array(s.init, _without(s.letters, s.time)) * 1.0] for s in r.states}
+    def _around(self, r: Recurrence) -> dict[str, Any]:
+        """The states of the recurrences in whose steps a recurrence stands and that are not running."""
+        every = [x for e in self.spec.equations if isinstance(e, Recurrence) for x in e.loops]
+        found: dict[str, Any] = {}
+        for outer in every:
+            if r in outer.loops[1:] and outer.states[0].name not in self.given:
+                found |= self._trajectories(outer, found)
+        return found
+
+    def _trajectories(self, r: Recurrence, around: Mapping[str, Any]) -> dict[str, Any]:
+        there = Meaning(self.spec, {**self.given, **around})
+        there.sizes, there.bound = self.sizes, self.bound
+        states = {s.name: [there.array(s.init, _without(s.letters, s.time)) * 1.0] for s in r.states}
         stopped: Any = False
         for t in range(self.size(r.letter) - 1):
-            step = Meaning(self.spec, self.given)
+            step = Meaning(self.spec, there.given)
             step.sizes, step.bound = self.sizes, {**self.bound, r.letter: t}
             for s in r.states:
                 # Only slice t is read; the others are there for the shape.

@@ -22,7 +22,7 @@ def names(spec: Spec, report: Report) -> None:
         if isinstance(equation, Definition) and not equation.hidden:
             declared.setdefault(equation.name, equation.span)
         elif isinstance(equation, Recurrence):
-            declared.update({state.name: state.span for state in equation.states})
+            declared.update({state.name: state.span for state in equation.every_state})
     folded: dict[str, str] = {}
     for name in sorted(declared, key=lambda n: declared[n]):
         other = folded.setdefault(name.casefold(), name)

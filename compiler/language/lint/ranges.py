@@ -225,7 +225,10 @@ class Ranges:
         """The ranges after a step from states in the given ranges; those of what is part of the step are kept."""
         self.names |= states
         for inner in equation.inner:
-            self.names[inner.name] = self.of(inner.body)
+            if isinstance(inner, Recurrence):
+                self._recurrence(inner)
+            else:
+                self.names[inner.name] = self.of(inner.body)
         return {s.name: self.of(s.step) for s in equation.states}
 
 

@@ -6,23 +6,22 @@ each summand depends on one of the two letters is it surely not what was meant, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from vspec.compiler.language.bodies import Body, bodies
 from vspec.compiler.language.expr import Affine, Element, Expr, Linalg, Pointwise, Reduction
 from vspec.compiler.language.lint.report import Report
 from vspec.compiler.language.lint.walk import KNOWN
-from vspec.compiler.language.spec import Recurrence, Spec
+from vspec.compiler.language.spec import Spec
 from vspec.compiler.language.substitute import elements, nodes, parts
 
 
 def shapes(spec: Spec, report: Report) -> None:
     """Warn of indices that do nothing."""
     sliced = _sliced(spec)
-    timed = {d.name: e.letter for e in spec.equations if isinstance(e, Recurrence) for d in e.inner}
     for body in bodies(spec):
         if body.kind in ("definition", "output") and not body.hidden:
-            _lacking(spec, body, sliced, timed.get(body.name), report)
+            _lacking(spec, body, sliced, [r.letter for r in body.loops], report)
         for node in nodes(body.expr):
             if isinstance(node, Reduction) and node.op in ("sum", "mean") and len(node.letters) > 1:
                 _apart(spec, node, report)
@@ -30,14 +29,14 @@ def shapes(spec: Spec, report: Report) -> None:
             _diagonals(body, report)
 
 
-def _lacking(spec: Spec, body: Body, sliced: set[tuple[str, int]], time: str | None, report: Report) -> None:
+def _lacking(spec: Spec, body: Body, sliced: set[tuple[str, int]], times: Sequence[str], report: Report) -> None:
     """An index of the left side that the right side lacks, though the right side is no plain number."""
     found = list(nodes(body.expr))
     read = {n.name for n in found if isinstance(n, Element)}
     if read <= spec.constants.keys() or any(not isinstance(n, KNOWN) for n in found):
         return
     for position, letter in enumerate(body.letters):
-        if letter in body.expr.axes or letter == time or (body.name, position) in sliced:
+        if letter in body.expr.axes or letter in times or (body.name, position) in sliced:
             continue
         reductions = [n for n in found if isinstance(n, Reduction)]
         dim = spec.letters.get(letter)
