@@ -18,7 +18,14 @@ which a stage has steps of its own, and the stages of a repetition."""
 
 def key_of(seed: int, purpose: int, *folds: int | Array) -> Array:
     """The JAX key of a purpose of a run; `folds` tell its stages, starts and steps apart."""
-    return fold(jax.random.key(seed), purpose, *folds)
+    found: Array = _folded(jax.random.key(seed), (purpose, *folds))
+    return found
+
+
+@jax.jit
+def _folded(key: Array, numbers: tuple[int | Array, ...]) -> Array:
+    """All folds as one call: each by itself is several, which small problems feel."""
+    return fold(key, *numbers)
 
 
 def fold(key: Array, *numbers: int | Array) -> Array:
