@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from vspec.compiler.calculus import jvp, solutions, vjp
-from vspec.compiler.calculus.special import NoAdjoint
+from vspec.compiler.calculus.special import NoAdjoint, NoDerivative
 from vspec.compiler.calculus.terms import NO_PAIRS, Algebra, Term, Terms
-from vspec.compiler.graph.node import AnyRegion, Kind, Node, Pull, Solve, topological
+from vspec.compiler.graph.node import AnyRegion, Kind, Node, Pull, Solve, innermost, topological
 
 Seeds = Mapping[int, Sequence[Term]]
 
@@ -150,9 +150,10 @@ def _pull_region(a: Algebra, node: Node, nodes: Sequence[Node], adjoints: dict[i
         into.add(Term(b.item(pulled, position, (*batch, *operand.axes), "real"), NO_PAIRS))
 
 
-def _refuse_steps(node: Node, region: AnyRegion, wanted: Collection[int]) -> None:
+def _refuse_steps(node: Node, region: AnyRegion, wanted: Collection[int], again: bool = False) -> None:
     """Refuses a derivative by some operands of a region that goes back through the steps of a loop that says 'none', be it
-    the region itself or a loop in its steps."""
+    the region itself or a loop in its steps; and a second derivative through a loop that solves equations in its steps."""
+    again = again or isinstance(region, Pull)
     while isinstance(region, Pull):
         wanted = {*wanted, *region.wanted}
         region = region.inner
@@ -177,5 +178,12 @@ def _refuse_steps(node: Node, region: AnyRegion, wanted: Collection[int]) -> Non
         if inner.uid not in live:
             continue
         live.update(x.uid for x in inner.inputs)
-        if inner.kind is Kind.REGION:
-            _refuse_steps(inner, inner.attrs[0], {k for k, x in enumerate(inner.inputs) if x.uid in uids})
+        if again and inner.kind is Kind.REGION and isinstance(solve := innermost(inner.attrs[0]), Solve):
+            if solve.gradient == "implicit":
+                # JAX does not keep the rule of a root when it goes back through a loop, so that there is none the second time.
+                what = (
+                    f"the second derivative of a recurrence whose steps solve for '{solve.name}' with gradient=implicit"
+                )
+                raise NoDerivative(what, inner.origin)
+        elif inner.kind is Kind.REGION:
+            _refuse_steps(inner, inner.attrs[0], {k for k, x in enumerate(inner.inputs) if x.uid in uids}, again)

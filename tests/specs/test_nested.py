@@ -184,7 +184,7 @@ def test_draws_differ_for_every_pair_of_times(tmp_path: Path) -> None:
 
 UNTIL = """\
 precision: float64
-dims: {t: 5, k: 9, n: 3}
+dims: {t: 4, k: 6, n: 3}
 data:
   target[n]: real
 params:
@@ -205,8 +205,9 @@ outputs:
 ALONG = "  ys[t, k, n]: y[t, k, n]\n  xs[t, n]: x[t, n]\n"
 
 
-@pytest.mark.parametrize("inner", ['"abs(gap[t, k, n]) < 0.1"', '"max[n](abs(gap[t, k, n])) < 0.1"'])
-@pytest.mark.parametrize("level", [0, 2])
+@pytest.mark.parametrize(
+    ("inner", "level"), [('"abs(gap[t, k, n]) < 0.1"', 2), ('"max[n](abs(gap[t, k, n])) < 0.1"', 0)]
+)
 def test_both_loops_may_stop(tmp_path: Path, inner: str, level: int) -> None:
     spec = good(UNTIL.replace("INNER", inner) + ALONG)
     with jax.enable_x64(True):
@@ -219,10 +220,10 @@ def test_both_loops_may_stop(tmp_path: Path, inner: str, level: int) -> None:
 
         def loss(w: Any) -> Any:
             x, ended = jnp.ones(3) * (1 + w), jnp.zeros(3, bool)
-            for t in range(4):
+            for t in range(3):
                 y, stopped = x, jnp.zeros(3, bool)
                 goal = given["target"] * (1 + t)
-                for _ in range(8):
+                for _ in range(5):
                     gap = y**2 - goal
                     stopped = stopped | (jnp.max(jnp.abs(gap)) < 0.1 if "max" in inner else jnp.abs(gap) < 0.1)
                     y = jnp.where(stopped, y, y - gap / (2 * y))
