@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import jax
 
@@ -13,6 +14,8 @@ from benchmarks.timing import table
 def main(names: list[str]) -> int:
     """Runs and prints; an unknown name exits with 2."""
     jax.config.update("jax_enable_x64", True)
+    # Peers are also run with settings that do not suit them, and say so.
+    warnings.filterwarnings("ignore", module=r"scipy\.|sklearn\.|genosolver|numpy\.linalg")
     solving = {**structure.ALL, **solving_smooth.ALL, **solving_constrained.ALL}
     others = {**kernels.ALL, **recurrences.ALL, **implicit.ALL, **solving}
     known = [*compile_time.ALL, *others]

@@ -112,7 +112,7 @@ def hock_schittkowski(numbers: tuple[str, ...] = (*LEAST,), repetitions: int = 9
         program = shipped(f"hock-schittkowski/hs{number}")
         flat = Flat(program)
         solvers = {
-            "vspec": ours(program, TOLERANCES),
+            "vspec": ours(program, TOLERANCES[::2]),
             "SciPy SLSQP": scipy(flat, "SLSQP", "ftol"),
             "SciPy trust-constr": scipy(flat, "trust-constr", "gtol", TIGHTER[2:10]),
             "genosolver": geno(flat, TIGHTER[1:10]),
