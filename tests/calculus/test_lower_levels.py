@@ -363,3 +363,32 @@ outputs:
 """
     found = solved(text, {"c": 3.0}, tmp_path)
     np.testing.assert_allclose([found["y"], found["slope"]], [3.0, 3.0], atol=1e-9)
+
+
+def test_one_constrained_problem_inside_another(tmp_path: Path) -> None:
+    text = """
+dims: {n: 2}
+data:
+  c[n]: real
+params:
+  top: {init: 1}
+functions:
+  shown(s, c): argmin[y]((y - s*c)**2, subject_to=[y >= 0.05, y <= 0.6])
+define:
+  s[n]: argmin[z]((shown(z, c[n]) - 2)**2 + z**2, subject_to=z <= top)
+  v[n]: (shown(s[n], c[n]) - 2)**2 + s[n]**2
+outputs:
+  s[n]: s[n]
+  by_top[n]: d(s[n], top)
+  by_c[n]: d(s[n], c[n])
+  v_top[n]: d(v[n], top)
+"""
+    c, top = np.array([0.2, 0.3]), 0.5
+    found = solved(text, {"c": c, "top": top}, tmp_path)
+    free = 2 * c / (1 + c**2)
+    active = free > top
+    np.testing.assert_array_equal(active, [False, True])
+    np.testing.assert_allclose(found["s"], np.where(active, top, free), atol=1e-9)
+    np.testing.assert_allclose(found["by_top"], np.where(active, 1, 0), atol=1e-9)
+    np.testing.assert_allclose(found["by_c"], np.where(active, 0, 2 * (1 - c**2) / (1 + c**2) ** 2), atol=1e-8)
+    np.testing.assert_allclose(found["v_top"], np.where(active, 2 * c * (top * c - 2) + 2 * top, 0), atol=1e-8)
