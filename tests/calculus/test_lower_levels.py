@@ -373,9 +373,9 @@ data:
 params:
   top: {init: 1}
 functions:
-  shown(s, c): argmin[y]((y - s*c)**2, subject_to=[y >= 0.05, y <= 0.6])
+  shown(s, c): argmin[y]((y - s*c)**2, subject_to=[y >= 0.01, y <= 0.6])
 define:
-  s[n]: argmin[z]((shown(z, c[n]) - 2)**2 + z**2, subject_to=z <= top)
+  s[n]: argmin[z]((shown(z, c[n]) - 2)**2 + z**2, start=0.4, subject_to=z <= top)
   v[n]: (shown(s[n], c[n]) - 2)**2 + s[n]**2
 outputs:
   s[n]: s[n]
