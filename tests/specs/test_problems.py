@@ -227,6 +227,10 @@ def filled(program: Program, bound: Bound) -> Bound:
     )
 
 
+ENLARGED = {"theorem": 1e-7}
+"""Absolute tolerances where rounding is enlarged: by velocities over a nudge of 1e-5, relative to what is small itself."""
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
 def test_optimisation_levels_agree(path: Path, tmp_path: Path) -> None:
     """Every entry at -O0 and at -O2, at the initial params and at a random point near them."""
@@ -236,10 +240,13 @@ def test_optimisation_levels_agree(path: Path, tmp_path: Path) -> None:
     }
     bounds = {level: filled(p, p.bind(base=path.parent)) for level, p in programs.items()}
     single = programs[0].precision == "float32"
-    rtol, atol = (2e-4, 2e-5) if single else (1e-8, 1e-9)
+    rtol, atol = (2e-4, 2e-5) if single else (1e-8, ENLARGED.get(path.stem, 1e-9))
     rng = np.random.default_rng(0)
     params = programs[0].initial_params(bounds[0])
-    moved = {k: v * (1 + 0.1 * rng.random(np.shape(v))) + 0.01 * rng.random(np.shape(v)) for k, v in params.items()}
+    moved = {
+        k: (v * (1 + 0.1 * rng.random(np.shape(v))) + 0.01 * rng.random(np.shape(v))).astype(v.dtype)
+        for k, v in params.items()
+    }
     for name, entry in programs[0].entries.items():
         if entry.kind == "prepare":
             continue
