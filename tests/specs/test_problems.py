@@ -227,8 +227,9 @@ def filled(program: Program, bound: Bound) -> Bound:
     )
 
 
-ENLARGED = {"theorem": 1e-7}
-"""Absolute tolerances where rounding is enlarged: by velocities over a nudge of 1e-5, relative to what is small itself."""
+# Absolute tolerances where rounding is enlarged: by velocities over a nudge of 1e-5, relative to what is small itself; by
+# hundreds of clipped steps in float32, where a unit leaves its bound one step later.
+ENLARGED = {"theorem": 1e-7, "deep": 2e-4}
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
@@ -240,7 +241,8 @@ def test_optimisation_levels_agree(path: Path, tmp_path: Path) -> None:
     }
     bounds = {level: filled(p, p.bind(base=path.parent)) for level, p in programs.items()}
     single = programs[0].precision == "float32"
-    rtol, atol = (2e-4, 2e-5) if single else (1e-8, ENLARGED.get(path.stem, 1e-9))
+    rtol, atol = (2e-4, 2e-5) if single else (1e-8, 1e-9)
+    atol = ENLARGED.get(path.stem, atol)
     rng = np.random.default_rng(0)
     params = programs[0].initial_params(bounds[0])
     moved = {
