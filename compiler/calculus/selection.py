@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from vspec.compiler.graph.node import Node
 from vspec.compiler.language.expr import (
+    Affine,
     Along,
     At,
     Delta,
@@ -177,8 +178,11 @@ def _one_hot(low: Lowering, e: Expr) -> Expr:
 
 
 def _substitutable(e: Expr, letter: str, position: Expr) -> bool:
-    """Whether the position may stand for the letter everywhere: nothing binds its letters or runs along the letter."""
-    return _free(e, frozenset((letter, *position.axes)))
+    """Whether the position may stand for the letter everywhere: nothing binds its letters, runs along the letter or reads at a
+    place computed of it."""
+    subscripts = (s for top in nodes(e) for s in getattr(top, "subscripts", ()))
+    plain = all(s.plain for s in subscripts if isinstance(s, Affine) and s.letter == letter)
+    return plain and _free(e, frozenset((letter, *position.axes)))
 
 
 def _free(e: Expr, own: frozenset[str]) -> bool:

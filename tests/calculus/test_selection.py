@@ -21,7 +21,7 @@ HEAD = """\
 vspec: 1
 name: selection
 precision: float64
-dims: {n: 6, 'i, j': 3, k: 2, r: 4}
+dims: {n: 6, 'i, j': 3, k: 2, r: 4, o: {size: 3, boundary: periodic}}
 data:
   X[n, i]: real
   x[n]: real
@@ -31,6 +31,7 @@ data:
 params:
   W[k, i]: {init: 1}
   w[i]: {init: 1}
+  v[o]: {init: 1}
 """
 
 
@@ -45,6 +46,7 @@ def values() -> dict[str, Any]:
         "three": np.array([2, 0, 2, 1, 0, 2]),
         "W": rng.normal(size=(2, 3)),
         "w": rng.normal(size=3),
+        "v": rng.normal(size=3),
     }
 
 
@@ -121,6 +123,15 @@ def test_a_sum_over_the_letter_of_a_delta_is_a_gather(letters: str, formula: str
         assert not any(n.kind is Kind.REDUCE and n.op == "sum" for n in all_nodes(graph))
         assert largest(graph, {"n", "k"}) == 1
     same(text, tmp_path)
+
+
+def test_neighbours_of_the_selected_are_read_around_the_end(tmp_path: Path) -> None:
+    """What is read beside the letter is formed along it first, then taken at the position."""
+    same(
+        "outputs:\n  y[n]: sum[o](delta[three[n], o]*v[o + 1]*x[n])\n"
+        "  u[n]: sum[o](delta[three[n], o]*(v[o - 1]*index(o) + x[n]*v[2*o]))\n",
+        tmp_path,
+    )
 
 
 def test_derivatives_are_those_of_the_dense_form(tmp_path: Path) -> None:
