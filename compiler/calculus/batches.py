@@ -18,7 +18,7 @@ from vspec.compiler.graph.graph import Entry, Result
 from vspec.compiler.graph.node import Axis, Kind, Node, Origin, topological
 from vspec.compiler.language.batches import Batch
 from vspec.compiler.language.bodies import of_stage
-from vspec.compiler.language.spec import Definition, Dim, Recurrence, Spec, Stage
+from vspec.compiler.language.spec import Definition, Dim, Spec, Stage
 from vspec.compiler.language.substitute import letters_of
 
 DOC = "What depends on data and constants only, computed once per run."
@@ -44,9 +44,9 @@ class Batches:
         low = self._lowering(batch)
         changed: Stage = replace(batch.exact(replace(stage, until=None), label), until=stage.until)
         equations = [
-            batch.exact(e, _names(e)[0])
+            batch.exact(e, e.names[0])
             for e in self.spec.equations
-            if set(_names(e)) & batch.names and set(_names(e)) & batch.varying
+            if set(e.names) & batch.names and set(e.names) & batch.varying
         ]
         objectives = {n: batch.exact(o.body, n) for n, o in self.spec.objectives.items() if n in batch.names}
         self._fixed(batch, low)
@@ -123,7 +123,7 @@ class Batches:
         full = self.full
         for made in batch.made:
             full.postpone(made.name, made.body, made.letters, made.dtype)
-        equations = {n: e for e in self.spec.equations for n in _names(e)}
+        equations = {n: e for e in self.spec.equations for n in e.names}
         for name in [n for n in equations if n in batch.names and n not in batch.varying] + [
             d.name for d in batch.made
         ]:
@@ -155,8 +155,3 @@ class Batches:
             return self._input(
                 low, name, "prepared", [Axis(a.name, own.get(a.dim, a.dim)) for a in node.axes], node.dtype
             )
-
-
-def _names(e: Definition | Recurrence) -> tuple[str, ...]:
-    """The names that an equation gives values to."""
-    return (e.name,) if isinstance(e, Definition) else e.names

@@ -213,10 +213,7 @@ def _letters(spec: Spec) -> Mapping[str, tuple[str, ...]]:
     """The letters of every name that elements read."""
     found = {n: x.letters for group in (spec.params, spec.data, spec.constants) for n, x in group.items()}
     for e in spec.equations:
-        if isinstance(e, Definition):
-            found[e.name] = e.letters
-        else:
-            found |= {x.name: x.letters for x in e.members}
+        found |= {x.name: x.letters for x in e.members}
     return found
 
 

@@ -265,7 +265,7 @@ def _without_idle_dims(spec: Spec) -> Spec:
     arrays = (spec.constants, spec.data, spec.params, spec.outputs, spec.constraints)
     letters: set[str] = {x for group in arrays for a in group.values() for x in a.letters}
     for e in spec.equations:
-        letters.update(e.letters if isinstance(e, Definition) else (y for x in e.members for y in x.letters))
+        letters.update(y for x in e.members for y in x.letters)
     sizes = [d.size for d in spec.dims.values() if isinstance(d.size, Expr)]
     read = (x for body in (*(b.expr for b in bodies(spec)), *sizes) for x in letters_of(body))
     used = {spec.letters[x] for x in (*letters, *read)}

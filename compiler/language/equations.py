@@ -185,10 +185,7 @@ def share_objectives(solved: Solved) -> None:
     place()
     for equation in solved.equations:
         ordered.append(equation)
-        if isinstance(equation, Definition):
-            done.add(equation.name)
-        else:
-            done.update(equation.names)
+        done.update(equation.names)
         if waiting:
             place()
     while waiting:

@@ -12,7 +12,7 @@ from vspec.compiler.language.context import Context
 from vspec.compiler.language.equations import Solved, check_equations
 from vspec.compiler.language.expr import Element
 from vspec.compiler.language.left import declare_equations
-from vspec.compiler.language.spec import Definition, Recurrence, State
+from vspec.compiler.language.spec import Definition, State
 from vspec.compiler.source.document import Value
 
 Calls = dict[str, tuple[str, ...]]
@@ -31,7 +31,7 @@ def local_names(ctx: Context, node: Value | None, solved: Solved, calls: Calls) 
     system = declare_equations(ctx, node, None)
     own = [name for name in ctx.symbols if name not in before]
     found = check_equations(ctx, system, calls)
-    taken = {name for e in solved.equations for name in _names(e)}
+    taken = {name for e in solved.equations for name in e.names}
     new: dict[str, str] = {}
     for name in own:
         unique, k = name, 2
@@ -47,10 +47,6 @@ def local_names(ctx: Context, node: Value | None, solved: Solved, calls: Calls) 
     finally:
         for name in own:
             del ctx.symbols[name]
-
-
-def _names(e: Definition | Recurrence) -> tuple[str, ...]:
-    return (e.name,) if isinstance(e, Definition) else e.names
 
 
 def renamed(value: Any, names: Mapping[str, str]) -> Any:

@@ -284,10 +284,7 @@ def _letters(spec: Spec) -> dict[str, tuple[str, ...]]:
     found = {n: x.letters for group in (spec.constants, spec.data, spec.params) for n, x in group.items()}
     found |= {n: o.letters for n, o in spec.outputs.items()}
     for e in spec.equations:
-        if isinstance(e, Definition):
-            found[e.name] = e.letters
-        else:
-            found |= {x.name: x.letters for x in e.members}
+        found |= {x.name: x.letters for x in e.members}
     for problem in _problems(spec):
         found |= {u.name: u.letters for u in problem.sought} | {d.name: d.letters for d in problem.inner}
     return found

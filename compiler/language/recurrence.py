@@ -78,7 +78,7 @@ def check_recurrence(
         if isinstance(equation, Definition) and equation.hidden and not _carried(equation, letter, members):
             outside.append(equation)
         else:
-            members.update((equation.name,) if isinstance(equation, Definition) else equation.names)
+            members.update(equation.names)
             kept_inside.append(equation)
     result: list[State] = []
     for state, init, step in zip(states, inits, steps):

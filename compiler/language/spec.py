@@ -107,6 +107,16 @@ class Definition:
     span: Span
     hidden: bool = False
 
+    @property
+    def members(self) -> tuple[Definition, ...]:
+        """What it gives values to: itself, as an equation like others."""
+        return (self,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that it gives values to."""
+        return (self.name,)
+
 
 @dataclass(frozen=True, slots=True)
 class State:

@@ -17,7 +17,7 @@ def names_of(spec: Spec) -> list[str]:
     """Every name that formulas of a spec may mention."""
     named = [*spec.constants, *spec.data, *spec.params, *spec.objectives, *spec.outputs]
     for q in spec.equations:
-        named += q.names if isinstance(q, Recurrence) else [q.name]
+        named += q.names
     return list(dict.fromkeys(named))
 
 
