@@ -151,6 +151,12 @@ def largest(gradient: Point) -> Array:
     return jnp.max(jnp.stack(tops)) if tops else jnp.zeros(())
 
 
+def dot(a: Point, b: Point) -> Array:
+    """The inner product."""
+    parts = [jnp.sum(x * y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)]
+    return jnp.sum(jnp.stack(parts))
+
+
 def finite(value: Array, gradient: Point) -> Array:
     """Whether the value and every entry of the gradient is finite."""
     return jnp.isfinite(value) & jnp.isfinite(largest(gradient))

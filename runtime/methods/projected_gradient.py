@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from vspec.runtime.methods.method import RUNNING, STALLED, Method, Point, Problem, State
+from vspec.runtime.methods.method import RUNNING, STALLED, Method, Point, Problem, State, dot
 
 _ARMIJO = 1e-4
 _WINDOW = 10
@@ -47,7 +47,7 @@ class ProjectedGradient(Method):
 
         def tried(length: Array) -> tuple[Point, Array, Array]:
             there = problem.project(jax.tree.map(lambda x, g: x - length * g, state.point, state.gradient))
-            slope = _dot(state.gradient, jax.tree.map(lambda a, b: a - b, there, state.point))
+            slope = dot(state.gradient, jax.tree.map(lambda a, b: a - b, there, state.point))
             value = problem.value(there)
             return there, value, value <= top + _ARMIJO * slope + slack
 
@@ -59,19 +59,20 @@ class ProjectedGradient(Method):
         value, gradient = problem.value_and_gradient(point)
         moved = jax.tree.map(lambda a, b: a - b, point, state.point)
         bent = jax.tree.map(lambda a, b: a - b, gradient, state.gradient)
-        square, product, change = _dot(moved, moved), _dot(moved, bent), _dot(bent, bent)
+        square, product, change = dot(moved, moved), dot(moved, bent), dot(bent, bent)
         curved = product > 0
         long = square / jnp.where(curved, product, 1)
         short = product / jnp.where(change > 0, change, 1)
         following = jnp.where(curved, jnp.where(shorter, short, long), jnp.where(k == 0, 10 * used, used))
-        better = problem.measure(point, gradient) < best
+        measure = problem.measure(point, gradient)
+        better = measure < best
         better = better | (value < jnp.min(jnp.where(jnp.isfinite(last), last, jnp.inf)) - slack)
         since = jnp.where(better, 0, since + 1)
         extra = (
             jnp.clip(following, _SHORTEST, _LONGEST),
             jnp.roll(last, 1).at[0].set(value),
             ~shorter,
-            jnp.minimum(best, problem.measure(point, gradient)),
+            jnp.minimum(best, measure),
             since.astype(jnp.int32),
         )
         new = self.advance(problem, state, point, value, gradient, extra)
@@ -82,8 +83,3 @@ class ProjectedGradient(Method):
         """At a point to which others have moved: the step length stays, the values of before do not count."""
         new = self.init(problem, point)
         return new._replace(steps=state.steps, extra=(state.extra[0], *new.extra[1:]))
-
-
-def _dot(a: Point, b: Point) -> Array:
-    parts = [jnp.sum(x * y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)]
-    return jnp.sum(jnp.stack(parts))

@@ -22,6 +22,7 @@ from vspec.runtime.methods.method import (
     Point,
     Problem,
     State,
+    dot,
     largest,
     select,
 )
@@ -144,12 +145,6 @@ class ProximalGradient(Method):
 def _along(point: Point, direction: Point, length: Array) -> Point:
     moved: Point = jax.tree.map(lambda x, d: x + length * d, point, direction)
     return moved
-
-
-def dot(a: Point, b: Point) -> Array:
-    """The inner product."""
-    parts = [jnp.sum(x * y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)]
-    return jnp.sum(jnp.stack(parts))
 
 
 def norm(a: Point) -> Array:

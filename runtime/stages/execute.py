@@ -197,8 +197,10 @@ def _run(
         raise infeasible(program, transition, good[0].figures, missed)
     best = _best(program, stage, params, bound, possible)
     params = {**params, **best.params}
-    first = _start(transition, stage, moving, bound, next(k for k, r in enumerate(runs) if r is best))
-    searches.check_histories(program, stage, runner, world, first, own, best)
+    k = next(k for k, r in enumerate(runs) if r is best)
+    searches.check_histories(
+        program, stage, runner, world, lambda: _start(transition, stage, moving, bound, k), own, best
+    )
     searches.check_end(program, build, stage, runner, world, params, own, best)
     result = _result(stage, best.figures, reason=best.reason, steps=_steps(stage, best))
     if stage.record.get("constraints") is not None and stage.kind in ("minimize", "maximize"):

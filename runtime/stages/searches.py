@@ -69,11 +69,11 @@ def check_end(
 
 
 def check_histories(
-    program: Program, stage: Stage, runner: Runner, world: World, start: Params, key: Array, run: Run
+    program: Program, stage: Stage, runner: Runner, world: World, start: Callable[[], Params], key: Array, run: Run
 ) -> None:
     """Raise `NumericsError` VS0615 if a search did not converge in the first row of an output that is not finite.
 
-    Args: as of `check_diverged`; the run goes on from its start once more, up to the step of that row.
+    Args: as of `check_diverged`, but `start` is asked for only then: the run goes from it once more, up to that row.
     """
     entry = runner.recorder.entry
     if entry is None or program.entry(entry).solves is None:
@@ -87,7 +87,7 @@ def check_histories(
     if bad:
         step = min(bad)
         at = At(jnp.asarray(step - 1, jnp.int32), world.limits[stage.key], key)
-        params = {**world.still, **runner.at(world, start, key, step)}
+        params = {**world.still, **runner.at(world, start(), key, step)}
         where = f"in the outputs after step {step} of the stage '{stage.label}'"
         check_searches(program, entry, params, context(program, world.bound, at), where)
 
