@@ -127,7 +127,7 @@ def execute(program: Program, params: Params, bound: Bound, emit: Emit = lambda 
     for index, record in enumerate(program.manifest["plan"]):
         stage = resolve(program, bound, record, (index,))
         if index == 0 and names:
-            _record(program, histories, names, params, bound, 0)
+            record_row(program, histories, names, params, bound, 0)
         if stage.kind == "evaluate":
             results.append(StageResult("evaluate", stage.about, stage.name))
             continue
@@ -136,13 +136,15 @@ def execute(program: Program, params: Params, bound: Bound, emit: Emit = lambda 
         taken += result.steps
         results.append(result)
         if names:
-            _record(program, histories, names, params, bound, taken)
+            record_row(program, histories, names, params, bound, taken)
     if not program.manifest["plan"] and names:
-        _record(program, histories, names, params, bound, 0)
+        record_row(program, histories, names, params, bound, 0)
     return Executed(params, tuple(results), histories)
 
 
-def _record(program: Program, histories: Histories, names: list[str], params: Params, bound: Bound, step: int) -> None:
+def record_row(
+    program: Program, histories: Histories, names: list[str], params: Params, bound: Bound, step: int
+) -> None:
     """A row of every history, between stages."""
     entry = next((e.name for e in program.entries.values() if e.kind == "outputs"), None)
     assert entry is not None
@@ -157,16 +159,10 @@ def _run(
     program: Program, stage: Stage, params: Params, bound: Bound, emit: Emit
 ) -> tuple[Params, StageResult, Histories]:
     transition = build(program, stage)
-    declared = program.manifest["params"]
-    over = {p for s in stage.walk() if s.kind not in ("evaluate", "update") for p in s.record.get("over") or ()}
-    domains = {p: d for p, d in program.domains(bound).items() if p in over}
-    check_start(domains, params, {p: d.get("line") for p, d in declared.items()})
-    for s in stage.walk():
-        if "assume" in (s.record.get("entries") or {}):
-            check_assumed(Objective(program, s.names[0], s.record), params, bound)
+    check_begin(program, stage, params, bound)
 
     own = keys.key_of(bound.seed, keys.STAGES, stage.path[0])
-    world = _world(transition, params, bound)
+    world = world_of(transition, params, bound)
     moving = {k: params[k] for k in transition.moves}
     recorder = Recorder(program, stage, world, moving)
     limit = int(world.limits[stage.key])
@@ -181,7 +177,7 @@ def _run(
 
     runs: list[Run] = []
     for k in range(stage.starts):
-        begun = _start(transition, stage, moving, bound, k)
+        begun = start_of(transition, stage, moving, bound, k)
         report = _reporter(stage, transition, k, limit, emit)
         run = runner.run(world, begun, own, limit, report)
         # One that diverged is looked into only if all did.
@@ -195,27 +191,46 @@ def _run(
     if not possible:
         missed = violations(program, {**params, **good[0].params}, bound)
         raise infeasible(program, transition, good[0].figures, missed)
-    best = _best(program, stage, params, bound, possible)
+    best = best_of(program, stage, params, bound, possible)
     params = {**params, **best.params}
     k = next(k for k, r in enumerate(runs) if r is best)
     searches.check_histories(
-        program, stage, runner, world, lambda: _start(transition, stage, moving, bound, k), own, best
+        program, stage, runner, world, lambda: start_of(transition, stage, moving, bound, k), own, best
     )
     searches.check_end(program, build, stage, runner, world, params, own, best)
-    result = _result(stage, best.figures, reason=best.reason, steps=_steps(stage, best))
-    if stage.record.get("constraints") is not None and stage.kind in ("minimize", "maximize"):
-        result = _certified(program, stage, params, bound, best.figures, result)
-    result = replace(
-        result,
-        violation=_largest(violations(program, params, bound)),
-        seconds=sum(r.seconds for r in runs),
-        compile_seconds=runner.compile_seconds if fresh else 0.0,
-        starts=tuple(_of_start(stage, r) for r in runs) if stage.kind in ("minimize", "maximize") else (),
-    )
+    compiled = runner.compile_seconds if fresh else 0.0
+    result = result_of(program, stage, params, bound, best, runs, compiled)
     return params, result, best.histories
 
 
-def _best(program: Program, stage: Stage, params: Params, bound: Bound, runs: list[Run]) -> Run:
+def check_begin(program: Program, stage: Stage, params: Params, bound: Bound) -> None:
+    """Raise `NumericsError`: VS0604, a param starts outside of its domain; VS0630, an assumed form is not there."""
+    declared = program.manifest["params"]
+    over = {p for s in stage.walk() if s.kind not in ("evaluate", "update") for p in s.record.get("over") or ()}
+    domains = {p: d for p, d in program.domains(bound).items() if p in over}
+    check_start(domains, params, {p: d.get("line") for p, d in declared.items()})
+    for s in stage.walk():
+        if "assume" in (s.record.get("entries") or {}):
+            check_assumed(Objective(program, s.names[0], s.record), params, bound)
+
+
+def result_of(
+    program: Program, stage: Stage, params: Params, bound: Bound, best: Run, runs: list[Run], compile_seconds: float
+) -> StageResult:
+    """What a stage did that left `params`, from the best of its runs and all of them."""
+    result = _result(stage, best.figures, reason=best.reason, steps=_steps(stage, best))
+    if stage.record.get("constraints") is not None and stage.kind in ("minimize", "maximize"):
+        result = _certified(program, stage, params, bound, best.figures, result)
+    return replace(
+        result,
+        violation=_largest(violations(program, params, bound)),
+        seconds=sum(r.seconds for r in runs),
+        compile_seconds=compile_seconds,
+        starts=tuple(_of_start(stage, r) for r in runs) if stage.kind in ("minimize", "maximize") else (),
+    )
+
+
+def best_of(program: Program, stage: Stage, params: Params, bound: Bound, runs: list[Run]) -> Run:
     """The run with the best value among those that satisfy the constraints best."""
     if len(runs) == 1:
         return runs[0]
@@ -243,7 +258,7 @@ def _certified(
     )
 
 
-def _world(transition: Transition, params: Params, bound: Bound) -> World:
+def world_of(transition: Transition, params: Params, bound: Bound) -> World:
     """What the stage does not change, with the numbers of steps."""
     limits = {path: jnp.asarray(steps, jnp.int32) for path, steps in transition.limits().items()}
     still = {k: x for k, x in params.items() if k not in transition.moves}
@@ -256,7 +271,7 @@ def _signature(tree: Any) -> Any:
     return structure, tuple((x.shape, str(x.dtype)) for x in leaves)
 
 
-def _start(transition: Transition, stage: Stage, params: Params, bound: Bound, k: int) -> Params:
+def start_of(transition: Transition, stage: Stage, params: Params, bound: Bound, k: int) -> Params:
     """The k-th start: the first is where the params are."""
     if k == 0:
         return params
@@ -336,4 +351,15 @@ def _result(stage: Stage, figures: Figures, reason: str | None, steps: int) -> S
     )
 
 
-__all__ = ["BUILDERS", "Executed", "build", "execute"]
+__all__ = [
+    "BUILDERS",
+    "Executed",
+    "best_of",
+    "build",
+    "check_begin",
+    "execute",
+    "record_row",
+    "result_of",
+    "start_of",
+    "world_of",
+]

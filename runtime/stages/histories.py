@@ -50,9 +50,9 @@ class Recorder:
         found = self.program.call(self.entry, {**world.still, **params}, context(self.program, world.bound, at))
         return {name: jnp.asarray(found[name]) for name in self.every}
 
-    def chunk(self, wanted: int) -> int:
-        """The steps of a chunk whose rows fit into the budget."""
-        share = sum(_bytes(x) / self.every[name] for name, x in self.shapes.items())
+    def chunk(self, wanted: int, lanes: int = 1) -> int:
+        """The steps of a chunk whose rows fit into the budget, of so many runs side by side."""
+        share = lanes * sum(_bytes(x) / self.every[name] for name, x in self.shapes.items())
         return wanted if not share else max(1, min(wanted, int(BUDGET / share)))
 
     def room(self, chunk: int) -> dict[str, int]:
