@@ -33,7 +33,7 @@ class Stacked:
 def stacked(trees: Sequence[Any]) -> Stacked | None:
     """The trees as one; None if they differ in structure, shapes or types."""
     flat = [jax.tree.flatten(t) for t in trees]
-    structure = flat[0][1]
+    structure: Any = flat[0][1]
     if any(s != structure for _, s in flat[1:]):
         return None
     leaves: list[Array] = []

@@ -225,8 +225,8 @@ class Together:
         mapped = jax.vmap(begin, in_axes=(axes, 0, 0), axis_size=lanes)
         self._begin = jax.jit(mapped).lower(still.leaves, params, zeros).compile()
         carry = jax.eval_shape(mapped, still.leaves, params, zeros)[0]
-        mapped = jax.vmap(advance, in_axes=(axes, 0, 0), axis_size=lanes)
-        self._advance = jax.jit(mapped).lower(still.leaves, carry, zeros).compile()
+        stepped = jax.vmap(advance, in_axes=(axes, 0, 0), axis_size=lanes)
+        self._advance = jax.jit(stepped).lower(still.leaves, carry, zeros).compile()
         self._end = jax.jit(jax.vmap(end)).lower(carry).compile()
         self.compile_seconds = time.perf_counter() - started
 
