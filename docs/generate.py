@@ -45,7 +45,6 @@ REFUSED: Mapping[str, Mapping[str, str]] = {
     "sections": {
         "random": "VS0401",
         "dynamics": "VS0402",
-        "shard": "VS0426",
     },
     "stage": {
         **dict.fromkeys(("pareto", "sample"), "VS0405"),

@@ -9,11 +9,13 @@ from functools import partial
 import jax
 from jax import Array
 
+from vspec.runtime.devices import Layout
+
 
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["data", "constants", "prepared", "counters", "key", "facts", "multipliers"],
-    meta_fields=["dims", "batch"],
+    meta_fields=["dims", "batch", "layout"],
     drop_fields=["seed"],
 )
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Bound:
     running; `key` is the JAX key of the fresh draws of this step; `facts` are what claims read of runs that are done.
     `multipliers` are those of constraints in a Lagrangian, with the weights of objective and penalty.
     `batch` are the rows of those dims of which the arrays are slices, where a step sees a batch; they are static, too.
+    `layout` says how the arrays are split over several devices, None on one.
     """
 
     data: Mapping[str, Array]
@@ -37,6 +40,7 @@ class Bound:
     facts: Mapping[str, Array] = field(default_factory=dict)
     batch: tuple[tuple[str, int], ...] = ()
     multipliers: Mapping[str, Array] = field(default_factory=dict)
+    layout: Layout | None = None
 
     def at(self, counters: Mapping[str, Array], key: Array | None = None) -> Bound:
         """The same data at a step of a stage."""

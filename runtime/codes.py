@@ -185,5 +185,29 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "no such run",
             "The spec, or the program that was built from it, has no run of this name. Runs are declared under 'runs'.",
         ),
+        # 086: several devices
+        "VS0860": (
+            "mesh cannot be read",
+            "A mesh of devices is written as its axes with their numbers of devices, such as 'data=8' or 'data=4,model=2'.",
+        ),
+        "VS0861": (
+            "no such axis of devices",
+            "The mesh has an axis over which the spec splits nothing. The axes are those that the spec names under 'shard'.",
+        ),
+        "VS0862": (
+            "mesh and devices differ",
+            "The mesh has more devices than there are; or, where several processes run, not all devices of "
+            "all of them.",
+        ),
+        "VS0863": (
+            "devices do not divide a dim",
+            "A dim that 'shard' splits has a size that is no multiple of the number of devices along its axis. Give the axis "
+            "fewer devices, or the dim another size.",
+        ),
+        "VS0864": (
+            "devices do not divide a batch",
+            "The batches of a stage are split over devices as their dim is, so that the rows of a batch are a multiple of the "
+            "number of devices along its axis.",
+        ),
     }
 )

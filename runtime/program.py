@@ -16,9 +16,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.sharding import Mesh
 
 from vspec.runtime.bound import Bound
 from vspec.runtime.data import Sizes, bind_constants, bind_data, check_positions, convert, numpy_dtype, resolve_sizes
+from vspec.runtime.devices import Layout, compiled, layout_of
 from vspec.runtime.domains import Domain, domains_of
 from vspec.runtime.errors import ArtifactError, DataError, near
 from vspec.runtime.keys import INITIAL, RESULTS, key_of
@@ -142,6 +144,7 @@ class Program:
         seed: int = 0,
         base: Path | str | None = None,
         allow_outside: bool = False,
+        mesh: Mapping[str, int] | Mesh | None = None,
     ) -> Bound:
         """Check data and constants, fill in defaults, and prepare what depends on nothing else.
 
@@ -152,12 +155,14 @@ class Program:
                 generator, so that they are independent.
             base: folder that the spec's own paths are relative to; default is the program's folder.
             allow_outside: whether the spec's own paths may leave `base`.
+            mesh: axis → number of devices, or a mesh of JAX, for a spec that says `shard`.
 
         Returns:
             A `Bound`, which is a pytree. Its key, where the program draws, is the one of what is evaluated beside stages.
 
         Raises:
-            DataError: the data does not fit (VS05xx).
+            DataError: the data does not fit (VS05xx), or cannot be split over the devices (VS0863).
+            ArtifactError: the mesh does not fit the spec or the devices (VS086x).
         """
         sizes = Sizes(self.manifest["dims"])
         bound_constants = bind_constants(self.manifest, constants or {}, sizes)
@@ -166,10 +171,21 @@ class Program:
         dims = tuple(resolve_sizes(self.manifest, sizes).items())
         check_positions(self.manifest, "data", bound_data, dict(dims))
         check_positions(self.manifest, "constants", bound_constants, dict(dims))
-        bound = Bound(_device(bound_data), _device(bound_constants), {}, dims, seed)
+        layout = layout_of(self.manifest, dict(dims), mesh)
+        bound = Bound(
+            _device(bound_data, self.manifest["data"], layout),
+            _device(bound_constants, self.manifest["constants"], layout),
+            {},
+            dims,
+            seed,
+            layout=layout,
+        )
         if "prepare" in self.entries:
             bound = replace(bound, prepared=dict(self.jitted("prepare")({}, bound)))
-        return replace(bound, key=key_of(seed, RESULTS)) if self.draws else bound
+        if not self.draws:
+            return bound
+        key = key_of(seed, RESULTS)
+        return replace(bound, key=key if layout is None else layout.spread(key))
 
     def initial_params(self, bound: Bound, given: Mapping[str, Any] | None = None) -> dict[str, Array]:
         """The declared start of every param, in full shape, or what `given` has. Raises `DataError` VS0517."""
@@ -192,7 +208,7 @@ class Program:
                 raise DataError("VS0517", e.message, line=line) from None
             if array.shape != shape:
                 raise DataError("VS0517", f"the start of '{name}' has shape {array.shape}, not {shape}", line=line)
-            start[name] = jnp.asarray(array)
+            start |= _device({name: array}, self.manifest["params"], bound.layout)
         return start
 
     def domains(self, bound: Bound) -> dict[str, Domain]:
@@ -240,9 +256,21 @@ class Program:
     def jitted(self, entry: str) -> Callable[[Params, Bound], Any]:
         """`call` of one entry as a compiled function of `(params, bound)`, kept for the next time."""
         if entry not in self.compiled:
-            self.compiled[entry] = jax.jit(partial(self.call, entry))
-        compiled: Callable[[Params, Bound], Any] = self.compiled[entry]
-        return compiled
+            self.compiled[entry] = compiled(partial(self.call, entry), partial(self._split, entry))
+        made: Callable[[Params, Bound], Any] = self.compiled[entry]
+        return made
+
+    def _split(self, entry: str, layout: Layout) -> Any:
+        """How what an entry gives is split: params and prepared values by their axes; all else every device has."""
+        kind = self.entries[entry].kind
+        if kind == "initial":
+            declared = self.manifest["params"]
+            return {
+                r["name"]: layout.of(declared[r["name"]]["axes"]) for r in self.manifest["entries"][entry]["results"]
+            }
+        if kind == "prepare":
+            return {r["name"]: layout.of(r["axes"]) for r in self.manifest["entries"][entry]["results"]}
+        return layout.whole
 
     def _size(self, argument: Argument, bound: Bound) -> int:
         sizes = bound.sizes | (dict(bound.batch) if argument.batch else {})
@@ -415,5 +443,9 @@ def _entry(name: str, entry: Mapping[str, Any], module: ModuleType) -> Entry:
     )
 
 
-def _device(arrays: Mapping[str, Any]) -> dict[str, Array]:
-    return {name: jnp.asarray(array) for name, array in arrays.items()}
+def _device(
+    arrays: Mapping[str, Any], declared: Mapping[str, Mapping[str, Any]], layout: Layout | None
+) -> dict[str, Array]:
+    if layout is None:
+        return {name: jnp.asarray(array) for name, array in arrays.items()}
+    return {name: layout.place(array, declared[name]["axes"]) for name, array in arrays.items()}

@@ -14,12 +14,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from vspec.runtime import progress as progress_bar
 from vspec.runtime import results
 from vspec.runtime.bound import Bound
 from vspec.runtime.claims import ClaimResult, judge
 from vspec.runtime.constraints import violations
+from vspec.runtime.devices import fetched
 from vspec.runtime.domains import check_start
 from vspec.runtime.errors import ArtifactError
 from vspec.runtime.facts import own_facts
@@ -104,6 +106,7 @@ def run(
     params: Mapping[str, Any] | None = None,
     base: Path | str | None = None,
     allow_outside: bool = False,
+    mesh: Mapping[str, int] | Mesh | None = None,
 ) -> RunResult:
     """Run a program.
 
@@ -117,6 +120,8 @@ def run(
         params: name → start, in place of the declared one.
         base: folder that the spec's own paths are relative to; default is the program's folder.
         allow_outside: whether the spec's own paths may leave `base`.
+        mesh: axis → number of devices, or a mesh of JAX, for a spec that says `shard`; by default all devices that divide
+            the data. Where several processes run, the first one alone writes results and shows progress.
 
     Returns:
         A `RunResult`. A claim that does not hold is a result, not an error.
@@ -128,16 +133,19 @@ def run(
     if not isinstance(program, Program):
         program = load(program)
         clock.lap("load")
-    bound = program.bind(data, constants, seed, base, allow_outside)
+    first = jax.process_index() == 0
+    bound = program.bind(data, constants, seed, base, allow_outside, mesh)
     start = program.initial_params(bound, params)
     _check_start_searches(program, bound, params)
-    check_start(program.domains(bound), start, {p: d.get("line") for p, d in program.manifest["params"].items()})
+    check_start(
+        program.domains(bound), fetched(start), {p: d.get("line") for p, d in program.manifest["params"].items()}
+    )
     for array in jax.tree.leaves((bound, start)):
         array.block_until_ready()
     clock.lap("bind")
     metrics: list[dict[str, Any]] = []
     with ExitStack() as stack:
-        show = progress or stack.enter_context(progress_bar.terminal())
+        show = progress or (stack.enter_context(progress_bar.terminal()) if first else progress_bar.quiet)
 
         def emit(event: Event) -> None:
             metrics.append(event.row())
@@ -155,10 +163,10 @@ def run(
     facts = run_facts(stages)
     claims = judge(program, solved, replace(bound, facts=own_facts(program, facts)))
     clock.lap("claims")
-    arrays = {name: np.asarray(solved[name]) for name in program.manifest["params"] if name in solved}
+    arrays = {name: np.asarray(fetched(solved[name])) for name in program.manifest["params"] if name in solved}
     steps = {name: tuple(taken) for name, taken in done.histories.steps.items()}
     folder = None
-    if out is not None:
+    if out is not None and first:
         said = _said(program, bound, stages, claims, clock.parts, missed, facts, steps)
         folder = results.write(Path(out), program.manifest, said, arrays, outputs, metrics, steps)
         clock.lap("write")
@@ -239,11 +247,17 @@ def _said(
         "program": program.manifest["program"],
         "manifest": {"sha256": digest},
         "versions": {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}},
-        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "device": {
+            "platform": device.platform,
+            "kind": device.device_kind,
+            "count": jax.device_count(),
+            "processes": jax.process_count(),
+            "mesh": bound.layout.shape if bound.layout is not None else {},
+        },
         "precision": program.precision,
         "seed": bound.seed,
         "dims": bound.sizes,
-        "constants": {name: np.asarray(value).tolist() for name, value in bound.constants.items()},
+        "constants": {name: np.asarray(fetched(value)).tolist() for name, value in bound.constants.items()},
         "facts": dict(facts),
         "stages": [s.as_dict() for s in stages],
         "histories": {name: list(steps) for name, steps in histories.items()},

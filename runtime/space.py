@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from vspec.runtime.bijectors import Bijector, Identity, bijector
+from vspec.runtime.devices import fetched
 from vspec.runtime.domains import Domain
 
 Point = dict[str, Array]
@@ -148,7 +149,7 @@ class Space:
         `normal` times `max(1, |x|)`."""
         moved = {}
         for name, kind in self.domains.items():
-            x = np.asarray(params[name])
+            x = np.asarray(fetched(params[name]))
             if kind == "positive":
                 new = x * np.exp(generator.standard_normal(x.shape))
             elif kind == "real":

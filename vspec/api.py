@@ -12,6 +12,8 @@ from vspec.compiler.diagnostics.policy import Policy
 from vspec.locate import find_spec, find_specs
 
 if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
     from vspec.compiler.language.spec import Spec
     from vspec.compiler.pipeline import Built
     from vspec.runtime.claims import ClaimResult
@@ -171,6 +173,7 @@ def run(
     level: int = 2,
     allow_outside: bool = False,
     run: str = "",
+    mesh: Mapping[str, int] | Mesh | None = None,
 ) -> RunResult:
     """Run a spec, a program's folder or a loaded program.
 
@@ -188,6 +191,7 @@ def run(
         level: the optimisation level; for a spec only.
         allow_outside: whether the spec may import specs and read data outside of its folder.
         run: the name of a run of the spec; the spec itself if empty.
+        mesh: axis → number of devices, or a mesh of JAX, for a spec that says `shard`.
 
     Returns:
         The params, outputs, claims, metrics and timings.
@@ -210,8 +214,8 @@ def run(
         with programs.temporary_program(
             path, level=level, overrides=overrides, allow_outside=allow_outside, part=run
         ) as made:
-            return run_program(made, data, constants, seed, out, None, params, base, allow_outside)
-    return run_program(program, data, constants, seed, out, None, params, base, allow_outside)
+            return run_program(made, data, constants, seed, out, None, params, base, allow_outside, mesh)
+    return run_program(program, data, constants, seed, out, None, params, base, allow_outside, mesh)
 
 
 def verify(

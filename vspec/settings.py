@@ -35,6 +35,18 @@ def _numeric(value: Any) -> bool:
     return all(map(_numeric, value)) if isinstance(value, list) else isinstance(value, (int, float))
 
 
+def read_mesh(texts: Iterable[str]) -> dict[str, int] | None:
+    """`["data=4,model=2"]` as a mapping; None if nothing is given. Raises SpecError VS0860."""
+    found: dict[str, int] = {}
+    for part in (part.strip() for text in texts for part in text.split(",")):
+        name, sign, value = part.partition("=")
+        name, value = name.strip(), value.strip()
+        if not sign or not name or not value.isdecimal() or int(value) < 1 or name in found:
+            raise refuse("VS0860", f"'{part}' is no axis of a mesh", "write --mesh data=8, or --mesh data=4,model=2")
+        found[name] = int(value)
+    return found or None
+
+
 def read_bindings(texts: Iterable[str]) -> dict[str, str]:
     """`["X=table.csv:height"]` as a mapping. Raises SpecError VS0824."""
     found: dict[str, str] = {}

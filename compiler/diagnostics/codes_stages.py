@@ -1,4 +1,4 @@
-"""The codes of stages, VS0367 to VS0377 and VS0379: what a stage moves, how often, until when, and in which batches."""
+"""The codes of stages, VS0367 to VS0379: what a stage moves, how often, until when, and in which batches."""
 
 from __future__ import annotations
 
@@ -82,6 +82,13 @@ STAGES: tuple[Code, ...] = (
         "is no method for all kinds of stages, the stage names one; of several params each has one. A method that looks ahead in "
         "all params at once takes no other beside it.",
         "params:\n  x: {init: 0}\n  y: {init: 0}\nobjectives:\n  L: x*y\nsolve: {saddle: L, min: x, max: y, method: lbfgs}\n",
+    ),
+    Code(
+        "VS0378",
+        "a dim that cannot be split over devices",
+        "'shard' names for an index of data, constants or params the axis of a mesh of devices over which its values are split, "
+        "each dim once. The axis is a name of your own, to which --mesh gives its number of devices.",
+        "dims: {n: 4}\ndata:\n  y[n]: real\nshard: {m: data}\n",
     ),
     Code(
         "VS0379",

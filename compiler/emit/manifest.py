@@ -88,6 +88,7 @@ def manifest(
         "params": {p.name: {**_array(spec, p.letters, p.dtype, p.span), **_domain(p)} for p in spec.params.values()},
         "entries": {e.name: _entry(e, graph.notes.get("batches", {})) | _searches(e, graph) for e in emitted.entries},
         "constraints": _constraint_records(spec),
+        "shard": {dim: {"axis": s.axis, "line": _line(spec, s.span)} for dim, s in spec.shard.items()},
         "tall": tall_matrices(spec),
         "plan": plan,
         "nodes": node_counts(spec, graph, plan),

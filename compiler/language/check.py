@@ -34,6 +34,7 @@ from vspec.compiler.language.results import Outputs
 from vspec.compiler.language.runs import overrides_nothing, places, variants
 from vspec.compiler.language.sections import check_functions, declare_params, read_functions, read_params
 from vspec.compiler.language.settings import settable_names, settled, stage_options
+from vspec.compiler.language.shard import read_shard
 from vspec.compiler.language.sizes import read_dims
 from vspec.compiler.language.spec import Claim, Constraint, Definition, Output, Param, Spec, Stage
 from vspec.compiler.language.substitute import letters_of
@@ -151,7 +152,8 @@ def _check(ctx: Context, document: Document, overrides: Mapping[str, Any], settl
     solved.equations += drain(ctx)
     share_objectives(solved)
     spec = _assemble(ctx, document, constants, data, params, solved, constraints, plan, outputs, claims)
-    spec = replace(spec, comparison=_comparison(ctx, spec, lines))
+    shard = read_shard(ctx, root.get("shard"), (*constants.values(), *data.values(), *params.values()))
+    spec = replace(spec, shard=shard, comparison=_comparison(ctx, spec, lines))
     if not ctx.sink.errors:
         check_positions(ctx, spec)
     return spec

@@ -10,7 +10,6 @@ from vspec.compiler.source.document import Mapping, Scalar, Value
 _SECTIONS = {
     "random": ("VS0401", "random variables (the section 'random')"),
     "dynamics": ("VS0402", "dynamics (the section 'dynamics')"),
-    "shard": ("VS0426", "sharding (the section 'shard')"),
 }
 
 

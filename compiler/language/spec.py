@@ -404,12 +404,21 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """A dim that is laid out over the devices of an axis of a mesh; `span` is that of its letter."""
+
+    axis: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """A whole checked spec. `equations` are definitions and recurrences in an order in which each reads only earlier ones.
 
     `parts`: the files it imports, each with the SHA-256 of its text. `run`: the run that this is, '' for the spec itself.
     `runs` are the variants by name, `same` those that override nothing. `facts` are what claims read of runs. `comparison`
-    holds the claims that compare runs: constants, facts and claims alone.
+    holds the claims that compare runs: constants, facts and claims alone. `shard`: dim → over which axis of a
+    mesh of devices it is split.
     """
 
     name: str
@@ -435,6 +444,7 @@ class Spec:
     runs: Mapping[str, Spec] = field(default_factory=dict)
     same: frozenset[str] = frozenset()
     comparison: Spec | None = None
+    shard: Mapping[str, Split] = field(default_factory=dict)
 
     @property
     def every_claim(self) -> dict[str, Claim]:

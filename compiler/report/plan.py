@@ -11,9 +11,13 @@ from vspec.compiler.report.math import Printer
 
 
 def plan_lines(spec: Spec) -> list[str]:
-    """One line for each stage and, indented below it, one for each of its formulas and for the stages of a repetition."""
+    """One line for each stage and, indented below it, one for each of its formulas and for the stages of a repetition.
+
+    What is split over devices comes first, since all stages run so.
+    """
     p = printer(spec)
-    return [line for stage in spec.plan for line in _stage(stage, p, "")]
+    split = [f"split {dim} over the devices of the axis '{s.axis}'" for dim, s in spec.shard.items()]
+    return [*split, *(line for stage in spec.plan for line in _stage(stage, p, ""))]
 
 
 def _stage(s: Stage, p: Printer, pad: str) -> Iterator[str]:

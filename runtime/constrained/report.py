@@ -19,6 +19,7 @@ from vspec.runtime.bound import Bound
 from vspec.runtime.constrained.constraints import Constraints, Flat, Gaps, Point
 from vspec.runtime.constrained.program import PLAIN, constraints_of
 from vspec.runtime.constrained.projection import projector
+from vspec.runtime.devices import compiled
 from vspec.runtime.objective import Objective
 from vspec.runtime.problem import problem
 from vspec.runtime.program import Program
@@ -64,9 +65,9 @@ def certify(
     moving = {k: params[k] for k in over}
     key = ("certificate", record["line"], tuple(record["names"]), over, multipliers is None)
     if key not in program.compiled:
-        program.compiled[key] = jax.jit(lambda m, f, b, y: _measured(program, record, m, f, b, y))
+        program.compiled[key] = compiled(lambda m, f, y, b: _measured(program, record, m, f, b, y))
     value, violations, stationarity, complementarity, found = jax.device_get(
-        program.compiled[key](moving, fixed, bound, multipliers)
+        program.compiled[key](moving, fixed, multipliers, bound)
     )
     return Certificate(
         float(value),

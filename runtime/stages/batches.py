@@ -70,9 +70,10 @@ class Batches:
         """The data, the constants and what is prepared of them at the rows of a step."""
         if not self:
             return bound
-        data = {k: taken(x, self.data[k], rows) for k, x in bound.data.items()}
-        prepared = {k: taken(x, self.prepared[k], rows) for k, x in bound.prepared.items()}
-        constants = {k: taken(x, self.constants[k], rows) for k, x in bound.constants.items()}
+        place = _placing(bound)
+        data = {k: place(taken(x, self.data[k], rows), self.data[k]) for k, x in bound.data.items()}
+        prepared = {k: place(taken(x, self.prepared[k], rows), self.prepared[k]) for k, x in bound.prepared.items()}
+        constants = {k: place(taken(x, self.constants[k], rows), self.constants[k]) for k, x in bound.constants.items()}
         return replace(bound, data=data, constants=constants, prepared=prepared, batch=tuple(self.sizes.items()))
 
     def take(self, params: Mapping[str, Array], rows: Rows) -> dict[str, Array]:
@@ -82,6 +83,11 @@ class Batches:
     def put(self, params: Mapping[str, Array], new: Mapping[str, Array], rows: Rows) -> dict[str, Array]:
         """Params with new values at the rows of a step."""
         return {**params, **{k: placed(params[k], x, self.params[k], rows) for k, x in new.items()}}
+
+
+def _placing(bound: Bound) -> Callable[[Array, Axes], Array]:
+    """What splits the rows of a step over the devices as all rows are: without it, every device would compute all of them."""
+    return bound.layout.constrain if bound.layout is not None else lambda x, axes: x
 
 
 def taken(x: Array, axes: Axes, rows: Rows) -> Array:

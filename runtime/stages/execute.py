@@ -16,6 +16,7 @@ from vspec.runtime import keys
 from vspec.runtime.bound import Bound
 from vspec.runtime.constrained.report import certify
 from vspec.runtime.constraints import violations
+from vspec.runtime.devices import fetched
 from vspec.runtime.domains import check_start
 from vspec.runtime.objective import Objective
 from vspec.runtime.program import Program
@@ -163,6 +164,8 @@ def _run(
 
     own = keys.key_of(bound.seed, keys.STAGES, stage.path[0])
     world = world_of(transition, params, bound)
+    if bound.layout is not None:
+        own, world = bound.layout.spread((own, world))
     moving = {k: params[k] for k in transition.moves}
     recorder = Recorder(program, stage, world, moving)
     limit = int(world.limits[stage.key])
@@ -208,7 +211,7 @@ def check_begin(program: Program, stage: Stage, params: Params, bound: Bound) ->
     declared = program.manifest["params"]
     over = {p for s in stage.walk() if s.kind not in ("evaluate", "update") for p in s.record.get("over") or ()}
     domains = {p: d for p, d in program.domains(bound).items() if p in over}
-    check_start(domains, params, {p: d.get("line") for p, d in declared.items()})
+    check_start(domains, fetched(params), {p: d.get("line") for p, d in declared.items()})
     for s in stage.walk():
         if "assume" in (s.record.get("entries") or {}):
             check_assumed(Objective(program, s.names[0], s.record), params, bound)
@@ -277,7 +280,11 @@ def start_of(transition: Transition, stage: Stage, params: Params, bound: Bound,
         return params
     solve = transition.inner if isinstance(transition, Averaged) else transition
     assert isinstance(solve, Solve)
-    return {**params, **solve.space(bound).perturbed(params, np.random.default_rng([bound.seed, k]))}
+    moved = solve.space(bound).perturbed(params, np.random.default_rng([bound.seed, k]))
+    if bound.layout is not None:
+        axes = {p: d["axes"] for p, d in solve.program.manifest["params"].items()}
+        moved = {p: bound.layout.place(x, axes[p]) for p, x in moved.items()}
+    return {**params, **moved}
 
 
 def _largest(gaps: Mapping[str, float]) -> float | None:

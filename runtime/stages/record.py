@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from vspec.runtime.bound import Bound
+from vspec.runtime.devices import check_batch
 from vspec.runtime.errors import ArtifactError, DataError, near
 from vspec.runtime.program import Program
 from vspec.runtime.searches import checked
@@ -116,6 +117,7 @@ def resolve(program: Program, bound: Bound, record: Mapping[str, Any], path: tup
         assert rows is not None
         if rows > whole:
             raise DataError("VS0520", f"a batch has {rows} rows of '{letter}', which has size {whole}", line=line)
+        check_batch(bound.layout, dim, rows, line)
         batch[dim], epoch[dim] = rows, whole // rows
     if kind == "repeat":
         steps = count("rounds", record.get("rounds"))

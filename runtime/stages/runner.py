@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from vspec.runtime.devices import Layout
 from vspec.runtime.methods.method import DIVERGED, RUNNING
 from vspec.runtime.program import Program
 from vspec.runtime.stages.histories import Histories, Recorder
@@ -70,11 +71,22 @@ class Runner:
             return carry, (self._summary(carry), rows, counts)
 
         started = time.perf_counter()
-        zero = jnp.zeros((), jnp.int32)
-        self._begin = jax.jit(begin).lower(world, params, key, zero).compile()
+        self._layout = layout = world.bound.layout
+        zero = self._number(0)
         carry = jax.eval_shape(begin, world, params, key, zero)[0]
-        self._advance = jax.jit(advance).lower(world, carry, zero).compile()
+        split: dict[str, Any] = {}
+        if layout is not None:
+            where = placed_carry(program, layout, carry)
+            carry = jax.tree.map(lambda x, s: x.update(sharding=s), carry, where)
+            split = {"out_shardings": (where, layout.whole)}
+        self._begin = jax.jit(begin, **split).lower(world, params, key, zero).compile()
+        self._advance = jax.jit(advance, **split).lower(world, carry, zero).compile()
         self.compile_seconds = time.perf_counter() - started
+
+    def _number(self, n: int) -> Array:
+        """A whole number where the loop runs."""
+        number = jnp.asarray(n, jnp.int32)
+        return number if self._layout is None else self._layout.spread(number)  # type: ignore[no-any-return]
 
     def _summary(self, carry: Carry) -> Any:
         return carry.step, carry.status, self.transition.figures(carry.memory)
@@ -83,14 +95,14 @@ class Runner:
         """From params to params; `report(steps, figures)` is called at the start and after each chunk."""
         started = time.perf_counter()
         histories = Histories()
-        carry, summary = self._begin(world, params, key, jnp.zeros((), jnp.int32))
+        carry, summary = self._begin(world, params, key, self._number(0))
         steps, status, figures = _fetched(summary)
         report(steps, figures)
         before: Carry | None = None
         while status == RUNNING and steps < limit:
             last = min(steps + self.chunk, limit)
             before = carry
-            carry, found = self._advance(world, before, jnp.asarray(last, jnp.int32))
+            carry, found = self._advance(world, before, self._number(last))
             summary, rows, counts = jax.device_get(found)
             for name, every in self.recorder.every.items():
                 for k in range(int(counts[name])):
@@ -105,15 +117,15 @@ class Runner:
 
     def at(self, world: World, params: Params, key: Array, step: int) -> Params:
         """The params that a run from `params` has after a step."""
-        carry, _ = self._begin(world, params, key, jnp.zeros((), jnp.int32))
+        carry, _ = self._begin(world, params, key, self._number(0))
         for last in range(self.chunk, step + self.chunk, self.chunk):
-            carry, _ = self._advance(world, carry, jnp.asarray(min(last, step), jnp.int32))
+            carry, _ = self._advance(world, carry, self._number(min(last, step)))
         return dict(carry.params)
 
     def last(self, world: World, run: Run) -> Carry:
         """The state from which a run took its last step."""
         assert run.before is not None
-        return self._advance(world, run.before, jnp.asarray(run.steps - 1, jnp.int32))[0]  # type: ignore[no-any-return]
+        return self._advance(world, run.before, self._number(run.steps - 1))[0]  # type: ignore[no-any-return]
 
     def _close(self, world: World, params: Params, key: Array, steps: int, status: int, figures: Figures) -> int:
         """Completes figures that are from before the last step, as that step would see them; gives the status then.
@@ -123,7 +135,7 @@ class Runner:
         unseen = self.transition.unseen() & figures.keys()
         if not unseen:
             return status
-        _, summary = self._begin(world, params, key, jnp.asarray(steps - 1, jnp.int32))
+        _, summary = self._begin(world, params, key, self._number(steps - 1))
         _, _, found = _fetched(summary)
         own = self.transition.stage.key
         if own in unseen and int(found[own]["status"]) == DIVERGED:
@@ -131,6 +143,16 @@ class Runner:
         for path in unseen:
             figures[path] = figures[path] | {k: found[path][k] for k in ("value", "gradient") if k in found[path]}
         return status
+
+
+def placed_carry(program: Program, layout: Layout, carry: Carry) -> Any:
+    """How each array of a loop's state is split over devices: params by their axes, memory of their shapes like them."""
+    shapes = {k: x.shape for k, x in carry.params.items()}
+    axes = {k: p["axes"] for k, p in program.manifest["params"].items() if k in shapes}
+    memory = layout.memory(carry.memory, {k: (axes[k], shapes[k]) for k in axes})
+    params: dict[str, Any] = {k: layout.of(axes[k]) for k in shapes}
+    whole: Any = layout.whole
+    return Carry(whole, whole, memory, params, whole)
 
 
 def _fetched(summary: Any) -> tuple[int, int, Figures]:

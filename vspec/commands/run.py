@@ -23,7 +23,7 @@ from vspec.options import (
     warning_options,
 )
 from vspec.programs import build_spec, is_program
-from vspec.settings import read_bindings, read_settings
+from vspec.settings import read_bindings, read_mesh, read_settings
 
 if TYPE_CHECKING:
     from vspec.runtime.run import RunResult
@@ -46,6 +46,13 @@ if TYPE_CHECKING:
 @disable_option
 @click.option("--base", metavar="DIR", help="The folder that data paths in the spec are relative to.")
 @outside_option
+@click.option(
+    "--mesh",
+    "axes",
+    multiple=True,
+    metavar="AXIS=COUNT",
+    help="Devices along the axes that the spec names under 'shard': data=8, or data=4,model=2.",
+)
 @warning_options
 @format_option
 def run(
@@ -59,6 +66,7 @@ def run(
     disable: tuple[str, ...],
     base: str | None,
     allow_outside: bool,
+    axes: tuple[str, ...],
     pedantic: bool,
     warnings_: str,
     format_: str,
@@ -77,7 +85,7 @@ def run(
     With --format json: {"name", "run", "directory", "results", "params": {name: shape}, "outputs": {name: number or shape},
     "constraints": {name: violation}, "claims": [...], "stages": [...], "timings": {...}, ...}
     """
-    overrides, data = read_settings(settings), read_bindings(bindings)
+    overrides, data, mesh = read_settings(settings), read_bindings(bindings), read_mesh(axes)
     warnings: tuple[Diagnostic, ...] = ()
     path = Path(spec)
     if is_program(path):
@@ -99,7 +107,7 @@ def run(
         base = base if base is not None else str(source.resolve().parent)
         output.show(warnings) if format_ == "text" else None
     with blame(source):
-        result, compared = execute(directory, variant, data, constants, seed, out, base, allow_outside)
+        result, compared = execute(directory, variant, data, constants, seed, out, base, allow_outside, mesh)
     code = OK if result.holds else CLAIM_FAILED
     if format_ == "json":
         output.reply("run", code, warnings, **facts(result, directory))
@@ -131,6 +139,7 @@ def execute(
     out: str | None,
     base: str | None,
     allow_outside: bool,
+    mesh: dict[str, int] | None = None,
 ) -> tuple[RunResult, list[str]]:
     """Load and run; gives the claims, too, that one run cannot judge.
 
@@ -142,7 +151,14 @@ def execute(
     program = load(directory, variant)
     folder = Path(out) if out is not None else Path("results") / "-".join(filter(None, (program.name, variant)))
     result = run_program(
-        program, data=data, constants=constants, seed=seed, out=folder, base=base, allow_outside=allow_outside
+        program,
+        data=data,
+        constants=constants,
+        seed=seed,
+        out=folder,
+        base=base,
+        allow_outside=allow_outside,
+        mesh=mesh,
     )
     return result, program.manifest.get("compared", [])
 
