@@ -113,7 +113,8 @@ def fetched(tree: Any) -> Any:
 
     def here(x: Any) -> Any:
         if isinstance(x, Array) and not (x.is_fully_addressable or x.is_fully_replicated):
-            assert isinstance(x.sharding, NamedSharding) and isinstance(x.sharding.mesh, Mesh)
+            assert isinstance(x.sharding, NamedSharding)
+            assert isinstance(x.sharding.mesh, Mesh)
             x = jax.jit(lambda a: a, out_shardings=_split(x.sharding.mesh))(x)
         return jax.device_get(x)
 

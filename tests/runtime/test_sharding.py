@@ -84,9 +84,12 @@ def eight(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["logistic", "lasso", "nonnegative-matrix-factorisation"])
 def test_shipped_specs_give_the_same(eight: dict[str, Any], name: str) -> None:
     found = eight[name]
-    assert found["mesh"] == {"data": 8} and found["single"]
+    assert found["mesh"] == {"data": 8}
+    assert found["single"]
     assert found["worst"] < 1e-9
-    assert found["same_ends"] and found["same_claims"] and all(found["holds"])
+    assert found["same_ends"]
+    assert found["same_claims"]
+    assert all(found["holds"])
 
 
 @pytest.mark.parametrize(
@@ -97,7 +100,9 @@ def test_training_gives_the_same(eight: dict[str, Any], name: str, mesh: dict[st
     found = eight[name]
     assert found["mesh"] == mesh
     assert found["worst"] < 1e-9
-    assert found["same_ends"] and found["same_claims"] and all(found["holds"])
+    assert found["same_ends"]
+    assert found["same_claims"]
+    assert all(found["holds"])
     assert found["ends"][0] == ["steps", 20]
     assert found["histories"]["value"][:6] == [0, 4, 8, 12, 16, 20]
     assert found["metrics"] > 2
@@ -126,12 +131,17 @@ def test_what_does_not_fit_is_said(eight: dict[str, Any]) -> None:
     assert {code for code in eight if code.startswith("VS")} == {eight[c]["code"] for c in eight if c.startswith("VS")}
     odd = eight["VS0863"]
     assert "'n' has size 60, which 8 devices of the axis 'data' do not divide" in odd["message"]
-    assert "--mesh data=4" in odd["help"] and odd["line"] == 6
+    assert "--mesh data=4" in odd["help"]
+    assert odd["line"] == 6
     batch = eight["VS0864"]
-    assert "12 rows of 'n'" in batch["message"] and "batches of 8 or 16 rows" in batch["help"] and batch["line"] == 24
+    assert "12 rows of 'n'" in batch["message"]
+    assert "batches of 8 or 16 rows" in batch["help"]
+    assert batch["line"] == 24
     many = eight["VS0862"]
-    assert "has 16 devices, and there are 8" in many["message"] and "device_count=16" in many["help"]
-    assert "'date'" in eight["VS0861"]["message"] and "did you mean 'data'?" in eight["VS0861"]["help"]
+    assert "has 16 devices, and there are 8" in many["message"]
+    assert "device_count=16" in many["help"]
+    assert "'date'" in eight["VS0861"]["message"]
+    assert "did you mean 'data'?" in eight["VS0861"]["help"]
 
 
 def test_one_device_needs_no_mesh(folder: Path) -> None:
@@ -151,13 +161,15 @@ def test_a_spec_that_splits_nothing_has_no_mesh() -> None:
     assert program.manifest["shard"] == {}
     with pytest.raises(RunError) as refused:
         program.bind(mesh={"data": 1})
-    assert refused.value.code == "VS0861" and "shard: {n: data}" in refused.value.help
+    assert refused.value.code == "VS0861"
+    assert "shard: {n: data}" in refused.value.help
 
 
 def test_runs_are_split_like_the_spec(folder: Path) -> None:
     text = TRAINING + "runs:\n  coarse: {constants: {rows: 8}}\n"
     checked = vspec.check(text)
-    assert checked.runs["coarse"].shard == checked.shard and checked.shard["n"].axis == "data"
+    assert checked.runs["coarse"].shard == checked.shard
+    assert checked.shard["n"].axis == "data"
 
 
 def test_meshes_are_read() -> None:
