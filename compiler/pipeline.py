@@ -6,6 +6,8 @@ JAX nor SymPy; `compile_spec` goes on to an optimised graph and its program text
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -216,7 +218,7 @@ def build(
 
     def part(chosen: Spec) -> Part:
         compiled = compile_spec(chosen, level=level, disable=disable)
-        return Part(chosen, compiled.graph, compiled.emitted, report(compiled))
+        return Part(chosen, compiled.graph, compiled.emitted, report(compiled) | _sources(chosen, overrides))
 
     runs: dict[str, Part | None] = dict.fromkeys(spec.same)
     comparison = None
@@ -226,6 +228,21 @@ def build(
     chosen = _part(spec, "" if parts == EVERY else parts)
     write_program(directory, part(chosen), options, key, stablehlo, runs if chosen is spec else {}, comparison)
     return Built(directory, False, time.perf_counter() - start, warnings)
+
+
+def _sources(spec: Spec, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """What a program is made of beside the text of its spec: sizes and constants that were set, and files that it imports,
+    by their path from the spec's folder. Those of the library belong to the compiler."""
+    library = Path(__file__).parents[1] / "specs" / "std"
+    folder = Path(spec.path).resolve().parent
+    imports = {}
+    for part, digest in sorted(spec.parts.items()):
+        path = Path(part).resolve()
+        text = path.read_bytes() if path.is_file() and not path.is_relative_to(library.resolve()) else b""
+        if hashlib.sha256(text).hexdigest() == digest:
+            imports[Path(os.path.relpath(path, folder)).as_posix()] = text.decode()
+    settings = {name: v.tolist() if hasattr(v, "tolist") else v for name, v in sorted(overrides.items())}
+    return {"overrides": settings, "imports": imports}
 
 
 def _part(spec: Spec, name: str) -> Spec:

@@ -86,6 +86,7 @@ class Program:
         entries: name → `Entry`; also reaches entries whose name is that of a method.
         directory: the folder it was loaded from.
         compiled: what has been compiled for this program, so that a second run need not.
+        texts: the files of its folder by name, where they are kept because the folder is gone.
     """
 
     def __init__(self, manifest: Mapping[str, Any], module: ModuleType, directory: Path | None = None) -> None:
@@ -96,6 +97,7 @@ class Program:
             {name: _entry(name, entry, module) for name, entry in manifest["entries"].items()}
         )
         self.compiled: dict[Any, Any] = {}
+        self.texts: Mapping[str, str] = MappingProxyType({})
 
     @property
     def name(self) -> str:
@@ -125,6 +127,11 @@ class Program:
         dims = ", ".join(f"{d}={'auto' if v['size'] is None else v['size']}" for d, v in self.manifest["dims"].items())
         head = f"Program '{self.name}' ({self.precision}{'; ' if dims else ''}{dims})"
         return "\n".join([head, *(f"  {entry!r}" for entry in self.entries.values())])
+
+    def _repr_html_(self) -> str:
+        from vspec.runtime.pages.notebook import program_html
+
+        return program_html(self)
 
     @property
     def draws(self) -> bool:

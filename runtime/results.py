@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from vspec.runtime import kept
 from vspec.runtime.errors import ArtifactError
 from vspec.runtime.plots import plot
 
@@ -27,8 +28,9 @@ def write(
     outputs: Mapping[str, Any],
     metrics: list[dict[str, Any]],
     histories: Mapping[str, Sequence[int]] | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write params.npz, outputs.npz, outputs.json, metrics.jsonl, run.json and a PNG per plotted output.
+    """Write params.npz, outputs.npz, outputs.json, metrics.jsonl, run.json, a PNG per plotted output, and the program's texts.
 
     Args:
         folder: the results folder; results of an earlier run there are replaced.
@@ -38,6 +40,7 @@ def write(
         outputs: name → NumPy array.
         metrics: the rows of metrics.jsonl.
         histories: of each output whose first axis is that of a history, the steps at which its rows were taken.
+        texts: files of the program, which go into a folder of their own, `program`.
 
     Returns:
         The folder.
@@ -56,6 +59,7 @@ def write(
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         os.chmod(aside, 0o777 & ~_umask())
         _fill(aside, manifest, facts, params, outputs, metrics, histories or {})
+        kept.write(aside, texts or {})
         _swap(aside, folder)
     except OSError as e:
         raise ArtifactError("VS0808", f"results cannot be written to '{folder}': {e.strerror or e}") from None

@@ -16,8 +16,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from vspec.runtime import kept, results
 from vspec.runtime import progress as progress_bar
-from vspec.runtime import results
 from vspec.runtime.bound import Bound
 from vspec.runtime.claims import ClaimResult, judge
 from vspec.runtime.constraints import violations
@@ -80,6 +80,11 @@ class RunResult:
         claims = f"{kept} of {len(self.claims)} claims hold" if self.claims else "no claims"
         name = f"{self.name}, run {self.run}" if self.run else self.name
         return f"RunResult('{name}': {'; '.join([*ends, claims])}; {self.timings['total']:.2f} s)"
+
+    def _repr_html_(self) -> str:
+        from vspec.runtime.pages.notebook import result_html
+
+        return result_html(self)
 
 
 class _Clock:
@@ -168,7 +173,8 @@ def run(
     folder = None
     if out is not None and first:
         said = _said(program, bound, stages, claims, clock.parts, missed, facts, steps)
-        folder = results.write(Path(out), program.manifest, said, arrays, outputs, metrics, steps)
+        made = kept.texts(program)
+        folder = results.write(Path(out), program.manifest, said, arrays, outputs, metrics, steps, made)
         clock.lap("write")
     return RunResult(
         program.name,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vspec import programs
+from vspec import notebook, programs
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from vspec.compiler.diagnostics.policy import Policy
 from vspec.locate import find_spec, find_specs
@@ -40,6 +40,7 @@ def check(spec: str | Path, overrides: Overrides | None = None, *, allow_outside
     Raises:
         SpecError: with a located, coded diagnostic for every mistake that was found.
     """
+    notebook.show_specs()
     return _checked(spec, overrides, Policy(mode="none"), allow_outside)[0]
 
 
@@ -135,6 +136,7 @@ def load(directory: str | Path, run: str = "") -> Program:
     """
     from vspec.runtime.program import load
 
+    notebook.show_programs()
     return load(directory, run)
 
 
@@ -156,6 +158,7 @@ def compile(
 
     Args and errors are those of `build`; `run` is the name of a run of the spec.
     """
+    notebook.show_programs()
     return programs.compile_program(
         find_spec(str(spec)), level=level, disable=disable, overrides=overrides, allow_outside=allow_outside, run=run
     )

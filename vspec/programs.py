@@ -97,9 +97,12 @@ def compile_program(
 
     Its `directory` is the folder of the spec, which the spec's own data paths are relative to.
     """
+    from vspec.runtime.kept import texts
+
     with temporary_program(
         spec, level=level, disable=disable, overrides=overrides, allow_outside=allow_outside, part=run
     ) as program:
+        program.texts = texts(program)
         program.directory = spec.resolve().parent
         return program
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vspec.compiler.emit.decompositions import gather_parts
@@ -41,7 +41,7 @@ class EmittedResult:
 
 @dataclass(frozen=True, slots=True)
 class EmittedEntry:
-    """A function of the program: what the manifest says about it."""
+    """A function of the program: what the manifest says about it, and which nodes have which names in its text."""
 
     name: str
     kind: str
@@ -49,6 +49,7 @@ class EmittedEntry:
     of: str
     arguments: tuple[Argument, ...]
     results: tuple[EmittedResult, ...]
+    targets: Mapping[int, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry]:
@@ -91,7 +92,9 @@ def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry
     sizes = [Argument(dim, parameter, "size", (), "integer") for dim, parameter in function.size_arguments]
     arguments = (*(Argument(name, p, x.op, x.axes, x.dtype) for name, p, x in parameters), *sizes)
     results = tuple(_result(entry, r) for r in entry.results)
-    emitted = EmittedEntry(entry.name, entry.kind, identifier(entry.name), entry.of, arguments, results)
+    texts = {n.uid: scope.values[n.uid].text.code for n in nodes if n.uid in scope.values}
+    targets = {uid: text for uid, text in texts.items() if text.isidentifier()}
+    emitted = EmittedEntry(entry.name, entry.kind, identifier(entry.name), entry.of, arguments, results, targets)
     lines = [*_signature(emitted), f"    {quoted(entry.doc or _summary(emitted))}"]
     lines += formatted([*function.header, *scope.lines, returned])
     return "\n".join(lines), emitted

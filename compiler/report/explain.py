@@ -57,8 +57,8 @@ def explain_json(compiled: Compiled, entry: str | None = None) -> dict[str, Any]
         "doc": " ".join(spec.doc.split()),
         "file": own,
         "precision": spec.precision,
-        "dims": _dims(spec),
-        "arguments": _arguments(spec),
+        "dims": explain_dims(spec),
+        "arguments": explain_arguments(spec),
         "mathematics": formulas,
         "plan": plan_lines(spec),
         "derivatives": [
@@ -78,13 +78,15 @@ def explain_json(compiled: Compiled, entry: str | None = None) -> dict[str, Any]
 # --- the spec -----------------------------------------------------------------------------------------------------
 
 
-def _dims(spec: Spec) -> list[dict[str, Any]]:
+def explain_dims(spec: Spec) -> list[dict[str, Any]]:
+    """The dims that have letters of the spec: letters and size."""
     p = printer(spec)
     shown = [(d, [x for x in d.letters if not x.startswith("_")]) for d in spec.dims.values()]
     return [{"letters": letters, "size": size_text(d, p)} for d, letters in shown if letters]
 
 
-def _arguments(spec: Spec) -> list[dict[str, Any]]:
+def explain_arguments(spec: Spec) -> list[dict[str, Any]]:
+    """Params, data and constants: name, symbol, role, where they stand, and a note."""
     p = printer(spec)
     found = []
     groups: tuple[tuple[str, Mapping[str, Param | Data | Constant]], ...] = (

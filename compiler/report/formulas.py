@@ -21,23 +21,25 @@ def names_of(spec: Spec) -> list[str]:
     return list(dict.fromkeys(named))
 
 
+def notation(spec: Spec, style: str) -> Notation:
+    """How formulas of a spec look: unicode, latex or mathml; ValueError otherwise."""
+    if style == "unicode":
+        own = [x for x in spec.letters if not x.startswith("_")]
+        return Unicode(brackets=any(lowered(x) is None for x in own))
+    if style == "latex":
+        return Latex()
+    if style == "mathml":
+        return MathML()
+    raise ValueError(f"no such style: {style}; there are unicode, latex, mathml")
+
+
 def printer(spec: Spec, style: str = "unicode", *, bounds: bool | None = None) -> Printer:
     """A printer for the formulas of a spec. `style` is unicode, latex or mathml; ValueError otherwise.
 
     Sums show their bounds in LaTeX and MathML unless told otherwise.
     """
-    notation: Notation
-    if style == "unicode":
-        own = [x for x in spec.letters if not x.startswith("_")]
-        notation = Unicode(brackets=any(lowered(x) is None for x in own))
-    elif style == "latex":
-        notation = Latex()
-    elif style == "mathml":
-        notation = MathML()
-    else:
-        raise ValueError(f"no such style: {style}; there are unicode, latex, mathml")
     shown = style != "unicode" if bounds is None else bounds
-    return Printer(notation, names=names_of(spec), letters=spec.letters, dims=spec.dims, bounds=shown)
+    return Printer(notation(spec, style), names=names_of(spec), letters=spec.letters, dims=spec.dims, bounds=shown)
 
 
 class Formula(NamedTuple):
