@@ -209,5 +209,19 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "The batches of a stage are split over devices as their dim is, so that the rows of a batch are a multiple of the "
             "number of devices along its axis.",
         ),
+        "VS0884": (
+            "not the same sweep",
+            "A sweep goes on only with the spec, the settings and the data that it began with, or its table would mix answers to "
+            "different questions. The grid and the seeds may have changed: points that are done are taken as they are.",
+        ),
+        "VS0885": (
+            "a sweep that is not finished, or is not there",
+            "The folder has points of a sweep that was interrupted, which may have cost hours: say whether to go on with it "
+            "(`--resume`) or to throw them away (`--force`). With `--resume` there must be a sweep to go on with.",
+        ),
+        "VS0886": (
+            "two sweeps in one folder",
+            "Another process is writing the points of its sweep there. Wait for it, or choose another folder.",
+        ),
     }
 )

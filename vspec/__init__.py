@@ -21,7 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vspec.api import build, check, compile, load, run, verify, warnings
+    from vspec.api import build, check, compile, load, run, sweep, verify, warnings
     from vspec.compiler.diagnostics.diagnostic import SpecError
     from vspec.compiler.language.spec import Spec
     from vspec.compiler.pipeline import Built
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from vspec.runtime.errors import ArtifactError, DataError, NumericsError, RunError
     from vspec.runtime.program import Program
     from vspec.runtime.run import RunResult
+    from vspec.sweeping import SweepResult
 
     __version__: str
 
 _HOME = {
-    **dict.fromkeys(("build", "check", "compile", "load", "run", "verify", "warnings"), "vspec.api"),
+    **dict.fromkeys(("build", "check", "compile", "load", "run", "sweep", "verify", "warnings"), "vspec.api"),
     "SpecError": "vspec.compiler.diagnostics.diagnostic",
     "Spec": "vspec.compiler.language.spec",
     "Built": "vspec.compiler.pipeline",
@@ -41,6 +42,7 @@ _HOME = {
     **dict.fromkeys(("ArtifactError", "DataError", "NumericsError", "RunError"), "vspec.runtime.errors"),
     "Program": "vspec.runtime.program",
     "RunResult": "vspec.runtime.run",
+    "SweepResult": "vspec.sweeping",
 }
 
 __all__ = [
@@ -54,12 +56,14 @@ __all__ = [
     "RunResult",
     "Spec",
     "SpecError",
+    "SweepResult",
     "__version__",
     "build",
     "check",
     "compile",
     "load",
     "run",
+    "sweep",
     "verify",
     "warnings",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vspec.runtime.claims import ClaimResult
     from vspec.runtime.program import Program
     from vspec.runtime.run import RunResult
+    from vspec.sweeping import SweepResult
 
 Overrides = Mapping[str, Any]
 
@@ -219,6 +220,76 @@ def run(
         ) as made:
             return run_program(made, data, constants, seed, out, None, params, base, allow_outside, mesh)
     return run_program(program, data, constants, seed, out, None, params, base, allow_outside, mesh)
+
+
+def sweep(
+    spec: str | Path,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    *,
+    seeds: int | Sequence[int] = 1,
+    data: Mapping[str, Any] | None = None,
+    overrides: Overrides | None = None,
+    jobs: int = 1,
+    together: int | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    limit: int | None = None,
+    level: int = 2,
+    allow_outside: bool = False,
+    run: str = "",
+    progress: Callable[[int, int], None] | None = None,
+) -> SweepResult:
+    """Run a spec at every combination of values of constants and sizes, with every seed.
+
+        found = vspec.sweep("fit.yaml", {"lam": [0.1, 1, 10]}, seeds=3)
+        best = min(found.rows, key=lambda row: row["error_of_test"])
+
+    Args:
+        spec: a path, the name of a shipped spec, or the folder of a program.
+        grid: name → values, of constants that are one number and of dims that have a size.
+        seeds: how many, from 0 on, or which.
+        data: name → array, or a file as `--data` takes it.
+        overrides: constants and sizes that all points share.
+        jobs: processes to run in; results are the same.
+        together: how many points at most run side by side in one vmapped program; 1 runs each by itself.
+        out: the folder for points, table and plot; nothing is written if None.
+        resume: go on with the sweep in that folder.
+        force: throw away the points of a sweep that was not finished.
+        limit: the most points.
+        level: the optimisation level; for a spec only.
+        allow_outside: whether the spec may import specs and read data outside of its folder.
+        run: the name of a run of the spec; the spec itself if empty.
+        progress: called with how many points are done, and of how many.
+
+    Returns:
+        `rows`, a plain dict per point in the order of the grid; a point that failed has the code of its error under `error`.
+
+    Raises:
+        SpecError: the spec is wrong, or the grid does not suit it.
+        ArtifactError: the folder belongs to another sweep, or cannot be written.
+    """
+    from vspec.grid import LIMIT
+    from vspec.sweeping import TOGETHER, Request
+    from vspec.sweeping import sweep as run_sweep
+
+    request = Request(
+        source=Path(spec) if programs.is_program(Path(spec)) else find_spec(str(spec)),
+        grid={name: tuple(values) for name, values in (grid or {}).items()},
+        seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
+        settings=dict(overrides or {}),
+        data=dict(data or {}),
+        run=run,
+        jobs=jobs,
+        together=TOGETHER if together is None else together,
+        out=Path(out) if out is not None else None,
+        resume=resume,
+        force=force,
+        limit=LIMIT if limit is None else limit,
+        level=level,
+        allow_outside=allow_outside,
+    )
+    return run_sweep(request, progress or (lambda done, of: None))
 
 
 def verify(

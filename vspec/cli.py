@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fmt": ("fmt", "Write specs in their canonical form."),
     "build": ("build", "Compile a spec into a JAX program."),
     "run": ("run", "Run a spec or a built program and save the results."),
+    "sweep": ("sweep", "Run a spec over a grid of constants and seeds."),
     "verify": ("verify", "Run specs and judge their claims."),
     "explain": ("explain", "Show how a spec is derived and optimised."),
     "explain-error": ("explain_error", "Explain a diagnostic code, or list them all."),

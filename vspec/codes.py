@@ -107,6 +107,33 @@ FRONT: tuple[Code, ...] = (
         "vspec fmt fit.yaml\n",
     ),
     Code(
+        "VS0880",
+        "--grid cannot be read",
+        "A grid is 'name=values': numbers with commas between them, 'lin(first, last, how many)' evenly spaced, or "
+        "'log(first, last, how many)' with even ratios. Quote brackets, so that the shell leaves them alone.",
+        "vspec sweep logistic --grid 'lam=log(0, 1, 5)'",
+    ),
+    Code(
+        "VS0881",
+        "this cannot be swept",
+        "A sweep goes over constants that are one number, over sizes of dims that the spec gives, and over seeds. Of a program "
+        "that is built already, sizes are settled.",
+        "vspec sweep logistic --grid lamda=0.1,1",
+    ),
+    Code(
+        "VS0882",
+        "nothing to sweep",
+        "A sweep needs a grid with values, or more than one seed.",
+        "vspec sweep logistic --grid lam=",
+    ),
+    Code(
+        "VS0883",
+        "too many points",
+        "A grid has as many points as the product of the numbers of its values and seeds, which grows fast. '--limit' "
+        "allows more.",
+        "vspec sweep logistic --grid 'lam=lin(0,1,100)' --seeds 100",
+    ),
+    Code(
         INTERNAL,
         "an error of ours",
         "vspec did something it did not expect: a bug in vspec, not in your spec. Please report it together with the "

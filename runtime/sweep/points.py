@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,11 @@ class Points:
         self.allow_outside = allow_outside
         self._first: Mapping[str, Any] = {}
 
+    @property
+    def read(self) -> Mapping[str, Any]:
+        """The arrays that all points share, once a point was bound."""
+        return self._first
+
     def bind(self, asked: Asked) -> Bound:
         """The point's data. What is not drawn is read for the first point, and shared by all that follow."""
         known = {**self.given, **self._first}
@@ -104,20 +110,20 @@ class Points:
 
     def run(self, asked: Sequence[Asked], lanes: int) -> list[Outcome]:
         """The outcome of each point; `lanes` of them at most run side by side."""
-        found: list[Outcome] = []
-        for k in range(0, len(asked), max(lanes, 1)):
-            found += self._some(asked[k : k + max(lanes, 1)], lanes)
-        return found
+        return list(self.each(asked, lanes))
 
-    def _some(self, asked: Sequence[Asked], lanes: int) -> list[Outcome]:
-        outcomes: list[Outcome | None] = [None] * len(asked)
-        if lanes > 1 and len(asked) > 1 and not apart(self.program):
-            try:
-                outcomes = self._together(asked, lanes)
-            except (Apart, NotImplementedError):
-                # Counts that differ, or an operation that JAX has no rule to batch.
-                outcomes = [None] * len(asked)
-        return [self.alone(a) if found is None else found for a, found in zip(asked, outcomes, strict=True)]
+    def each(self, asked: Sequence[Asked], lanes: int) -> Iterator[Outcome]:
+        """The outcome of each point in order, as soon as it is known."""
+        width = max(lanes, 1)
+        for k in range(0, len(asked), width):
+            some = asked[k : k + width]
+            found: Sequence[Outcome | None] = [None] * len(some)
+            if width > 1 and len(some) > 1 and not apart(self.program):
+                # Counts that differ, or an operation that JAX has no rule to batch, leave each point to itself.
+                with suppress(Apart, NotImplementedError):
+                    found = self._together(some, width)
+            for a, outcome in zip(some, found, strict=True):
+                yield self.alone(a) if outcome is None else outcome
 
     def alone(self, asked: Asked) -> Outcome:
         """A run of its own."""
@@ -161,6 +167,8 @@ class Points:
                 check_start(self.program.domains(bound), start, lines)
             except RunError:
                 continue
+            if bound.layout is not None:
+                raise Apart("the devices are taken by the parts of one point")
             points[k] = Point(start, bound)
         if len(points) < 2:
             return [None] * len(asked)
