@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import jax
 from jax import Array
 
 from vspec.runtime.devices import Layout
 
+if TYPE_CHECKING:
+    from vspec.runtime.errors import DataWarning
+    from vspec.runtime.streams import Rows
+
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["data", "constants", "prepared", "counters", "key", "facts", "multipliers"],
+    data_fields=["data", "constants", "prepared", "counters", "key", "facts", "multipliers", "fed", "first"],
     meta_fields=["dims", "batch", "layout"],
-    drop_fields=["seed"],
+    drop_fields=["seed", "streams", "notes"],
 )
 @dataclass(frozen=True)
 class Bound:
@@ -28,6 +33,11 @@ class Bound:
     `multipliers` are those of constraints in a Lagrangian, with the weights of objective and penalty.
     `batch` are the rows of those dims of which the arrays are slices, where a step sees a batch; they are static, too.
     `layout` says how the arrays are split over several devices, None on one.
+
+    `streams` are the data that are read by chunks of rows, which are not among `data`; they stay on the host and are no
+    part of the tree. For each stage that reads them, by its path, `fed` has the rows that its steps from `first` on see,
+    one step after the other.
+    `notes` are warnings about the data.
     """
 
     data: Mapping[str, Array]
@@ -41,6 +51,10 @@ class Bound:
     batch: tuple[tuple[str, int], ...] = ()
     multipliers: Mapping[str, Array] = field(default_factory=dict)
     layout: Layout | None = None
+    fed: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    first: Array | None = None
+    streams: Mapping[str, Rows] = field(default_factory=dict)
+    notes: tuple[DataWarning, ...] = ()
 
     def at(self, counters: Mapping[str, Array], key: Array | None = None) -> Bound:
         """The same data at a step of a stage."""
@@ -55,4 +69,6 @@ class Bound:
         sizes = ", ".join(f"{k}={v}" for k, v in self.dims)
         groups = (("data", self.data), ("constants", self.constants), ("prepared", self.prepared))
         parts = [f"{what}: {', '.join(values)}" for what, values in groups if values]
+        if self.streams:
+            parts.append(f"read by chunks: {', '.join(self.streams)}")
         return f"Bound({sizes}{'; ' if sizes and parts else ''}{'; '.join(parts)})"

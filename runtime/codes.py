@@ -19,13 +19,13 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "VS0503": (
             "data source cannot be read",
-            "The file does not exist, is not readable, or is not an npz, npy or csv file; or the text of a source is "
-            "neither a path nor `sklearn:NAME`.",
+            "The file does not exist, is empty, damaged or cut off, or is of no kind that is read (npz, npy, csv, parquet, "
+            "arrow, zarr, netCDF); or the text of a source is neither a path nor `sklearn:NAME`.",
         ),
         "VS0504": (
             "no such column or array",
-            "The source was read, but has no column (csv, sklearn) or array (npz) of that name, or has several and "
-            "none was named.",
+            "The source was read, but has no column (csv, parquet, arrow, sklearn), array (npz, zarr) or variable (netCDF) of "
+            "that name, or has several and none was named.",
         ),
         "VS0505": (
             "wrong number of axes",
@@ -43,7 +43,7 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "VS0508": (
             "not a finite number",
-            "An array contains NaN or infinity, or a csv file has an empty or unreadable cell.",
+            "An array contains NaN or infinity, or a csv file has a cell that is not a number.",
         ),
         "VS0509": (
             "value outside the declared set",
@@ -60,7 +60,8 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "VS0512": (
             "file contains pickled objects",
-            "Loading pickled objects could run code, so such arrays are always refused. Save plain numeric arrays.",
+            "Loading pickled objects could run code, so such arrays are always refused, in npy and npz files as in the chunks of "
+            "a zarr store. Save plain numeric arrays.",
         ),
         "VS0513": (
             "size of a dim is unknown",
@@ -70,7 +71,7 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "VS0514": (
             "unknown scikit-learn dataset",
             "`sklearn:NAME` reads the data sets that scikit-learn ships (iris, digits, wine, breast_cancer, diabetes, "
-            "linnerud), never the network; scikit-learn must be installed.",
+            "linnerud), never the network.",
         ),
         "VS0515": (
             "rows out of range",
@@ -97,6 +98,41 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "VS0520": (
             "batch larger than its dim",
             "A stage asks for batches of more rows than the data have.",
+        ),
+        "VS0521": (
+            "package for a source is missing",
+            "zarr and netCDF files and `sklearn:NAME` are read by packages of their own, which do not come with vspec unless "
+            "they are asked for: `pip install 'vspec[data]'`.",
+        ),
+        "VS0522": (
+            "missing value",
+            "A cell of a csv file is empty, a column of a table has a null, or a masked array or a netCDF variable has a masked "
+            "entry. There is no number that stands for 'missing': leave such rows out, or fill them in before.",
+        ),
+        "VS0523": (
+            "not an array",
+            "Data was bound to something that is no array: neither a number, nested lists, NumPy or JAX arrays, nor anything "
+            "that turns into an array by itself (series and frames of pandas, columns and tables of pyarrow, arrays of xarray).",
+        ),
+        "VS0524": (
+            "no amount of memory",
+            "`memory` is a number of bytes, or a number with a unit: 500MB, 2GB, 16GiB.",
+        ),
+        "VS0525": (
+            "data cannot be read by chunks",
+            "The data are larger than what they may take of memory (`--memory`), but a run needs one of them whole, so that it "
+            "was read whole. Where every stage that reads it has a `batch` over its first axis, and no output, claim, "
+            "constraint or definition that depends on data alone needs it, it is read by chunks instead.",
+        ),
+        "VS0526": (
+            "no room for a copy on disk",
+            "Data that are read by chunks from files whose rows cannot be read one by one (parquet, arrow, zarr, netCDF) are "
+            "copied to a temporary file first. TMPDIR says in which folder.",
+        ),
+        "VS0527": (
+            "data is read by chunks",
+            "An entry was called that needs all of an array at once, but of this array only rows are read while a run goes on, "
+            "since it is larger than `memory` allows.",
         ),
         # 06: the numerics failed (exit code 4)
         "VS0601": (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 import numpy as np
 
 from vspec.runtime.draws import draw
-from vspec.runtime.errors import DataError, near
+from vspec.runtime.errors import DataError, DataWarning, near
 from vspec.runtime.sizes import NoSize, size_of
-from vspec.runtime.sources import Source, read
+from vspec.runtime.sources import Opened, Source, open_source, opened
+from vspec.runtime.streams import Rows, at_rows, budget, streamed
 
 Manifest = Mapping[str, Any]
+Place = Callable[[tuple[int, ...]], str]
+"""Index of an entry → where it is from, in words; '' if there is nothing to say."""
 
 _KINDS = {"real": "real numbers", "integer": "integers", "boolean": "truth values", "complex": "complex numbers"}
 
@@ -112,7 +116,15 @@ def numpy_dtype(dtype: str, precision: str) -> Any:
     return np.dtype(table[dtype])
 
 
-def convert(array: Any, dtype: str, precision: str, what: str, line: int | None = None) -> Any:
+def convert(
+    array: Any,
+    dtype: str,
+    precision: str,
+    what: str,
+    line: int | None = None,
+    place: Place | None = None,
+    first: int = -1,
+) -> Any:
     """The array in the declared dtype, if no entry loses its meaning.
 
     Args:
@@ -121,6 +133,8 @@ def convert(array: Any, dtype: str, precision: str, what: str, line: int | None 
         precision: `float32` or `float64`.
         what: how messages call it.
         line: line of the spec.
+        place: says where an entry is from.
+        first: where the array is some rows of a larger one: the number of its first row there; else -1.
 
     Returns:
         A NumPy array. Raises `DataError` VS0507 or VS0508.
@@ -136,13 +150,10 @@ def convert(array: Any, dtype: str, precision: str, what: str, line: int | None 
             raise DataError("VS0507", f"{what} has dtype {array.dtype} where {_KINDS[dtype]} are declared", line=line)
     target = numpy_dtype(dtype, precision)
     if array.dtype.kind in "fc" and not np.isfinite(array).all():
-        bad = np.argwhere(~np.isfinite(array))
-        at = tuple(int(k) for k in bad[0])
-        raise DataError(
-            "VS0508",
-            f"{what} has {len(bad)} entries that are not finite; the first is {array[at]} at {list(at)}",
-            line=line,
-        )
+        bad = ~np.isfinite(array)
+        count = f"{np.count_nonzero(bad)} entries" if first < 0 else "entries"
+        value, where = _first(array, bad, place, first)
+        raise DataError("VS0508", f"{what} has {count} that are not finite; the first is {value}{where}", line=line)
     with np.errstate(over="ignore", invalid="ignore"):
         converted = array.astype(target)
     if dtype not in ("real", "complex"):
@@ -150,11 +161,26 @@ def convert(array: Any, dtype: str, precision: str, what: str, line: int | None 
     else:
         same = np.isfinite(converted)
     if not np.all(same):
-        at = tuple(int(k) for k in np.argwhere(~same)[0])
-        raise DataError(
-            "VS0507", f"{what} has {array[at]} at {list(at)}, which is not of type {dtype} ({target})", line=line
-        )
+        value, where = _first(array, ~same, place, first)
+        raise DataError("VS0507", f"{what} has {value}{where}, which is not of type {dtype} ({target})", line=line)
     return converted
+
+
+def _first(array: Any, bad: Any, place: Place | None, first: int) -> tuple[Any, str]:
+    """The first entry that is bad, and where it stands: ` at [3, 1] (line 5, column 'b' of 't.csv')`."""
+    at = tuple(int(k) for k in np.argwhere(bad)[0])
+    index = (at[0] + max(first, 0), *at[1:]) if at else at
+    known = place(index) if place is not None else ""
+    return array[at], (f" at {list(index)}" if index else "") + (f" ({known})" if known else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """The data of a run: arrays, those of which rows are read while it goes on, and warnings about them."""
+
+    data: dict[str, Any]
+    streams: dict[str, Rows]
+    notes: tuple[DataWarning, ...]
 
 
 def bind_data(
@@ -164,55 +190,92 @@ def bind_data(
     seed: int,
     base: Path | None,
     allow_outside: bool,
-) -> dict[str, Any]:
-    """Every data entry as a checked NumPy array; `sizes` learns what they reveal. Raises `DataError` VS05xx."""
+    memory: int,
+) -> Arrays:
+    """Every data entry, checked; `sizes` learns what they reveal.
+
+    Args:
+        manifest: the manifest.
+        given: name → array, path or mapping.
+        sizes: what is known of the sizes of dims.
+        seed: the run's seed.
+        base: folder that the spec's own paths start from.
+        allow_outside: whether these may leave it.
+        memory: bytes that the data may take together before some are read by chunks.
+
+    Raises:
+        DataError: VS05xx.
+    """
     declared, precision = manifest["data"], manifest["precision"]
     for name in given:
         if name not in declared:
             raise DataError(
                 "VS0502", f"the program has no data '{name}'", near(name, declared, "it has no data at all")
             )
-    arrays: dict[str, Any] = {}
+    found: dict[str, Opened] = {}
     drawn: list[str] = []
     for name, entry in declared.items():
-        what, default = f"data '{name}'", entry.get("default")
-        source: Source | None = None
-        value, allowed, folder = given.get(name), True, None
-        if value is None and default is not None:
-            if "draw" in default:
-                drawn.append(name)
-                continue
-            value, allowed, folder = default.get("value", default), allow_outside, base
-            if entry["dtype"] == "complex" and "value" in default:
-                value = _complex(value)
-        if value is None:
-            raise DataError(
-                "VS0501",
-                f"{what} is not bound and has no default",
-                f"pass data={{'{name}': ...}}",
-                line=entry.get("line"),
-            )
-        if isinstance(value, (str, Path)):
-            source = Source.parse(str(value))
-        elif isinstance(value, Mapping):
-            rows = value.get("rows")
-            source = Source(value["source"], value.get("column"), tuple(rows) if rows else None, value.get("shuffle"))
-        try:
-            if source is not None:
-                value = read(source, what, name, len(entry["axes"]), folder, allowed)
-            arrays[name] = _check(manifest, name, value, sizes, precision)
-        except DataError as e:
-            e.line = entry.get("line") if e.line is None else e.line
-            raise
+        if given.get(name) is None and "draw" in (entry.get("default") or {}):
+            drawn.append(name)
+            continue
+        with _located(entry):
+            found[name] = _opened(name, entry, given.get(name), base, allow_outside)
+    width = {name: numpy_dtype(declared[name]["dtype"], precision).itemsize for name in found}
+    bytes_of = {name: int(np.prod(a.shape, dtype=object)) * width[name] for name, a in found.items()}
+    chosen, notes = streamed(manifest, found, bytes_of, memory)
+    arrays: dict[str, Any] = {}
+    streams: dict[str, Rows] = {}
+    for name, array in found.items():
+        entry, what = declared[name], f"data '{name}'"
+        with _located(entry):
+            if name in chosen:
+                sizes.match(what, list(entry["axes"]), array.shape, entry.get("line"))
+                rows = Rows(at_rows(array, what), numpy_dtype(entry["dtype"], precision), budget(memory))
+                start = 0
+                for block in rows.source.blocks(0, rows.shape[0]):
+                    _check(entry, what, block, precision, rows.source.place, start)
+                    start += len(block)
+                streams[name] = rows
+            else:
+                arrays[name] = _check(entry, what, array.whole(), precision, array.place)
+                sizes.match(what, list(entry["axes"]), arrays[name].shape, entry.get("line"))
     shared = np.random.default_rng(seed)
     for name in drawn:
-        entry = declared[name]
+        entry, what = declared[name], f"data '{name}'"
         law = entry["default"]["draw"]
-        shape = tuple(_size(sizes, axis, f"data '{name}'", entry.get("line")) for axis in entry["axes"])
+        shape = tuple(_size(sizes, axis, what, entry.get("line")) for axis in entry["axes"])
         generator = shared if law.get("seed") is None else np.random.default_rng(law["seed"])
-        array = draw(law["law"], law.get("arguments", ()), shape, generator, f"data '{name}'")
-        arrays[name] = _check(manifest, name, array, sizes, precision)
-    return {name: arrays[name] for name in declared}
+        array = draw(law["law"], law.get("arguments", ()), shape, generator, what)
+        arrays[name] = _check(entry, what, array, precision)
+        sizes.match(what, list(entry["axes"]), arrays[name].shape, entry.get("line"))
+    return Arrays({name: arrays[name] for name in declared if name in arrays}, streams, notes)
+
+
+def _opened(name: str, entry: Manifest, value: Any, base: Path | None, allow_outside: bool) -> Opened:
+    """The array of a data entry, by what the caller gives or by its default, known by its shape."""
+    what, default, axes = f"data '{name}'", entry.get("default"), len(entry["axes"])
+    allowed, folder = True, None
+    if value is None and default is not None:
+        value, allowed, folder = default.get("value", default), allow_outside, base
+        if entry["dtype"] == "complex" and "value" in default:
+            value = _complex(value)
+    if value is None:
+        raise DataError("VS0501", f"{what} is not bound and has no default", f"pass data={{'{name}': ...}}")
+    if isinstance(value, (str, Path)):
+        return open_source(Source.parse(str(value)), what, name, axes, folder, allowed)
+    if isinstance(value, Mapping):
+        return open_source(Source.of(value, what), what, name, axes, folder, allowed)
+    return opened(value, what, name, axes)
+
+
+@contextmanager
+def _located(entry: Manifest) -> Iterator[None]:
+    """Gives errors about a data entry its line of the spec."""
+    try:
+        yield
+    except DataError as e:
+        e.line = entry.get("line") if e.line is None else e.line
+        raise
 
 
 def _complex(value: Any) -> Any:
@@ -220,18 +283,16 @@ def _complex(value: Any) -> Any:
     return [_complex(v) for v in value] if isinstance(value, list) else complex(value)
 
 
-def _check(manifest: Manifest, name: str, value: Any, sizes: Sizes, precision: str) -> Any:
-    entry, what = manifest["data"][name], f"data '{name}'"
-    line = entry.get("line")
-    array = convert(value, entry["dtype"], precision, what, line)
-    sizes.match(what, list(entry["axes"]), array.shape, line)
+def _check(entry: Manifest, what: str, value: Any, precision: str, place: Place | None = None, first: int = -1) -> Any:
+    """The values in the declared dtype, which are in the declared set. Arguments are those of `convert`."""
+    array = convert(value, entry["dtype"], precision, what, entry.get("line"), place, first)
     allowed = entry.get("in")
     if allowed is not None:
         bad = ~np.isin(array, np.asarray(allowed).astype(array.dtype))
         if bad.any():
-            at = tuple(int(k) for k in np.argwhere(bad)[0])
+            found, where = _first(array, bad, place, first)
             listed = ", ".join(f"{v:g}" for v in allowed)
-            raise DataError("VS0509", f"{what} has {array[at]} at {list(at)}; allowed are {listed}", line=line)
+            raise DataError("VS0509", f"{what} has {found}{where}; allowed are {listed}")
     return array
 
 
@@ -265,7 +326,7 @@ def check_positions(manifest: Manifest, kind: str, arrays: Mapping[str, Any], si
     Args:
         manifest: the manifest.
         kind: `data` or `constants`.
-        arrays: the bound arrays of that kind.
+        arrays: the bound arrays of that kind, or rows that are read.
         sizes: the size of every dim.
 
     Raises `DataError` VS0518.
@@ -273,17 +334,20 @@ def check_positions(manifest: Manifest, kind: str, arrays: Mapping[str, Any], si
     for name, array in arrays.items():
         entry = manifest[kind][name]
         for dim in entry.get("indexes") or ():
-            bad = (array < 0) | (array >= sizes[dim])
-            if np.any(bad):
-                at = tuple(int(k) for k in np.argwhere(bad)[0])
-                place = f" at {list(at)}" if at else ""
-                raise DataError(
-                    "VS0518",
-                    f"{kind.removesuffix('s')} '{name}' has {array[at]}{place}, which is no position along '{dim}' of size "
-                    f"{sizes[dim]}",
-                    f"positions run from 0 to {sizes[dim] - 1}",
-                    line=entry.get("line"),
-                )
+            start = 0
+            streaming = isinstance(array, Rows)
+            for block in array.source.blocks(0, array.shape[0]) if streaming else (array,):
+                bad = (block < 0) | (block >= sizes[dim])
+                if np.any(bad):
+                    found, where = _first(block, bad, array.source.place if streaming else None, start)
+                    raise DataError(
+                        "VS0518",
+                        f"{kind.removesuffix('s')} '{name}' has {found}{where}, which is no position along '{dim}' of size "
+                        f"{sizes[dim]}",
+                        f"positions run from 0 to {sizes[dim] - 1}",
+                        line=entry.get("line"),
+                    )
+                start += len(block) if streaming else 0
 
 
 def resolve_sizes(manifest: Manifest, sizes: Sizes) -> dict[str, int]:

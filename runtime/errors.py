@@ -40,6 +40,15 @@ class DataError(RunError):
     exit_code = 3
 
 
+class DataWarning(UserWarning):
+    """Something about the data that a run goes on with. `code` is explained in `vspec.runtime.codes`; `line` is of the spec."""
+
+    def __init__(self, code: str, message: str, help: str = "", line: int | None = None) -> None:
+        self.code, self.message, self.help, self.line = code, message, help, line
+        where = f" (spec line {line})" if line is not None else ""
+        super().__init__(f"{code}: {message}{where}" + (f"; {help}" if help else ""))
+
+
 class NumericsError(RunError):
     """NaN or infinity where a number is needed."""
 

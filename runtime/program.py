@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -25,6 +26,7 @@ from vspec.runtime.domains import Domain, domains_of
 from vspec.runtime.errors import ArtifactError, DataError, near
 from vspec.runtime.keys import INITIAL, RESULTS, key_of
 from vspec.runtime.objective import Objective, differentiable
+from vspec.runtime.streams import amount
 
 VERSION = 1
 
@@ -152,17 +154,22 @@ class Program:
         base: Path | str | None = None,
         allow_outside: bool = False,
         mesh: Mapping[str, int] | Mesh | None = None,
+        memory: int | float | str | None = None,
     ) -> Bound:
         """Check data and constants, fill in defaults, and prepare what depends on nothing else.
 
         Args:
-            data: name → array, or a path (`"table.csv:column"`), or `"sklearn:NAME:COLUMN"`.
+            data: name → array (NumPy, JAX, data frames, pyarrow, nested lists), a path (`"table.csv:column"`), or
+                `"sklearn:NAME:COLUMN"`.
             constants: name → value, for those that differ from the spec.
             seed: seed of draws that have none of their own. Several such draws are taken one after the other from one
                 generator, so that they are independent.
             base: folder that the spec's own paths are relative to; default is the program's folder.
             allow_outside: whether the spec's own paths may leave `base`.
             mesh: axis → number of devices, or a mesh of JAX, for a spec that says `shard`.
+            memory: what the data may take together, in bytes or as text such as `"2GB"`; a quarter of the machine's by
+                default. Beyond it, the largest are read by chunks of rows while a run goes on, where its plan sees batches of
+                them only; a `DataWarning` tells of those that are needed whole.
 
         Returns:
             A `Bound`, which is a pytree. Its key, where the program draws, is the one of what is evaluated beside stages.
@@ -174,18 +181,22 @@ class Program:
         sizes = Sizes(self.manifest["dims"])
         bound_constants = bind_constants(self.manifest, constants or {}, sizes)
         folder = Path(base) if base is not None else self.directory
-        bound_data = bind_data(self.manifest, data or {}, sizes, seed, folder, allow_outside)
+        found = bind_data(self.manifest, data or {}, sizes, seed, folder, allow_outside, amount(memory))
         dims = tuple(resolve_sizes(self.manifest, sizes).items())
-        check_positions(self.manifest, "data", bound_data, dict(dims))
+        check_positions(self.manifest, "data", {**found.data, **found.streams}, dict(dims))
         check_positions(self.manifest, "constants", bound_constants, dict(dims))
+        for note in found.notes:
+            warnings.warn(note, stacklevel=2)
         layout = layout_of(self.manifest, dict(dims), mesh)
         bound = Bound(
-            _device(bound_data, self.manifest["data"], layout),
+            _device(found.data, self.manifest["data"], layout),
             _device(bound_constants, self.manifest["constants"], layout),
             {},
             dims,
             seed,
             layout=layout,
+            streams=found.streams,
+            notes=found.notes,
         )
         if "prepare" in self.entries:
             bound = replace(bound, prepared=dict(self.jitted("prepare")({}, bound)))
@@ -256,6 +267,12 @@ class Program:
                 arguments.append(bound.key)
             elif a.name in places[a.role]:
                 arguments.append(places[a.role][a.name])
+            elif a.role == "data" and a.name in bound.streams:
+                raise DataError(
+                    "VS0527",
+                    f"entry '{entry}' needs all of data '{a.name}', of which rows are read while a run goes on",
+                    "bind it with more `memory`, or call the entry with an array of your own",
+                )
             else:
                 raise ArtifactError("VS0806", f"entry '{entry}' needs the {a.role} '{a.name}', which is not there")
         return e.function(*arguments)

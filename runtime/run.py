@@ -112,6 +112,7 @@ def run(
     base: Path | str | None = None,
     allow_outside: bool = False,
     mesh: Mapping[str, int] | Mesh | None = None,
+    memory: int | float | str | None = None,
 ) -> RunResult:
     """Run a program.
 
@@ -127,6 +128,8 @@ def run(
         allow_outside: whether the spec's own paths may leave `base`.
         mesh: axis → number of devices, or a mesh of JAX, for a spec that says `shard`; by default all devices that divide
             the data. Where several processes run, the first one alone writes results and shows progress.
+        memory: what the data may take together; beyond it they are read by chunks of rows where the plan sees batches of
+            them only (see `Program.bind`).
 
     Returns:
         A `RunResult`. A claim that does not hold is a result, not an error.
@@ -139,7 +142,7 @@ def run(
         program = load(program)
         clock.lap("load")
     first = jax.process_index() == 0
-    bound = program.bind(data, constants, seed, base, allow_outside, mesh)
+    bound = program.bind(data, constants, seed, base, allow_outside, mesh, memory)
     start = program.initial_params(bound, params)
     _check_start_searches(program, bound, params)
     check_start(

@@ -178,6 +178,7 @@ def run(
     allow_outside: bool = False,
     run: str = "",
     mesh: Mapping[str, int] | Mesh | None = None,
+    memory: int | float | str | None = None,
 ) -> RunResult:
     """Run a spec, a program's folder or a loaded program.
 
@@ -186,7 +187,7 @@ def run(
 
     Args:
         spec: a path, the name of a shipped spec, the folder of a program, or a `Program`.
-        data: name → array, or a file as `--data` takes it.
+        data: name → array (NumPy, JAX, data frames, pyarrow, nested lists), or a file as `--data` takes it.
         constants: name → value, bound at run time.
         params: name → where the search starts.
         seed: seed of every draw that has none of its own.
@@ -196,6 +197,8 @@ def run(
         allow_outside: whether the spec may import specs and read data outside of its folder.
         run: the name of a run of the spec; the spec itself if empty.
         mesh: axis → number of devices, or a mesh of JAX, for a spec that says `shard`.
+        memory: what the data may take together, in bytes or as text such as "2GB"; a quarter of the machine's if None. Beyond
+            it, the largest are read by chunks of rows where the plan sees batches of them only.
 
     Returns:
         The params, outputs, claims, metrics and timings.
@@ -218,8 +221,8 @@ def run(
         with programs.temporary_program(
             path, level=level, overrides=overrides, allow_outside=allow_outside, part=run
         ) as made:
-            return run_program(made, data, constants, seed, out, None, params, base, allow_outside, mesh)
-    return run_program(program, data, constants, seed, out, None, params, base, allow_outside, mesh)
+            return run_program(made, data, constants, seed, out, None, params, base, allow_outside, mesh, memory)
+    return run_program(program, data, constants, seed, out, None, params, base, allow_outside, mesh, memory)
 
 
 def sweep(

@@ -38,7 +38,8 @@ FRONT: tuple[Code, ...] = (
     Code(
         "VS0824",
         "--data cannot be read",
-        "Data is bound as 'name=file' or 'name=file:column', where the file is npz, npy or csv, or 'sklearn:NAME'.",
+        "Data is bound as 'name=file' or 'name=file:column', where the file is npz, npy, csv, parquet, arrow, zarr or nc, or "
+        "'sklearn:NAME'.",
         "vspec run logistic --data raw",
     ),
     Code(

@@ -16,7 +16,7 @@ from vspec.codes import INTERNAL
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import nearest
-from vspec.runtime.errors import RunError
+from vspec.runtime.errors import DataWarning, RunError
 
 OK, CLAIM_FAILED, WRONG, DATA, NUMERICS, OURS, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 3, 4, 70, 130, 141
 UNFORMATTED = 1  # of `vspec fmt --check`
@@ -58,6 +58,13 @@ def of_run_error(error: RunError, spec: Path | None) -> Diagnostic:
     """A runtime error as a diagnostic, its line underlined where `spec` can be read."""
     tips = (error.help,) if error.help else ()
     return Diagnostic(error.code, error.message, _line_span(spec, error.line), help=tips)
+
+
+def of_data_warning(warning: DataWarning, spec: Path | None) -> Diagnostic:
+    """A warning about the data as a diagnostic."""
+    tips = (warning.help,) if warning.help else ()
+    span = _line_span(spec, warning.line)
+    return Diagnostic(warning.code, warning.message, span, help=tips, severity="warning")
 
 
 def _line_span(spec: Path | None, line: int | None) -> Span | None:

@@ -54,6 +54,13 @@ outside_option: Decorator[Any] = click.option(
     "--allow-outside", is_flag=True, help="Let the spec import specs and read data outside of its own folder."
 )
 
+memory_option: Decorator[Any] = click.option(
+    "--memory",
+    metavar="SIZE",
+    help="What the data may take of memory, such as 500MB or 8GB; beyond it, data that the stages only see batches of are "
+    "read by chunks.  [default: a quarter of the machine's]",
+)
+
 
 def warning_options(command: F) -> F:
     """`--pedantic` and `--warnings`, which `read_policy` puts together."""

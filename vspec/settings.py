@@ -56,7 +56,7 @@ def read_bindings(texts: Iterable[str]) -> dict[str, str]:
             raise refuse(
                 "VS0824",
                 f"'{text}' binds no data",
-                "write --data name=file or --data name=file:column, the file npz, npy or csv",
+                "write --data name=file or --data name=file:column",
             )
         found[name.strip()] = source.strip()
     return found

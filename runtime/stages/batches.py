@@ -30,6 +30,7 @@ class Batches:
 
     def __init__(self, program: Program, stage: Stage) -> None:
         manifest = program.manifest
+        self.program, self.path = program, stage.key
         self.sizes = stage.batch
         self.epoch = stage.epoch
         self.data = {name: tuple(d["axes"]) for name, d in manifest["data"].items()}
@@ -47,7 +48,7 @@ class Batches:
 
     def begin(self, world: World, at: At) -> dict[str, Array]:
         """The permutation of each batched dim in the first epoch."""
-        return {dim: self._shuffled(world.bound, dim, at.key, jnp.zeros((), jnp.int32)) for dim in self.sizes}
+        return {dim: self.shuffled(world.bound, dim, at.key, jnp.zeros((), jnp.int32)) for dim in self.sizes}
 
     def rows(self, world: World, order: Rows, at: At) -> tuple[dict[str, Array], dict[str, Array]]:
         """The permutations of the step's epoch, and the rows of the step."""
@@ -56,24 +57,33 @@ class Batches:
             epoch, place = at.step // self.epoch[dim], at.step % self.epoch[dim]
             orders[dim] = lax.cond(
                 (place == 0) & (epoch > 0),
-                lambda dim=dim, epoch=epoch: self._shuffled(world.bound, dim, at.key, epoch),
+                lambda dim=dim, epoch=epoch: self.shuffled(world.bound, dim, at.key, epoch),
                 lambda dim=dim: order[dim],
             )
             rows[dim] = lax.dynamic_slice_in_dim(orders[dim], place * size, size)
         return orders, rows
 
-    def _shuffled(self, bound: Bound, dim: str, key: Array, epoch: Array) -> Array:
+    def shuffled(self, bound: Bound, dim: str, key: Array, epoch: Array) -> Array:
+        """The permutation of the rows of a batched dim in an epoch, by the key of the stage."""
         place = [*self.sizes].index(dim)
         return jax.random.permutation(keys.fold(key, keys.SHUFFLES, place, epoch), bound.sizes[dim])
 
-    def bound(self, bound: Bound, rows: Rows) -> Bound:
-        """The data, the constants and what is prepared of them at the rows of a step."""
+    def bound(self, bound: Bound, rows: Rows, at: At) -> Bound:
+        """The data, the constants and what is prepared of them at the rows of a step.
+
+        Of data that are read by rows, those of a chunk of steps are there, in the order in which its steps see them.
+        """
         if not self:
             return bound
         place = _placing(bound)
         data = {k: place(taken(x, self.data[k], rows), self.data[k]) for k, x in bound.data.items()}
         prepared = {k: place(taken(x, self.prepared[k], rows), self.prepared[k]) for k, x in bound.prepared.items()}
         constants = {k: place(taken(x, self.constants[k], rows), self.constants[k]) for k, x in bound.constants.items()}
+        for k, x in bound.fed.get(self.path, {}).items():
+            assert bound.first is not None
+            dim = self.data[k][0]
+            here = (at.step - bound.first) * self.sizes[dim] + jnp.arange(self.sizes[dim])
+            data[k] = place(taken(x, self.data[k], {**rows, dim: here}), self.data[k])
         return replace(bound, data=data, constants=constants, prepared=prepared, batch=tuple(self.sizes.items()))
 
     def take(self, params: Mapping[str, Array], rows: Rows) -> dict[str, Array]:

@@ -24,6 +24,7 @@ from vspec.runtime.searches import checked
 from vspec.runtime.stages import searches
 from vspec.runtime.stages.errors import diverged, infeasible
 from vspec.runtime.stages.events import Emit, Event, StageResult
+from vspec.runtime.stages.feed import fitting
 from vspec.runtime.stages.histories import Histories, Recorder, recorded
 from vspec.runtime.stages.record import Stage, resolve, targets
 from vspec.runtime.stages.repeat import Averaged, Nothing, Repeat, Whole
@@ -170,6 +171,7 @@ def _run(
     recorder = Recorder(program, stage, world, moving)
     limit = int(world.limits[stage.key])
     chunk = recorder.chunk(max(transition.chunk, min(1000, -(-limit // 100))))
+    chunk = fitting(transition, bound, own, chunk)
     rows = tuple(recorder.room(chunk).items())
     key = (json.dumps(stage.record, sort_keys=True), stage.shape(), rows, chunk, _signature((world, moving)))
     fresh = key not in program.compiled

@@ -14,6 +14,7 @@ from jax import Array
 from vspec.runtime.devices import Layout
 from vspec.runtime.methods.method import DIVERGED, RUNNING
 from vspec.runtime.program import Program
+from vspec.runtime.stages.feed import Feed
 from vspec.runtime.stages.histories import Histories, Recorder
 from vspec.runtime.stages.loop import Carry, Loop
 from vspec.runtime.stages.transition import ENDS, Figures, Params, Transition, World
@@ -73,14 +74,16 @@ class Runner:
         started = time.perf_counter()
         self._layout = layout = world.bound.layout
         zero = self._number(0)
-        carry = jax.eval_shape(begin, world, params, key, zero)[0]
+        feed = self.feed(world, key)
+        one = feed.shapes(1)
+        carry = jax.eval_shape(begin, one, params, key, zero)[0]
         split: dict[str, Any] = {}
         if layout is not None:
             where = placed_carry(program, layout, carry)
             carry = jax.tree.map(lambda x, s: x.update(sharding=s), carry, where)
             split = {"out_shardings": (where, layout.whole)}
-        self._begin = jax.jit(begin, **split).lower(world, params, key, zero).compile()
-        self._advance = jax.jit(advance, **split).lower(world, carry, zero).compile()
+        self._begin = jax.jit(begin, **split).lower(one, params, key, zero).compile()
+        self._advance = jax.jit(advance, **split).lower(feed.shapes(chunk), carry, zero).compile()
         self.compile_seconds = time.perf_counter() - started
 
     def _number(self, n: int) -> Array:
@@ -95,14 +98,15 @@ class Runner:
         """From params to params; `report(steps, figures)` is called at the start and after each chunk."""
         started = time.perf_counter()
         histories = Histories()
-        carry, summary = self._begin(world, params, key, self._number(0))
+        feed = self.feed(world, key)
+        carry, summary = self._begin(feed.step(0), params, key, self._number(0))
         steps, status, figures = _fetched(summary)
         report(steps, figures)
         before: Carry | None = None
         while status == RUNNING and steps < limit:
             last = min(steps + self.chunk, limit)
             before = carry
-            carry, found = self._advance(world, before, self._number(last))
+            carry, found = self._advance(feed.steps(steps, last, limit), before, self._number(last))
             summary, rows, counts = jax.device_get(found)
             for name, every in self.recorder.every.items():
                 for k in range(int(counts[name])):
@@ -111,23 +115,33 @@ class Runner:
             report(steps, figures)
         params = self.transition.end(carry.memory, carry.params)
         if steps > 0 and status != DIVERGED:
-            status = self._close(world, params, key, steps, status, figures)
+            status = self._close(feed, params, key, steps, status, figures)
             before = before if self.keep and status != DIVERGED else None
         return Run(params, ENDS[status], steps, figures, time.perf_counter() - started, histories, before)
 
     def at(self, world: World, params: Params, key: Array, step: int) -> Params:
         """The params that a run from `params` has after a step."""
-        carry, _ = self._begin(world, params, key, self._number(0))
-        for last in range(self.chunk, step + self.chunk, self.chunk):
-            carry, _ = self._advance(world, carry, self._number(min(last, step)))
+        feed = self.feed(world, key)
+        carry, _ = self._begin(feed.step(0), params, key, self._number(0))
+        for first in range(0, step, self.chunk):
+            last = min(first + self.chunk, step)
+            carry, _ = self._advance(feed.steps(first, last), carry, self._number(last))
         return dict(carry.params)
 
     def last(self, world: World, run: Run) -> Carry:
         """The state from which a run took its last step."""
         assert run.before is not None
-        return self._advance(world, run.before, self._number(run.steps - 1))[0]  # type: ignore[no-any-return]
+        first, last = int(run.before.step), run.steps - 1
+        if first == last:
+            return run.before
+        world = self.feed(world, run.before.key).steps(first, last)
+        return self._advance(world, run.before, self._number(last))[0]  # type: ignore[no-any-return]
 
-    def _close(self, world: World, params: Params, key: Array, steps: int, status: int, figures: Figures) -> int:
+    def feed(self, world: World, key: Array) -> Feed:
+        """The worlds that steps see."""
+        return Feed(self.transition, world, key, self.chunk)
+
+    def _close(self, feed: Feed, params: Params, key: Array, steps: int, status: int, figures: Figures) -> int:
         """Completes figures that are from before the last step, as that step would see them; gives the status then.
 
         A last step to where nothing is finite is found here.
@@ -135,7 +149,7 @@ class Runner:
         unseen = self.transition.unseen() & figures.keys()
         if not unseen:
             return status
-        _, summary = self._begin(world, params, key, self._number(steps - 1))
+        _, summary = self._begin(feed.step(steps - 1), params, key, self._number(steps - 1))
         _, _, found = _fetched(summary)
         own = self.transition.stage.key
         if own in unseen and int(found[own]["status"]) == DIVERGED:

@@ -121,14 +121,15 @@ def _retrace(
         before = runner.last(world, run)
 
         def again() -> Any:
-            return jax.jit(loop.advance)(world, before, before.step + 1)
+            at = runner.feed(world, key).step(int(before.step))
+            return jax.jit(loop.advance)(at, before, before.step + 1)
 
     else:
         moving = {k: params[k] for k in loop.transition.moves}
         step = jnp.asarray(max(run.steps - 1, 0), jnp.int32)
 
         def again() -> Any:
-            return jax.jit(loop.begin)(world, moving, key, step)
+            return jax.jit(loop.begin)(runner.feed(world, key).step(int(step)), moving, key, step)
 
     error = watched.after(again, _where(stage, run))
     if error is not None:

@@ -218,7 +218,7 @@ class Solve(Transition):
         """Evaluates the start."""
         order = self.batches.begin(world, at)
         order, rows = self.batches.rows(world, order, at)
-        bound = context(self.program, self.batches.bound(world.bound, rows), at)
+        bound = context(self.program, self.batches.bound(world.bound, rows, at), at)
         space = self.space(bound)
         params = {**params, **space.interior({k: params[k] for k in self.over})}
         seen = self.batches.take({**world.still, **params}, rows)
@@ -238,7 +238,7 @@ class Solve(Transition):
         """One step of every method, from the same values; what is assigned beside it is made of these, too."""
         order, states, value, *_ = memory
         order, rows = self.batches.rows(world, order, at)
-        bound = context(self.program, self.batches.bound(world.bound, rows), at)
+        bound = context(self.program, self.batches.bound(world.bound, rows, at), at)
         seen = self.batches.take({**world.still, **params}, rows)
         space = self.space(bound)
         point = self._point(space, seen, states)

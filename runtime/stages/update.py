@@ -64,7 +64,7 @@ class Update(Transition):
         """New values from the old; they are not taken if one of them is not finite."""
         order, steps, change, _ = memory
         order, rows = self.batches.rows(world, order, at)
-        bound = context(self.program, self.batches.bound(world.bound, rows), at)
+        bound = context(self.program, self.batches.bound(world.bound, rows, at), at)
         seen = self.batches.take({**world.still, **params}, rows)
         new = assigned(self.program, self.entries, seen, bound)
         fine = all_finite(new)

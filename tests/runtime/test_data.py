@@ -132,7 +132,8 @@ def test_pickles_are_refused(logistic: Program, tmp_path: Path) -> None:
     np.save(tmp_path / "bomb.npy", np.array([Bomb()], dtype=object))
     for name in ("bomb.npz", "bomb.npy"):
         refused("VS0512", lambda name=name: logistic.bind({"raw": tmp_path / name}), "pickled")
-    refused("VS0507", lambda: logistic.bind({"raw": np.array([[None]], dtype=object)}))
+    refused("VS0507", lambda: logistic.bind({"raw": np.array([[Bomb()]], dtype=object)}), "[0, 0]")
+    refused("VS0522", lambda: logistic.bind({"raw": np.array([[None]], dtype=object)}))
 
 
 def test_missing_and_unknown(seal, logistic: Program) -> None:
@@ -191,9 +192,9 @@ def test_types_and_values(logistic: Program, recall: Program, tmp_path: Path) ->
     refused("VS0508", lambda: logistic.bind(values | {"raw": raw}), "[3, 1]", "nan")
     raw[3, 1] = np.inf
     refused("VS0508", lambda: logistic.bind(values | {"raw": raw}), "inf")
-    for cell in ("", "n/a", "nan"):
+    for cell, code in (("", "VS0522"), ("n/a", "VS0508"), ("nan", "VS0508")):
         (tmp_path / "t.csv").write_text(f"a,b\n1,2\n3,{cell}\n")
-        refused("VS0508", lambda: logistic.bind({"raw": tmp_path / "t.csv"}), "row 3, column 'b'")
+        refused(code, lambda: logistic.bind({"raw": tmp_path / "t.csv"}), "line 3, column 'b'")
     refused("VS0509", lambda: logistic.bind(values | {"label": np.arange(6)}), "2 at [2]", "allowed are 0, 1")
     assert logistic.bind(values | {"label": values["label"].astype(bool)}).data["label"].dtype == jnp.int64
     assert logistic.bind(values | {"label": values["label"] * 1.0}).data["label"].dtype == jnp.int64
@@ -269,7 +270,7 @@ def test_literal_values(seal) -> None:
 def test_an_npz_in_memory_is_not_confused_with_a_path(logistic: Program) -> None:
     stream = io.BytesIO()
     np.save(stream, np.ones(3))
-    refused("VS0507", lambda: logistic.bind({"raw": stream}))
+    refused("VS0523", lambda: logistic.bind({"raw": stream}), "BytesIO")
 
 
 def test_positions_that_data_has_are_checked(tmp_path: Path) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, simplefilter
 
 import click
 
 from vspec import output
 from vspec.commands.claims import show_claims
 from vspec.compiler.diagnostics.diagnostic import Diagnostic
-from vspec.faults import CLAIM_FAILED, OK, blame
+from vspec.faults import CLAIM_FAILED, OK, blame, of_data_warning
 from vspec.locate import find_spec
 from vspec.options import (
     disable_option,
     format_option,
     level_option,
+    memory_option,
     outside_option,
     read_policy,
     seed_option,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     "bindings",
     multiple=True,
     metavar="NAME=FILE[:COLUMN]",
-    help="Bind data to an npz, npy or csv file, or to sklearn:NAME:COLUMN.",
+    help="Bind data to a file (npz, npy, csv, parquet, arrow, zarr, nc), or to sklearn:NAME:COLUMN.",
 )
 @seed_option
 @click.option("--out", metavar="DIR", help="Where the results go.  [default: results/NAME, results/NAME-RUN]")
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     metavar="AXIS=COUNT",
     help="Devices along the axes that the spec names under 'shard': data=8, or data=4,model=2.",
 )
+@memory_option
 @warning_options
 @format_option
 def run(
@@ -67,6 +70,7 @@ def run(
     base: str | None,
     allow_outside: bool,
     axes: tuple[str, ...],
+    memory: str | None,
     pedantic: bool,
     warnings_: str,
     format_: str,
@@ -107,7 +111,9 @@ def run(
         base = base if base is not None else str(source.resolve().parent)
         output.show(warnings) if format_ == "text" else None
     with blame(source):
-        result, compared = execute(directory, variant, data, constants, seed, out, base, allow_outside, mesh)
+        result, compared = execute(directory, variant, data, constants, seed, out, base, allow_outside, mesh, memory)
+    warnings += tuple(of_data_warning(note, source) for note in result.bound.notes) if warnings_ != "none" else ()
+    output.show(warnings[-len(result.bound.notes) :]) if format_ == "text" and result.bound.notes else None
     code = OK if result.holds else CLAIM_FAILED
     if format_ == "json":
         output.reply("run", code, warnings, **facts(result, directory))
@@ -140,26 +146,31 @@ def execute(
     base: str | None,
     allow_outside: bool,
     mesh: dict[str, int] | None = None,
+    memory: str | None = None,
 ) -> tuple[RunResult, list[str]]:
     """Load and run; gives the claims, too, that one run cannot judge.
 
     The results go to results/NAME, those of a run to results/NAME-RUN, unless `out` says otherwise.
     """
+    from vspec.runtime.errors import DataWarning
     from vspec.runtime.program import load
     from vspec.runtime.run import run as run_program
 
     program = load(directory, variant)
     folder = Path(out) if out is not None else Path("results") / "-".join(filter(None, (program.name, variant)))
-    result = run_program(
-        program,
-        data=data,
-        constants=constants,
-        seed=seed,
-        out=folder,
-        base=base,
-        allow_outside=allow_outside,
-        mesh=mesh,
-    )
+    with catch_warnings():
+        simplefilter("ignore", DataWarning)  # they are shown with those of the compiler
+        result = run_program(
+            program,
+            data=data,
+            constants=constants,
+            seed=seed,
+            out=folder,
+            base=base,
+            allow_outside=allow_outside,
+            mesh=mesh,
+            memory=memory,
+        )
     return result, program.manifest.get("compared", [])
 
 
