@@ -228,8 +228,8 @@ def bind_data(
     for name, array in found.items():
         entry, what = declared[name], f"data '{name}'"
         with _located(entry):
+            sizes.match(what, list(entry["axes"]), array.shape, entry.get("line"))
             if name in chosen:
-                sizes.match(what, list(entry["axes"]), array.shape, entry.get("line"))
                 rows = Rows(at_rows(array, what), numpy_dtype(entry["dtype"], precision), budget(memory))
                 start = 0
                 for block in rows.source.blocks(0, rows.shape[0]):
@@ -238,7 +238,6 @@ def bind_data(
                 streams[name] = rows
             else:
                 arrays[name] = _check(entry, what, array.whole(), precision, array.place)
-                sizes.match(what, list(entry["axes"]), arrays[name].shape, entry.get("line"))
     shared = np.random.default_rng(seed)
     for name in drawn:
         entry, what = declared[name], f"data '{name}'"

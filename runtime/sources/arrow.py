@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Columned(Opened):
         arrays = []
         for k, name in enumerate(self.names):
             column = batch.column(batch.schema.get_field_index(name))
-            arrays.append(numbers(column, self.what, lambda row, k=k: self.where((start + row, k))))
+            arrays.append(numbers(column, self.what, partial(self._place, start, k)))
         if len(arrays) == 1:
             return arrays[0] if self.flat or arrays[0].ndim > 1 else arrays[0][:, None]
         nested = next((n for n, a in zip(self.names, arrays, strict=True) if a.ndim > 1), None)
@@ -56,6 +57,9 @@ class Columned(Opened):
                 "name that column alone",
             )
         return np.stack(arrays, axis=1)
+
+    def _place(self, start: int, column: int, row: int) -> str:
+        return self.where((start + row, column))
 
     def whole(self) -> Any:
         found = [*self.blocks(0, self.shape[0])]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vspec.runtime.errors import DataError
+from vspec.runtime.sources.arrays import pickled
 from vspec.runtime.sources.columns import one
 from vspec.runtime.sources.opened import BLOCK, Index, Opened, steps
 from vspec.runtime.sources.source import Columns
@@ -50,7 +51,12 @@ def zarr(path: Path, column: Columns, what: str, name: str, axes: int) -> Opened
         import zarr as library
     except ImportError:
         raise missing("zarr", what, path) from None
-    node = library.open(str(path), mode="r")
+    try:
+        node = library.open(str(path), mode="r")
+    except ValueError as e:
+        if "pickle" in str(e):
+            raise pickled(what, path) from None
+        raise
     if isinstance(node, library.Group):
         known = sorted(k for k, member in node.members(max_depth=None) if isinstance(member, library.Array))
         node = node[one(column, known, what, name, path.name, "array")]

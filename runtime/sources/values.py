@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,9 @@ def opened(value: Any, what: str, name: str, axes: int) -> Opened:
         raise DataError("VS0507", f"{what} is not an array: {said}") from None
     if array.dtype == object:
         return Held(_objects(array, value, kind, what))
+    if array.dtype.kind not in "biufcV":
+        first = f"; the first is {array.flat[0]!s:.40}" if array.size else ""
+        raise DataError("VS0507", f"{what} has dtype {array.dtype}, which are no numbers{first}")
     return Held(array)
 
 
@@ -60,9 +64,13 @@ def _arrow(value: Any, what: str, name: str, axes: int, kind: str) -> Opened:
         raise _strange(value, kind, what)
     parts, start = [], 0
     for chunk in value.chunks if hasattr(value, "chunks") else [value]:
-        parts.append(numbers(chunk, what, lambda row, start=start: f"row {start + row} of the {kind}"))
+        parts.append(numbers(chunk, what, partial(_row, kind, start)))
         start += len(chunk)
     return Held(np.concatenate(parts) if parts else np.empty(0))
+
+
+def _row(kind: str, start: int, row: int) -> str:
+    return f"row {start + row} of the {kind}"
 
 
 def _frame(value: Any, what: str, name: str, axes: int, kind: str) -> Opened:

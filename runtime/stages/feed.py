@@ -51,7 +51,8 @@ class Part:
 
     def dim(self, name: str) -> str:
         """The dim whose rows are read."""
-        return self.batches.data[name][0]
+        dim: str = self.batches.data[name][0]
+        return dim
 
     def rows(self, bound: Bound, dim: str, first: int, last: int) -> Any:
         """The rows of the steps from `first` up to `last`, one step after the other."""

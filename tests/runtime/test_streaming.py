@@ -1,0 +1,273 @@
+"""Data that are read by chunks while a run goes on: the same results to the last bit, with a bound on the rows in memory."""
+
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet as pq
+
+import vspec
+from tests.runtime.plans import derivatives, program, roles, stage
+from vspec.runtime import DataError, Program
+from vspec.runtime.errors import DataWarning
+from vspec.runtime.run import RunResult, run
+from vspec.runtime.stages.feed import Feed
+from vspec.runtime.streams import amount
+from vspec.runtime.whole import whole_use
+
+SPEC = """\
+vspec: 1
+name: rows
+dims: {n: auto, i: auto}
+data:
+  X[n, i]: real
+  y[n]: {type: integer, in: [-1, 1]}
+  k[n]: integer
+  shift[i]: real
+params:
+  w[i]: {init: 0}
+  b[n]: {init: 0}
+  c: {init: 1.0}
+define:
+  z[n]: sum[i]((X[n, i] + shift[i]) * w[i])
+objectives:
+  loss: mean[n](log(1 + exp(-y[n]*(z[n] + b[n] + shift[k[n]])))) + 0.01*sum[i](w[i]**2)
+  other: mean[n]((X[n, 0] - c)**2)
+  noise: mean[n]((z[n] + sample(normal(0, 1)) - y[n])**2)
+solve:
+  - {minimize: loss, over: [w, b], batch: {n: 8}, epochs: 3, method: adam(lr=1e-2)}
+  - {minimize: noise, over: [w], batch: {n: 16}, steps: 9, method: sgd(lr=1e-2), average: 0.5}
+  - repeat: 5
+    stages:
+      - {minimize: loss, over: [w], batch: {n: 8}, method: sgd(lr=0.1)}
+      - update:
+          c: 0.5*c + 0.5*mean[n](X[n, 0])
+        batch: {n: 4}
+outputs:
+  norm2:
+    is: sum[i](w[i]**2)
+    every: 3
+"""
+N = 103
+RNG = np.random.default_rng(5)
+DATA: dict[str, Any] = {
+    "X": RNG.normal(size=(N, 3)),
+    "y": np.sign(RNG.normal(size=N)).astype(int),
+    "k": np.arange(N) % 3,
+    "shift": np.array([0.1, 0.2, 0.3]),
+}
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    path = tmp_path_factory.mktemp("spec") / "rows.yaml"
+    path.write_text(SPEC)
+    return vspec.compile(path)
+
+
+@pytest.fixture(scope="module")
+def whole(compiled: Program) -> RunResult:
+    """The run with all data in memory."""
+    return run(compiled, DATA, seed=3)
+
+
+def same(found: RunResult, expected: RunResult) -> None:
+    for name, value in expected.params.items():
+        np.testing.assert_array_equal(found.params[name], value, err_msg=name)
+    for name, value in expected.outputs.items():
+        np.testing.assert_array_equal(found.outputs[name], value, err_msg=name)
+    assert [s.value for s in found.stages] == [s.value for s in expected.stages]
+
+
+def write(folder: Path) -> dict[str, Any]:
+    np.save(folder / "X.npy", DATA["X"])
+    pq.write_table(pa.table({"y": DATA["y"], "k": DATA["k"]}), folder / "t.parquet", row_group_size=10)
+    return {"X": folder / "X.npy", "y": folder / "t.parquet", "k": folder / "t.parquet", "shift": DATA["shift"]}
+
+
+@pytest.mark.filterwarnings("ignore::vspec.runtime.errors.DataWarning")
+@pytest.mark.parametrize("memory", [0, 1000])
+def test_results_are_the_same_to_the_last_bit(compiled: Program, whole: RunResult, tmp_path: Path, memory: int) -> None:
+    found = run(compiled, write(tmp_path), seed=3, memory=memory)
+    assert {"X", "y", "k"} - found.bound.streams.keys() <= ({"k"} if memory else set())
+    same(found, whole)
+
+
+@pytest.mark.filterwarnings("ignore::vspec.runtime.errors.DataWarning")
+def test_only_the_rows_of_a_chunk_are_there_at_once(compiled: Program, whole: RunResult, tmp_path: Path) -> None:
+    """A chunk of steps takes what its budget allows, one step at least; each row is read once in an epoch of each stage."""
+    found = run(compiled, write(tmp_path), seed=3, memory="0")
+    steps = 3 * (N // 8), 9, 5
+    begins = 8 + 16 + 8 + 4  # each stage is evaluated where it begins
+    rows = found.bound.streams["X"]
+    assert rows.taken == steps[0] * 8 + steps[1] * 16 + steps[2] * (8 + 4) + begins
+    assert rows.largest == 16
+    assert found.bound.streams["y"].largest == 16  # the update does not read it
+    assert found.bound.streams["y"].taken == rows.taken - steps[2] * 4 - 4
+    same(found, whole)
+
+
+def test_chunks_fit_into_the_budget(compiled: Program, whole: RunResult) -> None:
+    # X has 3*4 bytes a row, y and k have 4: 160 bytes a step of the first stage. All data have 103*20 + 12 bytes.
+    found = run(compiled, DATA, seed=3, memory=1300)
+    assert [*found.bound.streams] == ["X"]
+    budget = 1300 // 8
+    assert found.bound.streams["X"].largest * 12 <= budget
+    assert found.bound.streams["X"].largest > 8
+    same(found, whole)
+
+
+def test_what_a_chunk_sees_is_a_function_of_its_steps(compiled: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However steps are cut into chunks, and wherever one begins, a step sees the same rows: a resumed run can go on."""
+    from vspec.runtime.stages.batches import Batches
+    from vspec.runtime.stages.feed import Part
+    from vspec.runtime.stages.record import resolve
+
+    bound = compiled.bind(DATA, memory=1300)
+    record = resolve(compiled, bound, compiled.manifest["plan"][0], (0,))
+    from vspec.runtime.keys import STAGES, key_of
+
+    def part() -> Part:
+        return Part("0", Batches(compiled, record), key_of(3, STAGES, 0), bound.streams)
+
+    epoch = N // 8
+    all_rows = part().rows(bound, "n", 0, 3 * epoch)
+    assert len(all_rows) == 3 * epoch * 8
+    for k in range(3):
+        assert len(set(all_rows[k * epoch * 8 : (k + 1) * epoch * 8])) == epoch * 8
+    for first, last in [(0, 1), (5, 9), (epoch - 1, epoch + 2), (epoch, 3 * epoch), (1, 2 * epoch + 3)]:
+        np.testing.assert_array_equal(part().rows(bound, "n", first, last), all_rows[first * 8 : last * 8])
+
+
+def test_errors_while_rows_are_read_ahead_are_raised(compiled: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound = compiled.bind(DATA, memory=1300)
+    calls = []
+
+    def take(rows: Any) -> Any:
+        calls.append(len(rows))
+        if len(calls) > 3:
+            raise DataError("VS0503", "the disk is gone")
+        return DATA["X"][rows]
+
+    monkeypatch.setattr(bound.streams["X"].source, "take", take)
+    from vspec.runtime.stages import execute
+
+    with pytest.raises(DataError, match="the disk is gone"):
+        execute(compiled, compiled.initial_params(bound), bound)
+    assert len(calls) <= 5
+
+
+def test_values_are_checked_before_anything_runs(compiled: Program, tmp_path: Path) -> None:
+    files = write(tmp_path)
+    bad = DATA["X"].copy()
+    bad[77, 2] = np.nan
+    np.save(tmp_path / "X.npy", bad)
+    for change, code, word, line in (
+        ({}, "VS0508", "[77, 2]", 5),
+        ({"X": DATA["X"], "y": DATA["y"] * 2}, "VS0509", "at [0]", 6),
+        ({"X": DATA["X"], "k": DATA["k"] + 1}, "VS0518", "3 at [2]", 7),
+        ({"X": DATA["X"], "k": DATA["k"] + 0.5}, "VS0507", "0.5 at [0]", 7),
+    ):
+        with pytest.raises(DataError) as caught:
+            compiled.bind({**files, **change}, memory=0)
+        assert caught.value.code == code
+        assert word in str(caught.value)
+        assert caught.value.line == line
+
+
+def test_an_entry_that_needs_all_rows_says_so(compiled: Program) -> None:
+    bound = compiled.bind(DATA, memory=1300)
+    with pytest.raises(DataError, match="'loss' needs all of data 'X'") as caught:
+        compiled.call("loss", compiled.initial_params(bound), bound)
+    assert caught.value.code == "VS0527"
+    assert "read by chunks: X" in repr(bound)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"    every: 3": "    every: 3\n  new: mean[n](X[n, 0])*c"}, "outputs"),
+        (
+            {"z[n]: sum[i]((X[n, i] + shift[i]) * w[i])": "z[n]: sum[i]((X[n, i] - mean[n](X[n, i]))*w[i])"},
+            "evaluated once",
+        ),
+        ({"batch: {n: 16}, ": ""}, "line 23"),
+        (
+            {"  - repeat: 5": "  - {minimize: other, over: [c], steps: 2, method: sgd(lr=0.1)}\n  - repeat: 5"},
+            "each step",
+        ),
+        ({"over: [w], batch: {n: 8}, method": "over: [w], batch: {n: 8}, steps: 2, method"}, "inside of a repetition"),
+        ({"epochs: 3,": "epochs: 3, until: loss < 0.01,"}, "until"),
+    ],
+)
+def test_what_needs_an_array_whole_is_said(tmp_path: Path, change: dict[str, str], word: str) -> None:
+    text = SPEC
+    for old, new in change.items():
+        assert old in text
+        text = text.replace(old, new)
+    path = tmp_path / "rows.yaml"
+    path.write_text(text)
+    made = vspec.compile(path)
+    with pytest.warns(DataWarning, match="X") as caught:
+        bound = made.bind(DATA, memory=1300)
+    assert "X" not in bound.streams
+    note = next(w.message for w in caught if "'X'" in str(w.message))
+    assert isinstance(note, DataWarning)
+    assert note.code == "VS0525"
+    assert note.line == 5
+    assert word in note.message, note.message
+    assert note in bound.notes
+
+
+def test_an_axis_that_is_not_the_first_is_read_whole() -> None:
+    def loss(w: Any, X: Any) -> Any:
+        return jnp.sum(X * w)
+
+    plan = [stage("minimize", ("sgd", {"lr": 0.1}), names=["loss"], over=["w"], entries=roles("loss"), batch={"i": 2})]
+    made = program(plan, derivatives(loss, ["w"]), {"w": []}, {"X": ["n", "i"]})
+    assert "not its first axis" in str(whole_use(made.manifest, "X"))
+
+
+def test_all_data_in_memory_need_no_feed(compiled: Program) -> None:
+    bound = compiled.bind(DATA)
+    assert not bound.streams
+    assert Feed.__doc__
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_"),
+    [
+        (17, 17),
+        ("17", 17),
+        ("1.5kB", 1500),
+        ("2GB", 2 * 10**9),
+        ("3 MiB", 3 * 2**20),
+        ("1t", 10**12),
+        (float("inf"), 2**62),
+    ],
+)
+def test_amounts_of_memory(text: Any, bytes_: int) -> None:
+    assert amount(text) == bytes_
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1", "2XB", "GB", -1, float("nan"), True, [1]])
+def test_what_is_no_amount(text: Any) -> None:
+    with pytest.raises(DataError) as caught:
+        amount(text)
+    assert caught.value.code == "VS0524"
+
+
+def test_a_quarter_of_the_machine() -> None:
+    assert 2**20 < amount(None) < 2**50
+
+
+def test_no_room_for_a_copy(compiled: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = write(tmp_path)
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda: open("/dev/full", "wb"))  # noqa: SIM115
+    with pytest.raises(DataError, match="TMPDIR") as caught:
+        compiled.bind(files, memory=0)
+    assert caught.value.code == "VS0526"
+    assert caught.value.line == 6
