@@ -8,6 +8,7 @@ name, so that nothing is left behind however a run ends.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -151,9 +152,8 @@ def _copy(array: Opened, what: str) -> Opened:
         raise DataError("VS0526", f"{what} needs {_shown(size)} for a copy in '{folder}', which has no room", tip)
     try:
         file = tempfile.TemporaryFile()  # noqa: SIM115 -- the array that is mapped onto it keeps it open
-        first.tofile(file)
-        for block in blocks:
-            block.astype(first.dtype, copy=False).tofile(file)
+        for block in itertools.chain([first], blocks):
+            file.write(np.ascontiguousarray(block, first.dtype).data)
         file.flush()
     except OSError as e:
         raise DataError("VS0526", f"{what} needs a copy in '{folder}', which fails: {e}", tip) from None
