@@ -15,7 +15,7 @@ import numpy as np
 
 from vspec.runtime import kept
 from vspec.runtime.errors import ArtifactError
-from vspec.runtime.plots import plot
+from vspec.runtime.plots import drawings, plot
 
 MARK = "run.json"
 
@@ -103,12 +103,8 @@ def _fill(
     (folder / "outputs.json").write_text(dumps(scalars), encoding="utf-8")
     rows = "".join(json.dumps(plain(row), allow_nan=False) + "\n" for row in metrics)
     (folder / "metrics.jsonl").write_text(rows, encoding="utf-8")
-    for name, output in manifest["outputs"].items():
-        if output.get("plot") and name in outputs:
-            doc = str(output.get("doc") or manifest.get("doc") or "")
-            steps = histories.get(name)
-            axes = output["axes"] if steps is None else ["step", *output["axes"]]
-            plot(folder / f"{name}.png", name, outputs[name], axes, output["plot"], doc, steps)
+    for drawing in drawings(manifest, outputs, histories, facts.get("constants")):
+        plot(folder / f"{drawing.name}.png", drawing)
     (folder / MARK).write_text(dumps(facts), encoding="utf-8")
 
 

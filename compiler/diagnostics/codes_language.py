@@ -372,7 +372,8 @@ SECTIONS: tuple[Code, ...] = (
     Code(
         "VS0323",
         "a plot that does not fit",
-        "'line' and 'bar' need an output with an index; 'images' splits the last axis into rows and columns.",
+        "'line' and 'bar' need an output with an index; 'images' splits the last axis into rows and columns. Of a 'path' or a "
+        "'scatter' the last index runs over two or three coordinates; a 'field' runs over its last two indices.",
         "constants: {b: 1}\noutputs:\n  a: {is: b, plot: line}\n",
     ),
     Code(
@@ -631,11 +632,6 @@ PLANNED: tuple[Code, ...] = tuple(
             "params:\n  w: {init: 1, type: integer}\n",
         ),
         ("VS0412", "networks", "functions:\n  f(x): mlp()\n"),
-        (
-            "VS0413",
-            "plots of paths, fields and points",
-            "dims: {i: 3}\ndata:\n  x[i]: real\noutputs:\n  a[i]: {is: 'x[i]', plot: path}\n",
-        ),
         (
             "VS0414",
             "identities by quadrature",

@@ -17,10 +17,12 @@ from vspec.compiler.emit.implicit import TOLERANCE
 from vspec.compiler.emit.python import Emitted
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Axis
-from vspec.compiler.language.expr import Expr, Linalg, Number, Pointwise, SizeOf
+from vspec.compiler.language.coordinates import value_of
+from vspec.compiler.language.expr import Element, Expr, Linalg, Number, Pointwise, SizeOf
 from vspec.compiler.language.operators import LINALG
 from vspec.compiler.language.ranges import Ranges
 from vspec.compiler.language.spec import Count, Dim, Draw, MethodCall, Param, Source, Spec, Stage
+from vspec.compiler.language.substitute import parts
 
 PROGRAM = "program.py"
 PACKAGES = ("vspec", "jax", "sympy", "networkx")
@@ -65,7 +67,13 @@ def manifest(
         "options": {"level": options.level, "disabled": list(options.disabled)},
         "precision": spec.precision,
         "dims": {
-            d.name: {"letters": list(d.letters), "size": _size(d.size), **_least(d), "line": _line(spec, d.span)}
+            d.name: {
+                "letters": list(d.letters),
+                "size": _size(d.size),
+                **_least(d),
+                **_coordinates(spec, d),
+                "line": _line(spec, d.span),
+            }
             for d in spec.dims.values()
         },
         "constants": {
@@ -173,6 +181,30 @@ def _size(size: int | Expr | None) -> int | str | None:
 def _least(dim: Dim) -> dict[str, int]:
     """The fewest values, where one is too few: coordinates that run from one end to the other have two."""
     return {"least": 2} if dim.low is not None and dim.boundary != "periodic" else {}
+
+
+def _within(e: Expr) -> Iterator[Expr]:
+    yield e
+    for part in parts(e):
+        yield from _within(part)
+
+
+def _coordinates(spec: Spec, dim: Dim) -> dict[str, Any]:
+    """The ends of a dim's coordinates where they are numbers, and the constants that they are made of."""
+    if dim.low is None or dim.high is None:
+        return {}
+
+    def size_of(letter: str) -> int | None:
+        size = spec.dims[spec.letters[letter]].size
+        return size if isinstance(size, int) else None
+
+    low, high = (value_of(e, spec.constants, size_of) for e in (dim.low, dim.high))
+    if low is None or high is None:
+        return {}
+    names = sorted({x.name for e in (dim.low, dim.high) for x in _within(e) if isinstance(x, Element)})
+    return {
+        "coordinates": {"from": low, "to": high, "periodic": dim.boundary == "periodic", "constants": names},
+    }
 
 
 _SIGNS = {"add": ("+", 1), "sub": ("-", 1), "mul": ("*", 2), "floordiv": ("//", 2)}

@@ -97,15 +97,20 @@ _VALUES: Mapping[str, Callable[..., float]] = {
 
 def value_of_constants(ctx: Context, e: Expr, constants: Mapping[str, Constant]) -> float | None:
     """The value of an expression with the constants as declared; None where it has none that is a number."""
+    return value_of(e, constants, lambda letter: ctx.dims.size(ctx.dims.dim_of(letter)))
+
+
+def value_of(e: Expr, constants: Mapping[str, Constant], size_of: Callable[[str], int | None]) -> float | None:
+    """The same, where the caller knows the size that a letter has."""
     if isinstance(e, Number) and not isinstance(e.value, complex):
         return float(e.value)
     if isinstance(e, Element) and not e.subscripts and e.name in constants:
         return float(constants[e.name].value)
     if isinstance(e, SizeOf):
-        size = ctx.dims.size(ctx.dims.dim_of(e.letter))
+        size = size_of(e.letter)
         return None if size is None else float(size)
     if isinstance(e, Pointwise) and e.op in _VALUES:
-        values = [value_of_constants(ctx, a, constants) for a in e.args]
+        values = [value_of(a, constants, size_of) for a in e.args]
         known = [v for v in values if v is not None]
         if len(known) < len(values):
             return None

@@ -15,8 +15,10 @@ from vspec.compiler.language.raw import Raw
 from vspec.compiler.language.spec import Definition, Output
 from vspec.compiler.source.document import Mapping, Scalar, Sequence, Value
 
-_PLOTS = ("line", "bar", "images")
-_PLANNED_PLOTS = ("path", "field", "scatter")
+_PLOTS = ("line", "bar", "images", "path", "field", "scatter")
+# Plots of which the last index runs over coordinates.
+_COORDINATES = ("path", "scatter")
+_SIMPLE = "line, bar, path, field, scatter"
 
 
 class Outputs:
@@ -128,17 +130,14 @@ def _plot(ctx: Context, node: Value | None, dims: tuple[str, ...], name: str, hi
     elif isinstance(node, Mapping) and len(node.entries) == 1:
         kind, size = node.entries[0][0].text, node.entries[0][1]
     else:
-        ctx.error("VS0323", "a plot is named here", node.span, help="line, bar, or {images: [rows, columns]}")
-        return None
-    if kind in _PLANNED_PLOTS:
-        ctx.planned("VS0413", f"the plot '{kind}'", node.span, help="there are line, bar and images")
+        ctx.error("VS0323", "a plot is named here", node.span, help=f"{_SIMPLE}, or {{images: [rows, columns]}}")
         return None
     if kind not in _PLOTS:
         ctx.error(
             "VS0323",
             f"unknown plot '{kind}'",
             node.span,
-            help=did_you_mean(kind, _PLOTS) or "there are line, bar and images",
+            help=did_you_mean(kind, _PLOTS) or f"there are {_SIMPLE} and images",
         )
         return None
     if kind == "bar" and history:
@@ -150,6 +149,8 @@ def _plot(ctx: Context, node: Value | None, dims: tuple[str, ...], name: str, hi
         ctx.error(
             "VS0323", f"'{name}' is one number, which a plot '{kind}' cannot show", node.span, help="give it an index"
         )
+        return None
+    if kind in (*_COORDINATES, "field") and not _fits(ctx, kind, dims, name, history, node):
         return None
     if kind != "images":
         return kind
@@ -167,3 +168,34 @@ def _plot(ctx: Context, node: Value | None, dims: tuple[str, ...], name: str, hi
         )
         return None
     return ("images", whole[0], whole[1])
+
+
+def _fits(ctx: Context, kind: str, dims: tuple[str, ...], name: str, history: bool, node: Value) -> bool:
+    """Whether an output has the indices that a path, a field or points need; VS0323 if not."""
+    if kind == "field":
+        if len(dims) < 2:
+            what = "a field runs across and up, over the last two indices"
+            ctx.error(
+                "VS0323",
+                f"'{name}' has one index, and {what}",
+                node.span,
+                help="plot: line shows values over one index",
+            )
+        return len(dims) >= 2
+    last = ctx.dims.size(dims[-1])
+    if last is not None and last not in (2, 3):
+        more = "or 3 in space" if kind == "path" else "or 3, of which the last is a colour"
+        ctx.error(
+            "VS0323",
+            f"'{name}' has {last} values along its last index; that of a {kind} runs over 2 coordinates, {more}",
+            node.span,
+            help="give it an index over the coordinates, or use plot: line",
+        )
+        return False
+    if len(dims) + history < 2:
+        what = "its points need one before the last, which runs over coordinates"
+        ctx.error(
+            "VS0323", f"'{name}' has one index; {what}", node.span, help="with every: 10 it has a point for each step"
+        )
+        return False
+    return True

@@ -154,6 +154,24 @@ def test_plots() -> None:
     assert spec.outputs["b"].plot == ("images", 2, 3)
 
 
+def test_plots_of_coordinates() -> None:
+    spec = good(
+        "dims: {p: 6, q: 5, i: 2, k: auto}\ndata:\n  x[p, i]: real\n  y[p, q]: real\n  z[k]: real\nparams:\n  w[i]: {init: 0}\n"
+        "objectives:\n  f: sum[i](w[i]**2)\nsolve: {minimize: f}\n"
+        "outputs:\n  a[p, i]: {is: 'x[p, i]', plot: path}\n  b[p, q]: {is: 'y[p, q]', plot: field}\n"
+        "  c[p, i]: {is: 'x[p, i]', plot: scatter}\n  h[i]: {is: 'w[i]', plot: path, every: 2}\n"
+        "  e[p, k]: {is: 'x[p, 0]*z[k]', plot: path}\n  g[p, q, i]: {is: 'y[p, q]*w[i]', plot: field}\n"
+    )
+    assert {n: o.plot for n, o in spec.outputs.items()} == {
+        "a": "path",
+        "b": "field",
+        "c": "scatter",
+        "h": "path",
+        "e": "path",
+        "g": "field",
+    }
+
+
 def test_facts_about_the_spec() -> None:
     spec = good("doc: What it is.\nprecision: float64\n")
     assert (spec.name, spec.doc, spec.precision, spec.path) == ("test", "What it is.", "float64", "test.yaml")
@@ -173,7 +191,6 @@ def test_facts_about_the_spec() -> None:
         ("define:\n  a: 'integral[x](exp(-x**2), over=[-5, 5])'\n", "VS0407"),
         ("define:\n  a: 'E[z](z, by=samples(4))'\n", "VS0408"),
         ("functions:\n  f(x): mlp(hidden=[64, 64], act=tanh)\n", "VS0412"),
-        ("dims: {p: 2}\ndata:\n  x[p]: real\noutputs:\n  a[p]: {is: 'x[p]', plot: field}\n", "VS0413"),
         ("constants: {c: 1}\nclaims:\n  a: {identity: c == c + 0, tolerance: 1e-6, by: quadrature(9)}\n", "VS0414"),
     ],
 )

@@ -98,6 +98,7 @@ def test_results_folder(recall: Program, tmp_path: Path) -> None:
         "level.png",
         "before_after.png",
         "counts.png",
+        "program",
     }
     for picture in out.glob("*.png"):
         assert picture.read_bytes().startswith(b"\x89PNG")
