@@ -91,7 +91,7 @@ def coordinates(manifest: Mapping[str, Any], dim: str, size: int, constants: Map
         return None
     declared = manifest.get("constants", {})
     for name in record["constants"]:
-        if constants is not None and not np.array_equal(constants.get(name), declared.get(name, {}).get("value")):
+        if constants is not None and constants.get(name) != declared.get(name, {}).get("value"):
             return None
     count = size if record["periodic"] else size - 1
     return record["from"] + np.arange(size) * ((record["to"] - record["from"]) / max(count, 1))

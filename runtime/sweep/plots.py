@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from vspec.runtime.plots import COLOURS, INK
+from vspec.runtime.plot_style import COLOURS, INK
 from vspec.runtime.sweep.rows import Row, number, scalars
 
 MOST_PANELS = 6
