@@ -240,6 +240,11 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "A dim that 'shard' splits has a size that is no multiple of the number of devices along its axis. Give the axis "
             "fewer devices, or the dim another size.",
         ),
+        "VS0866": (
+            "nothing to split over processes",
+            "Several processes run one spec together by splitting arrays over their devices, and the spec says of no dim that it "
+            "is split. Write a section 'shard', or run the spec in one process.",
+        ),
         "VS0864": (
             "devices do not divide a batch",
             "The batches of a stage are split over devices as their dim is, so that the rows of a batch are a multiple of the "

@@ -144,7 +144,7 @@ def compiled(function: Callable[..., Any], results: Callable[[Layout], Any] | No
 
 
 def layout_of(manifest: Manifest, sizes: Mapping[str, int], mesh: Mapping[str, int] | Mesh | None) -> Layout | None:
-    """The layout of a run, None where it runs on one device.
+    """The layout of a run, None where it runs on one device, as it does with an empty mesh.
 
     Args:
         manifest: the manifest, whose `shard` names the axes.
@@ -161,8 +161,16 @@ def layout_of(manifest: Manifest, sizes: Mapping[str, int], mesh: Mapping[str, i
     given = dict(mesh.shape) if isinstance(mesh, Mesh) else mesh
     if given is not None:
         _check_axes(given, names)
+    if not names and given is None and jax.process_count() > 1:
+        raise ArtifactError(
+            "VS0866",
+            f"{jax.process_count()} processes run the spec together, and it splits no dim over their devices",
+            "write shard: {n: data} in it; mesh={} runs it in each process by itself",
+        )
     if not names:
         return None
+    if not given and given is not None:
+        return None  # no mesh at all: one device
     counts = {**dict.fromkeys(names, 1), **(given or {})}
     if given is None:
         counts[names[0]] = _most(manifest, sizes, names[0], jax.device_count())

@@ -135,6 +135,13 @@ FRONT: tuple[Code, ...] = (
         "vspec sweep logistic --grid 'lam=lin(0,1,100)' --seeds 100",
     ),
     Code(
+        "VS0865",
+        "the processes do not come together",
+        "With --distributed, several processes run one spec, each started with the address of process 0, their number, and its "
+        "own number. Without these, JAX asks the scheduler (Slurm, MPI, a TPU pod). All of them start within two minutes.",
+        "vspec run fit.yaml --distributed --coordinator 127.0.0.1:9900 --process 0    # of how many?",
+    ),
+    Code(
         INTERNAL,
         "an error of ours",
         "vspec did something it did not expect: a bug in vspec, not in your spec. Please report it together with the "

@@ -63,6 +63,7 @@ RUN_EXAMPLES: Mapping[str, str] = MappingProxyType(
         "VS0861": "vspec run fit.yaml --mesh date=8    # where the spec says shard: {n: data}",
         "VS0862": "vspec run fit.yaml --mesh data=16    # on a machine with eight devices",
         "VS0863": "vspec run fit.yaml --mesh data=8    # with 100 rows",
+        "VS0866": "vspec run fit.yaml --distributed    # without shard: {n: data} in it",
         "VS0864": "shard: {n: data}\nsolve: {minimize: loss, batch: {n: 100}}\n# vspec run fit.yaml --mesh data=8\n",
         "VS0884": "vspec sweep fit.yaml --grid lam=1,2 --resume  # fit.yaml was edited since",
         "VS0885": "vspec sweep fit.yaml --grid lam=1,2  # after one that was interrupted",

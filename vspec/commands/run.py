@@ -11,6 +11,7 @@ import click
 from vspec import output
 from vspec.commands.claims import show_claims
 from vspec.compiler.diagnostics.diagnostic import Diagnostic
+from vspec.distributed import Processes, distributed_options, first, in_turn, join
 from vspec.faults import CLAIM_FAILED, OK, blame, of_data_warning
 from vspec.locate import find_spec
 from vspec.options import (
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     help="Devices along the axes that the spec names under 'shard': data=8, or data=4,model=2.",
 )
 @memory_option
+@distributed_options
 @warning_options
 @format_option
 def run(
@@ -71,6 +73,10 @@ def run(
     allow_outside: bool,
     axes: tuple[str, ...],
     memory: str | None,
+    distributed: bool,
+    coordinator: str | None,
+    processes: int | None,
+    process: int | None,
     pedantic: bool,
     warnings_: str,
     format_: str,
@@ -85,6 +91,7 @@ def run(
       vspec run problems/logistic --set lam=0.1
       vspec run fit.yaml --data X=table.csv:height --out results/first
       vspec run fit.yaml --run coarse
+      vspec run fit.yaml --mesh data=8
 
     With --format json: {"name", "run", "directory", "results", "params": {name: shape}, "outputs": {name: number or shape},
     "constraints": {name: violation}, "claims": [...], "stages": [...], "timings": {...}, ...}
@@ -92,29 +99,36 @@ def run(
     overrides, data, mesh = read_settings(settings), read_bindings(bindings), read_mesh(axes)
     warnings: tuple[Diagnostic, ...] = ()
     path = Path(spec)
+    join(Processes(distributed, coordinator, processes, process))
+    silent = distributed and not first()
     if is_program(path):
         directory, source, constants = path, path / "spec.yaml", overrides
     else:
         source = find_spec(spec)
         constants, rebuilt = split_overrides(source, overrides, allow_outside, variant)
         policy = read_policy(pedantic, warnings_)
-        built = build_spec(
-            source,
-            level=level,
-            disable=disable,
-            overrides=rebuilt,
-            policy=policy,
-            allow_outside=allow_outside,
-            parts=variant,
+        built = in_turn(
+            lambda: build_spec(
+                source,
+                level=level,
+                disable=disable,
+                overrides=rebuilt,
+                policy=policy,
+                allow_outside=allow_outside,
+                parts=variant,
+            ),
+            distributed,
         )
         directory, warnings = built.directory, built.warnings
         base = base if base is not None else str(source.resolve().parent)
-        output.show(warnings) if format_ == "text" else None
+        output.show(warnings) if format_ == "text" and not silent else None
     with blame(source):
         result, compared = execute(directory, variant, data, constants, seed, out, base, allow_outside, mesh, memory)
     warnings += tuple(of_data_warning(note, source) for note in result.bound.notes) if warnings_ != "none" else ()
-    output.show(warnings[-len(result.bound.notes) :]) if format_ == "text" and result.bound.notes else None
+    output.show(warnings[-len(result.bound.notes) :]) if format_ == "text" and result.bound.notes and not silent else None
     code = OK if result.holds else CLAIM_FAILED
+    if silent:
+        return code
     if format_ == "json":
         output.reply("run", code, warnings, **facts(result, directory))
     else:
