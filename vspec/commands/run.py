@@ -125,10 +125,10 @@ def run(
     with blame(source):
         result, compared = execute(directory, variant, data, constants, seed, out, base, allow_outside, mesh, memory)
     warnings += tuple(of_data_warning(note, source) for note in result.bound.notes) if warnings_ != "none" else ()
-    output.show(warnings[-len(result.bound.notes) :]) if format_ == "text" and result.bound.notes and not silent else None
     code = OK if result.holds else CLAIM_FAILED
     if silent:
         return code
+    output.show(warnings[-len(result.bound.notes) :]) if format_ == "text" and result.bound.notes else None
     if format_ == "json":
         output.reply("run", code, warnings, **facts(result, directory))
     else:
