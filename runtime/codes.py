@@ -264,5 +264,45 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "two sweeps in one folder",
             "Another process is writing the points of its sweep there. Wait for it, or choose another folder.",
         ),
+        # 084: a run that was interrupted, and its folder (exit code 2, or 130 where it was interrupted)
+        "VS0840": (
+            "the run was interrupted",
+            "Ctrl-C, or the signal TERM, asked the run to stop. It did so after a chunk of steps and saved where it was; "
+            "`--resume` goes on from there and ends as if nothing had happened.",
+        ),
+        "VS0841": (
+            "the run was interrupted, and cannot be saved",
+            "The run was asked to stop, and where it was could not be written: the disk is full, say. Checkpoints from "
+            "before are still there, if any were made.",
+        ),
+        "VS0842": (
+            "not the run that was interrupted",
+            "A run can only be gone on with as it began: with the same spec, data, constants, seed, starts of params, "
+            "versions and kind of device. Something else would end elsewhere than the run that was interrupted.",
+        ),
+        "VS0843": (
+            "results folder in use",
+            "Another run is writing to the results folder. Its lock, a file beside the folder, says which process; one that "
+            "was left behind by a process that was killed is not taken for another run.",
+        ),
+        "VS0844": (
+            "no checkpoint can be read",
+            "There are checkpoints of the run, but none of them has the content that was written: a file was changed, or the "
+            "disk has lost something.",
+        ),
+        "VS0845": (
+            "interval of checkpoints cannot be read",
+            "How often a run is saved is a number of seconds (`30`, `90s`, `5m`, `2h`), of steps (`1000 steps`), or `never`.",
+        ),
+        "VS0846": (
+            "results were written elsewhere",
+            "The run ended well, but its results could not be written to their folder. They were written to a temporary "
+            "folder instead, which the message names.",
+        ),
+        "VS0847": (
+            "no run can be gone on with",
+            "`resume` goes on from the checkpoints in the results folder, and none was given; or several processes run "
+            "together, which write none.",
+        ),
     }
 )

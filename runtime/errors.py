@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 
 class RunError(Exception):
@@ -29,9 +30,13 @@ class RunError(Exception):
 
 
 class ArtifactError(RunError):
-    """The program folder, a file of it or the place for results is wrong."""
+    """The program folder, a file of it or the place for results is wrong.
+
+    `result` is the `RunResult` of a run that ended well and whose results could not be written.
+    """
 
     exit_code = 2
+    result: Any = None
 
 
 class DataError(RunError):
@@ -50,9 +55,19 @@ class DataWarning(UserWarning):
 
 
 class NumericsError(RunError):
-    """NaN or infinity where a number is needed."""
+    """NaN or infinity where a number is needed.
+
+    `last_good` are the params of the last step in which all was finite, if one was taken.
+    """
 
     exit_code = 4
+    last_good: Mapping[str, Any] | None = None
+
+
+class RunInterruptedError(RunError):
+    """A run was asked to stop, and did so where it can go on later."""
+
+    exit_code = 130
 
 
 def near(name: str, known: Iterable[str], else_: str = "") -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import platform
+import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,26 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from vspec.runtime import kept, results
 from vspec.runtime import progress as progress_bar
 from vspec.runtime.bound import Bound
+from vspec.runtime.checkpoints import NEVER, interval
 from vspec.runtime.claims import ClaimResult, judge
 from vspec.runtime.constraints import violations
 from vspec.runtime.devices import fetched
 from vspec.runtime.domains import check_start
-from vspec.runtime.errors import ArtifactError
+from vspec.runtime.errors import ArtifactError, RunError, RunInterruptedError
 from vspec.runtime.facts import own_facts
+from vspec.runtime.fingerprint import Fingerprint, versions
+from vspec.runtime.folder import RunFolder
+from vspec.runtime.interrupts import watching
+from vspec.runtime.keeper import Keeper
 from vspec.runtime.keys import INITIAL, key_of
+from vspec.runtime.metrics import Metrics
 from vspec.runtime.program import Program, load
 from vspec.runtime.searches import check_searches, checked
 from vspec.runtime.stages import Event, StageResult, execute
-
-_PACKAGES = ("vspec", "jax", "jaxlib", "optax", "numpy")
+from vspec.runtime.stages.execute import Executed
+from vspec.runtime.stages.position import Position
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,12 @@ def run(
     allow_outside: bool = False,
     mesh: Mapping[str, int] | Mesh | None = None,
     memory: int | float | str | None = None,
+    *,
+    resume: bool = False,
+    checkpoint_every: float | str | None = None,
+    keep_checkpoints: bool = False,
+    command: Sequence[str] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> RunResult:
     """Run a program.
 
@@ -121,7 +131,8 @@ def run(
         data: name → array or source, for what the spec gives no default, or another than it gives.
         constants: name → value, for those that differ from the spec.
         seed: seed of draws and of further starts.
-        out: folder for the results, written as a whole at the end; nothing is written if None.
+        out: folder for the results, written as a whole at the end; while the run computes it has metrics and checkpoints.
+            Nothing is written if None.
         progress: called with each `Event`; by default a progress bar where stderr is a terminal.
         params: name → start, in place of the declared one.
         base: folder that the spec's own paths are relative to; default is the program's folder.
@@ -130,14 +141,25 @@ def run(
             the data. Where several processes run, the first one alone writes results and shows progress.
         memory: what the data may take together; beyond it they are read by chunks of rows where the plan sees batches of
             them only (see `Program.bind`).
+        resume: whether to go on where a run into the folder `out` was interrupted; if none was, it begins at the start.
+        checkpoint_every: how often to save where the run is: seconds, `"5m"`, `"1000 steps"` or `"never"`.
+        keep_checkpoints: whether the last checkpoints stay when the run has ended.
+        command: the command line that run.json tells.
+        say: called with what people should know while it runs; by default it goes to stderr.
 
     Returns:
         A `RunResult`. A claim that does not hold is a result, not an error.
 
     Raises:
         DataError, NumericsError, ArtifactError: coded, each with its exit code.
+        RunInterruptedError: by Ctrl-C or the signal TERM while it computes into a folder.
     """
     clock = _Clock()
+    every = interval(checkpoint_every) if jax.process_count() == 1 else NEVER
+    if resume and out is None:
+        raise ArtifactError("VS0847", "without a results folder no run can be gone on with", "give the folder: out=...")
+    if resume and jax.process_count() > 1:
+        raise ArtifactError("VS0847", "several processes save no checkpoints, and cannot go on from one", "start anew")
     if not isinstance(program, Program):
         program = load(program)
         clock.lap("load")
@@ -151,49 +173,93 @@ def run(
     for array in jax.tree.leaves((bound, start)):
         array.block_until_ready()
     clock.lap("bind")
-    metrics: list[dict[str, Any]] = []
+    tell = say or _to_stderr
+    metrics = Metrics(tell)
     with ExitStack() as stack:
+        keeper: Keeper | None = None
+        position: Position | None = None
+        if out is not None and first:
+            folder = RunFolder(Path(out))
+            stack.callback(folder.close)
+            settings = {"data": _sources(data), "params": sorted(params or ()), "checkpoint_every": checkpoint_every}
+            said = {"command": None if command is None else [*command], "settings": settings, **_of_run(program, bound)}
+            keeper = Keeper(folder, every, Fingerprint(program, bound, start), metrics, said, tell)
+            position = keeper.begin(resume)
+            stack.callback(keeper.close)
+        try:
+            done = _computed(program, start, bound, metrics, progress, keeper, position, tell)
+            clock.lap("solve")
+            solved, stages = done.params, done.stages
+            outputs = {**evaluate_outputs(program, solved, bound), **done.histories.arrays()}
+            clock.lap("outputs")
+            for entry in program.entries.values():
+                if entry.kind == "constraints":
+                    check_searches(program, entry.name, solved, bound, "in the constraints at the solution")
+            missed = violations(program, solved, bound)
+            facts = run_facts(stages)
+            claims = judge(program, solved, replace(bound, facts=own_facts(program, facts)))
+            clock.lap("claims")
+        except RunInterruptedError:
+            raise
+        except RunError as error:
+            if keeper is None:
+                raise
+            raise keeper.failed(error) from None
+        arrays = {name: np.asarray(fetched(solved[name])) for name in program.manifest["params"] if name in solved}
+        steps = {name: tuple(taken) for name, taken in done.histories.steps.items()}
+        result = RunResult(
+            name=program.name,
+            params=arrays,
+            outputs=outputs,
+            claims=claims,
+            metrics=metrics.rows,
+            stages=stages,
+            timings=clock.parts,
+            bound=bound,
+            constraints=missed,
+            facts=facts,
+            histories=steps,
+            run=program.run,
+        )
+        if keeper is not None:
+            try:
+                written = keeper.finish(program, _of_result(result), arrays, outputs, steps, keep_checkpoints)
+            except ArtifactError as error:
+                error.result = result
+                raise
+            clock.lap("write")
+            result = replace(result, out=written)
+    return result
+
+
+def _computed(
+    program: Program,
+    start: Mapping[str, Any],
+    bound: Bound,
+    metrics: Metrics,
+    progress: Callable[[Event], None] | None,
+    keeper: Keeper | None,
+    position: Position | None,
+    tell: Callable[[str], None],
+) -> Executed:
+    """What the plan gives, with its metrics; with a keeper, saved on the way, and after a signal only up to the next chunk."""
+    with ExitStack() as stack:
+        first = jax.process_index() == 0
         show = progress or (stack.enter_context(progress_bar.terminal()) if first else progress_bar.quiet)
 
         def emit(event: Event) -> None:
-            metrics.append(event.row())
+            metrics.add(event)
             show(event)
 
-        done = execute(program, start, bound, emit)
-    clock.lap("solve")
-    solved, stages = done.params, done.stages
-    outputs = {**evaluate_outputs(program, solved, bound), **done.histories.arrays()}
-    clock.lap("outputs")
-    for entry in program.entries.values():
-        if entry.kind == "constraints":
-            check_searches(program, entry.name, solved, bound, "in the constraints at the solution")
-    missed = violations(program, solved, bound)
-    facts = run_facts(stages)
-    claims = judge(program, solved, replace(bound, facts=own_facts(program, facts)))
-    clock.lap("claims")
-    arrays = {name: np.asarray(fetched(solved[name])) for name in program.manifest["params"] if name in solved}
-    steps = {name: tuple(taken) for name, taken in done.histories.steps.items()}
-    folder = None
-    if out is not None and first:
-        said = _said(program, bound, stages, claims, clock.parts, missed, facts, steps)
-        made = kept.texts(program)
-        folder = results.write(Path(out), program.manifest, said, arrays, outputs, metrics, steps, made)
-        clock.lap("write")
-    return RunResult(
-        program.name,
-        arrays,
-        outputs,
-        claims,
-        metrics,
-        stages,
-        clock.parts,
-        bound,
-        folder,
-        missed,
-        facts,
-        steps,
-        program.run,
-    )
+        if keeper is None:
+            return execute(program, dict(start), bound, emit)
+        if jax.process_count() == 1:
+            keeper.asked = stack.enter_context(watching(tell))
+        return execute(program, dict(start), bound, emit, keeper.guard, position)
+
+
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _check_start_searches(program: Program, bound: Bound, given: Mapping[str, Any] | None) -> None:
@@ -234,20 +300,11 @@ def run_facts(stages: Iterable[StageResult]) -> dict[str, Any]:
     return {"steps": sum(s.steps for s in stages), "seconds": sum(s.seconds for s in stages), "stages": named}
 
 
-def _said(
-    program: Program,
-    bound: Bound,
-    stages: tuple[StageResult, ...],
-    claims: tuple[ClaimResult, ...],
-    timings: Mapping[str, float],
-    violations: Mapping[str, float],
-    facts: Mapping[str, Any],
-    histories: Mapping[str, tuple[int, ...]],
-) -> dict[str, Any]:
-    """What run.json says: enough to know what ran, on what, and how it went."""
+def _of_run(program: Program, bound: Bound) -> dict[str, Any]:
+    """What run.json says of a run before it begins: what runs, and on what."""
     device = jax.devices()[0]
     digest = None
-    if program.directory is not None:
+    if program.directory is not None and (program.directory / "manifest.json").is_file():
         digest = hashlib.sha256((program.directory / "manifest.json").read_bytes()).hexdigest()
     return {
         "name": program.name,
@@ -255,7 +312,7 @@ def _said(
         "spec": program.manifest.get("spec"),
         "program": program.manifest["program"],
         "manifest": {"sha256": digest},
-        "versions": {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}},
+        "versions": versions(),
         "device": {
             "platform": device.platform,
             "kind": device.device_kind,
@@ -267,17 +324,21 @@ def _said(
         "seed": bound.seed,
         "dims": bound.sizes,
         "constants": {name: np.asarray(fetched(value)).tolist() for name, value in bound.constants.items()},
-        "facts": dict(facts),
-        "stages": [s.as_dict() for s in stages],
-        "histories": {name: list(steps) for name, steps in histories.items()},
-        "constraints": dict(violations),
-        "claims": [c.as_dict() for c in claims],
-        "timings": dict(timings),
     }
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def _of_result(result: RunResult) -> dict[str, Any]:
+    """What run.json says of how a run went."""
+    return {
+        "facts": dict(result.facts),
+        "stages": [s.as_dict() for s in result.stages],
+        "histories": {name: list(steps) for name, steps in result.histories.items()},
+        "constraints": dict(result.constraints),
+        "claims": [c.as_dict() for c in result.claims],
+        "timings": dict(result.timings),
+    }
+
+
+def _sources(data: Mapping[str, Any] | None) -> dict[str, str | None]:
+    """Where the data came from that was bound for this run; null for arrays in memory."""
+    return {name: str(x) if isinstance(x, (str, Path)) else None for name, x in (data or {}).items()}

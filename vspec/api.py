@@ -179,6 +179,9 @@ def run(
     run: str = "",
     mesh: Mapping[str, int] | Mesh | None = None,
     memory: int | float | str | None = None,
+    resume: bool = False,
+    checkpoint_every: float | str | None = None,
+    keep_checkpoints: bool = False,
 ) -> RunResult:
     """Run a spec, a program's folder or a loaded program.
 
@@ -199,6 +202,9 @@ def run(
         mesh: axis → number of devices, or a mesh of JAX, for a spec that says `shard`.
         memory: what the data may take together, in bytes or as text such as "2GB"; a quarter of the machine's if None. Beyond
             it, the largest are read by chunks of rows where the plan sees batches of them only.
+        resume: whether to go on where a run into `out` was interrupted; it begins at the start if none was.
+        checkpoint_every: how often a run with `out` is saved: seconds, `"5m"`, `"1000 steps"` or `"never"`; every minute if None.
+        keep_checkpoints: whether the last checkpoints stay in `out` when the run has ended.
 
     Returns:
         The params, outputs, claims, metrics and timings.
@@ -206,10 +212,16 @@ def run(
     Raises:
         SpecError: the spec is wrong.
         DataError, NumericsError, ArtifactError: what went wrong in the run; each is a `RunError`.
+        RunInterruptedError: Ctrl-C, while it computed into `out`. It is saved there.
     """
     from vspec.runtime.program import Program, load
     from vspec.runtime.run import run as run_program
 
+    saving: dict[str, Any] = {
+        "resume": resume,
+        "checkpoint_every": checkpoint_every,
+        "keep_checkpoints": keep_checkpoints,
+    }
     base: Path | None = None
     if isinstance(spec, Program):
         program = spec
@@ -221,8 +233,10 @@ def run(
         with programs.temporary_program(
             path, level=level, overrides=overrides, allow_outside=allow_outside, part=run
         ) as made:
-            return run_program(made, data, constants, seed, out, None, params, base, allow_outside, mesh, memory)
-    return run_program(program, data, constants, seed, out, None, params, base, allow_outside, mesh, memory)
+            return run_program(
+                made, data, constants, seed, out, None, params, base, allow_outside, mesh, memory, **saving
+            )
+    return run_program(program, data, constants, seed, out, None, params, base, allow_outside, mesh, memory, **saving)
 
 
 def sweep(

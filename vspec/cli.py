@@ -84,6 +84,7 @@ class FrontDoor(click.Group):
     ) -> Any:
         """Run the command line and, standing alone, exit with the code that the command returns."""
         argv = list(sys.argv[1:] if args is None else args)
+        extra.setdefault("obj", argv)
         if not standalone_mode:
             return super().main(argv, prog_name, complete_var, standalone_mode=False, **extra)
         try:
@@ -98,7 +99,7 @@ def explain(error: BaseException, argv: list[str]) -> int:
     found = fault(error)
     if found.trace:
         note(found.trace)
-    if found.exit_code == INTERRUPTED:
+    if found.exit_code == INTERRUPTED and not found.diagnostics:
         note("interrupted")
     if wants_json(argv):
         reply(named(argv), found.exit_code, found.diagnostics)

@@ -68,5 +68,13 @@ RUN_EXAMPLES: Mapping[str, str] = MappingProxyType(
         "VS0884": "vspec sweep fit.yaml --grid lam=1,2 --resume  # fit.yaml was edited since",
         "VS0885": "vspec sweep fit.yaml --grid lam=1,2  # after one that was interrupted",
         "VS0886": "vspec sweep fit.yaml --grid lam=1,2  # twice at the same time",
+        "VS0840": "vspec run fit.yaml    # and Ctrl-C while it runs",
+        "VS0841": "vspec run fit.yaml    # and Ctrl-C while it runs, on a full disk",
+        "VS0842": "vspec run fit.yaml --seed 1 --resume    # after a run with --seed 0 was interrupted",
+        "VS0843": "vspec run fit.yaml & vspec run fit.yaml",
+        "VS0844": "vspec run fit.yaml --resume    # after files in results/fit/checkpoints were edited",
+        "VS0845": "vspec run fit.yaml --checkpoint-every often",
+        "VS0846": "vspec run fit.yaml    # on a disk that becomes full while it runs",
+        "VS0847": "vspec.run('fit.yaml', resume=True)  # without out=\n",
     }
 )

@@ -26,9 +26,10 @@ from vspec.runtime.stages.errors import diverged, infeasible
 from vspec.runtime.stages.events import Emit, Event, StageResult
 from vspec.runtime.stages.feed import fitting
 from vspec.runtime.stages.histories import Histories, Recorder, recorded
+from vspec.runtime.stages.position import Guard, Paused, Position, unguarded
 from vspec.runtime.stages.record import Stage, resolve, targets
 from vspec.runtime.stages.repeat import Averaged, Nothing, Repeat, Whole
-from vspec.runtime.stages.runner import Run, Runner
+from vspec.runtime.stages.runner import Pause, Run, Runner
 from vspec.runtime.stages.solve import Solve
 from vspec.runtime.stages.transition import Figures, Params, Transition, World
 from vspec.runtime.stages.update import Update
@@ -108,7 +109,14 @@ def _moves(program: Program, stage: Stage) -> frozenset[str]:
     return frozenset(found)
 
 
-def execute(program: Program, params: Params, bound: Bound, emit: Emit = lambda _: None) -> Executed:
+def execute(
+    program: Program,
+    params: Params,
+    bound: Bound,
+    emit: Emit = lambda _: None,
+    guard: Guard = unguarded,
+    position: Position | None = None,
+) -> Executed:
     """Run the plan's stages in order.
 
     Args:
@@ -116,32 +124,40 @@ def execute(program: Program, params: Params, bound: Bound, emit: Emit = lambda 
         params: the start.
         bound: the data.
         emit: called with an event now and then.
+        guard: called between chunks and between stages; it may keep the position there, and may raise to end the run.
+        position: where an earlier run of the plan stood; this one goes on from there, exactly.
 
     Raises:
         ArtifactError: VS0807 for a stage or a method that is not known, VS0806 for an entry that is missing.
         DataError: VS0519 or VS0520 for a count or a batch that cannot be.
         NumericsError: what is not finite, with the last finite value; VS0615 for a search that did not converge.
     """
-    results: list[StageResult] = []
-    histories = Histories()
+    at = Position(0, params) if position is None else replace(position, params=_placed(program, bound, position.params))
     names = recorded(program)
-    taken = 0
     for index, record in enumerate(program.manifest["plan"]):
+        if index < at.stage:
+            continue
         stage = resolve(program, bound, record, (index,))
         if index == 0 and names:
-            record_row(program, histories, names, params, bound, 0)
+            record_row(program, at.histories, names, at.params, bound, 0)
         if stage.kind == "evaluate":
-            results.append(StageResult("evaluate", stage.about, stage.name))
+            done = StageResult("evaluate", stage.about, stage.name)
+            at = replace(at, stage=index + 1, results=(*at.results, done))
             continue
-        params, result, rows = _run(program, stage, params, bound, emit)
-        histories.extend(rows, taken)
-        taken += result.steps
-        results.append(result)
+        at = _run(program, stage, at, bound, emit, guard)
         if names:
-            record_row(program, histories, names, params, bound, taken)
+            record_row(program, at.histories, names, at.params, bound, at.taken)
+        guard(at.steps, lambda at=at: at)  # type: ignore[misc]
     if not program.manifest["plan"] and names:
-        record_row(program, histories, names, params, bound, 0)
-    return Executed(params, tuple(results), histories)
+        record_row(program, at.histories, names, at.params, bound, 0)
+    return Executed(at.params, at.results, at.histories)
+
+
+def _placed(program: Program, bound: Bound, params: Mapping[str, Any]) -> Params:
+    """Params that were kept, on the device or devices again."""
+    if bound.layout is None:
+        return {k: jnp.asarray(x) for k, x in params.items()}
+    return {k: bound.layout.place(x, program.manifest["params"][k]["axes"]) for k, x in params.items()}
 
 
 def record_row(
@@ -157,9 +173,9 @@ def record_row(
         histories.add(name, step, values[name])
 
 
-def _run(
-    program: Program, stage: Stage, params: Params, bound: Bound, emit: Emit
-) -> tuple[Params, StageResult, Histories]:
+def _run(program: Program, stage: Stage, at: Position, bound: Bound, emit: Emit, guard: Guard) -> Position:
+    """The position after a stage, from one before it or inside of it."""
+    params = at.params
     transition = build(program, stage)
     check_begin(program, stage, params, bound)
 
@@ -180,11 +196,16 @@ def _run(
         program.compiled[key] = Runner(program, transition, recorder, world, moving, own, chunk, keep)
     runner: Runner = program.compiled[key]
 
-    runs: list[Run] = []
-    for k in range(stage.starts):
+    runs = [runner.restored(r, _placed(program, bound, r.params)) for r in at.runs]
+    paused = at.paused
+    for k in range(len(runs), stage.starts):
         begun = start_of(transition, stage, moving, bound, k)
         report = _reporter(stage, transition, k, limit, emit)
-        run = runner.run(world, begun, own, limit, report)
+        here = replace(at, runs=tuple(runner.kept(r) for r in runs), paused=None)
+        if k > len(at.runs):
+            guard(here.steps, lambda here=here: here)  # type: ignore[misc]
+        run = runner.run(world, begun, own, limit, report, _pausing(here, guard), paused)
+        paused = None
         # One that diverged is looked into only if all did.
         runs.append(replace(run, before=None) if k > 0 and run.reason == "diverged" else run)
     good = [r for r in runs if r.reason != "diverged"]
@@ -205,7 +226,17 @@ def _run(
     searches.check_end(program, build, stage, runner, world, params, own, best)
     compiled = runner.compile_seconds if fresh else 0.0
     result = result_of(program, stage, params, bound, best, runs, compiled)
-    return params, result, best.histories
+    at.histories.extend(best.histories, at.taken)
+    return Position(stage.path[0] + 1, params, (*at.results, result), at.histories, at.taken + result.steps)
+
+
+def _pausing(here: Position, guard: Guard) -> Pause:
+    """What a runner calls between chunks: the guard, with the position of the whole plan."""
+
+    def pause(steps: int, make: Callable[[], Paused]) -> None:
+        guard(here.steps + steps, lambda: replace(here, paused=make()))
+
+    return pause
 
 
 def check_begin(program: Program, stage: Stage, params: Params, bound: Bound) -> None:

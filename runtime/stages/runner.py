@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,12 @@ from vspec.runtime.program import Program
 from vspec.runtime.stages.feed import Feed
 from vspec.runtime.stages.histories import Histories, Recorder
 from vspec.runtime.stages.loop import Carry, Loop
+from vspec.runtime.stages.position import Finished, Paused
 from vspec.runtime.stages.transition import ENDS, Figures, Params, Transition, World
 
 Report = Callable[[int, Figures], None]
+Pause = Callable[[int, Callable[[], Paused]], None]
+"""Called between chunks with the steps of the loop and with what makes its state, if that is to be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +79,14 @@ class Runner:
         zero = self._number(0)
         feed = self.feed(world, key)
         one = feed.shapes(1)
-        carry = jax.eval_shape(begin, one, params, key, zero)[0]
+        self.shapes: Carry = jax.eval_shape(begin, one, params, key, zero)[0]
         split: dict[str, Any] = {}
         if layout is not None:
-            where = placed_carry(program, layout, carry)
-            carry = jax.tree.map(lambda x, s: x.update(sharding=s), carry, where)
+            where = placed_carry(program, layout, self.shapes)
+            self.shapes = jax.tree.map(lambda x, s: x.update(sharding=s), self.shapes, where)
             split = {"out_shardings": (where, layout.whole)}
         self._begin = jax.jit(begin, **split).lower(one, params, key, zero).compile()
-        self._advance = jax.jit(advance, **split).lower(feed.shapes(chunk), carry, zero).compile()
+        self._advance = jax.jit(advance, **split).lower(feed.shapes(chunk), self.shapes, zero).compile()
         self.compile_seconds = time.perf_counter() - started
 
     def _number(self, n: int) -> Array:
@@ -94,14 +97,37 @@ class Runner:
     def _summary(self, carry: Carry) -> Any:
         return carry.step, carry.status, self.transition.figures(carry.memory)
 
-    def run(self, world: World, params: Params, key: Array, limit: int, report: Report) -> Run:
-        """From params to params; `report(steps, figures)` is called at the start and after each chunk."""
-        started = time.perf_counter()
-        histories = Histories()
+    def run(
+        self,
+        world: World,
+        params: Params,
+        key: Array,
+        limit: int,
+        report: Report,
+        pause: Pause = lambda steps, make: None,
+        paused: Paused | None = None,
+    ) -> Run:
+        """From params to params.
+
+        Args:
+            world: what the stage does not change.
+            params: where it starts.
+            key: its key.
+            limit: the most steps.
+            report: called with steps and figures at the start and after each chunk.
+            pause: called after each chunk that is not the last.
+            paused: where an earlier run of the stage stood; this one goes on from there.
+        """
+        started = time.perf_counter() - (paused.seconds if paused is not None else 0.0)
+        histories = Histories() if paused is None else paused.histories
+        status, figures = RUNNING, Figures()
         feed = self.feed(world, key)
-        carry, summary = self._begin(feed.step(0), params, key, self._number(0))
-        steps, status, figures = _fetched(summary)
-        report(steps, figures)
+        if paused is None:
+            carry, summary = self._begin(feed.step(0), params, key, self._number(0))
+            steps, status, figures = _fetched(summary)
+            report(steps, figures)
+        else:
+            carry, steps = self.carry(paused.leaves), paused.steps
         before: Carry | None = None
         while status == RUNNING and steps < limit:
             last = min(steps + self.chunk, limit)
@@ -113,11 +139,34 @@ class Runner:
                     histories.add(name, (steps // every + 1 + k) * every, rows[name][k])
             steps, status, figures = _fetched(summary)
             report(steps, figures)
+            if status == RUNNING and steps < limit:
+                here = Paused(tuple(jax.tree.leaves(carry)), steps, time.perf_counter() - started, histories)
+                pause(steps, lambda here=here: here)  # type: ignore[misc]
         params = self.transition.end(carry.memory, carry.params)
         if steps > 0 and status != DIVERGED:
             status = self._close(feed, params, key, steps, status, figures)
             before = before if self.keep and status != DIVERGED else None
         return Run(params, ENDS[status], steps, figures, time.perf_counter() - started, histories, before)
+
+    def carry(self, leaves: Sequence[Any]) -> Carry:
+        """The state of the loop from its arrays, on the device. Raises `ValueError` if they are not those of this stage."""
+        shapes, tree = jax.tree.flatten(self.shapes)
+        places = jax.tree.leaves(self._advance.input_shardings[0][1])
+        if [(x.shape, x.dtype) for x in leaves] != [(x.shape, x.dtype) for x in shapes]:
+            raise ValueError("the arrays of another stage")
+        carry: Carry = jax.tree.unflatten(tree, [jax.device_put(x, p) for x, p in zip(leaves, places, strict=True)])
+        return carry
+
+    def kept(self, run: Run) -> Finished:
+        """A run as it is kept in a checkpoint."""
+        before = None if run.before is None else tuple(jax.tree.leaves(run.before))
+        return Finished(run.params, run.reason, run.steps, run.figures, run.seconds, run.histories, before)
+
+    def restored(self, kept: Finished, params: Params) -> Run:
+        """The run again; `params` are those that it left, on the device."""
+        before = None if kept.before is None else self.carry(kept.before)
+        figures = {path: dict(found) for path, found in kept.figures.items()}
+        return Run(params, kept.reason, kept.steps, figures, kept.seconds, kept.histories, before)
 
     def at(self, world: World, params: Params, key: Array, step: int) -> Params:
         """The params that a run from `params` has after a step."""

@@ -94,6 +94,8 @@ def test_results_folder(recall: Program, tmp_path: Path) -> None:
         "outputs.npz",
         "outputs.json",
         "metrics.jsonl",
+        "metrics.parquet",
+        "program",
         "run.json",
         "level.png",
         "before_after.png",
@@ -135,11 +137,15 @@ def test_a_failed_write_leaves_the_earlier_results(recall: Program, tmp_path: Pa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("vspec.runtime.results.plot", fail)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(ArtifactError, match="No space left") as caught:
         run(recall, out=out)
     assert caught.value.code == "VS0808"
-    assert (out / "run.json").read_text() == before
-    assert [p.name for p in tmp_path.glob(".*")] == []
+    assert caught.value.result.outputs["recall"] == 1.0, "what was computed is not lost"
+    assert (out / "previous" / "run.json").read_text() == before
+    assert {p.name for p in tmp_path.iterdir()} == {"recall", "program-recall"}, (
+        "nothing stays beside it, no half-written folder either"
+    )
 
 
 def test_foreign_folders_are_not_replaced(recall: Program, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, simplefilter
@@ -26,6 +29,7 @@ from vspec.options import (
     warning_options,
 )
 from vspec.programs import build_spec, is_program
+from vspec.runtime.errors import RunInterruptedError
 from vspec.settings import read_bindings, read_mesh, read_settings
 
 if TYPE_CHECKING:
@@ -58,6 +62,13 @@ if TYPE_CHECKING:
 )
 @memory_option
 @distributed_options
+@click.option("--resume", is_flag=True, help="Go on where a run into the same folder was interrupted.")
+@click.option(
+    "--checkpoint-every",
+    metavar="TIME|STEPS",
+    help="How often to save where the run is: 30, 90s, 5m, '1000 steps', never.  [default: 60s]",
+)
+@click.option("--keep-checkpoints", is_flag=True, help="Leave the last checkpoints in the results.")
 @warning_options
 @format_option
 def run(
@@ -77,6 +88,9 @@ def run(
     coordinator: str | None,
     processes: int | None,
     process: int | None,
+    resume: bool,
+    checkpoint_every: str | None,
+    keep_checkpoints: bool,
     pedantic: bool,
     warnings_: str,
     format_: str,
@@ -84,7 +98,8 @@ def run(
     """Run a spec (which is built first, into build/NAME) or the folder of a program that was built before.
 
     Params, outputs, metrics and plots are saved under results/NAME, and a table shows which claims hold. Exits with 1
-    if one does not. Claims that compare runs are judged by 'vspec verify'.
+    if one does not. Claims that compare runs are judged by 'vspec verify'. Ctrl-C saves where the run is and exits with
+    130; the same command with --resume goes on from there.
 
     \b
     Example:
@@ -92,6 +107,7 @@ def run(
       vspec run fit.yaml --data X=table.csv:height --out results/first
       vspec run fit.yaml --run coarse
       vspec run fit.yaml --mesh data=8
+      vspec run fit.yaml --resume
 
     With --format json: {"name", "run", "directory", "results", "params": {name: shape}, "outputs": {name: number or shape},
     "constraints": {name: violation}, "claims": [...], "stages": [...], "timings": {...}, ...}
@@ -122,8 +138,11 @@ def run(
         directory, warnings = built.directory, built.warnings
         base = base if base is not None else str(source.resolve().parent)
         output.show(warnings) if format_ == "text" and not silent else None
-    with blame(source):
-        result, compared = execute(directory, variant, data, constants, seed, out, base, allow_outside, mesh, memory)
+    saving = {"resume": resume, "checkpoint_every": checkpoint_every, "keep_checkpoints": keep_checkpoints}
+    with blame(source), telling():
+        result, compared = execute(
+            directory, variant, data, constants, seed, out, base, allow_outside, mesh, memory, **saving
+        )
     warnings += tuple(of_data_warning(note, source) for note in result.bound.notes) if warnings_ != "none" else ()
     code = OK if result.holds else CLAIM_FAILED
     if silent:
@@ -161,8 +180,9 @@ def execute(
     allow_outside: bool,
     mesh: dict[str, int] | None = None,
     memory: str | None = None,
+    **saving: Any,
 ) -> tuple[RunResult, list[str]]:
-    """Load and run; gives the claims, too, that one run cannot judge.
+    """Load and run; gives the claims, too, that one run cannot judge. `saving`: how the run is saved, as `runtime.run` has it.
 
     The results go to results/NAME, those of a run to results/NAME-RUN, unless `out` says otherwise.
     """
@@ -184,8 +204,29 @@ def execute(
             allow_outside=allow_outside,
             mesh=mesh,
             memory=memory,
+            command=command_line(),
+            say=output.note,
+            **saving,
         )
     return result, program.manifest.get("compared", [])
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Tells an interrupted run how to go on with it."""
+    try:
+        yield
+    except RunInterruptedError as error:
+        if error.code == "VS0840" and (line := command_line()):
+            again = line if "--resume" in line else [*line, "--resume"]
+            error.help = f"go on with: {shlex.join(again)}"
+        raise
+
+
+def command_line() -> list[str]:
+    """The command as it was typed; empty where it was not."""
+    argv = click.get_current_context().find_root().obj
+    return ["vspec", *argv] if isinstance(argv, list) else []
 
 
 def facts(result: RunResult, directory: Path) -> dict[str, Any]:
