@@ -35,8 +35,8 @@ class Bound:
     `layout` says how the arrays are split over several devices, None on one.
 
     `streams` are the data that are read by chunks of rows, which are not among `data`; they stay on the host and are no
-    part of the tree. For each stage that reads them, by its path, `fed` has the rows that its steps from `first` on see,
-    one step after the other.
+    part of the tree. For each stage that reads them, by its path, and each dim, `fed` has the rows that its steps from
+    `first` on see, one step after the other: of data, and of what is prepared of them.
     `notes` are warnings about the data.
     """
 
@@ -51,7 +51,7 @@ class Bound:
     batch: tuple[tuple[str, int], ...] = ()
     multipliers: Mapping[str, Array] = field(default_factory=dict)
     layout: Layout | None = None
-    fed: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    fed: Mapping[str, Mapping[str, Mapping[str, Array]]] = field(default_factory=dict)
     first: Array | None = None
     streams: Mapping[str, Rows] = field(default_factory=dict)
     notes: tuple[DataWarning, ...] = ()

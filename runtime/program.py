@@ -27,6 +27,7 @@ from vspec.runtime.errors import ArtifactError, DataError, near
 from vspec.runtime.keys import INITIAL, RESULTS, key_of
 from vspec.runtime.objective import Objective, differentiable
 from vspec.runtime.streams import amount
+from vspec.runtime.whole import by_rows
 
 VERSION = 1
 
@@ -199,11 +200,26 @@ class Program:
             notes=found.notes,
         )
         if "prepare" in self.entries:
-            bound = replace(bound, prepared=dict(self.jitted("prepare")({}, bound)))
+            bound = replace(bound, prepared=self._prepared(bound))
         if not self.draws:
             return bound
         key = key_of(seed, RESULTS)
         return replace(bound, key=key if layout is None else layout.spread(key))
+
+    def _prepared(self, bound: Bound) -> dict[str, Array]:
+        """What is prepared, but for arrays that are made row by row of data whose rows are read while a run goes on."""
+        if not bound.streams:
+            return dict(self.jitted("prepare")({}, bound))
+        later = {r for name in bound.streams for r in by_rows(self.manifest, name)}
+
+        def some(bound: Bound, shapes: tuple[tuple[str, Any], ...]) -> dict[str, Array]:
+            # Nothing that is kept depends on these zeros, so that XLA drops them.
+            zeros = {name: jnp.zeros(shape, dtype) for name, (shape, dtype) in shapes}
+            found = self.call("prepare", {}, replace(bound, data={**bound.data, **zeros}))
+            return {name: x for name, x in found.items() if name not in later}
+
+        shapes = tuple((name, (rows.shape, rows.dtype)) for name, rows in bound.streams.items())
+        return dict(compiled(lambda bound: some(bound, shapes))(bound))
 
     def initial_params(self, bound: Bound, given: Mapping[str, Any] | None = None) -> dict[str, Array]:
         """The declared start of every param, in full shape, or what `given` has. Raises `DataError` VS0517."""
@@ -267,10 +283,10 @@ class Program:
                 arguments.append(bound.key)
             elif a.name in places[a.role]:
                 arguments.append(places[a.role][a.name])
-            elif a.role == "data" and a.name in bound.streams:
+            elif a.role in ("data", "prepared") and bound.streams:
                 raise DataError(
                     "VS0527",
-                    f"entry '{entry}' needs all of data '{a.name}', of which rows are read while a run goes on",
+                    f"entry '{entry}' needs all of '{a.name}', of which rows are read while a run goes on",
                     "bind it with more `memory`, or call the entry with an array of your own",
                 )
             else:

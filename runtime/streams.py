@@ -110,7 +110,7 @@ def streamed(
     for name in sorted(bytes_of, key=lambda n: (-bytes_of[n], n)):
         if left <= memory:
             break
-        why = whole_use(manifest, name)
+        why = whole_use(manifest, name, chosen)
         if why is None:
             chosen.add(name)
             left -= bytes_of[name]

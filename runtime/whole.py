@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 Record = Mapping[str, Any]
 
 _KINDS = {
-    "prepare": "definitions that depend on data alone are evaluated once, on all of it",
     "initial": "the starts of params are made of it",
     "bounds": "the domains of params are made of it",
     "constraints": "the constraints are evaluated on all of it",
@@ -17,18 +16,31 @@ _KINDS = {
 }
 
 
-def whole_use(manifest: Record, name: str) -> str | None:
+def whole_use(manifest: Record, name: str, others: Collection[str] = ()) -> str | None:
     """Why a run needs all of a data entry at once, in words; None if its stages only read batches of its rows.
 
-    Rows are those of the first axis. What a caller evaluates beside a run (`program.loss`) does not count.
+    Rows are those of the first axis. `others` are data that are read by rows already. What a caller evaluates beside a run
+    (`program.loss`) does not count.
     """
     entries: Record = manifest["entries"]
-    reads = {
-        e for e, entry in entries.items() if any(a["role"] == "data" and a["name"] == name for a in entry["arguments"])
-    }
     axes = manifest["data"][name]["axes"]
     if not axes:
         return "it is a single number"
+    made = by_rows(manifest, name)
+    for result in prepared_of(manifest, name):
+        if result not in made:
+            return f"'{result}', which depends on data alone, is evaluated once, on all of it"
+        for other in others:
+            if result in by_rows(manifest, other) and manifest["data"][other]["axes"][0] != axes[0]:
+                return f"'{result}' is made of rows of it and of rows of '{other}' along another axis"
+    reads = {
+        e
+        for e, entry in entries.items()
+        if entry["kind"] != "prepare"
+        and any(
+            (a["role"], a["name"]) in {("data", name), *(("prepared", r) for r in made)} for a in entry["arguments"]
+        )
+    }
     for e in entries:
         if e in reads and entries[e]["kind"] in _KINDS:
             return _KINDS[entries[e]["kind"]]
@@ -37,6 +49,21 @@ def whole_use(manifest: Record, name: str) -> str | None:
         if why is not None:
             return why
     return None
+
+
+def prepared_of(manifest: Record, name: str) -> list[str]:
+    """The prepared arrays that are made of a data entry, as far as the manifest tells."""
+    return [r["name"] for r in _prepared(manifest) if name in r.get("of", (name,))]
+
+
+def by_rows(manifest: Record, name: str) -> list[str]:
+    """The prepared arrays that are made of a data entry row by row of what is its first axis."""
+    axes = manifest["data"][name]["axes"]
+    return [r["name"] for r in _prepared(manifest) if name in r.get("of", ()) and axes and axes[0] in r.get("rows", ())]
+
+
+def _prepared(manifest: Record) -> list[Record]:
+    return [r for e in manifest["entries"].values() if e["kind"] == "prepare" for r in e.get("results") or ()]
 
 
 def _stages(plan: Any, inside: bool = False) -> Iterator[tuple[Record, bool]]:

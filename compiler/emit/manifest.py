@@ -15,6 +15,7 @@ from vspec.compiler.emit.counts import node_counts
 from vspec.compiler.emit.entry import Argument, EmittedEntry
 from vspec.compiler.emit.implicit import TOLERANCE
 from vspec.compiler.emit.python import Emitted
+from vspec.compiler.emit.rowwise import preparations
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Axis
 from vspec.compiler.language.coordinates import value_of
@@ -94,7 +95,7 @@ def manifest(
             for d in spec.data.values()
         },
         "params": {p.name: {**_array(spec, p.letters, p.dtype, p.span), **_domain(p)} for p in spec.params.values()},
-        "entries": {e.name: _entry(e, graph.notes.get("batches", {})) | _searches(e, graph) for e in emitted.entries},
+        "entries": {e.name: _entry(e, graph) | _searches(e, graph) for e in emitted.entries},
         "constraints": _constraint_records(spec),
         "shard": {dim: {"axis": s.axis, "line": _line(spec, s.span)} for dim, s in spec.shard.items()},
         "tall": tall_matrices(spec),
@@ -236,7 +237,7 @@ def _default(default: Any) -> dict[str, Any] | None:
     if isinstance(default, Source):
         return {
             "source": default.uri,
-            "column": default.column,
+            "column": _json(default.column),
             "rows": _json(default.rows),
             "shuffle": default.shuffle,
         }
@@ -245,8 +246,10 @@ def _default(default: Any) -> dict[str, Any] | None:
     return {"value": _json(default)}
 
 
-def _entry(entry: EmittedEntry, batches: Mapping[str, str]) -> dict[str, Any]:
+def _entry(entry: EmittedEntry, graph: Graph) -> dict[str, Any]:
     """The record of an entry; an axis of a batch is one of the dim that is batched."""
+    batches = graph.notes.get("batches", {})
+    made = preparations(graph) if entry.kind == "prepare" else {}
 
     def axes(of: Sequence[Axis]) -> list[str]:
         return [batches.get(a.dim, a.dim) for a in of]
@@ -255,7 +258,9 @@ def _entry(entry: EmittedEntry, batches: Mapping[str, str]) -> dict[str, Any]:
         "kind": entry.kind,
         "function": entry.function,
         "of": entry.of or None,
-        "results": [{"name": r.name, "axes": axes(r.axes), "dtype": r.dtype} for r in entry.results],
+        "results": [
+            {"name": r.name, "axes": axes(r.axes), "dtype": r.dtype, **made.get(r.name, {})} for r in entry.results
+        ],
         "arguments": [_argument(a, axes(a.axes), batches) for a in entry.arguments],
     }
 

@@ -156,7 +156,7 @@ def _values(ctx: Context, node: Value | None) -> tuple[float, ...] | None:
 def _source(ctx: Context, options: _Entry) -> Source | None:
     uri = options.scalar("source")
     assert uri is not None
-    column, shuffle = options.scalar("column"), options.scalar("shuffle")
+    shuffle = options.scalar("shuffle")
     rows = options.node.get("rows")
     span: tuple[int, int] | None = None
     if rows is not None:
@@ -175,7 +175,14 @@ def _source(ctx: Context, options: _Entry) -> Source | None:
     if shuffle is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
         ctx.error("VS0326", "'shuffle' is the seed of the permutation, a whole number", shuffle.span)
         return None
-    return Source(uri.text, column.text if column is not None else None, span, seed if isinstance(seed, int) else None)
+    return Source(uri.text, _columns(options.node.get("column")), span, seed if isinstance(seed, int) else None)
+
+
+def _columns(node: Value | None) -> str | tuple[str, ...] | None:
+    """One name, or a list of them."""
+    if isinstance(node, Sequence):
+        return tuple(item.text for item in node if isinstance(item, Scalar))
+    return node.text if isinstance(node, Scalar) else None
 
 
 def _draw(ctx: Context, options: _Entry) -> Draw | None:

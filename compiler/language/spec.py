@@ -44,10 +44,13 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where data comes from when the caller binds none: `uri` is a path (relative to the spec) or `sklearn:NAME`."""
+    """Where data comes from when the caller binds none: `uri` is a path (relative to the spec) or `sklearn:NAME`.
+
+    `column` names one array or column of it, or several columns of a table.
+    """
 
     uri: str
-    column: str | None = None
+    column: str | tuple[str, ...] | None = None
     rows: tuple[int, int] | None = None
     shuffle: int | None = None
 

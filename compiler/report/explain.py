@@ -118,7 +118,9 @@ def _domain(domain: Domain, p: Printer) -> str:
 
 def _origin(d: Data) -> str:
     if isinstance(d.default, Source):
-        return f"from {d.default.uri}" + (f", column {d.default.column}" if d.default.column else "")
+        named = [d.default.column] if isinstance(d.default.column, str) else [*(d.default.column or ())]
+        words = "columns" if len(named) > 1 else "column"
+        return f"from {d.default.uri}" + (f", {words} {', '.join(named)}" if named else "")
     if isinstance(d.default, Draw):
         seed = "the run's seed" if d.default.seed is None else f"seed {d.default.seed}"
         return f"drawn: {d.default.law}({', '.join(map(str, d.default.arguments))}), {seed}"

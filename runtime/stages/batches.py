@@ -17,6 +17,7 @@ from jax import Array, lax
 
 from vspec.runtime import keys
 from vspec.runtime.bound import Bound
+from vspec.runtime.data import numpy_dtype
 from vspec.runtime.program import Program
 from vspec.runtime.stages.record import Stage
 from vspec.runtime.stages.transition import At, World
@@ -38,6 +39,7 @@ class Batches:
         self.params = {name: tuple(p["axes"]) for name, p in manifest["params"].items()}
         results = [r for e in manifest["entries"].values() if e["kind"] == "prepare" for r in e.get("results", ())]
         self.prepared = {r["name"]: tuple(r["axes"]) for r in results}
+        self.dtypes = {r["name"]: numpy_dtype(r.get("dtype", "real"), program.precision) for r in results}
 
     def __bool__(self) -> bool:
         return bool(self.sizes)
@@ -79,11 +81,12 @@ class Batches:
         data = {k: place(taken(x, self.data[k], rows), self.data[k]) for k, x in bound.data.items()}
         prepared = {k: place(taken(x, self.prepared[k], rows), self.prepared[k]) for k, x in bound.prepared.items()}
         constants = {k: place(taken(x, self.constants[k], rows), self.constants[k]) for k, x in bound.constants.items()}
-        for k, x in bound.fed.get(self.path, {}).items():
+        for dim, arrays in bound.fed.get(self.path, {}).items():
             assert bound.first is not None
-            dim = self.data[k][0]
             here = (at.step - bound.first) * self.sizes[dim] + jnp.arange(self.sizes[dim])
-            data[k] = place(taken(x, self.data[k], {**rows, dim: here}), self.data[k])
+            for k, x in arrays.items():
+                into, axes = (data, self.data[k]) if k in self.data else (prepared, self.prepared[k])
+                into[k] = place(taken(x, axes, {**rows, dim: here}), axes)
         return replace(bound, data=data, constants=constants, prepared=prepared, batch=tuple(self.sizes.items()))
 
     def take(self, params: Mapping[str, Array], rows: Rows) -> dict[str, Array]:

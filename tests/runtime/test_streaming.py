@@ -39,9 +39,9 @@ params:
   b[n]: {init: 0}
   c: {init: 1.0}
 define:
-  z[n]: sum[i](X[n, i] * w[i])
+  z[n]: sum[i]((X[n, i] - shift[i])/2 * w[i])
 objectives:
-  loss: mean[n](log(1 + exp(-y[n]*(z[n] + b[n] + c*shift[k[n]])))) + 0.01*sum[i](w[i]**2)
+  loss: mean[n](log(1 + exp(-y[n]*(z[n] + b[n] + c*exp(shift[k[n]]))))) + 0.01*sum[i](w[i]**2)
   other: mean[n](exp(c*X[n, 0]))
   noise: mean[n]((z[n] + sample(normal(0, 1)) - y[n])**2)
 solve:
@@ -126,7 +126,7 @@ def test_what_a_chunk_sees_is_a_function_of_its_steps(compiled: Program) -> None
     record = resolve(compiled, bound, compiled.manifest["plan"][0], (0,))
 
     def part() -> Part:
-        return Part("0", Batches(compiled, record), key_of(3, STAGES, 0), bound.streams)
+        return Part("0", Batches(compiled, record), key_of(3, STAGES, 0), bound.streams, (), (), {})
 
     epoch = N // 8
     all_rows = part().rows(bound, "n", 0, 3 * epoch)
@@ -138,7 +138,7 @@ def test_what_a_chunk_sees_is_a_function_of_its_steps(compiled: Program) -> None
 
 
 def test_errors_while_rows_are_read_ahead_are_raised(compiled: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    bound = compiled.bind(DATA, memory=1300)
+    bound = compiled.bind(DATA, memory=2000)
     calls = []
 
     def take(rows: Any) -> Any:
@@ -173,7 +173,7 @@ def test_values_are_checked_before_anything_runs(compiled: Program, tmp_path: Pa
 
 def test_an_entry_that_needs_all_rows_says_so(compiled: Program) -> None:
     bound = compiled.bind(DATA, memory=1300)
-    with pytest.raises(DataError, match="'loss' needs all of data 'X'") as caught:
+    with pytest.raises(DataError, match="'loss' needs all of 'z'") as caught:
         compiled.call("loss", compiled.initial_params(bound), bound)
     assert caught.value.code == "VS0527"
     assert "read by chunks: X" in repr(bound)
@@ -184,7 +184,7 @@ def test_an_entry_that_needs_all_rows_says_so(compiled: Program) -> None:
     [
         ({"    every: 3": "    every: 3\n  new: mean[n](exp(c*X[n, 0]))"}, "outputs"),
         (
-            {"z[n]: sum[i](X[n, i] * w[i])": "z[n]: sum[i]((X[n, i] - mean[n](X[n, i]))*w[i])"},
+            {"z[n]: sum[i]((X[n, i] - shift[i])/2 * w[i])": "z[n]: sum[i]((X[n, i] - mean[n](X[n, i]))*w[i])"},
             "evaluated once",
         ),
         ({"batch: {n: 16}, ": ""}, "line 21"),
