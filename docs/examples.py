@@ -36,6 +36,7 @@ NAMES = (
     "recurrences",
     "runs",
     "structure",
+    "report",
 )
 PAGES = (DOCS.parent / "README.md", *(DOCS / f"{name}.md" for name in NAMES))
 

@@ -304,5 +304,10 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "`resume` goes on from the checkpoints in the results folder, and none was given; or several processes run "
             "together, which write none.",
         ),
+        "VS0850": (
+            "no result of a run",
+            "`vspec report` reads the folder that a run has written, which has a run.json. This one has none, or one that does "
+            "not tell of a run: it may be the folder of a program, or of a run that has not ended.",
+        ),
     }
 )

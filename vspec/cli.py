@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run a spec or a built program and save the results."),
     "sweep": ("sweep", "Run a spec over a grid of constants and seeds."),
     "verify": ("verify", "Run specs and judge their claims."),
+    "report": ("report", "Make one HTML page of a run."),
     "explain": ("explain", "Show how a spec is derived and optimised."),
     "explain-error": ("explain_error", "Explain a diagnostic code, or list them all."),
     "list": ("listing", "List shipped specs, methods, passes or functions."),

@@ -142,6 +142,13 @@ FRONT: tuple[Code, ...] = (
         "vspec run fit.yaml --distributed --coordinator 127.0.0.1:9900 --process 0    # of how many?",
     ),
     Code(
+        "VS0851",
+        "no results of that name",
+        "There is no folder of that name, none below results/, and no spec of that name has results there. 'vspec run' writes "
+        "the results of a spec into results/NAME.",
+        "vspec report logistics",
+    ),
+    Code(
         INTERNAL,
         "an error of ours",
         "vspec did something it did not expect: a bug in vspec, not in your spec. Please report it together with the "

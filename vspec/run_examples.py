@@ -59,6 +59,7 @@ RUN_EXAMPLES: Mapping[str, str] = MappingProxyType(
         "VS0807": "vspec run build/fit    # built by a later version, with a method that this one lacks",
         "VS0808": "vspec run fit.yaml --out ~    # a folder with other files in it",
         "VS0809": "vspec run fit.yaml --run corse    # where the run is called 'coarse'",
+        "VS0850": "vspec report build/fit    # the program, not what it gave",
         "VS0860": "vspec run fit.yaml --mesh data:8",
         "VS0861": "vspec run fit.yaml --mesh date=8    # where the spec says shard: {n: data}",
         "VS0862": "vspec run fit.yaml --mesh data=16    # on a machine with eight devices",

@@ -165,8 +165,9 @@ def _node(n: Node, by_target: Mapping[str, int]) -> dict[str, Any]:
 def axes_of(n: Node) -> tuple[str, ...]:
     """The axes of a node as a person reads them: letters of the spec, primed where two look alike."""
     shown: list[str] = []
-    for name in n.names:
-        base = name.split("~")[0]
+    for axis in n.axes:
+        # A letter that the compiler made is shown as its dim.
+        base = axis.dim if axis.name.startswith("_") else axis.name.split("~")[0]
         while base in shown:
             base += "′"
         shown.append(base)

@@ -79,7 +79,7 @@ class MathML(Notation):
         return f"<munder>{word}{listed(letters)}</munder>"
 
     def cases(self, rows: Sequence[tuple[str, str]], otherwise: str) -> str:
-        lines = [(value, f"<mtext>if </mtext>{when}") for value, when in rows]
+        lines = [(value, f"<mtext>if\u00a0</mtext>{when}") for value, when in rows]
         lines.append((otherwise, "<mtext>otherwise</mtext>"))
         cells = "".join(f"<mtr><mtd>{value}</mtd><mtd>{when}</mtd></mtr>" for value, when in lines)
         return row(sign("{"), f"<mtable>{cells}</mtable>")

@@ -17,6 +17,7 @@ from vspec.compiler.report.table import quantity
 
 MOST_NODES = 48
 MOST_BOXES = 90
+MOST_ACROSS = 6
 
 # The page's colours, by kind: light for leaves, warm for sums, blue for linear algebra, grey for moves.
 FILLS: Mapping[Kind, str] = {
@@ -78,11 +79,9 @@ def _groups(graph: Graph) -> tuple[list[Box], list[tuple[int, int]]]:
     """Nodes put together by the definition and the sweep they belong to; those that read each other are one."""
     sizes = Sizes.of(graph)
     members: dict[str, list[Node]] = {}
-    of: dict[int, str] = {}
+    of = _belonging(graph)
     for n in graph.nodes:
-        key = _group(n)
-        of[n.uid] = key
-        members.setdefault(key, []).append(n)
+        members.setdefault(of[n.uid], []).append(n)
     g: nx.DiGraph = nx.DiGraph()
     g.add_nodes_from(members)
     g.add_edges_from((of[x.uid], of[n.uid]) for n in graph.nodes for x in n.inputs if of[x.uid] != of[n.uid])
@@ -97,11 +96,24 @@ def _groups(graph: Graph) -> tuple[list[Box], list[tuple[int, int]]]:
     return boxes, edges
 
 
-def _group(n: Node) -> str:
-    if n.kind is Kind.INPUT:
-        return f"{n.op} {n.attrs[0]}"
-    role = n.origin.role if n.origin.role in ROLES else ""
-    return f"{ROLES.get(role, '')}{n.origin.name or 'helpers'}"
+def _belonging(graph: Graph) -> dict[int, str]:
+    """The group of each node: its definition and sweep; a node without a name belongs to what reads it first."""
+    of: dict[int, str] = {}
+    for n in graph.nodes:
+        role = n.origin.role if n.origin.role in ROLES else ""
+        if n.kind is Kind.INPUT:
+            of[n.uid] = f"{n.op} {n.attrs[0]}"
+        elif n.origin.name:
+            of[n.uid] = f"{ROLES.get(role, '')}{n.origin.name}"
+    entry = {r.node.uid: e.name for e in reversed(graph.entries) for r in e.results}
+    readers: dict[int, Node] = {}
+    for n in reversed(graph.nodes):
+        if n.uid not in of:
+            reader = readers.get(n.uid)
+            of[n.uid] = of[reader.uid] if reader is not None else f"result of {entry.get(n.uid, 'the program')}"
+        for x in n.inputs:
+            readers[x.uid] = n
+    return of
 
 
 def _group_box(part: Sequence[str], nodes: Sequence[Node], results: set[int], sizes: Sizes) -> Box:
@@ -115,20 +127,32 @@ def _group_box(part: Sequence[str], nodes: Sequence[Node], results: set[int], si
 
 
 def _layers(count: int, edges: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """Boxes by their distance from the leaves, ordered in a layer by where what they read stands."""
+    """Boxes below all that they read, leaves right above what reads them first, at most `MOST_ACROSS` in a row.
+
+    In a row they are ordered by where what they read stands, leaves by where their readers stand among the rows.
+    """
     g: nx.DiGraph = nx.DiGraph()
     g.add_nodes_from(range(count))
     g.add_edges_from(edges)
+    depth: dict[int, int] = {}
+    for k in nx.lexicographical_topological_sort(g):
+        depth[k] = max((depth[p] + 1 for p in g.predecessors(k)), default=0)
+    for k in range(count):
+        if g.in_degree(k) == 0 and g.out_degree(k) > 0:
+            depth[k] = min(depth[reader] for reader in g.successors(k)) - 1
     place: dict[int, float] = {}
-    found = []
-    for generation in nx.topological_generations(g):
-        before = {k: sorted(g.predecessors(k)) for k in generation}
-        row = sorted(
-            generation, key=lambda k: (sum(place[p] for p in before[k]) / len(before[k]) if before[k] else 0.0, k)
-        )
-        for k, box in enumerate(row):
-            place[box] = k - (len(row) - 1) / 2
-        found.append(row)
+    found: list[list[int]] = []
+
+    def wish(k: int) -> tuple[float, int]:
+        before = [place[p] for p in sorted(g.predecessors(k))]
+        return (sum(before) / len(before) if before else 0.0, k)
+
+    for level in range(max(depth.values(), default=-1) + 1):
+        row = sorted((k for k in range(count) if depth[k] == level), key=wish)
+        for start in range(0, len(row), MOST_ACROSS):
+            part = row[start : start + MOST_ACROSS]
+            place.update({k: position - (len(part) - 1) / 2 for position, k in enumerate(part)})
+            found.append(part)
     return found
 
 

@@ -24,7 +24,7 @@ from vspec.runtime.pages.html import Child, Html, folded, fragment, inside, link
 if TYPE_CHECKING:
     from vspec.compiler.pipeline import Compiled
 
-OPEN_ENTRIES = frozenset({"objective", "gradient", "value_and_gradient"})
+OPEN_ENTRIES = frozenset({"objective", "gradient"})
 
 
 def math(body: str) -> Html:

@@ -36,7 +36,7 @@ def inside(children: Iterable[Child]) -> Html:
     return Html("".join(parts))
 
 
-def tag(name: str, *children: Child, **attributes: object) -> Html:
+def tag(name: str, /, *children: Child, **attributes: object) -> Html:
     """An element. Attributes that are None or False are left out; `class_` and `for_` are written without the underscore,
     `aria_label` with a hyphen."""
     written = "".join(

@@ -95,7 +95,7 @@ overflow-wrap:break-word}
 .vspec p{margin:0 0 .8rem;max-width:46rem}
 .vspec .lead{font-size:1.06em;color:var(--soft);margin-bottom:1.1rem}
 .vspec .note{font-size:.86em;color:var(--soft)}
-.vspec section{padding:1.9rem 0 .6rem;border-top:1px solid var(--rule);margin-top:1.4rem}
+.vspec section{padding:1.7rem 0 .2rem;border-top:1px solid var(--rule);margin-top:1.2rem}
 .vspec a{color:var(--accent);text-decoration:none}
 .vspec a:hover,.vspec a:focus-visible{text-decoration:underline}
 .vspec nav{margin:1.2rem 0 0}
@@ -107,7 +107,7 @@ border:1px solid currentColor;margin:0 .4rem .4rem 0;white-space:nowrap}
 .vspec .good{color:var(--good)}.vspec .bad{color:var(--bad)}.vspec .soft{color:var(--soft)}
 .vspec .wide{overflow-x:auto;margin:0 0 1rem;max-width:100%}
 .vspec .wide:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
-.vspec table{border-collapse:collapse;font-size:.88em;min-width:min(100%,26rem);width:auto;margin:0;background:transparent}
+.vspec table{border-collapse:collapse;font-size:.88em;width:auto;margin:0;background:transparent}
 .vspec caption{caption-side:top;text-align:left;font-weight:600;padding:0 0 .4rem}
 .vspec th,.vspec td{padding:.36rem .9rem .36rem 0;text-align:left;vertical-align:baseline;border-bottom:1px solid var(--rule);
 background:transparent;color:inherit}
@@ -116,8 +116,9 @@ background:transparent;color:inherit}
 .vspec .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .vspec code,.vspec pre{font-family:ui-monospace,SFMono-Regular,"Cascadia Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace;
 font-size:.9em;background:transparent;color:inherit}
-.vspec td code{white-space:nowrap}.vspec td code.said{white-space:normal;overflow-wrap:anywhere}
-.vspec .facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,9.5rem),1fr));gap:.8rem 1.4rem;margin:0 0 1rem}
+.vspec td code{white-space:nowrap}.vspec td code.said{display:inline-block;min-width:13rem;
+white-space:normal;overflow-wrap:anywhere}
+.vspec .facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,7.6rem),1fr));gap:.8rem 1.2rem;margin:0 0 1rem}
 .vspec .facts div{min-width:0}
 .vspec .facts dt{font-size:.8em;color:var(--soft)}
 .vspec .facts dd{margin:0;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
@@ -126,7 +127,8 @@ font-size:.9em;background:transparent;color:inherit}
 .vspec summary:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 .vspec details[open]>summary{margin-bottom:.5rem;border-bottom:1px solid var(--rule)}
 .vspec summary .soft{font-weight:400}
-.vspec math{font-size:1.06em}
+.vspec math{font-size:1.06em}.vspec td a{white-space:nowrap}
+.vspec munder>:nth-child(2),.vspec munderover>:nth-child(2){padding-top:.14em}
 .vspec .formulas{overflow-x:auto;margin:0 0 1rem}
 .vspec .formulas table{font-size:1em;min-width:0}
 .vspec .formulas td{border:0;padding:.34rem 1rem .34rem 0;vertical-align:middle;white-space:nowrap}

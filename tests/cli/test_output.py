@@ -15,7 +15,7 @@ from vspec.runtime.errors import NumericsError
 
 SCHEMA: dict[str, Any] = json.loads((ROOT / "schemas" / "output.schema.json").read_text(encoding="utf-8"))
 
-# For each command arguments with which it succeeds and some with which it fails; {line}, {wrong} and {program} are paths.
+# For each command arguments with which it succeeds and some with which it fails; {line}, {wrong}, {program} and {done} are paths.
 SUCCESSES = {
     "new": ["fit", "--template", "bare"],
     "check": ["{line}"],
@@ -24,6 +24,7 @@ SUCCESSES = {
     "run": ["{program}", "--set", "lam=0"],
     "sweep": ["{program}", "--grid", "lam=0,1"],
     "verify": ["{line}"],
+    "report": ["{done}"],
     "explain": ["{line}"],
     "explain-error": ["VS0203"],
     "list": ["--methods"],
@@ -38,6 +39,7 @@ FAILURES = {
     "run": ["{line}", "--data", "x=nothing.npy"],
     "sweep": ["{line}", "--grid", "lamda=0,1"],
     "verify": ["{line}", "{wrong}"],
+    "report": ["nothing"],
     "explain": ["{wrong}"],
     "explain-error": ["VS1234"],
     "list": ["--nothing"],
@@ -51,6 +53,14 @@ def run(vspec: Vspec, command: str, arguments: list[str], **paths: Path) -> dict
     return vspec(command, *(a.format(**paths) for a in arguments), "--format", "json").json
 
 
+@pytest.fixture
+def done(tmp_path: Path) -> Path:
+    """The results of a run, with next to nothing in them."""
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done" / "run.json").write_text('{"name": "line"}')
+    return tmp_path / "done"
+
+
 def test_it_is_a_schema_that_knows_every_command() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     assert set(COMMANDS) == set(SUCCESSES) == set(FAILURES)
@@ -60,8 +70,8 @@ def test_it_is_a_schema_that_knows_every_command() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_success(command: str, vspec: Vspec, line: Path, wrong: Path, program: Path) -> None:
-    found = run(vspec, command, SUCCESSES[command], line=line, wrong=wrong, program=program)
+def test_success(command: str, vspec: Vspec, line: Path, wrong: Path, program: Path, done: Path) -> None:
+    found = run(vspec, command, SUCCESSES[command], line=line, wrong=wrong, program=program, done=done)
     assert (found["command"], found["ok"]) == (command, True)
     assert set(found) > {"command", "ok", "exit_code", "diagnostics"}
 

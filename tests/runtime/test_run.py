@@ -100,7 +100,6 @@ def test_results_folder(recall: Program, tmp_path: Path) -> None:
         "level.png",
         "before_after.png",
         "counts.png",
-        "program",
     }
     for picture in out.glob("*.png"):
         assert picture.read_bytes().startswith(b"\x89PNG")
