@@ -30,6 +30,7 @@ from vspec.runtime.streams import amount
 from vspec.runtime.whole import by_rows
 
 VERSION = 1
+MANIFEST = "manifest.json"
 
 Params = Mapping[str, Array]
 
@@ -340,7 +341,13 @@ class Program:
         artifacts = self.manifest.get("artifacts", {})
         if name not in artifacts or self.directory is None:
             raise ArtifactError("VS0806", f"program '{self.name}' has no artifact '{name}'", near(name, artifacts))
-        return export.deserialize(bytearray(_verified(self.directory, artifacts[name])))  # type: ignore[no-untyped-call]
+        content = bytearray(_verified(self.directory, artifacts[name]))
+        try:
+            return export.deserialize(content)  # type: ignore[no-untyped-call]
+        except Exception as e:  # JAX says in many ways that this is no artifact.
+            raise ArtifactError(
+                "VS0805", f"the artifact '{name}' cannot be read: {type(e).__name__}", "build the spec again"
+            ) from None
 
 
 def load(directory: Path | str, run: str = "") -> Program:
@@ -391,14 +398,17 @@ def _record(manifest: Mapping[str, Any], run: str) -> Mapping[str, Any] | None:
 
 
 def _inner(folder: Path, record: Mapping[str, Any]) -> Path:
-    """The folder of a program inside of another one, its manifest verified."""
+    """The folder of a program inside of another one, its manifest verified. Raises `ArtifactError` VS0801, VS0803."""
+    if Path(record["file"]).name != MANIFEST:
+        raise ArtifactError("VS0803", f"the manifest of a program inside of this one is called '{record['file']}'")
     _verified(folder, record)
     return folder / Path(record["file"]).parent
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a program's folder, checked against its schema. Raises `ArtifactError` VS0802, VS0803, VS0804."""
-    path = folder / "manifest.json"
+    path = folder / MANIFEST
+    _inside(folder, MANIFEST)
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -427,12 +437,19 @@ def _validator() -> Any:
     )
 
 
-def _verified(folder: Path, record: Mapping[str, Any]) -> bytes:
-    path = (folder / record["file"]).resolve()
+def _inside(folder: Path, file: str) -> Path:
+    """A file of a program, links followed. Raises `ArtifactError` VS0803 for one that is outside of its folder."""
+    try:
+        path = (folder / file).resolve()
+    except (OSError, ValueError, RuntimeError) as e:  # a null byte, a circle of links
+        raise ArtifactError("VS0803", f"the manifest names {file!r}, which is not a path: {e}") from None
     if not path.is_relative_to(folder.resolve()):
-        raise ArtifactError(
-            "VS0803", f"the manifest names '{record['file']}', which is outside of the program's folder"
-        )
+        raise ArtifactError("VS0803", f"the manifest names '{file}', which is outside of the program's folder")
+    return path
+
+
+def _verified(folder: Path, record: Mapping[str, Any]) -> bytes:
+    path = _inside(folder, record["file"])
     try:
         content: bytes = path.read_bytes()
     except OSError as e:

@@ -46,7 +46,9 @@ def size_of(text: str, sizes: Mapping[str, int]) -> int | None:
     """
     try:
         return _value(ast.parse(text, mode="eval").body, sizes)
-    except (SyntaxError, KeyError, TypeError, RecursionError):
+    except NoSize:
+        raise
+    except (SyntaxError, KeyError, TypeError, ValueError, RecursionError, MemoryError):
         return None
 
 

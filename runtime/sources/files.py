@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,7 +126,23 @@ def _path(uri: str, what: str, base: Path | None, allow_outside: bool) -> Path:
             f"{what} comes from '{uri}', which is outside of the spec's folder",
             "move the file beside the spec, or use --allow-outside",
         )
+    if not allow_outside and path.is_dir():
+        _check_links(path, root, what)
     return path
+
+
+def _check_links(store: Path, root: Path, what: str) -> None:
+    """Refuse a folder of which a file lies outside of the spec's folder, by a link. Raises `DataError` VS0511."""
+    for folder, folders, files in os.walk(store):
+        for name in (*folders, *files):
+            inner = Path(folder, name)
+            if inner.is_symlink() and not inner.resolve().is_relative_to(root):
+                raise DataError(
+                    "VS0511",
+                    f"{what} comes from '{store.name}', in which '{inner.relative_to(store)}' is a link to outside of the spec's "
+                    "folder",
+                    "copy the file in the place of the link, or use --allow-outside",
+                )
 
 
 def _reader(path: Path, what: str) -> Reader:
