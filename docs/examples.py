@@ -30,6 +30,7 @@ NAMES = (
     "constraints",
     "implicit",
     "python",
+    "data",
     "editor",
     "output",
     "stages",
