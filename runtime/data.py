@@ -151,9 +151,10 @@ def convert(
     target = numpy_dtype(dtype, precision)
     if array.dtype.kind in "fc" and not np.isfinite(array).all():
         bad = ~np.isfinite(array)
-        count = f"{np.count_nonzero(bad)} entries" if first < 0 else "entries"
+        count = np.count_nonzero(bad)
         value, where = _first(array, bad, place, first)
-        raise DataError("VS0508", f"{what} has {count} that are not finite; the first is {value}{where}", line=line)
+        more = f"; {count - 1} more are not" if first < 0 and count > 1 else ""
+        raise DataError("VS0508", f"{what} has {value}{where}, which is not finite{more}", line=line)
     with np.errstate(over="ignore", invalid="ignore"):
         converted = array.astype(target)
     if dtype not in ("real", "complex"):

@@ -10,6 +10,7 @@ from vspec.faults import OK, refuse
 from vspec.locate import find_spec
 from vspec.options import disable_option, format_option, level_option, outside_option, set_option
 from vspec.programs import check_passes
+from vspec.rows import rows_text, whole_uses
 from vspec.settings import read_settings
 
 
@@ -50,9 +51,12 @@ def explain(
     if entry is not None and entry not in known:
         tip = did_you_mean(entry, known) or f"entries are {', '.join(known)}"
         raise refuse("VS0828", f"'{checked.name}' has no entry '{entry}'", tip)
+    uses = whole_uses(compiled, level, disable)
     if format_ == "json":
-        output.reply("explain", OK, warnings, explanation=explain_json(compiled, entry))
+        output.reply("explain", OK, warnings, explanation={**explain_json(compiled, entry), "whole": uses})
     else:
         output.show(warnings)
         output.say(explain_compiled(compiled, entry).rstrip("\n"))
+        if entry is None and (text := rows_text(uses)):
+            output.say(text)
     return OK
