@@ -45,7 +45,7 @@ def write(folder: Path, found: Mapping[str, str]) -> None:
     """Write texts into the folder of results, below `program`."""
     if not found:
         return
-    (folder / FOLDER).mkdir()
+    (folder / FOLDER).mkdir(exist_ok=True)
     for name in FILES:
         if name in found:
             (folder / FOLDER / name).write_text(found[name], encoding="utf-8")

@@ -6,7 +6,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from vspec.runtime import kept
 from vspec.runtime import progress as progress_bar
 from vspec.runtime.bound import Bound
 from vspec.runtime.checkpoints import NEVER, interval
@@ -186,6 +187,9 @@ def run(
             keeper = Keeper(folder, every, Fingerprint(program, bound, start), metrics, said, tell)
             position = keeper.begin(resume)
             stack.callback(keeper.close)
+            # A page can then be made of a run that has not ended; at its end they are written again with the results.
+            with suppress(OSError):
+                kept.write(folder.path, kept.texts(program))
         try:
             done = _computed(program, start, bound, metrics, progress, keeper, position, tell)
             clock.lap("solve")

@@ -146,7 +146,7 @@ def _head(results: Results) -> Html:
     facts = results.facts
     doc = " ".join(str(results.manifest.get("doc") or "").split())
     stages = facts.get("stages") or []
-    ends = [tag("span", f"{s['reason']} after {_steps(s)}", class_="chip soft") for s in stages if s.get("reason")]
+    ends = [tag("span", _ended(s), class_="chip soft") for s in stages if s.get("reason")]
     valued = [s for s in stages if s.get("value") is not None and s.get("names")]
     device = facts.get("device") or {}
     rows: list[tuple[Child, Child]] = [
@@ -161,15 +161,31 @@ def _head(results: Results) -> Html:
         [
             tag("h1", _name(results)),
             tag("p", doc, class_="lead") if doc else None,
-            tag("p", sections.verdict(facts.get("claims") or ()), ends[:3]),
+            tag("p", sections.verdict(facts.get("claims") or ()) if results.ended else _status(results), ends[:3]),
             figures([(k, v) for k, v in rows if v]),
         ]
     )
 
 
-def _steps(stage: Any) -> str:
+def _ended(stage: Any) -> str:
     word = "round" if stage.get("kind") == "repeat" else "step"
-    return f"{stage.get('steps')} {word}{'' if stage.get('steps') == 1 else 's'}"
+    taken = f"{stage.get('steps')} {word}{'' if stage.get('steps') == 1 else 's'}"
+    return f"all {taken} taken" if stage["reason"] == "steps" else f"{stage['reason']} after {taken}"
+
+
+def _status(results: Results) -> Html:
+    """What became of a run that did not come to its end."""
+    status = str(results.facts.get("status"))
+    steps, error = results.facts.get("steps"), results.facts.get("error")
+    words = f"{status} after {steps} steps" if steps is not None else status
+    chip = tag(
+        "span", "✗ " if status == "failed" else "… ", words, class_=f"chip {'bad' if status == 'failed' else 'soft'}"
+    )
+    if not isinstance(error, dict):
+        return chip
+    where = sections.at_line(error.get("line"), linked="spec.yaml" in results.texts)
+    said = tag("span", f"{error.get('code')}: {error.get('message')}", class_="bad")
+    return inside([chip, tag("br"), said, [" (", where, ")"] if where else None])
 
 
 def _seconds(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -87,7 +87,8 @@ def _entry(
     steps = []
     for n in nodes:
         target = names.get(n.uid)
-        if target is not None:
+        # A size that the text needs a name for is no step of the mathematics.
+        if target is not None and not (n.kind is Kind.CONST and n.op == "size"):
             steps.append(_step(n, target, reader, printer, at.get(target)))
     results = []
     for r in entry.results:
@@ -97,6 +98,7 @@ def _entry(
         elif isinstance(left, Derivative):
             name = names.get(r.node.uid, str(r.node.attrs[0]) if r.node.kind is Kind.INPUT else "")
             results.append(_equation(printer, left, Element(name, _letters(reader, r.node), span=NOWHERE)))
+    steps.sort(key=lambda s: s.program_line or 0)
     return Derived(entry.name, entry.kind, entry.doc, tuple(steps), tuple(results))
 
 
@@ -169,10 +171,3 @@ def _alone(entry: Entry, reader: Reader, rank: int) -> list[str]:
     order = 2 if entry.kind == "hessian" else 1
     found = [p for p in reader.spec.params if len(reader.spec.params[p].letters) * order == rank]
     return found * order if len(found) == 1 and len(reader.spec.params) == 1 else []
-
-
-def chain(derived: list[Derived]) -> Iterator[tuple[str, Step]]:
-    """Every step with the name of its entry."""
-    for d in derived:
-        for step in d.steps:
-            yield d.name, step

@@ -15,7 +15,7 @@ from vspec.compiler.graph.graph import Graph
 from vspec.compiler.language.spec import Spec
 from vspec.compiler.report.derivation import Derived, Step, derivation
 from vspec.compiler.report.explain import explain_arguments, explain_dims
-from vspec.compiler.report.formulas import equations
+from vspec.compiler.report.formulas import equations, printer
 from vspec.compiler.report.overview import overview
 from vspec.compiler.report.plan import plan_lines
 from vspec.compiler.report.table import passes_table, quantity
@@ -40,21 +40,26 @@ def mathematics(spec: Spec, linked: bool = True) -> Html:
         for e in equations(spec, "mathml")
     ]
     dims: list[list[Child]] = [[", ".join(d["letters"]), d["size"]] for d in explain_dims(spec)]
+    p = printer(spec, "mathml")
+    letters = {n: x.letters for group in (spec.params, spec.data, spec.constants) for n, x in group.items()}
     arguments: list[list[Child]] = [
         [
-            tag("strong", a["symbol"]),
+            math(p.element(a["name"], letters[a["name"]])),
+            tag("code", a["name"]),
             a["role"],
             a["note"],
             _where(a["line"], "" if a["file"] == own else a["file"], linked),
         ]
         for a in explain_arguments(spec)
     ]
+    heads = ["symbol", "name", "is", "", "spec"]
+    kept = [k for k in range(len(heads)) if any(row[k] for row in arguments)]
     plan = [tag("li", line.strip(), style=f"margin-left:{_depth(line):g}em") for line in plan_lines(spec)]
     return inside(
         [
             _formulas(formulas) if formulas else None,
             tag("h3", "Symbols") if arguments or dims else None,
-            table(["symbol", "is", "", "spec"], arguments) if arguments else None,
+            table([heads[k] for k in kept], [[row[k] for k in kept] for row in arguments]) if arguments else None,
             table(["index", "size"], dims) if dims else None,
             [tag("h3", "Plan"), tag("ul", plan)] if plan else None,
         ]

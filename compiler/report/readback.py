@@ -123,6 +123,8 @@ class Reader:
             array, index = node.inputs
             where = Gather(self._read(index, {a: places[a] for a in index.names}))
             return self._read(array, {a: where if a == node.attrs[0] else places[a] for a in array.names})
+        if kind is Kind.SCATTER:
+            return self._scattered(node, places)
         if kind is Kind.LINALG:
             return self._linalg(node, places)
         if kind is Kind.STOP:
@@ -131,7 +133,19 @@ class Reader:
             place = places[node.attrs[0]]
             if isinstance(place, Affine) and place.plain:
                 return Along(f"cum{node.op}", place.letter, self._read(node.inputs[0], places), span=NOWHERE)
+        if kind is Kind.CUMULATE and node.op == "sum":
+            return self._from_here(node, places)
         return self._applied(node, places)
+
+    def _from_here(self, node: Node, places: Places) -> Expr:
+        """A running sum as a sum over the places up to here, or from here on."""
+        (x,), (axis, backwards) = node.inputs, node.attrs
+        inner = self._bound(x, [x.axis(axis)], places)
+        inner[axis] = there = Affine(self.letter(x.axis(axis), {**places, **inner}))
+        sides = (self._position(there), self._position(places[axis]))
+        within = Pointwise("ge" if backwards else "le", sides, span=NOWHERE, dtype="boolean")
+        body = _product([self._read(x, {a: inner[a] for a in x.names}), Pointwise("real", (within,), span=NOWHERE)])
+        return Reduction("sum", (there.letter,), body, span=NOWHERE)
 
     def _applied(self, node: Node, places: Places) -> Expr:
         """What has no expression of its own, as a function of its operands at letters of their own."""
@@ -148,12 +162,15 @@ class Reader:
 
     def _constant(self, node: Node, places: Places) -> Expr:
         if node.op == "size":
-            dim = self.spec.dims.get(node.attrs[0])
-            letters = [x for x in dim.letters if not x.startswith("_")] if dim is not None else []
-            return SizeOf(letters[0] if letters else "i", span=NOWHERE, dtype="integer")
+            return self._size(node.attrs[0])
         if node.op == "array":
             return self._element("table", node, places)
         return _number(node.attrs[0])
+
+    def _size(self, dim: str) -> Expr:
+        known = self.spec.dims.get(dim)
+        letters = [x for x in known.letters if not x.startswith("_")] if known is not None else []
+        return SizeOf(letters[0] if letters else "i", span=NOWHERE, dtype="integer")
 
     def _index(self, node: Node, places: Places) -> Expr:
         at = [self._position(places[a]) for a in node.names]
@@ -205,15 +222,42 @@ class Reader:
             _, new, scale, offset = node.attrs
             inner[axis] = _moved(places[new], scale, offset)
         elif node.op == "shift":
-            inner[axis] = _moved(places[axis], 1, node.attrs[1])
+            inner[axis] = _moved(places[axis], 1, node.attrs[1], node.attrs[2])
         elif node.op == "at":
             inner[axis] = At(node.attrs[1])
         else:
             place = places[axis]
             if not isinstance(place, Affine) or not place.plain:
                 return self._applied(node, places)
-            inner[axis] = Affine(place.letter, -1, -1, ((place.letter, 1),))
+            inner[axis] = Affine(place.letter, -1, -1, ((x.axis(axis).dim, 1),))
         return self._read(x, inner)
+
+    def _scattered(self, node: Node, places: Places) -> Expr:
+        """The adjoint of reading at a place: the sum of all that was read there, as a product with a delta."""
+        x = node.inputs[0]
+        if node.op == "at":
+            new, position = node.attrs
+            here, there = new.name, _number(position)
+            if position < 0:
+                there = _sum([self._size(new.dim), there])
+            inner: dict[str, Subscript] = {a: places[a] for a in x.names}
+            gone: list[Axis] = []
+        elif node.op == "affine":
+            axis, new, scale, offset = node.attrs
+            gone = [x.axis(axis)]
+            here = new.name
+            inner = self._bound(x, gone, places)
+            there = self._position(_moved(inner[axis], scale, offset))
+        else:
+            index, here = node.inputs[1], node.attrs[0].name
+            every = dict.fromkeys((*x.axes, *index.axes))
+            gone = [a for a in every if a.name not in node.names]
+            inner = self._bound(x, gone, places)
+            there = self._read(index, {a: inner[a] for a in index.names})
+        delta = Delta(self._position(places[here]), there, span=NOWHERE)
+        body = _product([self._read(x, {a: inner[a] for a in x.names}), delta])
+        letters = tuple(s.letter for a in gone if isinstance(s := inner[a.name], Affine))
+        return Reduction("sum", letters, body, span=NOWHERE) if letters else body
 
     def _linalg(self, node: Node, places: Places) -> Expr:
         cores, result = node.attrs
@@ -333,11 +377,11 @@ def _product(factors: Sequence[Expr], below: bool = False) -> Expr:
     return Pointwise("neg", (made,), span=NOWHERE) if negative else made
 
 
-def _moved(s: Subscript, scale: int, offset: int) -> Subscript:
-    """The subscript `scale*s + offset`."""
+def _moved(s: Subscript, scale: int, offset: int, mode: str = "") -> Subscript:
+    """The subscript `scale*s + offset`; `mode` says what it reads beyond the ends."""
     if isinstance(s, Affine):
         sizes = tuple((dim, k * scale) for dim, k in s.sizes)
-        return Affine(s.letter, s.scale * scale, s.offset * scale + offset, sizes)
+        return Affine(s.letter, s.scale * scale, s.offset * scale + offset, sizes, mode or s.mode)
     if isinstance(s, At):
         return At(s.position * scale + offset)
     scaled = s.index if scale == 1 else _product([_number(scale), s.index])

@@ -13,7 +13,7 @@ import numpy as np
 from vspec.runtime import kept
 from vspec.runtime.errors import ArtifactError
 
-RUN, METRICS = "run.json", "metrics.jsonl"
+RUN, METRICS, LAST_GOOD = "run.json", "metrics.jsonl", "last-good.npz"
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Results:
     Attributes:
         folder: where it is.
         facts: run.json.
-        params: name → array.
+        params: name → array; of a run that failed the last ones that were finite, where it kept them.
         outputs: name → array.
         metrics: the rows of metrics.jsonl.
         texts: the texts of the program that were kept, by file name.
@@ -37,6 +37,11 @@ class Results:
     metrics: tuple[Mapping[str, Any], ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run came to its end: only then are there outputs and claims."""
+        return bool(self.facts.get("status", "ended") == "ended")
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -68,7 +73,11 @@ def read(folder: Path) -> Results:
     if not isinstance(facts.get("name"), str):
         raise ArtifactError("VS0850", f"'{folder / RUN}' does not tell of a run", "run the spec again")
     missing: list[str] = []
-    params, outputs = (_arrays(folder / f"{name}.npz", missing) for name in ("params", "outputs"))
+    if facts.get("status", "ended") == "ended":
+        params, outputs = (_arrays(folder / f"{name}.npz", missing) for name in ("params", "outputs"))
+    else:
+        params, outputs = _arrays(folder / LAST_GOOD, []), {}
+        missing.append(f"the run is {facts['status']}: it has no outputs, and its claims are not judged")
     return Results(
         folder,
         facts,

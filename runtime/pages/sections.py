@@ -309,6 +309,9 @@ def manifest(facts: Mapping[str, Any]) -> Html:
             "device",
             f"{device.get('count', 1)} × {device.get('kind') or device.get('platform', '')}" if device else None,
         ),
+        ("begun", facts.get("started")),
+        ("ended", facts.get("ended")),
+        ("gone on", f"{len(facts.get('resumed') or ())} times" if facts.get("resumed") else None),
         *((f"size of {dim}", shown(size)) for dim, size in (facts.get("dims") or {}).items()),
     ]
     constants = [(name, shown(v)) for name, v in (facts.get("constants") or {}).items() if np.ndim(v) == 0]
@@ -319,12 +322,25 @@ def manifest(facts: Mapping[str, Any]) -> Html:
         ["program.py", tag("code", shown((facts.get("program") or {}).get("sha256")))],
         ["manifest.json", tag("code", shown((facts.get("manifest") or {}).get("sha256")))],
     ]
+    hashes += [[f"data {name}", tag("code", _digest(v))] for name, v in (facts.get("data") or {}).items()]
     groups = (("Run", general), ("Constants", constants), ("Seconds", seconds), ("Versions", versions))
+    known = [h for h in hashes if h[1] != tag("code", "")]
+    command = facts.get("command")
     told = [
         inside([tag("h3", title), figures([(k, v) for k, v in rows if v not in (None, "")])])
         for title, rows in groups
         if rows
     ]
     return inside(
-        [*told, tag("h3", "SHA-256"), table(["file", "hash"], [h for h in hashes if h[1] != tag("code", "")])]
+        [
+            tag("p", tag("code", " ".join(map(str, command)), class_="said")) if command else None,
+            *told,
+            [tag("h3", "SHA-256"), table(["of", "hash"], known)] if known else None,
+        ]
     )
+
+
+def _digest(record: Any) -> str:
+    """The hash in what is said of an array of data."""
+    found = record.get("sha256") if isinstance(record, Mapping) else record
+    return found if isinstance(found, str) else ""

@@ -254,3 +254,38 @@ def test_a_browser_shows_the_page_without_complaint(page: str, tmp_path: Path) -
     assert wide <= room
     assert formulas > 5
     assert "CONSOLE" not in found.stderr
+
+
+# --- runs that have not ended -------------------------------------------------------------------------------------
+
+
+def test_a_run_that_failed_tells_why(vspec: Vspec, tmp_path: Path) -> None:
+    text = SPEC.replace("imports: {lib: [slope]}", "functions: {'slope(a, b)': b*a**2}").replace("lr=0.02", "lr=1e200")
+    (tmp_path / "walk.yaml").write_text(text)
+    assert vspec("run", "walk.yaml").code == 4
+    shutil.rmtree(tmp_path / "build")
+    found = made(vspec, "walk")
+    assert found.code == 0
+    assert found.json["complete"]
+    (why,) = found.json["missing"]
+    assert why.startswith("the run is failed")
+    page = Path("results/walk/report.html").read_text()
+    assert not Checked(page).wrong
+    assert re.search(r"VS06\d\d: ", page)
+    assert "<math " in page
+
+
+@pytest.mark.parametrize("status", ["running", "interrupted"])
+def test_a_run_that_goes_on_or_was_stopped_has_a_page(vspec: Vspec, results: Path, status: str) -> None:
+    facts = json.loads((results / "run.json").read_text())
+    for key in ("claims", "constraints", "facts", "stages", "histories", "timings"):
+        facts.pop(key)
+    (results / "run.json").write_text(json.dumps({**facts, "status": status, "steps": 12}))
+    for gone in ("params.npz", "outputs.npz"):
+        (results / gone).unlink()
+    assert made(vspec, "walk").code == 0
+    page = (results / "report.html").read_text()
+    assert not Checked(page).wrong
+    assert f"{status} after 12 steps" in page
+    assert "claims hold" not in page
+    assert "step 10: value" in page
