@@ -138,6 +138,8 @@ def _stage(program: Program, points: list[Point], index: int, record: Any, lanes
     if not begun:
         return
     stage = begun[0].stage
+    if any(b.point.bound.streams for b in begun):
+        raise Apart("their data are read by chunks, since they are larger than memory")
     if any((b.stage.shape(), b.stage.record) != (stage.shape(), stage.record) for b in begun):
         raise Apart(f"the points differ in the batches, starts or memory of the stage '{stage.label}'")
     # The last point fills the lanes that are empty, so that what is compiled serves fewer points, too.

@@ -358,6 +358,19 @@ def test_nothing_is_unpickled(plan: Program, tmp_path: Path) -> None:
         plan.bind({"X": X, "y": folder})
 
 
+def test_links_out_of_a_store_are_refused(plan: Program, tmp_path: Path) -> None:
+    write_zarr(tmp_path / "spec" / "t.zarr")
+    chunk = next(p for p in (tmp_path / "spec" / "t.zarr" / "inner" / "y" / "c").iterdir())
+    chunk.rename(tmp_path / "elsewhere")
+    chunk.symlink_to(tmp_path / "elsewhere")
+    made = program([], {}, {}, {"y": ["n"]})
+    made.manifest["data"]["y"]["default"] = {"source": "t.zarr", "column": "inner/y"}  # type: ignore[index]
+    base = tmp_path / "spec"
+    refused("VS0511", lambda: made.bind(base=base), "a link")
+    np.testing.assert_array_equal(made.bind(base=base, allow_outside=True).data["y"], Y)
+    np.testing.assert_array_equal(made.bind({"y": f"{base / 't.zarr'}:inner/y"}).data["y"], Y)
+
+
 def test_missing_packages_are_named(plan: Program, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 

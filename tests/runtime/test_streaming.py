@@ -267,3 +267,48 @@ def test_no_room_for_a_copy(compiled: Program, tmp_path: Path, monkeypatch: pyte
         assert caught.value.code == "VS0526"
         assert caught.value.line == 6
         monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=10))
+
+
+TWO = """\
+vspec: 1
+name: two
+precision: float64
+dims: {n: auto, m: auto, i: auto}
+data:
+  X[n, m]: real
+  U[n, i]: real
+  V[m, i]: real
+params:
+  a[i]: {init: 1.0}
+  r[m]: {init: 0}
+define:
+  u[n, i]: sin(U[n, i])
+  uv[n, m]: exp(U[n, 0]*V[m, 0])
+objectives:
+  loss: mean[n](mean[m]((X[n, m] + uv[n, m] - sum[i](a[i]*u[n, i]*V[m, i]) - r[m])**2))
+solve: {minimize: loss, batch: {n: 4, m: 3}, steps: 25, method: adam(lr=1e-2)}
+"""
+
+
+def test_rows_along_two_dims(tmp_path: Path) -> None:
+    """Arrays along both, what is prepared of rows of one, and what is prepared of both, of which only one is read by rows."""
+    path = tmp_path / "two.yaml"
+    path.write_text(TWO)
+    made = vspec.compile(path)
+    rng = np.random.default_rng(1)
+    data = {"X": rng.normal(size=(21, 10)), "U": rng.normal(size=(21, 2)), "V": rng.normal(size=(10, 2))}
+    expected = run(made, data, seed=1)
+    with pytest.warns(DataWarning, match=r"'V' .* rows of 'U' along another axis"):
+        found = run(made, data, seed=1, memory=0)
+    assert [*found.bound.streams] == ["X", "U"]
+    assert [*found.bound.prepared] == []
+    same(found, expected)
+    same(run(made, data, seed=1, memory=2100), expected)
+
+
+def test_data_that_nothing_reads_are_checked_and_left_where_they_are(tmp_path: Path) -> None:
+    made = program([], {}, {}, {"X": ["n", "i"]})
+    bound = made.bind({"X": np.ones((4, 2))}, memory=0)
+    assert bound.streams["X"].taken == 0
+    with pytest.raises(DataError, match="not finite"):
+        made.bind({"X": np.full((4, 2), np.nan)}, memory=0)
