@@ -263,6 +263,10 @@ class Program:
 
         `vector`: for each param the part that belongs to it of what a Hessian is multiplied with.
         """
+        return self.entry(entry).function(*self.arguments(entry, params, bound, vector))
+
+    def arguments(self, entry: str, params: Params, bound: Bound, vector: Params | None = None) -> list[Any]:
+        """What `call` gives to an entry. Raises `ArtifactError` VS0806, `DataError` VS0527."""
         e = self.entry(entry)
         places: Mapping[str, Mapping[str, Any]] = {
             "param": params,
@@ -292,7 +296,7 @@ class Program:
                 )
             else:
                 raise ArtifactError("VS0806", f"entry '{entry}' needs the {a.role} '{a.name}', which is not there")
-        return e.function(*arguments)
+        return arguments
 
     def jitted(self, entry: str) -> Callable[[Params, Bound], Any]:
         """`call` of one entry as a compiled function of `(params, bound)`, kept for the next time."""

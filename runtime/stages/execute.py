@@ -21,7 +21,7 @@ from vspec.runtime.domains import check_start
 from vspec.runtime.objective import Objective
 from vspec.runtime.program import Program
 from vspec.runtime.searches import checked
-from vspec.runtime.stages import searches
+from vspec.runtime.stages import blame, searches
 from vspec.runtime.stages.errors import diverged, infeasible
 from vspec.runtime.stages.events import Emit, Event, StageResult
 from vspec.runtime.stages.feed import fitting
@@ -212,7 +212,12 @@ def _run(program: Program, stage: Stage, at: Position, bound: Bound, emit: Emit,
     if not good:
         searches.check_diverged(program, build, stage, runner, world, moving, own, runs[0])
         missed = violations(program, {**params, **runs[0].params}, bound)
-        raise diverged(program, transition, runs[0].figures, runs[0].steps, missed)
+        error = diverged(program, transition, runs[0].figures, runs[0].steps, missed)
+        if runs[0].steps == 0:
+            raise blame.explained(error, program, build, stage, runner, world, moving, own, runs[0])
+        error = blame.explained(error, program, build, stage, runner, world, runs[0].params, own, runs[0])
+        error.last_good = {**params, **runs[0].params}
+        raise error
     possible = [r for r in good if r.reason != "infeasible"]
     if not possible:
         missed = violations(program, {**params, **good[0].params}, bound)

@@ -115,25 +115,31 @@ def _retrace(
     watched: Watched, build: Build, stage: Stage, runner: Runner, world: World, params: Params, key: Array, run: Run
 ) -> None:
     """Takes the last step of a run once more, or its beginning or end, and raises what the searches on the way tell."""
-    loop = Loop(watched, build(watched, stage))
-    again: Callable[[], Any]
+    error = watched.after(again(watched, build, stage, runner, world, params, key, run), _where(stage, run))
+    if error is not None:
+        raise error
+
+
+def again(
+    program: Program, build: Build, stage: Stage, runner: Runner, world: World, params: Params, key: Array, run: Run
+) -> Callable[[], Any]:
+    """What takes the last step of a run once more, or its beginning or end, with the entries of another program."""
+    loop = Loop(program, build(program, stage))
     if run.before is not None:
         before = runner.last(world, run)
 
-        def again() -> Any:
+        def step() -> Any:
             at = runner.feed(world, key).step(int(before.step))
             return jax.jit(loop.advance)(at, before, before.step + 1)
 
-    else:
-        moving = {k: params[k] for k in loop.transition.moves}
-        step = jnp.asarray(max(run.steps - 1, 0), jnp.int32)
+        return step
+    moving = {k: params[k] for k in loop.transition.moves}
+    number = jnp.asarray(max(run.steps - 1, 0), jnp.int32)
 
-        def again() -> Any:
-            return jax.jit(loop.begin)(runner.feed(world, key).step(int(step)), moving, key, step)
+    def begin() -> Any:
+        return jax.jit(loop.begin)(runner.feed(world, key).step(int(number)), moving, key, number)
 
-    error = watched.after(again, _where(stage, run))
-    if error is not None:
-        raise error
+    return begin
 
 
 def _where(stage: Stage, run: Run) -> str:
@@ -150,4 +156,4 @@ def _where(stage: Stage, run: Run) -> str:
     return f"{when} of the stage '{part.label}'"
 
 
-__all__ = ["assigns", "check_diverged", "check_end", "check_histories"]
+__all__ = ["again", "assigns", "check_diverged", "check_end", "check_histories"]
