@@ -111,7 +111,7 @@ def stages(found: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any]
             record = plan[k] if k < len(plan) else {}
             label = f"{s.get('kind', '')} {', '.join(s.get('names') or ())}".strip()
             name = inside([tag("strong", s["name"]), ": "]) if s.get("name") else None
-            said = tag("span", name, label, style=f"padding-left:{1.2 * depth:g}em" if depth else None)
+            said = tag("span", name, label, class_="one", style=f"padding-left:{1.2 * depth:g}em" if depth else None)
             reason = s.get("reason")
             ended = inside([tag("span", reason or "", title=ENDS.get(str(reason)))]) if reason else None
             values = [s.get(m) for m in ("value", "gradient", "change", "violation")]
@@ -228,7 +228,15 @@ def arrays(found: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]], k
         record = records.get(name, {})
         domain = record.get("domain")
         note_ = domain if domain not in (None, "real") else None
-        rows.append([tag("strong", name), _axes(record, array), *_range(array), note_, at_line(record.get("line"))])
+        rows.append(
+            [
+                tag("strong", name),
+                tag("span", _axes(record, array), class_="one"),
+                *_range(array),
+                note_,
+                at_line(record.get("line")),
+            ]
+        )
         if 1 < array.size <= MOST_SHOWN:
             full.append(
                 folded(inside([name, tag("span", f" {_shape(array)}", class_="soft")]), _entries(array, record))

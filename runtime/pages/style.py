@@ -127,7 +127,7 @@ white-space:normal;overflow-wrap:anywhere}
 .vspec summary:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 .vspec details[open]>summary{margin-bottom:.5rem;border-bottom:1px solid var(--rule)}
 .vspec summary .soft{font-weight:400}
-.vspec math{font-size:1.06em}.vspec td a{white-space:nowrap}
+.vspec math{font-size:1.06em}.vspec td a,.vspec .one{white-space:nowrap}
 .vspec munder>:nth-child(2),.vspec munderover>:nth-child(2){padding-top:.14em}
 .vspec .formulas{overflow-x:auto;margin:0 0 1rem}
 .vspec .formulas table{font-size:1em;min-width:0}

@@ -1,6 +1,7 @@
 """Pieces of pages: everything is escaped, every tag closes, formulas read back from the graph are those of the spec."""
 
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,7 @@ import vspec
 from vspec.compiler.pipeline import Compiled, check_text, compile_spec
 from vspec.compiler.report import page
 from vspec.compiler.report.derivation import Derived, derivation
-from vspec.runtime.pages import html
+from vspec.runtime.pages import html, notebook
 from vspec.runtime.pages.charts import Curve, chart, logarithmic, thinned
 
 SPEC = """
@@ -204,3 +205,32 @@ def test_a_spec_shows_its_mathematics() -> None:
     assert "math" in checked.tags
     assert "script" not in checked.tags
     assert "Least squares &lt;script&gt;" in made
+
+
+def test_programs_and_results_show_themselves(tmp_path: Path) -> None:
+    (tmp_path / "ridge.yaml").write_text(SPEC + "outputs:\n  best: loss\nclaims:\n  small: loss < 100\n")
+    program = vspec.compile(tmp_path / "ridge.yaml")
+    shown = program._repr_html_()
+    checked = Checked(shown)
+    assert not checked.wrong
+    assert not checked.ids
+    assert {"math", "svg"} <= set(checked.tags)
+    assert "loss_gradient" in shown
+    result = vspec.run(program)
+    shown = result._repr_html_()
+    checked = Checked(shown)
+    assert not checked.wrong
+    assert not checked.ids
+    assert not [link for link in checked.links if link.startswith("#")]
+    assert "the claim holds" in shown
+    assert "svg" in checked.tags
+
+
+def test_a_program_shows_its_entries_without_the_compiler(tmp_path: Path) -> None:
+    (tmp_path / "ridge.yaml").write_text(SPEC)
+    program = vspec.compile(tmp_path / "ridge.yaml")
+    shown = notebook.program_html(program)
+    assert not Checked(shown).wrong
+    assert "loss_gradient" in shown
+    program.texts = {}
+    assert "No mathematics: " in program._repr_html_()
