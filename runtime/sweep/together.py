@@ -41,6 +41,10 @@ from vspec.runtime.stages.runner import Run
 from vspec.runtime.stages.transition import ENDS, Params, Transition, World
 from vspec.runtime.sweep.stacking import Stacked, lane, stacked
 
+MOST_WORK = 2e6
+"""Operations of one evaluation of one point above which a CPU runs points one after the other. Below, a step is mostly what it
+costs to start it, which points side by side share; above, batched products and factorisations are slower than single ones."""
+
 
 class Apart(Exception):  # noqa: N818 (says why, as a word in a message)
     """The points cannot run side by side; says why."""
@@ -166,11 +170,16 @@ def _runner(program: Program, stage: Stage, begun: list[_Begun], still: Stacked)
     chunk = recorder.chunk(max(transition.chunk, min(1000, -(-limit // 100))), lanes)
     shapes = tuple((k, x.shape, str(x.dtype)) for k, x in first.moving.items())
     key = ("together", json.dumps(stage.record, sort_keys=True), stage.shape(), chunk, still.signature, shapes, lanes)
-    if key in program.compiled:
-        return program.compiled[key], 0.0
-    made = Together(program, transition, recorder, chunk, still, first.moving, lanes)
-    program.compiled[key] = made
-    return made, made.compile_seconds
+    fresh = key not in program.compiled
+    if fresh:
+        try:
+            program.compiled[key] = Together(program, transition, recorder, chunk, still, first.moving, lanes)
+        except Apart as why:
+            program.compiled[key] = why
+    made: Together | Apart = program.compiled[key]
+    if isinstance(made, Apart):
+        raise made
+    return made, made.compile_seconds if fresh else 0.0
 
 
 def _finish(program: Program, stage: Stage, runs: list[Run], compile_seconds: float, point: Point) -> None:
@@ -225,7 +234,11 @@ class Together:
         zeros = jnp.zeros(lanes, jnp.int32)
         params = {k: jnp.broadcast_to(x, (lanes, *x.shape)) for k, x in moving.items()}
         mapped = jax.vmap(begin, in_axes=(axes, 0, 0), axis_size=lanes)
-        self._begin = jax.jit(mapped).lower(still.leaves, params, zeros).compile()
+        traced = jax.jit(mapped).trace(still.leaves, params, zeros)
+        lowered = traced.lower()
+        if jax.default_backend() == "cpu" and work(traced, lowered) / lanes > MOST_WORK:
+            raise Apart("a step of one point keeps the processor busy by itself")
+        self._begin = lowered.compile()
         carry = jax.eval_shape(mapped, still.leaves, params, zeros)[0]
         stepped = jax.vmap(advance, in_axes=(axes, 0, 0), axis_size=lanes)
         self._advance = jax.jit(stepped).lower(still.leaves, carry, zeros).compile()
@@ -279,3 +292,46 @@ class Together:
             }
             figures = {**figures, path: {**figures[path], **new}}
         return status, figures
+
+
+_CUBIC = frozenset(
+    (
+        "cholesky",
+        "lu",
+        "qr",
+        "geqrf",
+        "householder_product",
+        "triangular_solve",
+        "eigh",
+        "eig",
+        "svd",
+        "schur",
+        "hessenberg",
+    )
+)
+
+
+def work(traced: Any, lowered: Any) -> float:
+    """Floating-point operations of a traced function: what XLA counts, and factorisations, of which it knows nothing.
+
+    The body of a loop counts once.
+    """
+    counted = (lowered.cost_analysis() or {}).get("flops", 0.0)
+    return float(counted) + _factorisations(traced.jaxpr.jaxpr)
+
+
+def _factorisations(jaxpr: Any) -> float:
+    """Entries of the matrix times its size, of every factorisation and triangular solve; inner functions included."""
+    total = 0.0
+    for equation in jaxpr.eqns:
+        shape = getattr(equation.invars[0].aval, "shape", ()) if equation.invars else ()
+        if equation.primitive.name in _CUBIC and shape:
+            total += float(np.prod(shape)) * shape[-1]
+        for inner in jax.tree.leaves([*equation.params.values()], is_leaf=_is_jaxpr):
+            if _is_jaxpr(inner):
+                total += _factorisations(getattr(inner, "jaxpr", inner))
+    return total
+
+
+def _is_jaxpr(x: Any) -> bool:
+    return hasattr(x, "eqns")

@@ -187,3 +187,32 @@ def test_searches_run_apart(tmp_path: Path) -> None:
     )
     outcomes = Points(vspec.compile(path)).run([Asked({"a": a}, 0) for a in (1.0, 2.0)], 2)
     assert [(o.how, o.fault) for o in outcomes] == [(ALONE, None), (ALONE, None)]
+
+
+def test_points_with_long_steps_run_apart(tmp_path: Path) -> None:
+    """On a CPU, products of large matrices are slower side by side; factorisations count, which XLA does not."""
+    path = tmp_path / "spec.yaml"
+    text = (
+        "vspec: 1\nname: long\nprecision: float64\ndims: {'n, m': 6, i: 2}\nconstants: {a: 1.0}\nparams: {x: {init: 1}}\n"
+        "data: {'X[n, i]': {draw: 'normal(0, 1)', seed: 1}}\n"
+        "define:\n  'K[n, m]': a*sum[i](X[n, i]*X[m, i]) + (x**2 + 1)*delta[n, m]\n"
+        "objectives:\n  loss: logdet(K[:, :]) + x**2\nsolve: {minimize: loss, method: newton, steps: 2}\n"
+    )
+    asked = [Asked({"a": a}, 0) for a in (1.0, 2.0)]
+    path.write_text(text, encoding="utf-8")
+    assert {o.how for o in Points(vspec.compile(path)).run(asked, 2)} == {TOGETHER}
+    path.write_text(text.replace("'n, m': 6", "'n, m': 150"), encoding="utf-8")
+    assert {o.how for o in Points(vspec.compile(path)).run(asked, 2)} == {ALONE}
+
+
+def test_work_of_factorisations() -> None:
+    import jax
+    import jax.numpy as jnp
+
+    from vspec.runtime.sweep.together import work
+
+    def f(a: Any) -> Any:
+        return jax.lax.fori_loop(0, 9, lambda _, b: jnp.linalg.cholesky(b @ b.T), a)
+
+    traced = jax.jit(f).trace(jnp.eye(50))
+    assert work(traced, traced.lower()) >= 50**3 + 2 * 50**3
