@@ -260,7 +260,7 @@ def sweep(
     """Run a spec at every combination of values of constants and sizes, with every seed.
 
         found = vspec.sweep("fit.yaml", {"lam": [0.1, 1, 10]}, seeds=3)
-        best = min(found.rows, key=lambda row: row["error_of_test"])
+        best = min(found.rows, key=lambda row: row["error"])
 
     Args:
         spec: a path, the name of a shipped spec, or the folder of a program.
@@ -280,7 +280,7 @@ def sweep(
         progress: called with how many points are done, and of how many.
 
     Returns:
-        `rows`, a plain dict per point in the order of the grid; a point that failed has the code of its error under `error`.
+        `rows`, a plain dict per point in the order of the grid; a point that failed has the code of its error under `failure`.
 
     Raises:
         SpecError: the spec is wrong, or the grid does not suit it.

@@ -149,6 +149,14 @@ FRONT: tuple[Code, ...] = (
         "vspec report logistics",
     ),
     Code(
+        "VS0887",
+        "the spec makes no estimator",
+        "An estimator of scikit-learn gives its columns to one data entry and what is to be predicted to another, with the same "
+        "first axis, whose size comes with the data, and predicts by an output along that axis. Its hyperparameters are "
+        "constants of the spec.",
+        "VspecRegressor('ridge.yaml', lamda=0.1).fit(X, y)  # where the constant is called 'lam'",
+    ),
+    Code(
         INTERNAL,
         "an error of ours",
         "vspec did something it did not expect: a bug in vspec, not in your spec. Please report it together with the "

@@ -12,7 +12,7 @@ import numpy as np
 from vspec.runtime.results import plain
 from vspec.runtime.sweep.points import Outcome
 
-OWN = ("seed", "error", "reason", "steps", "value", "holds", "seconds")
+OWN = ("seed", "failure", "reason", "steps", "value", "holds", "seconds")
 """Columns that are not the spec's."""
 
 Row = Mapping[str, Any]
@@ -96,7 +96,7 @@ def table(rows: Sequence[Row], swept: Sequence[str]) -> tuple[list[str], list[li
     columns = [
         *(swept_column(n) for n in swept),
         "seed",
-        "error",
+        "failure",
         *(output_column(n, swept) for n in outputs),
         *OWN[2:],
     ]

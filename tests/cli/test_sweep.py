@@ -107,7 +107,7 @@ def test_in_json(vspec: Vspec, program: Path) -> None:
     found = vspec("sweep", program, *GRID, "--seeds", "2", "--seed", "3", "--out", "here", "--format", "json").json
     assert found["swept"] == {"lam": [0.1, 1, 10]}
     assert found["seeds"] == [3, 4]
-    assert found["columns"] == ["lam", "seed", "error", "slope", "reason", "steps", "value", "holds", "seconds"]
+    assert found["columns"] == ["lam", "seed", "failure", "slope", "reason", "steps", "value", "holds", "seconds"]
     assert [(r["lam"], r["seed"]) for r in found["rows"]] == [(lam, s) for lam in (0.1, 1, 10) for s in (3, 4)]
     assert found["failed"] == []
     assert found["together"] == 6
@@ -123,8 +123,8 @@ def test_the_table(swept: Path) -> None:
     assert [int(r["seed"]) for r in rows] == table["seed"].to_pylist() == [0, 1] * 3
     assert [r["holds"] == "true" for r in rows] == table["holds"].to_pylist()
     assert [float(r["slope"]) for r in rows] == table["slope"].to_pylist()
-    assert {r["error"] for r in rows} == {""}
-    assert table["error"].to_pylist() == [None] * 6
+    assert {r["failure"] for r in rows} == {""}
+    assert table["failure"].to_pylist() == [None] * 6
     assert json.loads(table.schema.metadata[b"vspec.sweep"])["name"] == "line"
 
 
@@ -176,12 +176,12 @@ def test_sizes_and_failures(vspec: Vspec, tmp_path: Path) -> None:
     (tmp_path / "sizes.yaml").write_text(SIZES)
     found = vspec("sweep", "sizes.yaml", "--grid", "n=2,0,4", "--grid", "a=1,-1", "--format", "json").json
     rows = {(r["n"], r["a"]): r for r in found["rows"]}
-    assert rows[2, 1]["error"] is rows[4, 1]["error"] is None
+    assert rows[2, 1]["failure"] is rows[4, 1]["failure"] is None
     assert rows[4, 1]["top"] == pytest.approx(2 * rows[2, 1]["top"])
-    assert rows[2, -1]["error"] == rows[4, -1]["error"] == "VS0601"
+    assert rows[2, -1]["failure"] == rows[4, -1]["failure"] == "VS0601"
     assert (
-        rows[0, 1]["error"]
-        == rows[0, -1]["error"]
+        rows[0, 1]["failure"]
+        == rows[0, -1]["failure"]
         == vspec("check", "sizes.yaml", "--set", "n=0", "--format", "json").codes[0]
     )
     assert [(f["point"], f["code"]) for f in found["failed"]][-1] == ({"n": 4, "a": -1}, "VS0601")

@@ -220,7 +220,7 @@ def show_result(result: SweepResult) -> None:
     ]
     if not any(p["claims"] for p in result.points):
         shown = [c for c in shown if c != "holds"]
-    numbers = [c for c in shown if c not in ("error", "reason", "holds")]
+    numbers = [c for c in shown if c not in ("failure", "reason", "holds")]
     output.table(shown, [[_cell(row[c]) for c in shown] for row in result.rows[:MOST_ROWS]], right=numbers)
     if len(result.rows) > MOST_ROWS:
         output.say(f"... and {len(result.rows) - MOST_ROWS} more rows, in table.csv\n")
