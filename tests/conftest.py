@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -16,6 +18,27 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+HERE = Path(__file__).parent
+ONCE = ("calculus", "emit", "passes", "specs")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compile_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leaves out most of LLVM's optimisations for tests that run each of many programs once.
+
+    Tests of how methods converge, and programs in processes of their own, are compiled as users have them.
+    """
+    if request.path.relative_to(HERE).parts[0] not in ONCE:
+        yield
+        return
+    import jax
+
+    config: Any = jax.config
+    config.update("jax_disable_most_optimizations", True)
+    yield
+    config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.calculus.jax_reference import evaluate
+from tests.support.effort import examples
 from vspec.compiler.calculus.derive import derivative, gradients
 from vspec.compiler.calculus.statistics import quantile, sorted_along
 from vspec.compiler.graph.builder import Builder
@@ -123,7 +124,7 @@ def scalar(s: Scene, root: Node) -> Node:
 
 
 SETTINGS = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.calculus.jax_reference import evaluate as by_jax
+from tests.support.effort import examples
 from tests.support.evaluate import evaluate
 from tests.support.meaning import Meaning
 from tests.support.program import Emission
@@ -346,7 +347,7 @@ def formulas(draw: Any) -> str:
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
 @given(formulas(), st.integers(0, 2**16))
 def test_nested_operations_along_an_axis(tmp_path_factory: pytest.TempPathFactory, formula: str, seed: int) -> None:
     text = (

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.calculus.jax_reference import evaluate
+from tests.support.effort import examples
 from tests.support.evaluate import evaluate as interpret
 from vspec.compiler.calculus.derive import derivative, gradients
 from vspec.compiler.graph.builder import Builder
@@ -24,7 +25,7 @@ TALL = {**SIZES, "p": 7}
 N, I, J, K, P, Q, R = (Axis(*x) for x in ("nn", "ii", "ji", "kk", "pp", "qp", "rr"))
 X0, X1 = slot(0), slot(1)
 SETTINGS = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.calculus.jax_reference import evaluate
+from tests.support.effort import examples
 from tests.support.evaluate import evaluate_graph
 from tests.support.program import Emission
 from vspec.compiler.calculus.program import lower_spec
@@ -128,7 +129,7 @@ def close(ours: Any, theirs: Any, what: str) -> None:
     np.testing.assert_allclose(np.asarray(ours, float), theirs, atol=1e-10 * scale, rtol=1e-10, err_msg=what)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_reads_and_their_derivatives_to_second_order(case: Case) -> None:
     spec, found = check_text(case.spec(), "reads.yaml")

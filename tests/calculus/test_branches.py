@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.language.helpers import good
+from tests.support.effort import examples
 from tests.support.program import Emission
 
 # A function that is infinite, undefined or infinitely steep for arguments that are not positive; its first two derivatives.
@@ -204,7 +205,7 @@ def written(e: Formula, definitions: list[str]) -> str:
     return f"({written(e[1], definitions)} {e[0]} {written(e[2], definitions)})"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(formulas())
 def test_generated_branches(tmp_path_factory: pytest.TempPathFactory, e: Formula) -> None:
     definitions: list[str] = []

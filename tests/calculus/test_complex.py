@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from tests.support.effort import examples
 from tests.support.evaluate import evaluate_graph
 from tests.support.meaning import Meaning
 from tests.support.program import Emission
@@ -286,7 +287,7 @@ def system(draw: Any) -> str:
     )
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(4), deadline=None, suppress_health_check=list(HealthCheck))
 @given(system())
 def test_generated_systems_mean_what_they_say(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     text = HEAD + text

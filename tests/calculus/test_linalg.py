@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.calculus import jax_reference
+from tests.support.effort import examples
 from tests.support.evaluate import evaluate, evaluate_graph
 from vspec.compiler.calculus.derive import derivative, gradients
 from vspec.compiler.graph.builder import Builder
@@ -106,7 +107,10 @@ def cases(draw: Any) -> Case:
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+    max_examples=examples(12),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
 )
 @given(cases())
 def test_derivatives_of_any_size_agree_with_jax(case: Case) -> None:

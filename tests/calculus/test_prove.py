@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.language.helpers import diagnose, good
+from tests.support.effort import examples
 from tests.support.evaluate import evaluate_graph
 from vspec.compiler.calculus import prove
 from vspec.compiler.calculus.program import lower_spec
@@ -121,7 +122,7 @@ def sides(draw: st.DrawFn, depth: int = 2) -> str:
     return str(form.format(left, right))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.tuples(sides(), sides()) | sides().map(lambda e: (e, f"1*({e}) + 0*s")))
 def test_what_is_proved_is_true(pair: tuple[str, str]) -> None:
     left, right = pair

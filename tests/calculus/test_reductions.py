@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.calculus.jax_reference import evaluate
+from tests.support.effort import examples
 from tests.support.meaning import Meaning
 from tests.support.program import Emission
 from vspec.compiler.calculus.derive import derivative, gradients
@@ -217,7 +218,7 @@ def test_an_axis_that_the_operand_lacks(op: str) -> None:
         np.testing.assert_allclose(both, NUMPY[op](repeated, axis=(0, 1)), rtol=1e-12)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
 @given(
     st.sampled_from(["sum", "prod", "max", "min", "logsumexp"]),
     st.sampled_from([("n",), ("i",), ("n", "i"), ("i", "n")]),

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vspec
+from tests.support.effort import examples
 
 HEAD = """vspec: 1
 name: spectral
@@ -108,7 +109,7 @@ def test_value_gradient_and_hessian(tmp_path: Path, name: str, n: int, rows: int
     check(tmp_path, name, n, rows, seed=n)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 @given(name=st.sampled_from(sorted(CASES)), n=st.integers(1, 3), more=st.integers(0, 2), seed=st.integers(0, 9))
 def test_at_random(tmp_path_factory: pytest.TempPathFactory, name: str, n: int, more: int, seed: int) -> None:
     check(tmp_path_factory.mktemp("spectral"), name, n, n + more, seed)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.calculus.test_structure import SIZES, lowered, values
+from tests.support.effort import examples
 from tests.support.evaluate import evaluate
 from tests.support.program import Emission
 from vspec.compiler.calculus.structure.squares import NoSquareError, powers, squares
@@ -114,7 +115,7 @@ TERMS = (
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.sampled_from(TERMS), min_size=1, max_size=4), st.integers(0, 10**6))
 def test_sums_of_squares_add_up(terms: list[str], seed: int) -> None:
     value, residuals, _ = parts_of(" + ".join(terms))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import logsumexp
 
+from tests.support.effort import examples
 from tests.support.evaluate import evaluate
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.program import enter_equations
@@ -146,7 +147,7 @@ def test_degrees(text: str, degree: int | None) -> None:
 # --- functions of one variable ----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 9), st.booleans()), min_size=1, max_size=4),
     st.integers(1, 8),
@@ -172,7 +173,7 @@ def test_minima_of_functions_with_kinks(
 A, B, C = (sp.Symbol(f"x{k}", positive=True) for k in (1, 2, 3))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.integers(0, 8), st.floats(0.2, 3), st.floats(0.2, 3), st.floats(-2, 2))
 def test_stationary_points(which: int, a: float, b: float, c: float) -> None:
     real, positive, free = sp.Symbol("x0", real=True), sp.Symbol("x0", positive=True), sp.Symbol("x3", real=True)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import Array
 
+from tests.support.effort import examples
 from tests.support.minimizer import Minimizer
 from vspec.runtime.methods import Problem, State, method
 from vspec.runtime.methods.first_order import FAMILY
@@ -225,7 +226,7 @@ def test_projected_steps_end_at_the_optimum_of_the_set(dtype: str) -> None:
     assert s.gradient > 1.0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 6))
 def test_steps_of_one_over_the_curvature_never_ascend(seed: int, size: int) -> None:
     rng = np.random.default_rng(seed)

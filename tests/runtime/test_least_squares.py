@@ -15,6 +15,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from scipy.optimize import least_squares
 
+from tests.support.effort import examples
 from tests.support.minimizer import Minimizer, Solution
 from vspec.runtime.methods import Problem, method
 from vspec.runtime.methods.least_squares import Model, cosine
@@ -106,7 +107,7 @@ def decays(x: Any, y: Any, p: Any, lib: Any) -> Any:
     return p[0] * lib.exp(-p[1] * x) + p[2] - y
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.integers(0, 10**6))
 def test_fits_are_those_of_scipy(seed: int) -> None:
     wide()
@@ -123,7 +124,7 @@ def test_fits_are_those_of_scipy(seed: int) -> None:
         np.testing.assert_allclose(s.point["p"], wanted.x, rtol=1e-6, atol=1e-6)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(st.integers(0, 10**6), st.lists(st.integers(-6, 6), min_size=3, max_size=3))
 def test_the_scales_of_params_do_not_matter(seed: int, powers: list[int]) -> None:
     """Steps in other units are the same steps."""

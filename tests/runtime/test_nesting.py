@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.runtime.plans import close, derivatives, program, roles, stage
+from tests.support.effort import examples
 from vspec.runtime.run import run
 
 Values = dict[str, float]
@@ -96,7 +97,7 @@ def _wide() -> None:
     jax.config.update("jax_enable_x64", True)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plans)
 def test_nested_plans(plan: list[Node]) -> None:
     start = {"x": 1.0, "y": -2.0, "z": 0.5}

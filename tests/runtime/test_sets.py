@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from jax import Array
 from scipy.optimize import minimize
 
+from tests.support.effort import examples
 from vspec.runtime.constrained import sets
 
 SEEDS = st.integers(0, 2**30)
@@ -32,7 +33,7 @@ def nearest_of_convex(x: Array, y: Array, others: list[Array]) -> None:
 
 
 @given(seed=SEEDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_simplices(seed: int) -> None:
     x = 2 * normal(seed, 3, 4, 2)
     for over in ((1,), (0, 2), (0, 1, 2)):
@@ -59,7 +60,7 @@ def test_matrices_and_spheres() -> None:
 
 
 @given(seed=SEEDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_affine_sets(seed: int) -> None:
     rows, x = normal(seed, 3, 6), normal(seed + 1, 6)
     rows = rows.at[2].set(2 * rows[0] - rows[1])  # a row that depends on the others
@@ -81,7 +82,7 @@ def test_half_spaces_with_entries_of_their_own() -> None:
 
 
 @given(seed=SEEDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_balls(seed: int) -> None:
     centre, x = normal(seed, 4), 2 * normal(seed + 1, 4)
     mask = jnp.array([1.0, 1, 1, 0])  # a cylinder
@@ -99,7 +100,7 @@ def test_balls(seed: int) -> None:
 
 
 @given(seed=SEEDS, equal=st.booleans(), half=st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_ends_with_one_affine_gap(seed: int, equal: bool, half: bool) -> None:
     n = 6
     x, row = 2 * normal(seed, n), normal(seed + 1, n).at[0].set(0.0)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from jax import Array
 from scipy.optimize import minimize
 
+from tests.support.effort import examples
 from tests.support.minimizer import Minimizer, Solution
 from vspec.runtime.methods import Problem, method
 from vspec.runtime.methods.bfgs import Bfgs
@@ -224,7 +225,7 @@ def symmetric(rng: np.random.Generator, n: int, kind: int) -> Any:
 
 
 @example(1686, 2, 2, -1.125)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(0, 2), st.floats(-3, 3))
 def test_a_minimiser_within_a_ball_is_one(seed: int, n: int, kind: int, power: float) -> None:
     """Inside of the ball, and no worse than where projected gradients lead from many starts; kind 2 is the hard case."""
@@ -254,7 +255,7 @@ def test_a_minimiser_within_a_ball_is_one(seed: int, n: int, kind: int, power: f
     assert model(p) <= best + 1e-8 * (abs(best) + scale * radius)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 8))
 def test_conjugate_gradients_solve_and_stay_inside(seed: int, n: int) -> None:
     jax.config.update("jax_enable_x64", True)
@@ -282,7 +283,7 @@ def test_negative_curvature_leads_to_the_boundary() -> None:
     np.testing.assert_allclose(free, -g)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 6), st.integers(1, 9))
 def test_limited_memory_directions_are_those_of_the_matrix(seed: int, n: int, pairs: int) -> None:
     """The two loops against BFGS updates of the scaled unit matrix by the pairs that are kept (Nocedal and Wright, 7.19)."""

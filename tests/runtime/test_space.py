@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import Array
 
+from tests.support.effort import examples
 from vspec.runtime.domains import Domain
 from vspec.runtime.space import Space
 
@@ -63,7 +64,7 @@ def test_there_and_back(name: str) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 @given(seed=st.integers(0, 2**30), scale=st.sampled_from([0.1, 1.0, 30.0]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 def test_all_coordinates_lead_into_the_domain(name: str, seed: int, scale: float) -> None:
     there = space(name)
     u = there.inward({name: draw(name, 0)})

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.language.helpers import good
+from tests.support.effort import examples
 from tests.support.program import Emission
 
 Z = np.array([-7, -3, -1, 0, 2, 5])
@@ -111,7 +112,7 @@ def largest(e: Any) -> int:
 HEAD = "dims: {n: 6}\ndata: {'z[n]': integer, 'w[n]': integer}\ndefine:\n"
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(integers(), conditions(integers()), st.sampled_from(["float32", "float64"]))
 def test_integer_formulas(tmp_path_factory: pytest.TempPathFactory, e: Formula, c: Formula, precision: str) -> None:
     # Sums over six values must fit, too.

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from tests.specs.generate import spec
+from tests.support.effort import examples
 from tests.support.meaning import Meaning
 from tests.support.program import Emission
 from vspec.compiler.language.expr import Pointwise
@@ -36,7 +37,7 @@ def close(ours: Any, theirs: Any, what: str) -> None:
     np.testing.assert_allclose(np.asarray(ours, float), theirs, atol=1e-8 * scale, rtol=1e-8, err_msg=what)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=list(HealthCheck))
 @given(spec())
 def test_emitted_programs_mean_what_the_spec_says(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     checked, diagnostics = check_text(text, "generated.yaml")

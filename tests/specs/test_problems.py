@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -249,14 +248,18 @@ def test_optimisation_levels_agree(path: Path, tmp_path: Path) -> None:
         k: (v * (1 + 0.1 * rng.random(np.shape(v))) + 0.01 * rng.random(np.shape(v))).astype(v.dtype)
         for k, v in params.items()
     }
-    for name, entry in programs[0].entries.items():
-        if entry.kind == "prepare":
-            continue
-        for at in (params, moved):
-            ours, plain = (
-                jax.tree.leaves(jax.jit(partial(programs[k].call, name, vector=moved))(at, bounds[k])) for k in (2, 0)
-            )
-            assert len(ours) == len(plain)
-            for a, b in zip(ours, plain, strict=True):
+    names = [name for name, entry in programs[0].entries.items() if entry.kind != "prepare"]
+
+    def all_entries(level: int) -> Any:
+        # Compiled as one function: what entries share is compiled once.
+        return jax.jit(lambda at, bound: {n: programs[level].call(n, at, bound, vector=moved) for n in names})
+
+    ours, plain = all_entries(2), all_entries(0)
+    for at in (params, moved):
+        optimised, literal = ours(at, bounds[2]), plain(at, bounds[0])
+        for name in names:
+            found, wanted = jax.tree.leaves(optimised[name]), jax.tree.leaves(literal[name])
+            assert len(found) == len(wanted)
+            for a, b in zip(found, wanted, strict=True):
                 scale = float(np.max(np.abs(np.asarray(b)), initial=0.0))
                 np.testing.assert_allclose(a, b, rtol=rtol, atol=atol * max(1.0, scale), err_msg=name)
