@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from vspec.compiler.calculus.derive import derivative, gradients
+from vspec.compiler.calculus.lagrangian import gap
+from vspec.compiler.calculus.lagrangian import lagrangian as total
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.needs import Need, Request, blocks, hessian, whole
 from vspec.compiler.graph.builder import is_number
@@ -29,10 +31,9 @@ def parts(spec: Spec) -> Iterator[tuple[str, Relation]]:
             yield c.part(k), relation
 
 
-def gap(low: Lowering, relation: Relation) -> Node:
-    """Left minus right."""
-    sides = [low.value(relation.left), low.value(relation.right)]
-    return low.b.map(("sub", slot(0), slot(1)), sides, "real")
+def difference(low: Lowering, relation: Relation) -> Node:
+    """The gap of a relation of the spec."""
+    return gap(low.b, low.value(relation.left), low.value(relation.right))
 
 
 def multiplier(low: Lowering, name: str, like: Node | None = None) -> Node:
@@ -45,7 +46,7 @@ def multiplier(low: Lowering, name: str, like: Node | None = None) -> Node:
 def gaps(r: Request) -> dict[str, tuple[str, Node]]:
     """The relations that the stage is subject to: operation and gap by name."""
     subject = {s.name for s in r.stage.subject}
-    return {part: (relation.op, gap(r.low, relation)) for part, relation in parts(r.spec) if part in subject}
+    return {part: (relation.op, difference(r.low, relation)) for part, relation in parts(r.spec) if part in subject}
 
 
 def jacobian(r: Request) -> None:
@@ -66,11 +67,11 @@ def lagrangian(r: Request) -> None:
         return
     b, found = r.low.b, gaps(r)
     with b.at(r.origin("gradient")):
-        terms = [b.mul([multiplier(r.low, WEIGHT), r.value])]
-        for part, (_, node) in found.items():
-            product = b.mul([multiplier(r.low, f"{part}.multiplier", node), node])
-            terms.append(b.reduce("sum", product, product.names))
-        slopes = dict(zip(r.reals, gradients(b, b.add(terms), list(r.reals.values())), strict=True))
+        weighted = b.mul([multiplier(r.low, WEIGHT), r.value])
+        nodes = [node for _, node in found.values()]
+        factors = [multiplier(r.low, f"{part}.multiplier", node) for part, (_, node) in found.items()]
+        summed = total(b, "argmin", weighted, nodes, factors, [node.names for node in nodes])
+        slopes = dict(zip(r.reals, gradients(b, summed, list(r.reals.values())), strict=True))
     rows, curved = _rows(r), blocks(r, slopes)
     results = [
         *r.both,
@@ -188,4 +189,4 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
     }
 )
 
-__all__ = ["NEEDS", "gap", "gaps", "multiplier", "parts"]
+__all__ = ["NEEDS", "difference", "gaps", "multiplier", "parts"]

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vspec.compiler.calculus.derive import derivative
-from vspec.compiler.calculus.lower_levels import constrained, gap, multiplier
+from vspec.compiler.calculus.lagrangian import gap
+from vspec.compiler.calculus.lower_levels import constrained, multiplier
 from vspec.compiler.calculus.parts import names
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from vspec.compiler.graph.builder import Builder, is_number
@@ -36,7 +37,7 @@ def _solved(low: Lowering, problem: Problem) -> tuple[Node, ...]:
     with b.at(b.origin._replace(name="")), _unknown(low, problem, unknowns):
         bodies = [low.lower(e) for e in problem.bodies]
         if problem.relations:
-            gaps = [gap(low, r) for r in problem.relations]
+            gaps = [gap(low.b, low.lower(r.left), low.lower(r.right)) for r in problem.relations]
             multipliers = [multiplier(b, g, k, problem) for k, g in enumerate(gaps)]
             roles, body = constrained(b, problem.op, bodies[0], gaps, unknowns, multipliers)
             starts += [b.order(b.number(0.0), m.axes) for m in multipliers]

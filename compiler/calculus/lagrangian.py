@@ -11,7 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import Node
+
+
+def gap(b: Builder, left: Node, right: Node) -> Node:
+    """Left minus right of a relation: 0 where an equation holds, at most 0 where an inequality does."""
+    return b.map(("sub", slot(0), slot(1)), [left, right], "real")
 
 
 def lagrangian(

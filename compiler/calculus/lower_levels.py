@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from vspec.compiler.calculus.derive import derivative
 from vspec.compiler.calculus.lagrangian import lagrangian
 from vspec.compiler.graph.builder import Builder
-from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import Axis, Node, Role
 from vspec.compiler.language.expr import Problem
-from vspec.compiler.language.spec import Relation
-
-if TYPE_CHECKING:
-    from vspec.compiler.calculus.lower import Lowering
-
-
-def gap(low: Lowering, r: Relation) -> Node:
-    """The left side less the right one."""
-    return low.b.map(("sub", slot(0), slot(1)), [low.lower(r.left), low.lower(r.right)], "real")
 
 
 def multiplier(b: Builder, c: Node, k: int, problem: Problem) -> Node:

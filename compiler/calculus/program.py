@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from vspec.compiler.calculus.batches import Batches
-from vspec.compiler.calculus.constrained import gap, parts
+from vspec.compiler.calculus.constrained import difference, parts
 from vspec.compiler.calculus.levels import state_reads
 from vspec.compiler.calculus.loops import enter
 from vspec.compiler.calculus.lower import Lowering
@@ -178,7 +178,7 @@ def _bounds(spec: Spec, low: Lowering) -> Entry:
 
 def _constraints(spec: Spec, low: Lowering) -> Entry:
     """Left minus right of every relation: 0 where an equation holds, at most 0 where an inequality does."""
-    results = [Result((part,), gap(low, relation)) for part, relation in parts(spec)]
+    results = [Result((part,), difference(low, relation)) for part, relation in parts(spec)]
     return Entry("constraints", "constraints", tuple(results), doc="By how much the constraints are violated.")
 
 
