@@ -52,7 +52,7 @@ def report(results: Results) -> Page:
     read = _compiled(results)
     missing = (*results.missing, *([read.why] if read.why else []))
     parts = [
-        ("claims", "Claims", sections.claims(results.facts.get("claims") or ())),
+        ("claims", "Claims", _claims(results)),
         ("results", "Results", _results(results)),
         ("convergence", "Convergence", _convergence(results)),
         ("mathematics", "Mathematics", _mathematics(read)),
@@ -190,6 +190,13 @@ def _status(results: Results) -> Html:
 
 def _seconds(value: Any) -> str:
     return number(round(value, 2)) if isinstance(value, (int, float)) else ""
+
+
+def _claims(results: Results) -> Html:
+    """The claims that were judged, and those that one run cannot judge."""
+    compared = results.manifest.get("compared") or []
+    said = f"'vspec verify' judges what compares runs: {', '.join(map(str, compared))}." if compared else ""
+    return inside([sections.claims(results.facts.get("claims") or ()), note(said) if said else None])
 
 
 # --- results ------------------------------------------------------------------------------------------------------

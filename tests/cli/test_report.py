@@ -203,6 +203,14 @@ def test_another_program_than_that_of_the_run_is_not_shown(vspec: Vspec, results
     assert 'href="#P' in page
 
 
+def test_claims_that_compare_runs_are_named(vspec: Vspec, results: Path) -> None:
+    manifest = json.loads((results / FOLDER / "manifest.json").read_text())
+    manifest["compared"] = ["faster"]
+    (results / FOLDER / "manifest.json").write_text(json.dumps(manifest))
+    assert made(vspec, "walk").json["complete"]
+    assert "judges what compares runs: faster." in (results / "report.html").read_text()
+
+
 def test_results_without_a_program_still_have_a_page(vspec: Vspec, results: Path) -> None:
     shutil.rmtree(results / FOLDER)
     found = made(vspec, "walk")
