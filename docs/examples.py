@@ -34,6 +34,7 @@ NAMES = (
     "editor",
     "output",
     "stages",
+    "devices",
     "recurrences",
     "runs",
     "structure",

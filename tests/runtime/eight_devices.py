@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,8 @@ from jax.sharding import Mesh, PartitionSpec
 from sklearn.datasets import load_diabetes, load_digits
 
 import vspec
-from vspec.runtime.errors import RunError
+from vspec.runtime.errors import RunError, RunInterruptedError
+from vspec.runtime.run import run
 from vspec.runtime.stages import execute
 
 ROWS = 64
@@ -82,6 +86,24 @@ def mapped(program: Any) -> dict[str, float]:
     return found
 
 
+def resumed(program: Any, out: Path) -> float:
+    """How a run that was stopped and gone on with differs from one that was not."""
+    events: list[Any] = []
+
+    def stop(event: Any) -> None:
+        events.append(event)
+        if len(events) == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    whole = run(program)
+    with contextlib.suppress(RunInterruptedError):
+        run(program, out=out, progress=stop)
+    assert (out / "checkpoints").is_dir(), "it was stopped"
+    again = run(program, out=out, resume=True)
+    assert again.bound.layout.shape == whole.bound.layout.shape
+    return max(float(np.max(np.abs(again.params[k] - x))) for k, x in whole.params.items())
+
+
 def main(folder: Path) -> dict[str, Any]:
     """Everything that the tests look at."""
     found: dict[str, Any] = {"devices": jax.device_count()}
@@ -96,6 +118,7 @@ def main(folder: Path) -> dict[str, Any]:
     found["training"] = compared(program, {})
     found["two_axes"] = compared(program, {}, mesh={"data": 4, "model": 2})
 
+    found["resumed"] = resumed(program, folder / "results")
     bound = program.bind(mesh={"data": 8})
     done = execute(program, program.initial_params(bound), bound)
     arrays = {**bound.data, **bound.prepared, **done.params, "key": bound.key}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import io
 import json
@@ -18,7 +19,9 @@ import pytest
 
 import vspec
 from vspec.compiler.diagnostics.diagnostic import SpecError
-from vspec.runtime.errors import RunError
+from vspec.runtime.checkpoints import NEVER, Checkpoints, latest
+from vspec.runtime.errors import ArtifactError, RunError
+from vspec.runtime.pages import folder as results
 from vspec.runtime.program import comparison, load
 
 ROOT = Path(__file__).parents[2]
@@ -291,6 +294,74 @@ def test_sizes_in_manifests_are_not_run(program: Path) -> None:
         with pytest.raises(RunError) as error:
             load(program).bind({"x": [1.0]})
         assert error.value.code == "VS0513"
+
+
+# --- results and checkpoints ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Path:
+    """A folder with one checkpoint."""
+    writer = Checkpoints(tmp_path / "checkpoints", NEVER, pytest.fail)
+    writer.begin(3, lambda: {"w": np.arange(3.0), "key": np.arange(2, dtype=np.uint32)}, lambda: {"step": 3})
+    writer.wait()
+    found = latest(writer.folder, pytest.fail)
+    assert found is not None
+    np.testing.assert_array_equal(found.state["w"], np.arange(3.0))
+    return writer.folder
+
+
+def sealed(checkpoint: Path) -> None:
+    """Writes the hashes of a checkpoint anew, as somebody would who changed it."""
+    files = [p for p in sorted(checkpoint.rglob("*")) if p.is_file() and p.name != "hashes.json"]
+    hashes = {str(p.relative_to(checkpoint)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    (checkpoint / "hashes.json").write_text(json.dumps(hashes))
+
+
+def test_checkpoints_hold_no_pickles(checkpoints: Path) -> None:
+    for path in checkpoints.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not content.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")), path
+            assert path.suffix not in (".pkl", ".pickle"), path
+
+
+def test_changed_checkpoints_are_not_read(checkpoints: Path) -> None:
+    (checkpoint,) = checkpoints.iterdir()
+    (checkpoint / "more.pkl").write_bytes(pickle.dumps(Bomb()))
+    warned: list[str] = []
+    refused("VS0844", lambda: latest(checkpoints, warned.append))
+    assert "not those that were written" in warned[0]
+
+
+def test_pickles_in_checkpoints_are_not_loaded(checkpoints: Path, tmp_path: Path) -> None:
+    """Also where the hashes are those of the planted files: nothing that reads a checkpoint knows pickles."""
+    (checkpoint,) = checkpoints.iterdir()
+    kept = tmp_path / "kept"
+    shutil.copytree(checkpoint, kept)
+    names = [str(p.relative_to(kept)) for p in sorted(kept.rglob("*")) if p.is_file() and p.name != "hashes.json"]
+    assert "state.json" in names
+    assert any(name.startswith("arrays/") for name in names)
+    for name in names:
+        shutil.rmtree(checkpoint)
+        shutil.copytree(kept, checkpoint)
+        (checkpoint / name).write_bytes(pickle.dumps(Bomb()))
+        sealed(checkpoint)
+        # Some of the files say only how the others came to be, so that the arrays may still be read.
+        with contextlib.suppress(ArtifactError):
+            latest(checkpoints, lambda _: None)
+    (checkpoint / "hashes.json").write_bytes(pickle.dumps(Bomb()))
+    refused("VS0844", lambda: latest(checkpoints, lambda _: None))
+
+
+def test_pickles_in_results_are_not_loaded(tmp_path: Path) -> None:
+    np.savez(tmp_path / "params.npz", w=objects())
+    (tmp_path / "outputs.npz").write_bytes(pickle.dumps(Bomb()))
+    (tmp_path / "run.json").write_text('{"name": "safe"}')
+    found = results.read(tmp_path)
+    assert found.params == {}
+    assert found.outputs == {}
+    assert any("params.npz cannot be read" in text for text in found.missing)
 
 
 # --- specs ----------------------------------------------------------------------------------------------------------

@@ -144,6 +144,10 @@ def test_arrays_are_split(eight: dict[str, Any]) -> None:
     assert eight["own_mesh"] == [[16, 3], {"model": 2, "data": 4}]
 
 
+def test_runs_are_gone_on_with(eight: dict[str, Any]) -> None:
+    assert eight["resumed"] == 0.0
+
+
 def test_entries_inside_of_shard_map(eight: dict[str, Any]) -> None:
     assert eight["shard_map"]["moving"] < 1e-12
     assert (
