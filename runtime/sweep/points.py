@@ -98,7 +98,7 @@ class Points:
     def bind(self, asked: Asked) -> Bound:
         """The point's data. What is not drawn is read for the first point, and shared by all that follow."""
         known = {**self.given, **self._first}
-        bound = self.program.bind(known, asked.constants, asked.seed, self.base, self.allow_outside)
+        bound = self.program.bind(known, asked.constants, asked.seed, self.base, self.allow_outside, mesh={})
         if self._first:
             return replace(bound, data={**bound.data, **self._first})
         drawn = {n for n, d in self.program.manifest["data"].items() if "draw" in (d.get("default") or {})}
@@ -141,6 +141,7 @@ class Points:
                 progress=lambda _: None,
                 base=self.base,
                 allow_outside=self.allow_outside,
+                mesh={},  # points run beside each other, each on one device
             )
         except RunError as error:
             return Outcome(ALONE, Fault.of(error), seconds=time.perf_counter() - started)
