@@ -37,6 +37,7 @@ NAMES = (
     "devices",
     "recurrences",
     "runs",
+    "running",
     "structure",
     "report",
 )

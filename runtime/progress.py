@@ -18,11 +18,17 @@ def quiet(event: Event) -> None:
     """Shows nothing."""
 
 
+def pace(speed: float | None) -> str:
+    """Steps per second, for people."""
+    return "" if not speed else f"{speed:,.0f} steps/s" if speed >= 10 else f"{speed:.2g} steps/s"
+
+
 @contextmanager
 def terminal(console: Any = None) -> Iterator[Callback]:
     """A callback that moves a Rich progress bar on stderr; `quiet` where stderr is not a terminal.
 
-    A `repeat` has one bar, which counts its rounds, with the figures of the stages inside beside it.
+    A `repeat` has one bar, which counts its rounds, with the figures of the stages inside beside it. Beside a bar are the
+    steps per second, the time that has passed, and the time that is left if all steps are taken.
     """
     from rich.console import Console
 
@@ -30,14 +36,24 @@ def terminal(console: Any = None) -> Iterator[Callback]:
     if not console.is_terminal:
         yield quiet
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.fields[pace]}"),
         TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
     )
     tasks: dict[tuple[int, int], Any] = {}
     parts: dict[tuple[int, int], dict[tuple[int, ...], str]] = {}
@@ -52,7 +68,11 @@ def terminal(console: Any = None) -> Iterator[Callback]:
             if key not in tasks:
                 for task in tasks.values():
                     bars.update(task, visible=False)
-                tasks[key] = bars.add_task(event.label, total=event.steps, figures=text)
-            bars.update(tasks[key], completed=event.step, figures=text)
+                # A run that goes on begins where it was left: what was done before says nothing about how fast this one is.
+                tasks[key] = bars.add_task(event.label, total=event.steps, completed=event.step, figures=text, pace="")
+            task = tasks[key]
+            bars.update(
+                task, completed=event.step, figures=text, pace=pace(bars.tasks[bars.task_ids.index(task)].speed)
+            )
 
         yield show

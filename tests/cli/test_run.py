@@ -235,6 +235,16 @@ def test_an_interrupt_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert [p.name for p in (metrics.parent / "checkpoints").iterdir()] == ["000001"]
 
 
+def test_going_on(vspec: Vspec, program: Path, tmp_path: Path) -> None:
+    result = vspec("run", program, "--out", "here", "--resume", "--keep-checkpoints")
+    assert result.code == 0, result.err
+    assert result.err == "there is nothing to go on from: the run begins at its start\n"
+    said = json.loads((tmp_path / "here" / "run.json").read_text())
+    assert said["status"] == "ended"
+    assert vspec("run", program, "--out", "here", "--resume").code == 0, "what has ended may be run once more"
+    assert vspec("run", program, "--checkpoint-every", "often", "--format", "json").codes == ["VS0845"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission(vspec: Vspec, line: Path, tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)

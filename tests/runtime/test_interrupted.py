@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
 from tests.runtime.endings import same
 from tests.runtime.plans import derivatives, roles, stage
 from tests.runtime.plans import program as program_of
-from vspec.runtime import ArtifactError, Program, RunResult
+from vspec.runtime import ArtifactError, NumericsError, Program, RunResult
 from vspec.runtime.errors import RunInterruptedError
 from vspec.runtime.folder import Lock, RunFolder
 from vspec.runtime.run import run
@@ -306,3 +307,39 @@ def test_a_process_that_died_while_it_exchanged_folders(place: str, program: Pro
     RunFolder(out).close()
     assert (out / "params.npz").is_file(), "the earlier results are back"
     assert sorted(p.name for p in tmp_path.iterdir()) == [other.name, "made"], "what is another folder's is left"
+
+
+def test_run_json_fits_its_schema_however_a_run_ends(program: Program, tmp_path: Path) -> None:
+    schema = json.loads((Path(__file__).parents[2] / "schemas" / "run.schema.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    fits = Draft202012Validator(schema)
+    out, found = tmp_path / "made", {}
+
+    def look() -> None:
+        found["running"] = json.loads((out / "run.json").read_text())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(RunInterruptedError):
+        run(program, params={"w": 0.0}, out=out, progress=at_report(5, look), say=lambda _: None)
+    found["interrupted"] = json.loads((out / "run.json").read_text())
+    run(program, params={"w": 0.0}, out=out, resume=True, command=["vspec", "run", "made"])
+    found["ended"] = json.loads((out / "run.json").read_text())
+    with pytest.raises(NumericsError):
+        run(program, params={"w": 0.0}, constants={"c": 1e300}, out=out)
+    found["failed"] = json.loads((out / "run.json").read_text())
+    for status, said in found.items():
+        assert said["status"] == status
+        # The program of this test was not made from a spec.
+        fits.validate({**said, "spec": None})
+    assert not fits.is_valid({**found["ended"], "spec": None, "status": "failed"})
+    assert not fits.is_valid({**found["running"], "spec": None, "other": 1})
+
+
+def test_metrics_are_a_table_too(program: Program, tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    result = run(program, params={"w": 0.0}, out=tmp_path / "made")
+    table = parquet.read_table(tmp_path / "made" / "metrics.parquet")
+    assert table.column_names[:3] == ["stage", "start", "step"]
+    found = [{k: v for k, v in row.items() if v is not None} for row in table.to_pylist()]
+    assert found == result.metrics

@@ -12,7 +12,7 @@ from rich.console import Console
 from sklearn.linear_model import LogisticRegression
 
 from vspec.runtime import ArtifactError, NumericsError, Program, RunResult, load
-from vspec.runtime.progress import terminal
+from vspec.runtime.progress import pace, terminal
 from vspec.runtime.run import run
 from vspec.runtime.stages import BUILDERS, Event, execute
 from vspec.runtime.stages.record import KINDS
@@ -282,7 +282,11 @@ def test_progress(scales: Program, capsys) -> None:
     with terminal(console) as show:
         for event in events:
             show(event)
-    assert "maximize evidence (start 3 of 3)" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "maximize evidence (start 3 of 3)" in shown
+    assert "left" in shown
+    assert "steps/s" in shown
+    assert [pace(x) for x in (None, 0.25, 9.0, 12345.6)] == ["", "0.25 steps/s", "9 steps/s", "12,346 steps/s"]
 
 
 def test_newton_on_positive_params() -> None:

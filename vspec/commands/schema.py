@@ -13,17 +13,23 @@ from vspec.faults import OK
 from vspec.files import replace_file
 from vspec.options import format_option
 
-SCHEMAS = {"spec": "vspec.schema.json", "manifest": "manifest.schema.json", "output": "output.schema.json"}
+SCHEMAS = {
+    "spec": "vspec.schema.json",
+    "manifest": "manifest.schema.json",
+    "run": "run.schema.json",
+    "output": "output.schema.json",
+}
 
 
 @click.command(short_help="Print or write a JSON Schema, for editors and tools.")
-@click.argument("kind", type=click.Choice(list(SCHEMAS)), default="spec", metavar="[spec|manifest|output]")
+@click.argument("kind", type=click.Choice(list(SCHEMAS)), default="spec", metavar="[spec|manifest|run|output]")
 @click.option("--out", metavar="FILE", help="Write the schema to a file, in the place of one that is there.")
 @format_option
 def schema(kind: str, out: str | None, format_: str) -> int:
     """Print the JSON Schema of specs, from which editors complete and check YAML and show what each key means.
 
-    'manifest' is that of a program's manifest.json, 'output' that of what commands say with --format json.
+    'manifest' is that of a program's manifest.json, 'run' that of the run.json of results, 'output' that of what commands
+    say with --format json.
 
     \b
     Example:
