@@ -7,7 +7,16 @@ import warnings
 
 import jax
 
-from benchmarks import compile_time, implicit, kernels, recurrences, solving_constrained, solving_smooth, structure
+from benchmarks import (
+    compile_time,
+    implicit,
+    kernels,
+    recurrences,
+    solving_constrained,
+    solving_smooth,
+    structure,
+    sweeping,
+)
 from benchmarks.timing import table
 
 
@@ -17,7 +26,7 @@ def main(names: list[str]) -> int:
     # Peers are also run with settings that do not suit them, and say so.
     warnings.filterwarnings("ignore", module=r"scipy\.|sklearn\.|genosolver|numpy\.linalg")
     solving = {**structure.ALL, **solving_smooth.ALL, **solving_constrained.ALL}
-    others = {**kernels.ALL, **recurrences.ALL, **implicit.ALL, **solving}
+    others = {**kernels.ALL, **recurrences.ALL, **implicit.ALL, **sweeping.ALL, **solving}
     known = [*compile_time.ALL, *others]
     unknown = [n for n in names if n not in known]
     if unknown:

@@ -40,6 +40,8 @@ NAMES = (
     "running",
     "structure",
     "report",
+    "sweeps",
+    "pipelines",
 )
 PAGES = (DOCS.parent / "README.md", *(DOCS / f"{name}.md" for name in NAMES))
 

@@ -127,9 +127,8 @@ class SweepResult:
         return found
 
     def __repr__(self) -> str:
-        grid = ", ".join(f"{len(v)} of {n}" for n, v in self.swept.items())
-        what = ", ".join(filter(None, [grid, f"{len(self.seeds)} seeds" if len(self.seeds) > 1 else ""]))
-        return f"SweepResult('{self.name}': {len(self.rows)} points ({what}), {len(self.failed)} failed)"
+        grid = " x ".join(f"{len(v)} of {n}" for n, v in [*self.swept.items(), ("seed", self.seeds)] if len(v) > 1)
+        return f"SweepResult('{self.name}': {len(self.rows)} points ({grid}), {len(self.failed)} failed)"
 
 
 @dataclass(frozen=True, slots=True)
