@@ -89,6 +89,7 @@ class Points:
         self.base = base
         self.allow_outside = allow_outside
         self._first: Mapping[str, Any] = {}
+        self._read = False
 
     @property
     def read(self) -> Mapping[str, Any]:
@@ -99,8 +100,9 @@ class Points:
         """The point's data. What is not drawn is read for the first point, and shared by all that follow."""
         known = {**self.given, **self._first}
         bound = self.program.bind(known, asked.constants, asked.seed, self.base, self.allow_outside, mesh={})
-        if self._first:
+        if self._read:
             return replace(bound, data={**bound.data, **self._first})
+        self._read = True
         drawn = {n for n, d in self.program.manifest["data"].items() if "draw" in (d.get("default") or {})}
         fixed = {
             n: x for n, x in bound.data.items() if isinstance(x, jax.Array) and (n not in drawn or n in self.given)
@@ -130,7 +132,7 @@ class Points:
         started = time.perf_counter()
         try:
             data = {**self.given, **self._first}
-            if not self._first:
+            if not self._read:
                 self.bind(asked)
                 data = {**self.given, **self._first}
             result = run(
@@ -168,8 +170,8 @@ class Points:
                 check_start(self.program.domains(bound), start, lines)
             except RunError:
                 continue
-            if bound.layout is not None:
-                raise Apart("the devices are taken by the parts of one point")
+            if bound.layout is not None or bound.streams:
+                raise Apart("the data is split over devices, or read by chunks")
             points[k] = Point(start, bound)
         if len(points) < 2:
             return [None] * len(asked)
