@@ -641,7 +641,7 @@ def test_what_a_run_writes_of_histories_and_facts(tmp_path) -> None:
     plan = [stage("update", update=["up"], steps=10, name="climb")]
     records = {"b": {"every": 4, "plot": "line"}}
     made = program(plan, functions, WB, kinds={"up": "update"}, outputs=records, sizes={"i": 3})
-    made.manifest["program"] = {"file": "program.py"}  # type: ignore[index]
+    made.manifest["program"] = {"file": "program.py", "sha256": ""}  # type: ignore[index]
     result = run(made, out=tmp_path / "out")
     said = json.loads((tmp_path / "out" / "run.json").read_text())
     assert said["histories"] == {"b": [0, 4, 8, 10]}
