@@ -162,7 +162,7 @@ def test_entries_over_several_params_at_once(case: Any) -> None:
         close((values[k], {name: g[k] for name, g in gradients.items()}), one)
 
 
-@real
+@pytest.mark.parametrize("case", [logistic, chwirut, control, balance, noisy], ids=lambda c: c.__name__)
 def test_second_derivatives_go_through_the_programs_gradient(case: Any) -> None:
     own, plain, point = parts(case)
     direction = {k: jnp.ones_like(x) for k, x in point.items()}
