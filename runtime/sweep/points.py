@@ -16,7 +16,7 @@ from vspec.runtime.bound import Bound
 from vspec.runtime.claims import judge
 from vspec.runtime.constraints import violations
 from vspec.runtime.domains import check_start
-from vspec.runtime.errors import RunError
+from vspec.runtime.errors import RunError, RunInterruptedError
 from vspec.runtime.facts import own_facts
 from vspec.runtime.program import Program
 from vspec.runtime.run import evaluate_outputs, run, run_facts
@@ -145,6 +145,9 @@ class Points:
                 allow_outside=self.allow_outside,
                 mesh={},  # points run beside each other, each on one device
             )
+        except RunInterruptedError:
+            # Someone stops the sweep, not only this point.
+            raise KeyboardInterrupt from None
         except RunError as error:
             return Outcome(ALONE, Fault.of(error), seconds=time.perf_counter() - started)
         compiling = sum(s.compile_seconds for s in result.stages)

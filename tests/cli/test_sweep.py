@@ -272,6 +272,24 @@ def test_resume(vspec: Vspec, line: Path, broken: Path, monkeypatch: pytest.Monk
     assert len(list((broken / "points").glob("*.json"))) == 2
 
 
+def test_an_interruption_says_how_to_go_on(vspec: Vspec, program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vspec.runtime.sweep import work
+
+    real, batches = work.run_batch, []
+
+    def interrupted(batch: work.Batch) -> list[work.Done]:
+        batches.append(batch)
+        if len(batches) == 2:
+            raise KeyboardInterrupt
+        return real(batch)
+
+    monkeypatch.setattr(work, "run_batch", interrupted)
+    result = vspec("sweep", program, *GRID, "--together", "2")
+    assert result.code == 130
+    assert "2 of 3 points are done; the same command with --resume does the rest" in result.err
+    assert len(list((Path("sweeps") / "line" / "points").glob("*.json"))) == 2
+
+
 def test_resume_is_refused_for_another_sweep(vspec: Vspec, line: Path, broken: Path) -> None:
     data = vspec("sweep", line, *GRID, "--resume", "--set", "n=4", "--format", "json")
     assert data.code == 2
