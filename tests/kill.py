@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -36,15 +37,18 @@ class Tally:
     resumed: int = 0
 
 
-def spec(length: int) -> str:
-    """The spec of the tests, with stages that many times as long."""
-    text = SPEC.replace("epochs: 100", f"epochs: {100 * length}").replace("repeat: 100", f"repeat: {100 * length}")
+def spec(length: int, stages: int) -> str:
+    """The spec of the tests, with as many of its stages, that many times as long."""
+    head, tail = SPEC.index("  - "), SPEC.index("outputs:")
+    plan = "".join(f"  - {part}" for part in re.split(r"^  - ", SPEC[head:tail], flags=re.MULTILINE)[1 : stages + 1])
+    text = SPEC[:head] + plan + SPEC[tail:]
+    text = text.replace("epochs: 100", f"epochs: {100 * length}").replace("repeat: 100", f"repeat: {100 * length}")
     return text.replace("every: 40", f"every: {40 * length}").replace("every: epoch", f"every: {3 * length}")
 
 
-def build(folder: Path, length: int) -> Path:
+def build(folder: Path, length: int, stages: int = 3) -> Path:
     """The program that is run, built once."""
-    (folder / "kept.yaml").write_text(spec(length), encoding="utf-8")
+    (folder / "kept.yaml").write_text(spec(length, stages), encoding="utf-8")
     _vspec(folder, "build", "kept.yaml", "--out", "program", "--no-stablehlo").wait()
     assert (folder / "program" / "manifest.json").is_file()
     return folder
@@ -83,7 +87,7 @@ def kill(folder: Path, kills: int, seconds: float, rng: random.Random, say: Any 
                 least = min(least, size)
             moment = rng.uniform(0, seconds)
         else:
-            moment = rng.uniform(0, 20)
+            moment = rng.uniform(0, 3 * seconds + 3)
         try:
             process.wait(moment)
         except subprocess.TimeoutExpired:

@@ -12,7 +12,7 @@ SCHEMA = Path(__file__).parents[2] / "schemas" / "run.schema.json"
 
 
 def test_three_kills(tmp_path: Path) -> None:
-    build(tmp_path, 200)
+    build(tmp_path, 200, stages=1)
     seconds = whole(tmp_path)
     said: list[str] = []
     tally = kill(tmp_path, 3, seconds, random.Random(11), lambda text, flush: said.append(text))
