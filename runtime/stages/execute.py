@@ -183,6 +183,8 @@ def _run(program: Program, stage: Stage, at: Position, bound: Bound, emit: Emit,
     world = world_of(transition, params, bound)
     if bound.layout is not None:
         own, world = bound.layout.spread((own, world))
+        # What is no part of the tree is lost on the way.
+        world = world._replace(bound=replace(world.bound, seed=bound.seed, streams=bound.streams, notes=bound.notes))
     moving = {k: params[k] for k in transition.moves}
     recorder = Recorder(program, stage, world, moving)
     limit = int(world.limits[stage.key])

@@ -2,6 +2,9 @@
 
 import errno
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -312,3 +315,32 @@ def test_data_that_nothing_reads_are_checked_and_left_where_they_are(tmp_path: P
     assert bound.streams["X"].taken == 0
     with pytest.raises(DataError, match="not finite"):
         made.bind({"X": np.full((4, 2), np.nan)}, memory=0)
+
+
+SPLIT = """\
+import sys
+import numpy as np
+import vspec
+
+made = vspec.compile(sys.argv[1])
+X = np.random.default_rng(0).normal(size=(40, 3))
+whole = vspec.run(made, data={"X": X})
+found = vspec.run(made, data={"X": X}, memory=0)
+assert found.bound.layout.shape == {"data": 4}
+assert [*found.bound.streams] == ["X"]
+print([np.array_equal(whole.params[name], found.params[name]) for name in ("w", "b")])
+"""
+
+
+def test_on_several_devices(tmp_path: Path) -> None:
+    path = tmp_path / "split.yaml"
+    path.write_text(
+        "vspec: 1\nname: split\ndims: {n: auto, i: auto}\ndata:\n  X[n, i]: real\nparams:\n  w[i]: {init: 0.1}\n"
+        "  b[n]: {init: 0}\ndefine:\n  z[n, i]: sin(X[n, i])\nobjectives:\n"
+        "  loss: mean[n]((sum[i](z[n, i]*w[i]) - 1 + b[n])**2)\nshard: {n: data}\n"
+        "solve: {minimize: loss, batch: {n: 8}, steps: 12, method: adam(lr=1e-2)}\n"
+    )
+    env = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    found = subprocess.run([sys.executable, "-c", SPLIT, path], env=env, capture_output=True, text=True, timeout=300)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.split("\n")[0] == "[True, True]"
