@@ -218,7 +218,7 @@ def _run(program: Program, stage: Stage, at: Position, bound: Bound, emit: Emit,
         if runs[0].steps == 0:
             raise blame.explained(error, program, build, stage, runner, world, moving, own, runs[0])
         error = blame.explained(error, program, build, stage, runner, world, runs[0].params, own, runs[0])
-        error.last_good = {**params, **runs[0].params}
+        error.last_good = fetched({**params, **runs[0].params})  # by every process, since it gathers
         raise error
     possible = [r for r in good if r.reason != "infeasible"]
     if not possible:

@@ -52,7 +52,8 @@ def spec(tmp_path: Path) -> Path:
     return path
 
 
-def test_two_processes_give_what_one_gives(spec: Path) -> None:
+def together(spec: Path) -> list[tuple[int, str, str]]:
+    """Exit code, stdout and stderr of two processes that run a spec together."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
@@ -75,12 +76,17 @@ def test_two_processes_give_what_one_gives(spec: Path) -> None:
     finally:
         for process in running:
             process.kill()
-    assert [process.returncode for process in running] == [0, 0], said[0][1][-2000:] + said[1][1][-2000:]
+    return [(process.returncode, *texts) for process, texts in zip(running, said, strict=True)]
+
+
+def test_two_processes_give_what_one_gives(spec: Path) -> None:
+    first, second = together(spec)
+    assert (first[0], second[0]) == (0, 0), first[2][-2000:] + second[2][-2000:]
     # The first process speaks and writes; what libraries print does not get between.
-    reply = json.loads(said[0][0])
+    reply = json.loads(first[1])
     assert reply["ok"]
     assert reply["claims"][0]["holds"]
-    assert said[1][0] == ""
+    assert second[1] == ""
     assert not (spec.parent / "out-1").exists()
     told = json.loads((spec.parent / "out-0" / "run.json").read_text())["device"]
     assert (told["count"], told["processes"], told["mesh"]) == (2, 2, {"data": 2})
@@ -90,6 +96,17 @@ def test_two_processes_give_what_one_gives(spec: Path) -> None:
         with np.load(spec.parent / "out-0" / file) as there:
             for name, x in arrays.items():
                 np.testing.assert_allclose(there[name], x, rtol=1e-10, atol=1e-12)
+
+
+def test_every_process_says_why_a_run_failed(spec: Path) -> None:
+    start = SPEC.index("solve:")
+    spec.write_text(SPEC[:start] + "solve: {minimize: loss, method: sgd(1e30), steps: 20}\n")
+    for code, out, error in together(spec):
+        assert code == 4, error[-2000:]
+        assert "VS0602" in out
+    with np.load(spec.parent / "out-0" / "last-good.npz") as kept:
+        assert kept["z"].shape == (12,)  # of both processes
+        assert np.all(np.isfinite(kept["z"]))
 
 
 @pytest.mark.parametrize(
