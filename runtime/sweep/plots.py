@@ -157,7 +157,7 @@ def _map(figure: Any, axis: Any, axes: Any, values: Any, output: str) -> None:
 
 
 def _ticks(axis: Any, put: Any, values: Any) -> None:
-    shown = np.unique(np.linspace(0, len(values) - 1, min(len(values), 8)).round().astype(int))
+    shown = range(0, len(values), -(-len(values) // 10))
     put(shown, [f"{values[k]:.3g}" for k in shown])
 
 
