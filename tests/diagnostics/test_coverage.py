@@ -83,7 +83,7 @@ def test_every_code_that_a_spec_can_trigger_has_one() -> None:
 
 
 def test_every_code_of_a_run_and_of_the_front_door_is_tried() -> None:
-    rooms = ("runtime", "cli", "emit", "specs")
+    rooms = ("runtime", "cli", "emit", "specs", "examples")
     text = "".join(p.read_text(encoding="utf-8") for room in rooms for p in sorted((TESTS / room).rglob("*.py")))
     assert [c for c in CODES if re.match(r"VS0[568]", c) and c not in text] == []
 
