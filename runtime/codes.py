@@ -260,10 +260,6 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "The folder has points of a sweep that was interrupted, which may have cost hours: say whether to go on with it "
             "(`--resume`) or to throw them away (`--force`). With `--resume` there must be a sweep to go on with.",
         ),
-        "VS0886": (
-            "two sweeps in one folder",
-            "Another process is writing the points of its sweep there. Wait for it, or choose another folder.",
-        ),
         # 084: a run that was interrupted, and its folder (exit code 2, or 130 where it was interrupted)
         "VS0840": (
             "the run was interrupted",
@@ -282,13 +278,13 @@ CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "VS0843": (
             "results folder in use",
-            "Another run is writing to the results folder. Its lock, a file beside the folder, says which process; one that "
-            "was left behind by a process that was killed is not taken for another run.",
+            "Another run, or another sweep, is writing to the results folder. Its lock, a file beside the folder, says which "
+            "process; one that was left behind by a process that was killed is not taken for another run.",
         ),
         "VS0844": (
-            "no checkpoint can be read",
-            "There are checkpoints of the run, but none of them has the content that was written: a file was changed, or the "
-            "disk has lost something.",
+            "what was saved cannot be read",
+            "There are checkpoints of the run, but none of them has the content that was written, or the arrays of a point of a "
+            "sweep have not: a file was changed, or the disk has lost something.",
         ),
         "VS0845": (
             "interval of checkpoints cannot be read",

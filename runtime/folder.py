@@ -48,10 +48,10 @@ class Lock:
             locked = _locked(handle)
             there = _said(handle)
             if not locked or _elsewhere(there, handle):
-                who = f"process {there['pid']} on {there['host']}" if there else "another process"
+                who = f"process {there['pid']} on {there['host']}" if there else "which does not say who it is"
                 raise ArtifactError(
                     "VS0843",
-                    f"another run is writing to '{folder}': {who}",
+                    f"another process is writing to '{folder}': {who}",
                     f"wait for it, choose another folder with --out, or remove '{self.path}' if there is no such process",
                 )
             # Whoever had it before may have removed the file between our opening and locking it.

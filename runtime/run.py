@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from vspec.runtime import progress as progress_bar
 from vspec.runtime.bound import Bound
 from vspec.runtime.checkpoints import NEVER, interval
 from vspec.runtime.claims import ClaimResult, judge
+from vspec.runtime.clock import Clock
 from vspec.runtime.constraints import violations
 from vspec.runtime.devices import fetched
 from vspec.runtime.domains import check_start
@@ -92,20 +92,6 @@ class RunResult:
         return result_html(self)
 
 
-class _Clock:
-    """Seconds of named parts, one after the other."""
-
-    def __init__(self) -> None:
-        self.begun = self.last = time.perf_counter()
-        self.parts: dict[str, float] = {}
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.parts[name] = now - self.last
-        self.parts["total"] = now - self.begun
-        self.last = now
-
-
 def run(
     program: Program | Path | str,
     data: Mapping[str, Any] | None = None,
@@ -155,7 +141,7 @@ def run(
         DataError, NumericsError, ArtifactError: coded, each with its exit code.
         RunInterruptedError: by Ctrl-C or the signal TERM while it computes into a folder.
     """
-    clock = _Clock()
+    clock = Clock()
     every = interval(checkpoint_every) if jax.process_count() == 1 else NEVER
     if resume and out is None:
         raise ArtifactError("VS0847", "without a results folder no run can be gone on with", "give the folder: out=...")

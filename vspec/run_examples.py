@@ -68,7 +68,6 @@ RUN_EXAMPLES: Mapping[str, str] = MappingProxyType(
         "VS0864": "shard: {n: data}\nsolve: {minimize: loss, batch: {n: 100}}\n# vspec run fit.yaml --mesh data=8\n",
         "VS0884": "vspec sweep fit.yaml --grid lam=1,2 --resume  # fit.yaml was edited since",
         "VS0885": "vspec sweep fit.yaml --grid lam=1,2  # after one that was interrupted",
-        "VS0886": "vspec sweep fit.yaml --grid lam=1,2  # twice at the same time",
         "VS0840": "vspec run fit.yaml    # and Ctrl-C while it runs",
         "VS0841": "vspec run fit.yaml    # and Ctrl-C while it runs, on a full disk",
         "VS0842": "vspec run fit.yaml --seed 1 --resume    # after a run with --seed 0 was interrupted",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.faults import refuse
 from vspec.grid import LIMIT, points
 from vspec.programs import build_spec, is_program
+from vspec.runtime.clock import Clock
 
 if TYPE_CHECKING:
     from vspec.runtime.program import Program
@@ -150,9 +150,9 @@ def sweep(request: Request, tell: Tell = lambda done, of: None, default: Path | 
 
     Raises:
         SpecError: the spec is wrong, or the grid does not suit it (VS0880 to VS0883).
-        ArtifactError: the folder is another sweep's or cannot be written (VS0884 to VS0886, VS0808).
+        ArtifactError: the folder is another sweep's or cannot be written (VS0884, VS0885, VS0843, VS0808).
     """
-    clock = _Clock()
+    clock = Clock()
     names = _names(request)
     if request.out is None and default is not None:
         request = replace(request, out=default / "-".join(filter(None, (names.name, request.run))))
@@ -331,24 +331,19 @@ def _digest(value: Any) -> str:
 
 def _data_digest(request: Request, made: _Programs, wanted: Sequence[tuple[Mapping[str, Any], int]]) -> str:
     """A digest of the arrays that are read, of the first point that has any; '' where its data does not fit."""
-    import numpy as np
-
     from vspec.runtime.errors import RunError
+    from vspec.runtime.fingerprint import of_array, of_rows
     from vspec.runtime.sweep.points import Asked
 
     first = made.first()
     values, seed = next((v, s) for v, s in wanted if made.place(v) is first)
     points = first.points()
     try:
-        points.bind(Asked(made.late(values), seed))
+        bound = points.bind(Asked(made.late(values), seed))
     except RunError:
         return ""
-    digest = hashlib.sha256()
-    for name, array in sorted(points.read.items()):
-        found = np.asarray(array)
-        digest.update(f"{name} {found.dtype} {found.shape}".encode())
-        digest.update(np.ascontiguousarray(found).tobytes())
-    return digest.hexdigest()
+    whole = {name: of_array(array) for name, array in points.read.items()}
+    return _digest(whole | {name: of_rows(rows) for name, rows in bound.streams.items()})
 
 
 def _run(
@@ -450,7 +445,7 @@ def _result(
     found: Mapping[str, Mapping[str, Any]],
     held: Mapping[str, Mapping[str, Any]],
     resumed: int,
-    clock: _Clock,
+    clock: Clock,
 ) -> SweepResult:
     from vspec.runtime.sweep.rows import key_of, table
 
@@ -473,7 +468,7 @@ def _result(
     )
 
 
-def _write(store: Store, head: Mapping[str, Any], result: SweepResult, clock: _Clock) -> None:
+def _write(store: Store, head: Mapping[str, Any], result: SweepResult, clock: Clock) -> None:
     """The table, the plot, and that the sweep is complete."""
     from vspec.runtime.sweep.files import write_csv, write_parquet
     from vspec.runtime.sweep.plots import draw
@@ -502,20 +497,6 @@ def _write(store: Store, head: Mapping[str, Any], result: SweepResult, clock: _C
             "timings": dict(clock.parts),
         }
     )
-
-
-class _Clock:
-    """Seconds of named parts, one after the other."""
-
-    def __init__(self) -> None:
-        self.begun = self.last = time.perf_counter()
-        self.parts: dict[str, float] = {}
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.parts[name] = now - self.last
-        self.parts["total"] = now - self.begun
-        self.last = now
 
 
 __all__ = ["TOGETHER", "Request", "SweepResult", "sweep"]

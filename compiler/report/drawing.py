@@ -12,6 +12,7 @@ import networkx as nx
 
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Kind, Node
+from vspec.compiler.report.boxes import Point, box, curve, placed
 from vspec.compiler.report.explain import axes_of, what
 
 # Fill colours that keep apart in print, too: light for leaves, warm for sums, blue for linear algebra, grey for moves.
@@ -30,8 +31,6 @@ COLOURS: dict[Kind, str] = {
     Kind.CALL: "#e3d5ef",
 }
 PLAIN = "#e6e6e6"
-
-BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 150, 40, 20, 44, 20
 
 
 def view(graph: Graph, entry: str | None = None) -> nx.MultiDiGraph:
@@ -118,50 +117,26 @@ def svg(graph: Graph, entry: str | None = None) -> str:
     g = view(graph, entry)
     rows = layers(g)
     results = _results(graph)
-    most = max((len(r) for r in rows), default=1)
-    width = 2 * MARGIN + most * (BOX_WIDTH + GAP_X) - GAP_X
-    height = 2 * MARGIN + max(1, len(rows)) * (BOX_HEIGHT + GAP_Y) - GAP_Y
-    at: dict[int, tuple[float, float]] = {}
-    for depth, row in enumerate(rows):
-        left = (width - len(row) * (BOX_WIDTH + GAP_X) + GAP_X) / 2
-        for k, n in enumerate(row):
-            at[n.uid] = (left + k * (BOX_WIDTH + GAP_X), MARGIN + depth * (BOX_HEIGHT + GAP_Y))
+    where = placed(rows)
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
-        ' font-family="Helvetica, Arial, sans-serif" font-size="10">',
+        f'<svg {where.opening} font-family="Helvetica, Arial, sans-serif" font-size="10">',
         '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" orient="auto">'
         '<path d="M0 0L8 4L0 8z" fill="#777"/></marker></defs>',
     ]
     nodes = [n for row in rows for n in row]
     for n in nodes:
-        lines += [_edge(at[x.uid], at[n.uid]) for x in dict.fromkeys(n.inputs)]
-    lines += [_box(n, at[n.uid], n.uid in results) for n in nodes]
+        lines += [_edge(where.at[x.uid], where.at[n.uid]) for x in dict.fromkeys(n.inputs)]
+    lines += [_box(n, where.at[n.uid], n.uid in results) for n in nodes]
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
-def _edge(start: tuple[float, float], end: tuple[float, float]) -> str:
-    x0, y0 = start[0] + BOX_WIDTH / 2, start[1] + BOX_HEIGHT
-    x1, y1 = end[0] + BOX_WIDTH / 2, end[1]
-    middle = (y0 + y1) / 2
-    path = f"M{x0:g} {y0:g}C{x0:g} {middle:g} {x1:g} {middle:g} {x1:g} {y1:g}"
-    return f'<path d="{path}" fill="none" stroke="#999" marker-end="url(#arrow)"/>'
+def _edge(start: Point, end: Point) -> str:
+    return f'<path d="{curve(start, end)}" fill="none" stroke="#999" marker-end="url(#arrow)"/>'
 
 
-def _box(n: Node, at: tuple[float, float], result: bool) -> str:
-    x, y = at
-    first, second = (_clip(t) for t in label(n))
-    centre, fill = x + BOX_WIDTH / 2, COLOURS.get(n.kind, PLAIN)
+def _box(n: Node, at: Point, result: bool) -> str:
     stroke = 'stroke="#222" stroke-width="2"' if result else 'stroke="#888"'
-    return (
-        f"<g><title>{escape(' '.join(label(n)))}</title>"
-        f'<rect x="{x:g}" y="{y:g}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="6" fill="{fill}" {stroke}/>'
-        f'<text x="{centre:g}" y="{y + 17:g}" text-anchor="middle" font-weight="bold">{escape(first)}</text>'
-        f'<text x="{centre:g}" y="{y + 31:g}" text-anchor="middle">{escape(second)}</text></g>'
-    )
-
-
-def _clip(text: str, most: int = 26) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return box(at, label(n), " ".join(label(n)), f'fill="{COLOURS.get(n.kind, PLAIN)}" {stroke}')
 
 
 DRAWINGS: Sequence[str] = ("dot", "mermaid", "svg")

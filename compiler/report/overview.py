@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 
 import networkx as nx
 
 from vspec.compiler.graph.cost import Sizes, flops
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Kind, Node
+from vspec.compiler.report.boxes import WIDTH, Point, box, curve, placed
 from vspec.compiler.report.drawing import label
 from vspec.compiler.report.explain import ROLES
 from vspec.compiler.report.table import quantity
@@ -34,7 +34,6 @@ FILLS: Mapping[Kind, str] = {
     Kind.RANDOM: "k7",
     Kind.CALL: "k6",
 }
-BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 148, 40, 18, 40, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,45 +157,22 @@ def _layers(count: int, edges: Sequence[tuple[int, int]]) -> list[list[int]]:
 
 def _svg(boxes: Sequence[Box], edges: Sequence[tuple[int, int]]) -> str:
     rows = _layers(len(boxes), edges)
-    most = max((len(r) for r in rows), default=1)
-    width = 2 * MARGIN + most * (BOX_WIDTH + GAP_X) - GAP_X
-    height = 2 * MARGIN + max(1, len(rows)) * (BOX_HEIGHT + GAP_Y) - GAP_Y
-    at: dict[int, tuple[float, float]] = {}
-    for depth, row in enumerate(rows):
-        left = (width - len(row) * (BOX_WIDTH + GAP_X) + GAP_X) / 2
-        for k, box in enumerate(row):
-            at[box] = (left + k * (BOX_WIDTH + GAP_X), MARGIN + depth * (BOX_HEIGHT + GAP_Y))
+    where = placed(rows)
     said = f"graph of {len(boxes)} boxes"
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
-        f' font-size="10.5" role="img" aria-label="{said}"><title>{said}</title>'
-    ]
-    lines += [_edge(at[a], at[b]) for a, b in edges]
-    lines += [_box(box, at[k]) for k, box in enumerate(boxes)]
+    lines = [f'<svg {where.opening} font-size="10.5" role="img" aria-label="{said}"><title>{said}</title>']
+    lines += [_edge(where.at[a], where.at[b]) for a, b in edges]
+    lines += [_box(one, where.at[k]) for k, one in enumerate(boxes)]
     return "".join([*lines, "</svg>"])
 
 
-def _edge(start: tuple[float, float], end: tuple[float, float]) -> str:
-    x0, y0 = start[0] + BOX_WIDTH / 2, start[1] + BOX_HEIGHT
-    x1, y1 = end[0] + BOX_WIDTH / 2, end[1]
-    middle = (y0 + y1) / 2
-    path = f"M{x0:g} {y0:g}C{x0:g} {middle:g} {x1:g} {middle:g} {x1:g} {y1 - 4:g}"
-    tip = f"M{x1 - 3:g} {y1 - 6:g}L{x1:g} {y1:g}L{x1 + 3:g} {y1 - 6:g}z"
+def _edge(start: Point, end: Point) -> str:
+    x, y = end[0] + WIDTH / 2, end[1]
+    tip = f"M{x - 3:g} {y - 6:g}L{x:g} {y:g}L{x + 3:g} {y - 6:g}z"
+    path = curve(start, end, short=4)
     return f'<path d="{path}" fill="none" stroke="var(--frame)"/><path d="{tip}" fill="var(--frame)"/>'
 
 
-def _box(box: Box, at: tuple[float, float]) -> str:
-    x, y = at
-    centre = x + BOX_WIDTH / 2
-    stroke = 'stroke="var(--ink)" stroke-width="1.8"' if box.result else 'stroke="var(--frame)"'
-    return (
-        f"<g><title>{escape(box.title)}</title>"
-        f'<rect x="{x:g}" y="{y:g}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="6" fill="var(--{box.fill})" {stroke}/>'
-        f'<text x="{centre:g}" y="{y + 17:g}" text-anchor="middle" font-weight="600" fill="var(--ink)">'
-        f"{escape(_clip(box.first))}</text>"
-        f'<text x="{centre:g}" y="{y + 31:g}" text-anchor="middle" fill="var(--soft)">{escape(_clip(box.second))}</text></g>'
-    )
-
-
-def _clip(text: str, most: int = 25) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+def _box(one: Box, at: Point) -> str:
+    stroke = 'stroke="var(--ink)" stroke-width="1.8"' if one.result else 'stroke="var(--frame)"'
+    inks = (' fill="var(--ink)"', ' fill="var(--soft)"')
+    return box(at, (one.first, one.second), one.title, f'fill="var(--{one.fill})" {stroke}', inks)

@@ -15,15 +15,16 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+from zipfile import BadZipFile
 
 import numpy as np
 
 from vspec.runtime.errors import ArtifactError
+from vspec.runtime.folder import Lock
 from vspec.runtime.results import dumps
 
 HEAD = "sweep.json"
 POINTS = "points"
-LOCK = ".lock"
 VERSION = 1
 _WORDS = {
     "spec": "the spec",
@@ -39,7 +40,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock: BinaryIO | None = None
+        self._lock: Lock | None = None
 
     def begin(self, head: Mapping[str, Any], resume: bool, force: bool) -> None:
         """Make the folder ready.
@@ -51,7 +52,7 @@ class Store:
 
         Raises:
             ArtifactError: VS0884, the sweep there is another one; VS0885, it is not finished, and nobody said what to do with
-                it, or there is none to go on with; VS0886, another process writes there; VS0808, it cannot be written.
+                it, or there is none to go on with; VS0843, another process writes there; VS0808, it cannot be written.
         """
         found = self.head()
         if found is None and self.folder.exists() and not self._free():
@@ -67,15 +68,20 @@ class Store:
                 "go on with it by --resume, or throw them away by --force",
             )
         with self._writing():
-            (self.folder / POINTS).mkdir(parents=True, exist_ok=True)
-            self._hold()
-            if not resume:
-                self._clear()
-            self.say({**head, "state": "running"})
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self.folder)
+            try:
+                (self.folder / POINTS).mkdir(parents=True, exist_ok=True)
+                if not resume:
+                    self._clear()
+                self.say({**head, "state": "running"})
+            except BaseException:
+                self.close()
+                raise
 
     def _free(self) -> bool:
         """Whether the folder is one without files of others."""
-        return self.folder.is_dir() and all(path.name == LOCK for path in self.folder.iterdir())
+        return self.folder.is_dir() and not any(self.folder.iterdir())
 
     def _same(self, found: Mapping[str, Any] | None, head: Mapping[str, Any]) -> None:
         """Raise `ArtifactError` unless the sweep that is there is this one, up to its grid and seeds."""
@@ -99,28 +105,11 @@ class Store:
             path.unlink(missing_ok=True)
         (self.folder / "sweep.png").unlink(missing_ok=True)
 
-    def _hold(self) -> None:
-        """Keep others out until this process ends, however it ends."""
-        try:
-            import fcntl
-        except ImportError:  # no such locks on this system
-            return
-        lock = (self.folder / LOCK).open("wb")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise ArtifactError(
-                "VS0886", f"another process is writing its sweep to '{self.folder}'", "choose another folder with --out"
-            ) from None
-        self._lock = lock
-
     def close(self) -> None:
         """Let others in."""
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
-            (self.folder / LOCK).unlink(missing_ok=True)
 
     def head(self) -> dict[str, Any] | None:
         """What sweep.json says; None where there is none."""
@@ -146,12 +135,17 @@ class Store:
         self.write(f"{POINTS}/{key}.json", lambda out: out.write(dumps(row).encode()))
 
     def arrays(self, key: str) -> dict[str, Any]:
-        """The arrays of a point that is done; none of one that failed."""
+        """The arrays of a point that is done; none of one that failed. Raises `ArtifactError` VS0844 if they are damaged."""
         path = self.folder / POINTS / f"{key}.npz"
         if not path.is_file():
             return {}
-        with np.load(path, allow_pickle=False) as found:
-            return dict(found)
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                return dict(found)
+        except (OSError, ValueError, BadZipFile):
+            raise ArtifactError(
+                "VS0844", f"'{path}' is not what the sweep has written", "begin the sweep anew with --force"
+            ) from None
 
     def write(self, name: str, fill: Callable[[BinaryIO], Any]) -> None:
         """A file as a whole: on the disk before it has its name. Raises `ArtifactError` VS0808."""

@@ -15,6 +15,9 @@ import pytest
 import vspec as library
 from tests.cli.conftest import LINE, Vspec
 from vspec.grid import points, read_grid
+from vspec.runtime.errors import ArtifactError
+from vspec.runtime.folder import Lock
+from vspec.runtime.sweep.store import Store
 
 GRID = ["--grid", "lam=0.1,1,10"]
 
@@ -326,12 +329,25 @@ def test_other_files_are_left_alone(vspec: Vspec, line: Path) -> None:
 
 
 def test_two_sweeps_in_one_folder(vspec: Vspec, line: Path) -> None:
-    fcntl = pytest.importorskip("fcntl")
     folder = line.parent / "sweeps" / "line"
-    folder.mkdir(parents=True)
-    with (folder / ".lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        assert vspec("sweep", line, *GRID, "--force", "--format", "json").codes == ["VS0886"]
+    folder.parent.mkdir()
+    lock = Lock(folder)
+    try:
+        assert vspec("sweep", line, *GRID, "--force", "--format", "json").codes == ["VS0843"]
+    finally:
+        lock.release()
+    assert vspec("sweep", line, *GRID, "--format", "json").code == 0
+    assert not [p for p in folder.parent.iterdir() if p.name != "line"]
+
+
+def test_points_that_were_changed(vspec: Vspec, line: Path) -> None:
+    assert vspec("sweep", line, *GRID, "--format", "json").code == 0
+    folder = line.parent / "sweeps" / "line"
+    (path, *_) = (folder / "points").glob("*.npz")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ArtifactError) as raised:
+        Store(folder).arrays(path.stem)
+    assert raised.value.code == "VS0844"
 
 
 # --- the plot ---------------------------------------------------------------------------------------------------------
