@@ -183,7 +183,7 @@ def test_complex_data_for_a_real_declaration(scales: Program, tmp_path: Path) ->
         scales.bind({"X": np.ones(40) * 1j})
     assert caught.value.code == "VS0507"
     assert "real numbers" in str(caught.value)
-    (tmp_path / "X.csv").write_text("X\n1\n2j\n")
+    (tmp_path / "X.csv").write_text("X\n" + "1\n" * 39 + "2j\n")
     with pytest.raises(DataError) as caught:
         scales.bind({"X": str(tmp_path / "X.csv")})
     assert caught.value.code == "VS0507"
