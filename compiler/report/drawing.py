@@ -117,7 +117,7 @@ def svg(graph: Graph, entry: str | None = None) -> str:
     g = view(graph, entry)
     rows = layers(g)
     results = _results(graph)
-    where = placed(rows)
+    where = placed([[n.uid for n in row] for row in rows])
     lines = [
         f'<svg {where.opening} font-family="Helvetica, Arial, sans-serif" font-size="10">',
         '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" orient="auto">'
