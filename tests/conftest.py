@@ -28,10 +28,10 @@ ONCE = ("calculus", "emit", "passes", "specs")
 def _compile_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
     """Leaves out most of LLVM's optimisations for tests that run each of many programs once.
 
-    Tests of how methods converge, those of a module that says `LAST_DIGITS = True`, and programs in processes of their own are
-    compiled as users have them.
+    Tests of how methods converge, and programs in processes of their own, are compiled as users have them. A module says so
+    itself by `COMPILE_QUICKLY` where its folder does not.
     """
-    if request.path.relative_to(HERE).parts[0] not in ONCE or getattr(request.module, "LAST_DIGITS", False):
+    if not getattr(request.module, "COMPILE_QUICKLY", request.path.relative_to(HERE).parts[0] in ONCE):
         yield
         return
     import jax

@@ -15,6 +15,8 @@ from vspec.compiler import pipeline
 from vspec.runtime import DataError, Program, load
 from vspec.runtime.run import run
 
+COMPILE_QUICKLY = True  # see conftest.py
+
 SPEC = """\
 vspec: 1
 name: phases

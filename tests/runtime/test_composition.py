@@ -21,6 +21,8 @@ import vspec
 from vspec.runtime.bound import Bound
 from vspec.runtime.program import Program
 
+COMPILE_QUICKLY = True  # see conftest.py
+
 SPECS = Path(__file__).parents[2] / "specs" / "problems"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "standalone" / "logistic.yaml"
 

@@ -24,6 +24,8 @@ from vspec.runtime.constrained.barrier import InteriorPoint
 from vspec.runtime.methods import Method, State, method
 from vspec.runtime.methods.method import INFEASIBLE, REASONS, RUNNING, TOLERANCE
 
+COMPILE_QUICKLY = True  # see conftest.py
+
 
 @pytest.fixture(autouse=True)
 def _wide() -> None:

@@ -11,6 +11,8 @@ import pytest
 import vspec
 from vspec.runtime.errors import NumericsError
 
+COMPILE_QUICKLY = True  # see conftest.py
+
 HEAD = "vspec: 1\nname: kept\nprecision: float64\n"
 
 NEAREST = (

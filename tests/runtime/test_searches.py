@@ -14,6 +14,8 @@ from vspec.runtime.errors import NumericsError
 from vspec.runtime.program import Program
 from vspec.runtime.run import run
 
+COMPILE_QUICKLY = True  # see conftest.py
+
 HEAD = "vspec: 1\nname: t\nprecision: float64\n"
 
 # There is a root where b <= 0 only.

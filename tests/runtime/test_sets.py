@@ -14,6 +14,8 @@ from scipy.optimize import minimize
 from tests.support.effort import examples
 from vspec.runtime.constrained import sets
 
+COMPILE_QUICKLY = True  # see conftest.py
+
 SEEDS = st.integers(0, 2**30)
 
 

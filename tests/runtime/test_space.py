@@ -17,6 +17,8 @@ from tests.support.effort import examples
 from vspec.runtime.domains import Domain
 from vspec.runtime.space import Space
 
+COMPILE_QUICKLY = True  # see conftest.py
+
 RECORDS: Mapping[str, Mapping[str, Any]] = {
     "real": {"domain": "real"},
     "positive": {"domain": "positive"},

@@ -15,6 +15,8 @@ from vspec.runtime.errors import NumericsError
 from vspec.runtime.program import Program, load
 from vspec.runtime.run import run
 
+COMPILE_QUICKLY = True  # see conftest.py
+
 LASSO = """\
 vspec: 1
 name: lasso

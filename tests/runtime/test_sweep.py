@@ -13,6 +13,8 @@ import vspec
 from vspec.runtime.program import Program
 from vspec.runtime.sweep.points import ALONE, TOGETHER, Asked, Outcome, Points
 
+COMPILE_QUICKLY = True  # see conftest.py
+
 Compile = Callable[[str], Program]
 
 DATA = """
