@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from vspec.compiler.emit.layout import Layout, Value, arranged
 from vspec.compiler.emit.scope import Scope
 from vspec.compiler.emit.text import Text, name
-from vspec.compiler.graph.node import Axis, Node
+from vspec.compiler.graph.node import Axis, Kind, Node
 
 
 def emit_running(scope: Scope, node: Node) -> Value:
@@ -15,10 +15,20 @@ def emit_running(scope: Scope, node: Node) -> Value:
     (x,), (axis, reverse) = node.inputs, node.attrs
     value = scope.whole(x)
     text, k = scope.array(value, x.dtype), value.layout.index(axis)
+    if _scattered(x):
+        # XLA merges a scatter into the window of a running sum or product and takes it wrongly: seen with JAX 0.10.2 on CPU, of
+        # an odd number of rows of which only the middle one is set.
+        text = name(f"jax.lax.optimization_barrier({text.code})")
     function = {"sum": "cumsum", "prod": "cumprod"}[node.op]
     if reverse:
         return Value(name(f"jax.lax.{function}({text.code}, axis={k}, reverse=True)"), value.layout)
     return Value(name(f"jnp.{function}({text.code}{_axis(value, k)})"), value.layout)
+
+
+def _scattered(node: Node) -> bool:
+    while node.kind in (Kind.REINDEX, Kind.STOP):
+        node = node.inputs[0]
+    return node.kind is Kind.SCATTER
 
 
 def emit_argsort(scope: Scope, node: Node) -> Value:

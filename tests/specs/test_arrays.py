@@ -157,15 +157,14 @@ def test_emitted_programs_mean_what_the_spec_says(tmp_path: Path, body: str) -> 
     text = HEAD + body + "solve: {minimize: loss, method: newton}\n"
     checked, diagnostics = check_text(text, "arrays.yaml")
     assert checked is not None, "\n".join(d.message for d in diagnostics)
-    meaning = Meaning(checked, VALUES)
-    truth = {name: meaning.array(o.body, o.letters) for name, o in checked.outputs.items()}
+    truth = Meaning(checked, VALUES).outputs()
     over = checked.plan[0].over
 
     def loss(params: dict[str, Any]) -> Any:
         return Meaning(checked, {**VALUES, **params}).name("loss")
 
     at = {name: VALUES[name] * 1.0 for name in over}
-    slopes, curvature = jax.grad(loss)(at), jax.hessian(loss)(at)
+    slopes, curvature = jax.jit(jax.grad(loss))(at), jax.jit(jax.hessian(loss))(at)
     for level in (0, 2):
         program = Emission(checked, level, tmp_path / f"program_{level}.py")
         outputs = program.call("outputs", VALUES)

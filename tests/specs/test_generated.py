@@ -43,7 +43,7 @@ def test_emitted_programs_mean_what_the_spec_says(tmp_path_factory: pytest.TempP
     checked, diagnostics = check_text(text, "generated.yaml")
     assert checked is not None, "\n".join(d.message for d in diagnostics)
     meaning = Meaning(checked, VALUES)
-    truth = {name: meaning.array(o.body, o.letters) for name, o in checked.outputs.items()}
+    truth = meaning.outputs()
     assume(all(np.all(np.isfinite(v)) and np.max(np.abs(v)) < 1e6 for v in truth.values()))
     over = checked.plan[0].over
     stage = checked.plan[1]

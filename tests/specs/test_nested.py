@@ -102,8 +102,7 @@ def test_values_along_every_path(tmp_path: Path) -> None:
     spec = good(written(more=OUTSIDE))
     with jax.enable_x64(True):
         given = values()
-        meaning = Meaning(spec, given)
-        wanted = {name: meaning.array(output.body, output.letters) for name, output in spec.outputs.items()}
+        wanted = Meaning(spec, given).outputs()
         for level in (0, 2):
             emission = Emission(spec, level, tmp_path / f"nested_{level}.py")
             outputs = emission.call("outputs", given)
@@ -214,9 +213,9 @@ def test_both_loops_may_stop(tmp_path: Path, inner: str, level: int) -> None:
         given = {"target": np.asarray([2.0, 0.3, 5.0]), "w": np.asarray(0.4)}
         emission = Emission(spec, level, tmp_path / "until.py")
         outputs = emission.call("outputs", given)
-        meaning = Meaning(spec, given)
-        for name, output in spec.outputs.items():
-            close(outputs[name], meaning.array(output.body, output.letters))
+        stated = Meaning(spec, given).outputs()
+        for name, meant in stated.items():
+            close(outputs[name], meant)
 
         def loss(w: Any) -> Any:
             x, ended = jnp.ones(3) * (1 + w), jnp.zeros(3, bool)
@@ -400,9 +399,9 @@ def test_integers_and_complex_numbers(tmp_path: Path) -> None:
     with jax.enable_x64(True):
         given = {"p": np.asarray([0.3 + 0.5j, 1.1 - 0.4j]), "zero": np.asarray(0)}
         found = Emission(spec, 2, tmp_path / "types.py").call("outputs", given)
-        meaning = Meaning(spec, given)
-        for name, output in spec.outputs.items():
-            close(found[name], meaning.array(output.body, output.letters))
+        stated = Meaning(spec, given).outputs()
+        for name, meant in stated.items():
+            close(found[name], meant)
     n = 0
     for _ in range(3):
         n = n + 2 * (1 + n)

@@ -69,8 +69,7 @@ VALUES = {
 
 def test_derivatives_by_definitions(tmp_path: Path) -> None:
     spec = good(TEXT)
-    meaning = Meaning(spec, VALUES)
-    truth = {name: meaning.array(o.body, o.letters) for name, o in spec.outputs.items()}
+    truth = Meaning(spec, VALUES).outputs()
     for level in (0, 1, 2):
         outputs = Emission(spec, level, tmp_path / f"program_{level}.py").call("outputs", VALUES)
         for name, value in truth.items():

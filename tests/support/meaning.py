@@ -72,7 +72,8 @@ class Meaning:
                 self._resolve(self.spec.letters[e.letter])
             elif isinstance(e, ex.Pointwise):
                 stack.extend(e.args)
-        self.sizes[dim] = int(self.value(size)[0])
+        with jax.ensure_compile_time_eval():
+            self.sizes[dim] = int(self.value(size)[0])
 
     def size(self, letter: str) -> int:
         return self.sizes[self.spec.letters[letter]]
@@ -81,6 +82,14 @@ class Meaning:
         """The expression as an array over `letters`."""
         value, axes = self.value(e)
         return jnp.broadcast_to(_lay(value, axes, letters), tuple(self.size(x) for x in letters))
+
+    def outputs(self, together: bool = True) -> dict[str, Any]:
+        """Every output as an array. Compiled as one function, if `together`: else operations are compiled one by one."""
+
+        def every() -> dict[str, Any]:
+            return {name: self.array(o.body, o.letters) for name, o in self.spec.outputs.items()}
+
+        return jax.jit(every)() if together else every()  # type: ignore[no-any-return]
 
     def name(self, name: str) -> Any:
         """The whole array of a name."""
