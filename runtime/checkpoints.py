@@ -6,6 +6,7 @@ hashes of all files (`hashes.json`), which is written last. Nothing in it is pic
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -30,6 +31,9 @@ KEPT = 2
 
 SHARE = 20
 """Without an interval of its own, a run spends at most one part in so many of its time on checkpoints."""
+
+MARGIN = 2**18
+"""Bytes that must be free beside the arrays: for their metadata, and so that the disk is not filled to the brim."""
 
 _ARRAYS, _STATE, _HASHES = "arrays", "state.json", "hashes.json"
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -198,9 +202,12 @@ def _read(path: Path) -> Found:
 def _save_arrays(path: Path, arrays: list[np.ndarray[Any, Any]]) -> None:
     if not arrays:
         return
+    # Looked at before, since what Orbax starts in the background tells of a full disk in many tracebacks of its own.
+    if shutil.disk_usage(path.parent).free < sum(x.nbytes for x in arrays) + MARGIN:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     import orbax.checkpoint as ocp
 
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(path.resolve(), {str(k): x for k, x in enumerate(arrays)})
         checkpointer.wait_until_finished()
@@ -211,7 +218,7 @@ def _load_arrays(path: Path, count: int) -> list[np.ndarray[Any, Any]]:
         return []
     import orbax.checkpoint as ocp
 
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     with ocp.StandardCheckpointer() as checkpointer:
         found = checkpointer.restore(path.resolve())
     return [np.asarray(found[str(k)]) for k in range(count)]

@@ -1,9 +1,12 @@
 """Checkpoints: what is kept, when it is whole, and that a run which goes on from one ends like one that was never stopped."""
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -15,7 +18,7 @@ from tests.runtime.endings import SPEC, same, until
 from tests.runtime.plans import derivatives, roles, stage
 from tests.runtime.plans import program as program_of
 from vspec.runtime import ArtifactError, Program, RunResult
-from vspec.runtime.checkpoints import DEFAULT, NEVER, Interval, interval
+from vspec.runtime.checkpoints import DEFAULT, NEVER, Interval, _save_arrays, interval
 from vspec.runtime.codec import packed, unpacked
 from vspec.runtime.run import run
 
@@ -266,3 +269,10 @@ def test_what_no_checkpoint_holds_is_refused(wrong: Any) -> None:
         packed({"f": print})
     with pytest.raises(TypeError):
         packed({1: 2})
+
+
+def test_a_full_disk_is_seen_before_anything_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("vspec.runtime.checkpoints.shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        _save_arrays(tmp_path / "arrays", [np.zeros(3)])
+    assert not [*tmp_path.iterdir()]
