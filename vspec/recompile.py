@@ -72,7 +72,12 @@ def rechecked(texts: Mapping[str, str]) -> Spec:
                 str(place / name), report.get("overrides") or {}, Policy(mode="none"), allow_outside=above > 0
             )
         except (SpecError, OSError, ValueError) as error:
-            raise NotAgain(f"the spec cannot be checked: {error}") from None
+            # An error may show lines of the file that it is about.
+            shown = f": {error}" if above == 0 else ""
+            raise NotAgain(f"the spec cannot be checked{shown}") from None
+        other = next((p for p in spec.parts if not Path(p).resolve().is_relative_to(root)), None)
+        if other is not None:
+            raise NotAgain(f"the spec imports '{other}', which was not kept")
     run = str(manifest.get("run") or "")
     if run and run not in spec.runs:
         raise NotAgain(f"the spec has no run '{run}'")

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import jsonschema
+import pytest
 
 from vspec.compiler.emit.manifest import Options, manifest
 from vspec.compiler.pipeline import build, check_text, compile_spec
-from vspec.recompile import recompiled
+from vspec.recompile import NotAgain, rechecked, recompiled
 from vspec.runtime import kept
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "manifest.schema.json"
@@ -58,3 +59,20 @@ def test_a_program_is_made_again_from_the_texts_of_its_folder(tmp_path: Path) ->
     assert report["overrides"] == {"L": 3, "n": 4}
     assert report["imports"] == {"parts/lib.yaml": LIB}
     assert recompiled(texts).emitted.text == texts["program.py"]
+
+
+def test_only_files_that_were_kept_are_read_again(tmp_path: Path) -> None:
+    """A folder of somebody else names an import above the spec, and with it another file of this machine."""
+    (tmp_path / "secret.yaml").write_text(LIB)
+    other = tmp_path / "secret"
+    texts = {
+        "spec.yaml": SPEC.replace("imports: {parts/lib: [twice]}", f"imports: {{{other}: [twice]}}"),
+        "manifest.json": json.dumps({"spec": {"file": "t.yaml"}}),
+        "report.json": json.dumps({"imports": {"../other.yaml": LIB}}),
+    }
+    with pytest.raises(NotAgain, match="was not kept"):
+        rechecked(texts)
+    (tmp_path / "secret.yaml").write_text("no spec, but a password")
+    with pytest.raises(NotAgain) as raised:
+        rechecked(texts)
+    assert "password" not in str(raised.value)
