@@ -49,7 +49,6 @@ class Fingerprint:
     @cached_property
     def all(self) -> dict[str, Any]:
         """Everything, as JSON can say it."""
-        device = jax.devices()[0]
         found = {
             "program": self.program.manifest["program"].get("sha256"),
             "manifest": self.manifest,
@@ -61,7 +60,7 @@ class Fingerprint:
             "dims": self.bound.sizes,
             "precision": self.program.precision,
             "versions": versions(),
-            "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+            "device": device(),
             "mesh": self.bound.layout.shape if self.bound.layout is not None else {},
         }
         return json.loads(json.dumps(found))  # type: ignore[no-any-return]
@@ -70,6 +69,12 @@ class Fingerprint:
 def versions() -> dict[str, str | None]:
     """Of Python and the packages that a run depends on."""
     return {"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}}
+
+
+def device() -> dict[str, Any]:
+    """What kind of device this is, and how many there are."""
+    first = jax.devices()[0]
+    return {"platform": first.platform, "kind": first.device_kind, "count": jax.device_count()}
 
 
 def of_array(array: Any) -> dict[str, Any]:

@@ -23,6 +23,32 @@ def pace(speed: float | None) -> str:
     return "" if not speed else f"{speed:,.0f} steps/s" if speed >= 10 else f"{speed:.2g} steps/s"
 
 
+def counting(console: Any, title: str, *figures: str) -> Any:
+    """Rich's bars of things that are counted, with what has passed and what is left; gone when they are done.
+
+    `title` and `figures` are texts of Rich before the bar and after the count, which may have fields of the task.
+    """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn(title),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        *(TextColumn(text) for text in figures),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, transient=True)
+
+
 @contextmanager
 def terminal(console: Any = None) -> Iterator[Callback]:
     """A callback that moves a Rich progress bar on stderr; `quiet` where stderr is not a terminal.
@@ -36,28 +62,9 @@ def terminal(console: Any = None) -> Iterator[Callback]:
     if not console.is_terminal:
         yield quiet
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
-        TextColumn("{task.fields[pace]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
     tasks: dict[tuple[int, int], Any] = {}
     parts: dict[tuple[int, int], dict[tuple[int, ...], str]] = {}
-    with Progress(*columns, console=console, transient=True) as bars:
+    with counting(console, "{task.description}", "{task.fields[figures]}", "{task.fields[pace]}") as bars:
 
         def show(event: Event) -> None:
             key = (event.stage, event.start)

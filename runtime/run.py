@@ -25,7 +25,7 @@ from vspec.runtime.devices import fetched
 from vspec.runtime.domains import check_start
 from vspec.runtime.errors import ArtifactError, RunError, RunInterruptedError
 from vspec.runtime.facts import own_facts
-from vspec.runtime.fingerprint import Fingerprint, versions
+from vspec.runtime.fingerprint import Fingerprint, device, versions
 from vspec.runtime.folder import RunFolder
 from vspec.runtime.interrupts import watching
 from vspec.runtime.keeper import Keeper
@@ -292,7 +292,6 @@ def run_facts(stages: Iterable[StageResult]) -> dict[str, Any]:
 
 def _of_run(program: Program, bound: Bound) -> dict[str, Any]:
     """What run.json says of a run before it begins: what runs, and on what."""
-    device = jax.devices()[0]
     digest = None
     if program.directory is not None and (program.directory / "manifest.json").is_file():
         digest = hashlib.sha256((program.directory / "manifest.json").read_bytes()).hexdigest()
@@ -304,9 +303,7 @@ def _of_run(program: Program, bound: Bound) -> dict[str, Any]:
         "manifest": {"sha256": digest},
         "versions": versions(),
         "device": {
-            "platform": device.platform,
-            "kind": device.device_kind,
-            "count": jax.device_count(),
+            **device(),
             "processes": jax.process_count(),
             "mesh": bound.layout.shape if bound.layout is not None else {},
         },

@@ -296,10 +296,11 @@ def _head(
 
     import jax
 
+    from vspec.runtime.fingerprint import device
     from vspec.runtime.sweep.store import VERSION
 
     program = made.program()
-    manifest, device = program.manifest, jax.devices()[0]
+    manifest = program.manifest
     spec = {"sha256": manifest["spec"]["sha256"], "imports": {n: _digest(i) for n, i in manifest["imports"].items()}}
     if is_program(request.source):
         spec["program"] = manifest["program"]["sha256"]
@@ -318,7 +319,7 @@ def _head(
             "data": _data_digest(request, made, wanted),
         },
         "versions": {"python": platform.python_version(), **manifest["versions"], "jax": jax.__version__},
-        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "device": device(),
         "precision": program.precision,
         "jobs": request.jobs,
         "together": request.together,

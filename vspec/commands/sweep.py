@@ -159,24 +159,9 @@ def _progress() -> Iterator[Tell]:
         if not console.is_terminal:
             yield remember
             return
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from vspec.runtime.progress import counting
 
-        columns = (
-            TextColumn("points"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console, transient=True) as bars:
+        with counting(console, "points") as bars:
             task = bars.add_task("points", total=None)
 
             def show(now: int, of: int) -> None:
