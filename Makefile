@@ -60,8 +60,12 @@ fuzz: $(STAMP) ## 100000 mutated specs: nothing but coded diagnostics.
 verify: $(STAMP) ## Run every shipped spec at full size and judge its claims.
 	$(BIN)/vspec verify specs/
 
-bench: $(STAMP) ## Time emitted programs against hand-written JAX.
+bench: $(VENV)/.peers ## Time emitted programs against hand-written JAX and against other libraries.
 	$(BIN)/python -m benchmarks
+
+$(VENV)/.peers: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[bench]'
+	@touch $@
 
 docs: $(STAMP) ## Write the reference pages anew.
 	$(BIN)/python -m docs.generate
