@@ -283,10 +283,10 @@ def _derivation(results: Results, read: _Read) -> Html:
 
 
 def _graph(results: Results, read: _Read) -> Html:
-    from vspec.compiler.report.page import graph, passes
+    from vspec.compiler.report.page import graph, passes, strategies
 
     rows = results.report.get("passes") or []
-    drawn = graph(read.compiled) if read.compiled is not None else None
+    drawn = [strategies(read.compiled), graph(read.compiled)] if read.compiled is not None else None
     try:
         return inside([passes(rows), drawn])
     except (KeyError, TypeError, IndexError, ValueError):

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from vspec.compiler.calculus.special import NoWay
 from vspec.compiler.calculus.sweeps import depends, forward, opaque, reverse, see
 from vspec.compiler.calculus.terms import Algebra, Term, Terms, pair
 from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.cost import Sizes, flops
 from vspec.compiler.graph.node import Axis, Kind, Node, Solve
 
 # Sizes that are bound at run time count as this many elements when a mode is chosen.
@@ -31,11 +33,15 @@ def gradients(b: Builder, e: Node, xs: Sequence[Node]) -> list[Node]:
     return [b.order(_total(algebra, adjoints.get(x.uid, Terms()), {}), x.axes) for x in xs]
 
 
-def derivative(b: Builder, e: Node, x: Node, letters: Sequence[Axis], fixed: Collection[int] = ()) -> Node:
+def derivative(
+    b: Builder, e: Node, x: Node, letters: Sequence[Axis], fixed: Collection[int] = (), mode: str = "auto"
+) -> Node:
     """d(e, x[letters]): the axes of `e`, then those of `letters` that `e` lacks; one letter per axis of `x`.
 
     A letter that occurs twice takes the diagonal, as does one that `e` has. No derivative flows through `fixed` nodes
-    (by uid) other than `x`.
+    (by uid) other than `x`. `mode`: 'forward', 'reverse', or 'auto' for the one with fewer elements to seed.
+
+    Raises NoWay where `mode` is 'forward' and a loop lies between.
     """
     names = [letter.name for letter in letters]
     algebra, nodes = _prepare(b, e, [x], fixed)
@@ -48,8 +54,7 @@ def derivative(b: Builder, e: Node, x: Node, letters: Sequence[Axis], fixed: Col
     outer = [a for a in e.axes if a.name not in shared]
     inner = [a for k, a in enumerate(x.axes) if k not in aligned]
     target = dict(zip(x.names, names, strict=True))
-    fewer = _elements(b, outer) - _elements(b, inner)
-    if (fewer > 0 or (outer and fewer == 0)) and not any(map(opaque, nodes)):
+    if _mode(b, nodes, outer, inner, mode) == "forward":
         result = _by_tangents(algebra, e, x, nodes, inner, target)
     else:
         result = _by_adjoints(algebra, e, x, nodes, outer, target)
@@ -98,6 +103,26 @@ def _elements(b: Builder, axes: Sequence[Axis]) -> int:
         known = b.dims.get(a.dim)
         count *= known if isinstance(known, int) else NOMINAL
     return count
+
+
+def _mode(b: Builder, nodes: Sequence[Node], outer: Sequence[Axis], inner: Sequence[Axis], asked: str) -> str:
+    """The mode of a sweep, noted with what each costs: about the operations of what lies between, once for each seed."""
+    seeds = {"reverse": _elements(b, outer), "forward": _elements(b, inner)}
+    closed = any(map(opaque, nodes))
+    if closed:
+        if asked == "forward":
+            raise NoWay("a forward sweep does not go through a loop", b.origin)
+        del seeds["forward"]
+        mode = "reverse"
+    elif asked in seeds:
+        mode = asked
+    else:
+        fewer = seeds["reverse"] - seeds["forward"]
+        mode = "forward" if fewer > 0 or (outer and fewer == 0) else "reverse"
+    sizes = Sizes(b.dims)
+    once = sum(flops(n, sizes) for n in nodes)
+    b.sweeps.append((mode, {name: count * once for name, count in seeds.items()}))
+    return mode
 
 
 def _tracked(e: Node, x: Node, position: int, letter: str, nodes: Sequence[Node]) -> bool:

@@ -19,11 +19,13 @@ from vspec.compiler.calculus.reading import read_affine
 from vspec.compiler.calculus.selection import selected_sum
 from vspec.compiler.calculus.stacks import by, stacked
 from vspec.compiler.calculus.statistics import quantile, sorted_along
+from vspec.compiler.calculus.strategies import swept
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder, is_number
 from vspec.compiler.graph.guard import Guards
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Node, Origin, next_uid
+from vspec.compiler.graph.strategy import Choice
 from vspec.compiler.language.expr import (
     Affine,
     Along,
@@ -88,6 +90,8 @@ class Lowering:
         self.level: tuple[str, ...] = ()
         self.stacks: dict[str, Stack] = {}
         self.derivatives = 0
+        # What was chosen where there are several ways, each with the expression it is about.
+        self.choices: list[tuple[Expr, Choice]] = []
         self.keys: list[Node] = []
         # The step length of a proximal map, an argument of it.
         self.lengths: list[Node] = []
@@ -494,20 +498,22 @@ class Lowering:
     def _derivative(self, e: Derivative) -> tuple[Node, ...]:
         """The derivative: one node, or the two of a complex one."""
         nodes = self._differentiated(e)
+        self.b.sweeps.clear()
         for wrt in e.wrt:
-            nodes = self._step(nodes, wrt)
+            nodes = self._step(nodes, wrt, e.by.word)
             self.derivatives += 1
+        self.choices.append(swept(e, self.b.sweeps))
         return nodes
 
     def _differentiated(self, e: Derivative) -> tuple[Node, ...]:
         return parts.parts_of(self, e.body) if e.body.dtype == "complex" else (self.lower(e.body),)
 
-    def _step(self, nodes: tuple[Node, ...], wrt: Element) -> tuple[Node, ...]:
+    def _step(self, nodes: tuple[Node, ...], wrt: Element, mode: str) -> tuple[Node, ...]:
         if len(nodes) == 1 and wrt.dtype != "complex":
-            return (self._by(nodes[0], wrt),)
+            return (self._by(nodes[0], wrt, mode),)
         return parts.wirtinger(self, nodes, wrt)
 
-    def _by(self, node: Node, wrt: Element) -> Node:
+    def _by(self, node: Node, wrt: Element, mode: str = "auto") -> Node:
         """d(node, wrt): along plain letters at once, then the subscripts that are not plain letters."""
         subscripts = self._kept(wrt)
         x = self.slices[wrt.name] if wrt.name in self.slices else self.get(wrt.name)
@@ -518,7 +524,10 @@ class Lowering:
             letters.append(Axis(letter or self.b.fresh(axis.name), axis.dim))
             if letter is None:
                 after.append((letters[-1].name, s))
-        result = derivative(self.b, node, x, letters) if wrt.name in self.slices else by(self, node, wrt.name, letters)
+        if wrt.name in self.slices:
+            result = derivative(self.b, node, x, letters, mode=mode)
+        else:
+            result = by(self, node, wrt.name, letters, mode=mode)
         return self._apply(result, after)
 
     def _linalg(self, e: Linalg, operands: list[Node] | None = None) -> Node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import joined
 from vspec.compiler.calculus.plan import plan_entries
 from vspec.compiler.calculus.solves import solve_entries
-from vspec.compiler.calculus.special import NoAdjoint, NoDerivative
+from vspec.compiler.calculus.special import NoAdjoint, NoDerivative, NoWay
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder, Rule
@@ -22,6 +23,7 @@ from vspec.compiler.graph.graph import Entry, Graph, Result
 from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import Kind, Node, Origin, topological
 from vspec.compiler.graph.rewrite import Sweep, rewrite
+from vspec.compiler.graph.strategy import with_choices
 from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.claims import conjuncts
 from vspec.compiler.language.draws import ordinals
@@ -42,6 +44,11 @@ def lower_spec(spec: Spec, rules: Iterable[Rule] = ()) -> Graph:
     """
     try:
         return _lower_spec(spec, rules)
+    except NoWay as e:
+        line, column = (e.origin.line, e.origin.column) if e.origin else (1, 1)
+        span = Span(spec.path, line, column, line, column + 1)
+        tip = "leave 'by' out, and the way that costs least is taken"
+        raise SpecError([Diagnostic("VS0259", e.what, span, "this derivative", (tip,))]) from None
     except NoDerivative as e:
         line, column = (e.origin.line, e.origin.column) if e.origin else (1, 1)
         span = Span(spec.path, line, column, line, column + 1)
@@ -88,7 +95,9 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
         inputs[free_name("key", inputs)] = low.key()
     if low.lengths:
         inputs[free_name("lr", inputs)] = low.lengths[0]
-    return released(Graph(tuple(entries.values()), dict(b.dims), inputs, spec.precision, notes))
+    graph = released(Graph(tuple(entries.values()), dict(b.dims), inputs, spec.precision, notes))
+    made = [replace(c, what=excerpt(spec, e.span), file=spec.file(e.span)) for e, c in low.choices]
+    return with_choices(graph, [*made, *b.choices])
 
 
 def enter_equations(spec: Spec, low: Lowering) -> dict[str, Node]:

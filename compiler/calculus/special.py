@@ -35,6 +35,10 @@ class NoAdjoint(NoDerivative):
     """A derivative was asked for that goes back through a loop which is declared to have none."""
 
 
+class NoWay(NoDerivative):
+    """A derivative was asked for in a way that does not lead to it; `what` says why."""
+
+
 class v_asin(sp.Function):  # type: ignore[misc]  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return 1 / sp.sqrt(_one_minus_square(self.args[0]))

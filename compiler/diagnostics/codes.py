@@ -17,6 +17,7 @@ from types import MappingProxyType
 
 from vspec.compiler.diagnostics.code import Code
 from vspec.compiler.diagnostics.codes_arrays import ARRAYS
+from vspec.compiler.diagnostics.codes_evaluation import EVALUATION
 from vspec.compiler.diagnostics.codes_implicit import IMPLICIT
 from vspec.compiler.diagnostics.codes_language import LANGUAGE
 from vspec.compiler.diagnostics.codes_limits import LIMITS
@@ -36,4 +37,4 @@ def registry(*groups: Iterable[Code]) -> Mapping[str, Code]:
     return MappingProxyType(dict(sorted(found.items())))
 
 
-CODES: Mapping[str, Code] = registry(SOURCE, LANGUAGE, ARRAYS, IMPLICIT, RUNS, LIMITS, WARNINGS)
+CODES: Mapping[str, Code] = registry(SOURCE, LANGUAGE, ARRAYS, IMPLICIT, RUNS, EVALUATION, LIMITS, WARNINGS)

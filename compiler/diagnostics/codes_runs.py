@@ -1,4 +1,4 @@
-"""VS0238 to VS0249: runs, and claims that read them."""
+"""VS0238 to VS0248: runs, and claims that read them."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from typing import Any
 from vspec.compiler.graph import concat, limits
 from vspec.compiler.graph.kernel import Tree, kernel, num, slot, slots, substitute
 from vspec.compiler.graph.node import Axis, Kind, Node, Origin, Region
+from vspec.compiler.graph.strategy import Choice
 
 Rule = Callable[["Builder", Node], Node | None]
 
@@ -25,7 +26,8 @@ INTEGER_OPS = frozenset(
 class Builder:
     """Makes nodes. `dims` are the sizes known at build time; `rules` are local rewrites tried on every new node.
 
-    `solutions`: what the calculus has made of each problem that is solved, by the uid of its region.
+    `solutions`: what the calculus has made of each problem that is solved, by the uid of its region. `choices`: what was
+    chosen where there are several ways.
     """
 
     def __init__(self, dims: Mapping[str, int | Node | None] | None = None, rules: Iterable[Rule] = ()) -> None:
@@ -33,6 +35,9 @@ class Builder:
         self.rules = tuple(rules)
         self.origin = Origin()
         self.solutions: dict[int, Any] = {}
+        self.choices: list[Choice] = []
+        # How each derivative since it was last emptied is taken: the mode, and the cost of each mode there is.
+        self.sweeps: list[tuple[str, dict[str, float]]] = []
         self._fresh = 0
         self._made = 0
 

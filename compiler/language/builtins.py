@@ -9,6 +9,7 @@ from vspec.compiler.language.arguments import argument_dim
 from vspec.compiler.language.context import Context, Env, Formal, Unknown
 from vspec.compiler.language.derivatives import derivative
 from vspec.compiler.language.draws import sample
+from vspec.compiler.language.evaluation import EVALUATED
 from vspec.compiler.language.expr import (
     Affine,
     Along,
@@ -67,7 +68,7 @@ def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
     if name in PLANNED:
         code, what = PLANNED[name]
         return ctx.planned(code, f"{what} ('{name}')", raw.name_span, env)
-    if raw.keywords:
+    if raw.keywords and name not in EVALUATED:
         keyword, span, _ = raw.keywords[0]
         known = name in FUNCTIONS or name in REDUCTIONS or name in ALONG or name in LINALG or name in STRUCTURAL
         if known:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from vspec.compiler.language.context import Context, Env, Unknown
+from vspec.compiler.language.evaluation import DERIVATIVE, read_by
 from vspec.compiler.language.expr import (
+    AUTO,
     Derivative,
     Element,
     Expr,
@@ -19,12 +21,13 @@ from vspec.compiler.language.types import a_dtype, widest
 
 
 def derivative(ctx: Context, raw: RawCall, env: Env) -> Expr:
+    by = read_by(ctx, raw, DERIVATIVE, env)
     if len(raw.args) < 2:
         return arity(ctx, raw, "at least 2", 2, STRUCTURAL["d"], env)
     body = ctx.infer(raw.args[0], env)
     wrt = [_wrt(ctx, a, env) for a in raw.args[1:]]
     axes = tuple(dict.fromkeys((*body.axes, *(x for w in wrt if w is not None for x in w.axes))))
-    if isinstance(body, Unknown) or any(not isinstance(w, Element) for w in wrt):
+    if by is None or isinstance(body, Unknown) or any(not isinstance(w, Element) for w in wrt):
         exact = (not isinstance(body, Unknown) or body.exact) and all(
             w is not None and (not isinstance(w, Unknown) or w.exact) for w in wrt
         )
@@ -38,7 +41,27 @@ def derivative(ctx: Context, raw: RawCall, env: Env) -> Expr:
             label=a_dtype(body.dtype),
         )
     elements = tuple(w for w in wrt if isinstance(w, Element))
-    return Derivative(span=raw.span, axes=axes, dtype=widest((body, *elements)), body=body, wrt=elements)
+    dtype = widest((body, *elements))
+    if by != AUTO and dtype == "complex":
+        ctx.error(
+            "VS0258",
+            f"a derivative of or by complex numbers has no other way than its own, and 'by={by.word}' asks for one",
+            raw.span,
+            env,
+            help="leave 'by' out, or take derivatives of the real and the imaginary part",
+        )
+        return Unknown(span=raw.span, axes=axes)
+    if by.word == "laplacian" and len(elements) < 2:
+        ctx.error(
+            "VS0258",
+            "'by=laplacian' takes second derivatives, and this is a first one",
+            raw.span,
+            env,
+            label="one derivative",
+            help="write by=forward or by=reverse",
+        )
+        return Unknown(span=raw.span, axes=axes)
+    return Derivative(span=raw.span, axes=axes, dtype=dtype, body=body, wrt=elements, by=by)
 
 
 def _wrt(ctx: Context, raw: Raw, env: Env) -> Expr | None:

@@ -27,6 +27,17 @@ class Expr:
 
 
 @dataclass(frozen=True, slots=True)
+class By:
+    """How an expression is to be evaluated: a word, and its numbers (`language/evaluation.py`)."""
+
+    word: str = "auto"
+    numbers: tuple[int, ...] = ()
+
+
+AUTO = By()
+
+
+@dataclass(frozen=True, slots=True)
 class Number(Expr):
     """A literal, `pi` or `inf` included; a complex one is imaginary: `2j`."""
 
@@ -116,6 +127,7 @@ class Derivative(Expr):
 
     body: Expr
     wrt: tuple[Element, ...]
+    by: By = AUTO
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class Recorder(Lowering):
             letters = {s.letter for s in wrt.subscripts if isinstance(s, Affine)}
             shared = tuple(x for x in nodes[0].names if x in letters)
             with self.sweep(hows, shared):
-                nodes = self._step(nodes, wrt)
+                nodes = self._step(nodes, wrt, e.by.word)
             self.derivatives += 1
         self.taken.append(Taken(self.printer.expression(e), e.span.line, tuple(hows), self.file(e.span)))
         return nodes

@@ -19,6 +19,7 @@ from vspec.compiler.report.formulas import equations, printer, size_text
 from vspec.compiler.report.math import Printer
 from vspec.compiler.report.memory import sweeps, told
 from vspec.compiler.report.plan import plan_lines
+from vspec.compiler.report.strategies import strategies, strategy_rows
 from vspec.compiler.report.table import passes_table, render_table
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def explain_json(compiled: Compiled, entry: str | None = None) -> dict[str, Any]
         "derivatives": [
             {"what": t.what, "line": t.line, "file": t.file or own, "how": list(t.how)} for t in derivatives_of(spec)
         ],
+        "strategies": strategies(compiled),
         "forms": [
             {"what": what, "line": line, "how": list(how)} for what, line, how in compiled.before.notes.get("forms", [])
         ],
@@ -247,6 +249,8 @@ def _overview(found: Mapping[str, Any], seconds: bool) -> list[str]:
         lines += ["Derivatives"]
         rows = [(f"{t['file']}:{t['line']}", t["what"], "; then ".join(t["how"])) for t in found["derivatives"]]
         lines += [*columns(rows), ""]
+    if found["strategies"]:
+        lines += ["Strategies", *columns(strategy_rows(found["strategies"])), ""]
     if found["forms"]:
         lines += ["From the form of the objective"]
         rows = [(f"{found['file']}:{f['line']}", f["what"], text) for f in found["forms"] for text in f["how"]]

@@ -18,6 +18,7 @@ from vspec.compiler.report.explain import explain_arguments, explain_dims
 from vspec.compiler.report.formulas import equations, printer
 from vspec.compiler.report.overview import overview
 from vspec.compiler.report.plan import plan_lines
+from vspec.compiler.report.strategies import strategies as chosen_strategies
 from vspec.compiler.report.table import passes_table, quantity
 from vspec.runtime.pages.html import Child, Html, folded, fragment, inside, link, note, table, tag
 
@@ -167,6 +168,22 @@ def passes(rows: Sequence[Mapping[str, Any]]) -> Html:
     return inside([table(head, made, range(1, 6), "Passes"), note(said)])
 
 
+def strategies(compiled: Compiled) -> Html:
+    """What was chosen where there are several ways, and what each costs."""
+    rows = chosen_strategies(compiled)
+    if not rows:
+        return Html("")
+    made: list[list[Child]] = [
+        [r["kind"], tag("code", r["what"]), r["chosen"], r["because"], _costs(r), f"{r['file']}:{r['line']}"]
+        for r in rows
+    ]
+    return table(["", "what", "chosen", "because", "operations", "spec"], made, (), "Strategies")
+
+
+def _costs(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"{x['name']} {quantity(x['flops'])}" for x in row["among"])
+
+
 def _change(before: float, after: float, whole: bool) -> Child:
     def said(value: float) -> str:
         return str(int(value)) if whole else quantity(value)
@@ -212,7 +229,7 @@ def compiled_parts(compiled: Compiled) -> list[Html]:
     return [
         folded("Mathematics", mathematics(compiled.spec, linked=False), open=True),
         folded("Derivation", derived(compiled, linked=False)),
-        folded("Graph", drawing(compiled.graph), compiled_passes(compiled)),
+        folded("Graph", drawing(compiled.graph), strategies(compiled), compiled_passes(compiled)),
     ]
 
 

@@ -1,0 +1,31 @@
+"""VS0249, VS0258 to VS0262: ways in which expressions are evaluated, and strategies of derivatives."""
+
+from __future__ import annotations
+
+from vspec.compiler.diagnostics.code import Code
+
+_U = "params:\n  x: {init: 1}\ndefine:\n  u: x**3\n"
+
+EVALUATION: tuple[Code, ...] = (
+    Code(
+        "VS0249",
+        "no such way to evaluate this",
+        "'by=' says how an expression is evaluated where there are several ways with one value. The default, 'auto', is the one "
+        "that costs least by the compiler's count; 'vspec explain' shows which that is, and what the others cost.",
+        _U + "  v: d(u, x, by=backward)\n",
+    ),
+    Code(
+        "VS0258",
+        "this derivative cannot be taken so",
+        "'by=laplacian' carries value, first and second derivatives through a formula together: it is for several derivatives "
+        "of real quantities. Derivatives of or by complex numbers are taken in one way only.",
+        _U + "  v: d(u, x, by=laplacian)\n",
+    ),
+    Code(
+        "VS0259",
+        "this way does not lead through the formula",
+        "A forward sweep does not go through the steps of a recurrence or through unrolled steps of a search, and 'by=laplacian' "
+        "needs both derivatives to be by elements of one array. Leave 'by' out, or write by=reverse.",
+        "dims: {t: 5}\nparams:\n  x: {init: 1}\ndefine:\n  u[0]: x\n  u[t + 1]: sin(u[t])\n  v: d(u[-1], x, by=forward)\n",
+    ),
+)
