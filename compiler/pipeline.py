@@ -21,6 +21,7 @@ from vspec.compiler.source.document import Document
 
 if TYPE_CHECKING:
     from vspec.compiler.emit.python import Emitted
+    from vspec.compiler.graph.budget import Budget
     from vspec.compiler.graph.graph import Graph
     from vspec.compiler.graph.limits import TooLargeError
     from vspec.compiler.language.spec import Spec
@@ -125,15 +126,17 @@ def _imported(document: Document, sink: Sink, allow_outside: bool) -> Document:
     return Importer(sink, load, str(library), root).resolve(document)
 
 
-def compile_spec(spec: Spec, *, level: int = 2, disable: Collection[str] = ()) -> Compiled:
-    """Calculus, passes and emission of a checked spec, in memory.
+def compile_spec(
+    spec: Spec, *, level: int = 2, disable: Collection[str] = (), budget: Budget | None = None
+) -> Compiled:
+    """Calculus, passes and emission of a checked spec, in memory. `budget`: what arrays on the way may take.
 
     Raises ValueError if `disable` names no pass, SpecError if the program grows beyond all measure (VS0726).
     """
     from vspec.compiler.graph.limits import TooLargeError
 
     try:
-        return _compile(spec, level, disable)
+        return _compile(spec, level, disable, budget)
     except TooLargeError as error:
         raise SpecError([_too_large(spec, error)]) from None
 
@@ -148,15 +151,19 @@ def _too_large(spec: Spec, error: TooLargeError) -> Diagnostic:
     return Diagnostic("VS0726", error.message, span, "", tips)
 
 
-def _compile(spec: Spec, level: int, disable: Collection[str]) -> Compiled:
+def _compile(spec: Spec, level: int, disable: Collection[str], budget: Budget | None) -> Compiled:
     from vspec.compiler.calculus.program import lower_spec
     from vspec.compiler.emit.python import emit_program
+    from vspec.compiler.graph.budget import Budget
     from vspec.compiler.passes import STABILISE_RULES, run_passes
 
     start = time.perf_counter()
     # Formulas are stabilised before they are differentiated, so that the derivatives are stable, too.
     rules = STABILISE_RULES if level > 0 and "stabilise" not in disable else ()
     before = _proved(lower_spec(spec, rules), spec)
+    if level < 1 or "block" in disable:
+        budget = Budget(None)
+    before = replace(before, notes={**before.notes, "memory": budget or Budget()})
     lowered = time.perf_counter()
     graph, records = run_passes(before, level, disable)
     optimised = time.perf_counter()

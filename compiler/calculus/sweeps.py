@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from vspec.compiler.calculus import jvp, solutions, vjp
 from vspec.compiler.calculus.special import NoAdjoint, NoDerivative
 from vspec.compiler.calculus.terms import NO_PAIRS, Algebra, Term, Terms
-from vspec.compiler.graph.node import AnyRegion, Kind, Node, Pull, Solve, innermost, topological
+from vspec.compiler.graph.node import AnyRegion, Kind, Node, Pull, Region, Solve, innermost, topological
 
 Seeds = Mapping[int, Sequence[Term]]
 
@@ -157,7 +157,7 @@ def _refuse_steps(node: Node, region: AnyRegion, wanted: Collection[int], again:
     while isinstance(region, Pull):
         wanted = {*wanted, *region.wanted}
         region = region.inner
-    if isinstance(region, Solve):
+    if not isinstance(region, Region):
         return
     if region.adjoint == "none":
         raise NoAdjoint(region.name, node.origin)

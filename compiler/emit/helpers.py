@@ -115,6 +115,38 @@ def checkpointed(step: Callable[[Any, Array], Any], start: Any, times: Array) ->
     return last, jax.tree.map(lambda a, b: jnp.concatenate([a.reshape(whole, *a.shape[2:]), b]), paths, rest)
 '''
 
+_ROWS_AT_ONCE = '''\
+def rows_at_once(size: int, row: int) -> int:
+    """How many of `size` rows of `row` bytes are computed at a time: all if they fit into MEMORY, else what fits into CHUNK."""
+    if not isinstance(size * row, int) or size * row <= MEMORY:
+        return size
+    most = max(1, min(size, CHUNK // max(1, row)))
+    return next((k for k in range(most, most // 2, -1) if size % k == 0), most)
+'''
+
+_IN_PARTS = '''\
+def in_parts(
+    part: Callable[[Any, int], Any], size: int, count: int, start: Any = (), join: Any = lambda before, here: before
+) -> Any:
+    """The rows and the totals that `part(first, count)` gives of `size` rows, `count` at a time: rows one after the other,
+    totals by `join` of those before, at first `start`, and those here."""
+    if count == size:
+        return part(0, size)
+    whole = size - size % count
+
+    def step(before: Any, first: Array) -> Any:
+        rows, here = part(first, count)
+        return join(before, here), rows
+
+    totals, rows = jax.lax.scan(step, start, jnp.arange(0, whole, count))
+    rows = jax.tree.map(lambda x: x.reshape(whole, *x.shape[2:]), rows)
+    if whole < size:
+        last, here = part(whole, size - whole)
+        rows = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), rows, last)
+        totals = join(totals, here)
+    return rows, totals
+'''
+
 # In the order in which they are written: each uses only JAX and those before it.
 HELPERS: dict[str, str] = {
     "erfinv": _ERFINV,
@@ -125,6 +157,8 @@ HELPERS: dict[str, str] = {
     "bessel_ratio": _BESSEL_RATIO,
     "linear_recurrence": _LINEAR_RECURRENCE,
     "checkpointed": _CHECKPOINTED,
+    "rows_at_once": _ROWS_AT_ONCE,
+    "in_parts": _IN_PARTS,
 }
 
 

@@ -50,6 +50,7 @@ def opened(
     elif isinstance(pull.inner, Region):
         results = write_loop(inner, pull.inner, seen, returned, {}, 0)
     else:
+        assert isinstance(pull.inner, Pull)
         again = opened(inner, pull.inner, seen[: pull.inner.arity], (), {})
         results = pulled_back(inner, pull.inner, again, seen)
     scope.line("", "")

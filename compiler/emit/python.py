@@ -10,6 +10,7 @@ from vspec.compiler.emit.entry import EmittedEntry, emit_entry
 from vspec.compiler.emit.helpers import helpers
 from vspec.compiler.emit.scalar import MODULES
 from vspec.compiler.emit.text import quoted
+from vspec.compiler.graph.budget import budget_of
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.language.spec import Spec
 
@@ -31,8 +32,21 @@ def emit_program(graph: Graph, spec: Spec) -> Emitted:
         functions.append(text)
         entries.append(emitted)
     body = "\n\n\n".join([*helpers("\n".join(map(_code, functions))), *functions])
-    head = [_docstring(spec, file), *_imports(body)]
+    head = [_docstring(spec, file), *_imports(body), *_budget(graph, body)]
     return Emitted("\n".join(head) + "\n\n\n" + body + "\n", tuple(entries))
+
+
+def _budget(graph: Graph, body: str) -> list[str]:
+    """What the loops over rows go by, where there are any: numbers that a reader may change."""
+    if "rows_at_once(" not in body:
+        return []
+    budget = budget_of(graph.notes)
+    memory = budget.memory or 0
+    return [
+        "",
+        f"MEMORY = {memory:_}  # bytes that the arrays of a reduction may take",
+        f"CHUNK = {min(budget.chunk, memory):_}  # bytes of those that are computed at a time where they would take more",
+    ]
 
 
 def _docstring(spec: Spec, file: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from vspec.compiler.graph.kernel import Tree, substitute
-from vspec.compiler.graph.node import AnyRegion, Axis, Kind, Node, Origin, Pull, Solve, topological
+from vspec.compiler.graph.node import AnyRegion, Axis, Blocks, Kind, Node, Origin, Pull, Solve, topological
 
 COMMUTATIVE = frozenset({"add", "mul", "and", "or", "eq", "ne", "maximum", "minimum"})
 
@@ -108,6 +108,8 @@ class Classes:
             key: Any = ("pull", self.region_key(region.inner), region.given, region.wanted, region.batch)
         elif isinstance(region, Solve):
             key = self._solve_key(region)
+        elif isinstance(region, Blocks):
+            key = self._blocks_key(region)
         else:
             own = [("carry", n) for n in region.carry] + [("captured", n) for n in region.captured]
             for k, (role, n) in enumerate([*own, ("index", region.index)]):
@@ -121,6 +123,16 @@ class Classes:
         # The region is kept beside its key, so that its id is not given to another one.
         self._regions[id(region)] = (self._class(key), region)
         return self._regions[id(region)][0]
+
+    def _blocks_key(self, region: Blocks) -> Any:
+        for k, n in enumerate(region.arguments):
+            # The dim of a part is a name of its own in each region.
+            dims = tuple("" if a.dim == region.axis.dim else a.dim for a in n.axes)
+            self.faces[n.uid] = (self._class(("row", k, dims, n.dtype, region.axis.dim)), n.names)
+        for node in topological(region.body):
+            self.add(node)
+        body = tuple((self.faces[n.uid], n.names) for n in region.body)
+        return ("blocks", region.dim, body, region.joins, region.cut, region.rows)
 
     def _solve_key(self, region: Solve) -> Any:
         own = [("unknown", n) for n in region.unknowns] + [("captured", n) for n in region.captured]

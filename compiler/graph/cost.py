@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 
+from vspec.compiler.graph.budget import rows_at_once
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import BORDER, Tree, walk
-from vspec.compiler.graph.node import Axis, Kind, Node, Pull, Solve, topological
+from vspec.compiler.graph.node import Axis, Blocks, Kind, Node, Pull, Solve, topological
 from vspec.compiler.graph.residuals import Count, kept
 
 NOMINAL = 10_000
@@ -60,6 +61,10 @@ class Sizes:
         if isinstance(known, int):
             return known
         return NOMINAL_UNKNOWNS if dim in self.unknowns else NOMINAL
+
+    def having(self, dim: str, size: int) -> Sizes:
+        """These sizes and that of one more dim."""
+        return Sizes({**self.dims, dim: size}, self.unknowns)
 
     def count(self, axes: Iterable[Axis]) -> int:
         """How many elements an array with these axes has."""
@@ -123,6 +128,9 @@ def flops(node: Node, sizes: Sizes) -> float:
             region = region.inner
         if isinstance(region, Solve):
             return factor * solve_flops(region, sizes)
+        if isinstance(region, Blocks):
+            whole = sizes.having(region.axis.dim, sizes.dim(region.dim))
+            return factor * sum(flops(n, whole) for n in topological(region.roots))
         steps = sizes.dim(region.axis.dim)
         return factor * steps * sum(flops(n, sizes) for n in topological(region.roots))
     return 0.0
@@ -145,9 +153,19 @@ def size(node: Node, sizes: Sizes, precision: str) -> int:
     """Bytes of a node's value, of a reverse sweep what it keeps; leaves and renames own none."""
     if node.kind is Kind.REGION and isinstance(node.attrs[0], Pull):
         return sweep_bytes(node.attrs[0], precision).value(sizes.dim)
+    if node.kind is Kind.REGION and isinstance(node.attrs[0], Blocks):
+        return block_bytes(node.attrs[0], sizes)
     if node.kind in (Kind.CONST, Kind.REINDEX, Kind.STOP, Kind.REGION):
         return 0
     return sizes.count(node.axes) * width(node.dtype, precision)
+
+
+def block_bytes(region: Blocks, sizes: Sizes) -> int:
+    """What a loop over rows takes at a time."""
+    number, dims = region.row
+    row = number * prod(sizes.dim(d) for d in dims)
+    total = sizes.dim(region.dim)
+    return row * (min(region.rows, total) if region.rows else rows_at_once(total, row, region.memory, region.chunk))
 
 
 def entry_cost(roots: Iterable[Node], sizes: Sizes, precision: str) -> Cost:

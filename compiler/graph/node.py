@@ -32,7 +32,7 @@ broadcasting rule. Two axes of one node never share a name. An axis belongs to a
 | RANDOM   | key                         | key           | (ordinal,)                                  | the key folded with the number of a draw; keys have the dtype 'key' |
 | RANDOM   | fold                        | key, index    | ()                                          | the key folded with an integer, one for each element of it |
 | RANDOM   | see `draws.py`              | key, arguments| ()                                          | independent draws of a standard law over `axes`; those of the key come first, the last argument of `categorical` has one axis more |
-| REGION   | scan, solve, vjp            | operands      | (Region, Solve or Pull,)                    | a tuple, read by ITEM |
+| REGION   | scan, solve, vjp, blocks    | operands      | (Region, Solve, Pull or Blocks,)            | a tuple, read by ITEM |
 | ITEM     | ""                          | region        | (position,)                                 | one result of a region |
 | STOP     | ""                          | one           | ()                                          | its input, through which no derivative flows |
 | STOP     | hold                        | one           | ()                                          | its input, by which derivatives are taken; gone after lowering |
@@ -253,10 +253,51 @@ class Pull:
     batch: tuple[Axis, ...]
 
 
-AnyRegion = Region | Solve | Pull
+@dataclass(frozen=True, slots=True, eq=False)
+class Blocks:
+    """Reductions over arrays that are too large to be held: a sub-graph for some of the rows along one dim at a time.
+
+    `axis` is the axis of rows in the sub-graph; its dim stands for the rows that are taken at once, `dim` for all of them. The
+    REGION node's inputs are one operand per `captured` argument; an argument that has an axis of the dim of `axis` is a stretch
+    of its operand from the row `first` on, `cut` says along which position (None: the whole operand).
+
+    `body` has one node per result and `joins` says how the results of stretches become one: `stack` (one after the other along
+    their axis of rows), `sum prod max min any all logsumexp` (two become one by the operation), `argmax argmin` (a position;
+    the element that stands there is the next result), `best` (that element), or `weighted` (a sum whose weights are normalised
+    by the exponential of the next result, a `logsumexp`).
+
+    `row`: the bytes that one row takes while it is computed, as a number times the sizes of dims; `memory` and `chunk` are what
+    all rows may take before they are taken in parts, and what a part takes; `rows` is the number asked for, if one is.
+    """
+
+    name: str
+    axis: Axis
+    dim: str
+    first: Node
+    captured: tuple[Node, ...]
+    cut: tuple[int | None, ...]
+    body: tuple[Node, ...]
+    joins: tuple[str, ...]
+    row: tuple[int, tuple[str, ...]]
+    memory: int
+    chunk: int
+    rows: int | None = None
+
+    @property
+    def arguments(self) -> tuple[Node, ...]:
+        """The arguments of the sub-graph."""
+        return (*self.captured, self.first)
+
+    @property
+    def roots(self) -> tuple[Node, ...]:
+        """What the body computes."""
+        return self.body
 
 
-def innermost(region: AnyRegion) -> Region | Solve:
+AnyRegion = Region | Solve | Pull | Blocks
+
+
+def innermost(region: AnyRegion) -> Region | Solve | Blocks:
     """The loop or problem of which a region is the derivative, of whatever order."""
     while isinstance(region, Pull):
         region = region.inner
@@ -280,6 +321,6 @@ def topological(roots: Iterable[Node]) -> list[Node]:
     return found
 
 
-def region_nodes(region: Region | Solve) -> Iterator[Node]:
+def region_nodes(region: Region | Solve | Blocks) -> Iterator[Node]:
     """The nodes of a region's body in topological order."""
     yield from topological(region.roots)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from vspec.compiler.graph.cost import graph_cost
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.rewrite import all_nodes
-from vspec.compiler.passes import contract, dead, fold, hoist, intern, stabilise
+from vspec.compiler.passes import block, contract, dead, fold, hoist, intern, stabilise
 from vspec.compiler.passes.stabilise import STABILISE_RULES
 
 
@@ -53,9 +53,10 @@ FOLD = Pass("fold", fold.DOC, 1, fold.run)
 HOIST = Pass("hoist", hoist.DOC, 2, hoist.run)
 STABILISE = Pass("stabilise", stabilise.DOC, 1, stabilise.run)
 CONTRACT = Pass("contract", contract.DOC, 2, contract.run)
+BLOCK = Pass("block", block.DOC, 1, block.run)
 
 # The only place that knows the order. Interning again merges what a pass before it made twice.
-PASSES: tuple[Pass, ...] = (STABILISE, INTERN, FOLD, CONTRACT, INTERN, HOIST, INTERN, DEAD)
+PASSES: tuple[Pass, ...] = (STABILISE, INTERN, FOLD, CONTRACT, INTERN, HOIST, INTERN, BLOCK, DEAD)
 
 NAMES: tuple[str, ...] = tuple(dict.fromkeys(p.name for p in PASSES))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.graph import Graph
-from vspec.compiler.graph.node import REPORT, AnyRegion, Kind, Node, Pull, Region, Solve, topological
+from vspec.compiler.graph.node import REPORT, AnyRegion, Blocks, Kind, Node, Pull, Region, Solve, topological
 from vspec.compiler.graph.rewrite import all_nodes, rewrite
 
 DOC = "Nothing is computed that no entry reads: no unused state, operand or result of a loop, no unused prepared value."
@@ -120,6 +120,8 @@ def _plans(graph: Graph) -> dict[int, Plan]:
             plans[key] = _scan_plan(region, uses[key])
         elif isinstance(region, Solve) and key not in frozen:
             plans[key] = _solve_plan(region, uses[key])
+        elif isinstance(region, Blocks):
+            plans[key] = _blocks_plan(region, uses[key])
     for key, region in regions.items():
         if isinstance(region, Pull) and key not in frozen and id(region.inner) in plans:
             plans[key] = _pull_plan(region, uses[key], plans[id(region.inner)])
@@ -129,7 +131,7 @@ def _plans(graph: Graph) -> dict[int, Plan]:
     return {k: p for k, p in changing.items() if k in inside} or changing
 
 
-def _loops(region: Region | Solve) -> list[Node]:
+def _loops(region: Region | Solve | Blocks) -> list[Node]:
     return [n for n in topological(region.roots) if n.kind is Kind.REGION]
 
 
@@ -172,6 +174,23 @@ def _solve_plan(region: Solve, use: Use) -> Plan:
     inputs = [*range(count), *(count + k for k in kept)]
     results = list(range(count + len(REPORT)))
     return Plan(results, inputs, slim, len(kept) < len(region.captured))
+
+
+def _blocks_plan(region: Blocks, use: Use) -> Plan:
+    """A loop over rows keeps what is read of its results, and of its operands what these need."""
+    paired = {k + 1 for k in use.results if region.joins[k] in ("argmax", "argmin", "weighted")}
+    results = sorted(use.results | paired)
+    reads = {n.uid for n in topological(region.body[k] for k in results)}
+    inputs = [k for k, c in enumerate(region.captured) if c.uid in reads]
+    slim = replace(
+        region,
+        captured=tuple(region.captured[k] for k in inputs),
+        cut=tuple(region.cut[k] for k in inputs),
+        body=tuple(region.body[k] for k in results),
+        joins=tuple(region.joins[k] for k in results),
+    )
+    changes = len(results) < len(region.body) or len(inputs) < len(region.captured)
+    return Plan(results, inputs, slim, changes)
 
 
 def _pull_plan(region: Pull, use: Use, inner: Plan) -> Plan:

@@ -20,7 +20,7 @@ from scipy import special  # type: ignore[import-untyped]
 from tests.support.lower_levels import Local, least
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree
-from vspec.compiler.graph.node import Axis, Kind, Node, Role, Solve, topological
+from vspec.compiler.graph.node import Axis, Blocks, Kind, Node, Role, Solve, topological
 
 Array = np.ndarray[Any, Any]
 Sizes = Mapping[str, int]
@@ -295,6 +295,8 @@ class Interpreter:
     def on_region(self, node: Node) -> Any:
         if node.op == "solve":
             return self.solved(node)
+        if node.op == "blocks":
+            return self.in_parts(node)
         if node.op != "scan":
             raise NotImplementedError(f"the reference interpreter does not run {node.op}")
         (region,) = node.attrs
@@ -325,6 +327,45 @@ class Interpreter:
             for path, s in zip(paths, states, strict=True):
                 path.append(s)
         return [states[k] if what == "final" else np.stack(paths[k]) for what, k in region.results]
+
+    def in_parts(self, node: Node) -> list[Any]:
+        """Stretches of rows one after the other, each result joined with those before."""
+        (region,) = node.attrs
+        whole = [self.operand(x, x.axes, True) for x in node.inputs]
+        total, count = self.size(region.dim), region.rows or 3
+        results: list[Any] = []
+        for first in range(0, total, count):
+            some = min(count, total - first)
+            body = Interpreter(self.arguments, {**self.dims, region.axis.dim: some}, self.real.name)
+            body.found[region.first.uid] = np.asarray(first)
+            for argument, value, cut in zip(region.captured, whole, region.cut, strict=True):
+                rows = value if cut is None else np.take(value, np.arange(first, first + some), cut)
+                body.found[argument.uid] = body.cast(argument, rows)
+            here = body.values(region.body)
+            results = here if first == 0 else self.joined(region, results, here)
+        return results
+
+    def joined(self, region: Blocks, before: list[Any], here: list[Any]) -> list[Any]:
+        """Two stretches as one."""
+        found = []
+        for k, (how, n) in enumerate(zip(region.joins, region.body, strict=True)):
+            x, y = before[k], here[k]
+            if how == "stack":
+                at = [a.dim for a in n.axes].index(region.axis.dim)
+                found.append(np.concatenate([x, y], at))
+            elif how in ("argmax", "argmin", "best"):
+                values, op = (k, region.joins[k - 1]) if how == "best" else (k + 1, how)
+                better = here[values] > before[values] if op == "argmax" else here[values] < before[values]
+                found.append(np.where(better, y, x))
+            elif how == "weighted":
+                logs = [self.align(v[k + 1], region.body[k + 1].names, n.axes) for v in (before, here)]
+                both = np.logaddexp(*logs)
+                found.append(x * np.exp(logs[0] - both) + y * np.exp(logs[1] - both))
+            else:
+                two = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum}
+                two |= {"any": np.logical_or, "all": np.logical_and, "logsumexp": np.logaddexp}
+                found.append(two[how](x, y))
+        return found
 
     def solved(self, node: Node) -> list[Any]:
         """Problem by problem, by Newton's method with halved steps; slopes that a problem lacks are differences."""
@@ -426,6 +467,8 @@ class Interpreter:
             own = region.unknowns[node.attrs[0]].names if node.attrs[0] < len(region.unknowns) else ()
             names = [*(a.name for a in region.batch), *own]
             return self.align(self.found[source.uid][node.attrs[0]], names, node.axes)
+        if isinstance(region, Blocks):
+            return self.align(self.found[source.uid][node.attrs[0]], region.body[node.attrs[0]].names, node.axes)
         what, k = region.results[node.attrs[0]]
         names = [a.name for a in region.carry[k].axes]
         if what == "path":

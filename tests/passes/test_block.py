@@ -1,0 +1,156 @@
+"""Loops over rows: the same results as whole arrays, no large array left, one loop for what reads the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.emit.harness import load
+from tests.emit.harness import spec as named
+from tests.language.helpers import good
+from tests.passes.support import arguments, assert_equal, random_graph
+from vspec.compiler.emit.python import emit_program
+from vspec.compiler.graph.budget import Budget
+from vspec.compiler.graph.graph import Graph
+from vspec.compiler.graph.node import Kind
+from vspec.compiler.graph.rewrite import all_nodes
+from vspec.compiler.passes import block, dead, intern
+from vspec.compiler.pipeline import compile_spec
+
+# Everything with two axes is too large, whatever it is made of.
+TINY = Budget(8, 8, growth=0)
+
+
+def loops(graph: Graph) -> list[Any]:
+    """The loops over rows of a graph."""
+    return [n.attrs[0] for n in all_nodes(graph) if n.kind is Kind.REGION and n.op == "blocks"]
+
+
+def tight(graph: Graph) -> Graph:
+    """The graph with a budget that nothing fits into."""
+    return replace(graph, notes={**graph.notes, "memory": TINY})
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_graph_keeps_its_results(seed: int) -> None:
+    graph = tight(intern.run(random_graph(seed, 60)))
+    after = block.run(graph)
+    assert_equal(graph, after)
+    assert_equal(graph, dead.run(intern.run(after)))
+
+
+def test_random_graphs_do_have_loops() -> None:
+    assert sum(len(loops(block.run(tight(intern.run(random_graph(seed, 60)))))) for seed in range(60)) > 60
+
+
+@pytest.mark.parametrize("seed", [5, 12, 29, 33])
+def test_the_text_computes_what_the_graph_says(seed: int, tmp_path: Path) -> None:
+    graph = tight(random_graph(seed, 60))
+    plain, parts = (load(emit_program(g, named()), tmp_path) for g in (graph, block.run(graph)))
+    assert loops(block.run(graph))
+    given = arguments()
+    for entry in graph.entries:
+        want, got = (called(m, entry.name, given) for m in (plain, parts))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-9), want, got)
+
+
+def called(program: ModuleType, name: str, given: Mapping[str, Any]) -> Any:
+    """The results of a function of a program."""
+    function = getattr(program, name)
+    wanted = function.__code__.co_varnames[: function.__code__.co_argcount]
+    return jax.jit(function)(**{k: jnp.asarray(given[k]) for k in wanted})
+
+
+RULES = """
+precision: float64
+dims: {n: auto, m: auto, k: 2}
+data:
+  x[n, k]: {}
+params:
+  y[m, k]: {init: 0}
+  f[n]: {init: 0}
+define:
+  C[n, m]: sum[k]((x[n, k] - y[m, k])**2)
+  e[n, m]: f[n] - C[n, m]/2
+  total: sum[n, m](exp(e[n, m]))
+  product: prod[n, m](1 + 0.05*sin(e[n, m]))
+  highest[m]: max[n](e[n, m])
+  lowest: min[n, m](e[n, m])
+  logs[m]: logsumexp[n](e[n, m])
+  rows[n]: logsumexp[m](e[n, m])
+  all_logs: logsumexp[n, m](e[n, m])
+  attended[m, k]: sum[n](softmax[n](e[n, m])*x[n, k])
+  overall[k]: sum[n, m](exp(e[n, m] - all_logs)*x[n, k]*cos(C[n, m]))
+  kernel[m]: sum[n](exp(-C[n, m])*f[n])
+objectives:
+  loss: >-
+    mean[m](logs[m])*total + product + sum[m](highest[m]**2) + lowest*all_logs + sum[n](rows[n]**2)
+    + sum[m, k](attended[m, k]**2) + sum[k](overall[k]**2) + sum[m](sin(kernel[m]))
+solve: {minimize: loss, method: newton, steps: 1}
+outputs:
+  totals: total
+  products: product
+  first[n]: argmin[m](C[n, m])
+  last[m]: argmax[n](e[n, m])
+  some[n]: any[m](C[n, m] > 3)
+  every: all[n, m](C[n, m] > 0.01)
+  attend[m, k]: attended[m, k]
+  globally[k]: overall[k]
+  kernels[m]: kernel[m]
+  diagonal[n]: sum[m](where(index(n) == index(m), e[n, m], 0))
+  mixed[n]: sum[m](C[n, m]*index(n) + index(m)*e[n, m])
+"""
+N_, M_ = 7, 5
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ModuleType, ModuleType]]:
+    """The spec of all rules with whole arrays and with loops over rows."""
+    folder, checked = tmp_path_factory.mktemp("rules"), good(RULES)
+    whole = compile_spec(checked, disable=["block"])
+    parts = compile_spec(checked, budget=TINY)
+    assert not loops(whole.graph)
+    joins = {j for r in loops(parts.graph) for j in r.joins}
+    assert joins >= {"stack", "sum", "prod", "max", "min", "logsumexp", "any", "all", "argmax", "argmin", "weighted"}
+    with jax.enable_x64(True):
+        yield load(whole.emitted, folder), load(parts.emitted, folder)
+
+
+def values() -> dict[str, Any]:
+    """Arguments of the rules."""
+    rng = np.random.default_rng(3)
+    return {"x": rng.normal(size=(N_, 2)), "y": rng.normal(size=(M_, 2)), "f": rng.normal(size=N_)}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
+def test_every_rule_at_sizes_that_chunks_do_not_divide(
+    programs: tuple[ModuleType, ModuleType], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts = programs
+    monkeypatch.setattr(parts, "rows_at_once", lambda size, row: min(size, count))
+    for name in ("outputs", "loss", "loss_newton"):
+        want, got = called(whole, name, values()), called(parts, name, values())
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-10, atol=1e-10), want, got)
+
+
+def test_derivatives_are_those_of_jax(programs: tuple[ModuleType, ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, parts = programs
+    monkeypatch.setattr(parts, "rows_at_once", lambda size, row: min(size, 3))
+    v = {k: jnp.asarray(x) for k, x in values().items()}
+
+    def loss(moving: Any) -> Any:
+        return whole.loss(**moving, x=v["x"])
+
+    moving = {"f": v["f"], "y": v["y"]}
+    value, gradient, hessian = called(parts, "loss_newton", v)
+    np.testing.assert_allclose(value, loss(moving), rtol=1e-12)
+    for want, got in ((jax.grad(loss)(moving), gradient), (jax.hessian(loss)(moving), hessian)):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-9), want, got)
