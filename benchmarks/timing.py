@@ -14,13 +14,14 @@ import jax
 @dataclass(frozen=True)
 class Timing:
     """One side of a comparison: seconds of the first call (trace and compile), the median and the quartiles of the later
-    ones, and what else is to be said about it."""
+    ones, what else is to be said about it, and the later calls one by one."""
 
     first: float
     median: float
     low: float
     high: float
     note: str = ""
+    samples: tuple[float, ...] = ()
 
 
 # The rows of a table. Of a side that was not timed, why.
@@ -56,11 +57,17 @@ def interleaved(
             jax.block_until_ready(out)
             samples[name].append((time.perf_counter() - start) / inner[name])
     result = {}
-    for name, values in samples.items():
-        values.sort()
+    for name, taken in samples.items():
+        values = sorted(taken)
         quarter = len(values) // 4
-        result[name] = Timing(first[name], statistics.median(values), values[quarter], values[-1 - quarter])
+        low, high = values[quarter], values[-1 - quarter]
+        result[name] = Timing(first[name], statistics.median(values), low, high, samples=tuple(taken))
     return result
+
+
+def ratio(other: Timing, ours: Timing) -> float:
+    """How many times as long the other side takes: the median over the rounds, in each of which both met the same machine."""
+    return statistics.median(b / a for a, b in zip(ours.samples, other.samples, strict=True))
 
 
 def table(title: str, timings: Rows, ours: str = "vspec") -> str:
