@@ -1,4 +1,4 @@
-"""What there is to choose from, as rows of text: methods, passes, functions."""
+"""What there is to choose from, as rows of text: methods, networks, passes, functions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ def methods() -> list[tuple[str, str]]:
     from vspec.runtime.registry import METHODS
 
     return [(method.signature, method.doc) for method in METHODS.values()]
+
+
+def networks() -> list[tuple[str, str]]:
+    """The networks that a function may be: the signature and what it computes; then the activations beside the functions."""
+    from vspec.compiler.language.architectures import ACTIVATIONS, ARCHITECTURES
+
+    listed = [(architecture.signature, architecture.doc) for architecture in ARCHITECTURES.values()]
+    return listed + [(f"act={name}", f"The activation {formula}.") for name, formula in ACTIVATIONS.items()]
 
 
 def passes() -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from vspec.compiler.diagnostics.codes_evaluation import EVALUATION
 from vspec.compiler.diagnostics.codes_implicit import IMPLICIT
 from vspec.compiler.diagnostics.codes_language import LANGUAGE
 from vspec.compiler.diagnostics.codes_limits import LIMITS
+from vspec.compiler.diagnostics.codes_networks import NETWORKS
 from vspec.compiler.diagnostics.codes_runs import RUNS
 from vspec.compiler.diagnostics.codes_source import SOURCE
 from vspec.compiler.diagnostics.codes_warnings import WARNINGS
@@ -37,4 +38,4 @@ def registry(*groups: Iterable[Code]) -> Mapping[str, Code]:
     return MappingProxyType(dict(sorted(found.items())))
 
 
-CODES: Mapping[str, Code] = registry(SOURCE, LANGUAGE, ARRAYS, IMPLICIT, RUNS, EVALUATION, LIMITS, WARNINGS)
+CODES: Mapping[str, Code] = registry(SOURCE, LANGUAGE, ARRAYS, IMPLICIT, NETWORKS, RUNS, EVALUATION, LIMITS, WARNINGS)

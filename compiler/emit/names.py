@@ -28,7 +28,7 @@ RESERVED = frozenset(
 
 def identifier(text: str) -> str:
     """The nearest identifier to a spec's name: `enc.W0` is `enc_W0`, `lambda` is `lambda_`, a made `_arg1` is `arg1`."""
-    text = text.lstrip("_")
+    text = text.lstrip("_").partition("'")[0]
     cleaned = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_") if not text.isidentifier() else text
     if not cleaned or cleaned[0].isdigit():
         cleaned = f"v{cleaned}"

@@ -10,6 +10,7 @@ from vspec.compiler.language.context import Context, Env, Symbol, Unknown
 from vspec.compiler.language.entries import entries
 from vspec.compiler.language.expr import Element, Pointwise, Stack
 from vspec.compiler.language.heads import Head, a, parse_head, plain_letters
+from vspec.compiler.language.networks import movable
 from vspec.compiler.language.parse import parse_expression
 from vspec.compiler.language.spec import Assignment, Definition, Recurrence
 from vspec.compiler.language.types import a_dtype, as_real
@@ -79,7 +80,7 @@ def _assignment(ctx: Context, key: Scalar, value: Value, what: str, equations: E
 
 
 def _no_param(ctx: Context, head: Head, symbol: Symbol | None, what: str) -> None:
-    params = [n for n, s in ctx.symbols.items() if s.kind == "param"]
+    params = [n for n in movable(ctx) if n not in ctx.functions]
     listed = f"params are {', '.join(params)}" if params else "the spec has no params"
     if symbol is None and head.name in ctx.opaque:
         return

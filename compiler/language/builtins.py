@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vspec.compiler.language import inline
+from vspec.compiler.language.architectures import ARCHITECTURES
 from vspec.compiler.language.arguments import argument_dim
 from vspec.compiler.language.context import Context, Env, Formal, Unknown
 from vspec.compiler.language.derivatives import derivative
@@ -68,6 +69,14 @@ def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
     if name in PLANNED:
         code, what = PLANNED[name]
         return ctx.planned(code, f"{what} ('{name}')", raw.name_span, env)
+    if name in ARCHITECTURES:
+        return ctx.error(
+            "VS0250",
+            "a network is all of the body of a function",
+            raw.name_span,
+            env,
+            help=f"under 'functions': f(x[:]) -> [k]: {ARCHITECTURES[name].signature}; its call is f(x[n, :])[k]",
+        )
     if raw.keywords and name not in EVALUATED:
         keyword, span, _ = raw.keywords[0]
         known = name in FUNCTIONS or name in REDUCTIONS or name in ALONG or name in LINALG or name in STRUCTURAL
@@ -108,7 +117,7 @@ def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
         )
     if name in ctx.opaque:
         return Unknown(span=raw.span)
-    builtin = (*FUNCTIONS, *REDUCTIONS, *ALONG, *LINALG, *STRUCTURAL)
+    builtin = (*ARCHITECTURES, *FUNCTIONS, *REDUCTIONS, *ALONG, *LINALG, *STRUCTURAL)
     help = FOREIGN.get(name) or ctx.near(name, builtin)
     return ctx.error("VS0214", f"unknown function '{name}'", raw.name_span, env, label="not declared", help=help)
 

@@ -27,6 +27,7 @@ from vspec.compiler.language.expr import Expr
 from vspec.compiler.language.facts import comparing
 from vspec.compiler.language.infer import infer
 from vspec.compiler.language.left import declare_equations
+from vspec.compiler.language.networks import drop, leave_out, settle
 from vspec.compiler.language.orders import refuse_orders
 from vspec.compiler.language.plan import read_plan
 from vspec.compiler.language.planned import refuse_planned
@@ -144,12 +145,16 @@ def _check(ctx: Context, document: Document, overrides: Mapping[str, Any], settl
     solved = check_equations(ctx, system, calls)
     constraints = read_constraints(ctx, root.get("constraints"))
     solved.equations += drain(ctx)
+    leave_out(ctx)
+    settle(ctx, params, data)
     plan = ctx.runs.plan = read_plan(ctx, root.get("solve"), params, solved, calls, constraints)
     outputs = results.read_all()
     lines = parse_claims(ctx, root.get("claims"))
     claims = read_claims(ctx, lines)
     outputs = {name: results.found[name] for name in outputs}
     solved.equations += drain(ctx)
+    settle(ctx, params, data)
+    drop(ctx)
     share_objectives(solved)
     spec = _assemble(ctx, document, constants, data, params, solved, constraints, plan, outputs, claims)
     shard = read_shard(ctx, root.get("shard"), (*constants.values(), *data.values(), *params.values()))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from vspec.compiler.diagnostics.diagnostic import Sink
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import nearest
-from vspec.compiler.language.dims import Dims, Slot, shown
+from vspec.compiler.language.dims import ROWS, Dims, Slot, shown
 from vspec.compiler.language.expr import Dtype, Expr, Problem
 from vspec.compiler.language.raw import Raw
 from vspec.compiler.language.spec import Definition, Fact, Spec, Stage
+
+if TYPE_CHECKING:
+    from vspec.compiler.language.networks import Network
 
 MAX_INLINED = 100_000
 MAX_CALLS = 60
@@ -83,7 +87,8 @@ class Formal:
 class Function:
     """A declared function; `results` are the letters of its result's axes, free in its body.
 
-    `uses`: how often the body names each formal; `inner`: formals that `d` differentiates by.
+    `uses`: how often the body names each formal; `inner`: formals that `d` differentiates by. `network`: what the body is made
+    from, if it is a network.
     """
 
     name: str
@@ -94,12 +99,18 @@ class Function:
     uses: Mapping[str, int] = field(default_factory=dict)
     inner: frozenset[str] = frozenset()
     sound: bool = True
+    network: Network | None = None
 
     @property
     def shown(self) -> str:
         """The head as declared: `k(a[:], b[:])`."""
-        result = f" -> [{', '.join(self.results)}]" if self.results else ""
+        result = f" -> [{', '.join(map(_numbered, self.results))}]" if self.results else ""
         return f"{self.name}({', '.join(f.shown for f in self.formals)}){result}"
+
+
+def _numbered(letter: str) -> str:
+    """An axis of a result: a letter, or the number of values of one that has no letter."""
+    return letter.removeprefix(ROWS) if letter.startswith(ROWS) else letter
 
 
 def _whole(name: str, rank: int) -> str:
@@ -209,7 +220,8 @@ class Context:
 
     `fixed`: for each stack that cannot be differentiated by, a part of it that is not real. `settable`: options of stages and
     names of runs that the quick size of a claim may set, besides the constants and dims of the spec. `problems`:
-    those with several unknowns, by the identity of their text, which stands for several definitions.
+    those with several unknowns, by the identity of their text, which stands for several definitions. `parts`: how often each
+    part of a network was named. `made`: the hidden definitions of calls of networks and their layers, by their arguments.
     """
 
     sink: Sink
@@ -232,6 +244,8 @@ class Context:
     runs: Runs = field(default_factory=Runs)
     settable: frozenset[str] = frozenset()
     problems: dict[int, Problem | Unknown] = field(default_factory=dict)
+    parts: dict[str, int] = field(default_factory=dict)
+    made: dict[object, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
 
     def infer(self, raw: Raw, env: Env) -> Expr:
         """The checked expression of a raw tree."""
@@ -268,7 +282,9 @@ class Context:
     def near(self, name: str, extra: Iterable[str] = ()) -> str:
         """A help line that names the nearest known name, or nothing."""
         ours = tuple(extra)
-        found = nearest(name, [*self.symbols, *self.functions, *ours], ours)
+        # What belongs to a network has a name with a dot in it, which no expression can read.
+        known = [n for n in (*self.symbols, *self.functions) if "." not in n]
+        found = nearest(name, [*known, *ours], ours)
         return f"did you mean '{found}'?" if found else ""
 
     def declare_hidden(self, definition: Definition) -> None:
@@ -282,4 +298,8 @@ class Context:
     def hidden_name(self, of: str = "arg") -> str:
         """A new name for a hidden definition; `of` says what it is."""
         self.counter += 1
-        return f"_{of}{self.counter}"
+        if "." not in of and (of not in self.functions or self.functions[of].network is None):
+            return f"_{of}{self.counter}"
+        # A part of a network is numbered already; what follows the apostrophe is no part of its name in the program.
+        count = self.parts[of] = self.parts.get(of, 0) + 1
+        return f"_{of}" if count == 1 else f"_{of}'{count}"

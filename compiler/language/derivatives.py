@@ -16,7 +16,7 @@ from vspec.compiler.language.lookup import arity
 from vspec.compiler.language.operators import (
     STRUCTURAL,
 )
-from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice
+from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawFact, RawName, RawSlice
 from vspec.compiler.language.types import a_dtype, widest
 
 
@@ -66,6 +66,17 @@ def derivative(ctx: Context, raw: RawCall, env: Env) -> Expr:
 
 def _wrt(ctx: Context, raw: Raw, env: Env) -> Expr | None:
     """What a derivative is taken with respect to: an element (or Unknown, or None after a mistake)."""
+    if isinstance(raw, RawFact) and raw.base in ctx.functions:
+        return ctx.infer(raw, env)
+    if isinstance(raw, RawName) and raw.name in ctx.functions and ctx.functions[raw.name].network is not None:
+        ctx.error(
+            "VS0254",
+            f"a derivative is with respect to one element, and the network '{raw.name}' has many weights",
+            raw.span,
+            env,
+            help=f"stack them, theta[p]: stack({raw.name}) with p: auto under 'dims', and take d(e, theta[p])",
+        )
+        return None
     if not isinstance(raw, RawName | RawElement):
         ctx.error(
             "VS0224",

@@ -49,7 +49,8 @@ def function_reads(ctx: Context, calls: dict[str, tuple[str, ...]], known: set[s
         for name in group:
             function = ctx.functions[name]
             own = reads_of(function.body, known, found, (f.name for f in function.formals))
-            found[name] = frozenset(own)
+            # The layers of a network call its activation.
+            found[name] = frozenset(own).union(*(found.get(n, frozenset()) for n in calls[name]))
     return found
 
 

@@ -71,6 +71,15 @@ def fact(ctx: Context, raw: RawFact, env: Env) -> Expr:
     """`run.steps`, `fine.J`: the quantity of that name, its subscripts still to be read."""
     whole = ".".join((raw.base, *raw.path))
     named = raw.base == SELF or raw.base in ctx.runs.names
+    network = ctx.functions[raw.base].network if raw.base in ctx.functions else None
+    if not named and network is not None:
+        return ctx.error(
+            "VS0254",
+            f"'{whole}' cannot be read: the weights of the network '{raw.base}' are taken together",
+            raw.span,
+            env,
+            help=f"all of them along one axis are a stack: theta[p]: stack({raw.base}), with p: auto under 'dims'",
+        )
     if not named and raw.base in ctx.opaque:
         return Unknown(span=raw.span)
     if not named and (env.results != "first" or ctx.symbols.get(raw.base) is not None or raw.base in ctx.outputs):

@@ -7,8 +7,9 @@ number matrices that are independent of each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from types import MappingProxyType
 
 from vspec.compiler.diagnostics.spans import Span
@@ -61,7 +62,7 @@ def initialiser(ctx: Context, raw: Raw, symbol: Symbol, env: Env) -> Expr | None
     rows, columns, window = axes
     if found.name == "orthogonal":
         return _orthogonal(ctx, symbol, rows, columns, raw.span, env)
-    return ctx.infer(_formula(found, rows, columns, window, raw.span), env)
+    return ctx.infer(entries_of(found.name, (*window, rows), (*window, columns), raw.span), env)
 
 
 def _axes(ctx: Context, raw: RawName | RawCall, symbol: Symbol, env: Env) -> tuple[str, str, tuple[str, ...]] | None:
@@ -93,8 +94,12 @@ def _axes(ctx: Context, raw: RawName | RawCall, symbol: Symbol, env: Env) -> tup
     return None
 
 
-def _formula(i: Initialiser, rows: str, columns: str, window: Iterable[str], span: Span) -> Raw:
-    """`deviation*sample(law)` in the language itself."""
+def entries_of(name: str, inputs: Sequence[str], outputs: Sequence[str], span: Span) -> Raw:
+    """`deviation*sample(law)` in the language itself, for an initialiser that is a formula of independent draws.
+
+    `inputs` and `outputs` are the indices whose values count as inputs and outputs; one that is a window is in both.
+    """
+    i = INITIALISERS[name]
 
     def number(value: float) -> Raw:
         return RawNumber(span=span, value=value)
@@ -105,15 +110,14 @@ def _formula(i: Initialiser, rows: str, columns: str, window: Iterable[str], spa
     def op(name: str, *args: Raw) -> Raw:
         return RawOp(span=span, op=name, args=args)
 
-    def size(letter: str) -> Raw:
-        return call("size", RawName(span=span, name=letter))
+    def count_of(letters: Sequence[str]) -> Raw:
+        sizes = [call("size", RawName(span=span, name=x)) for x in letters] or [number(1)]
+        return reduce(lambda left, right: op("mul", left, right), sizes)
 
-    count = size(rows)
+    count = count_of(inputs)
     scale = i.scale
     if i.fan == "both":
-        count, scale = op("add", size(rows), size(columns)), 2 * i.scale
-    for letter in window:
-        count = op("mul", size(letter), count)
+        count, scale = op("add", count, count_of(outputs)), 2 * i.scale
     if i.law == "uniform":
         # The variance of a uniform variable from -1 to 1 is 1/3.
         deviation = call("sqrt", op("div", number(3 * scale), count))

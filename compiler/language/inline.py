@@ -22,6 +22,7 @@ from vspec.compiler.language.context import (
 )
 from vspec.compiler.language.dims import UNKNOWN, Slot
 from vspec.compiler.language.expr import Affine, Element, Expr, Gather, Number, Pointwise, Subscript
+from vspec.compiler.language.networks import bind, called
 from vspec.compiler.language.operators import FUNCTIONS
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, walk
 from vspec.compiler.language.spec import Definition
@@ -47,6 +48,8 @@ def prepare(function: Function) -> None:
 
 def check_body(ctx: Context, function: Function) -> None:
     """Check a function where it is declared, of its arguments knowing nothing but their ranks."""
+    if function.network is not None:
+        return
     if function.body is None:
         function.sound = False
         return
@@ -93,14 +96,20 @@ def call(ctx: Context, function: Function, raw: RawCall, env: Env) -> Expr:
         return Unknown(span=raw.span, axes=axes, exact=True)
     if any(isinstance(a.expr, Unknown) for a in actuals):
         return Unknown(span=raw.span)
+    part = function.network is not None or "." in function.name
+    if function.network is not None and not bind(ctx, function.network, actuals, raw.span, env):
+        return Unknown(span=raw.span)
     if env.calls >= MAX_CALLS:
         return ctx.error("VS0724", f"more than {MAX_CALLS} calls are nested in one another", raw.span, env)
+    key = called(function, actuals) if part and not env.steps else None
+    if key is not None and key in ctx.made and env.whole is not raw:
+        return _read(ctx, *ctx.made[key], subscripts, raw)
     formals = {}
     for formal, actual, arg in values:
         named = formal.name in function.inner
         often = function.uses.get(formal.name, 0) > 1 and not _trivial(actual.expr)
         if (named and not isinstance(actual.expr, Element)) or often or _needs_axis(ctx, actual):
-            actual = _hide(ctx, actual, arg, real=named)
+            actual = _hide(ctx, actual, arg, named, _label(function, formal))
         formals[formal.name] = actual
     letters = frozenset().union(*(a.letters for a in actuals)) if actuals else frozenset()
     slots = frozenset(s.letter for s in env.slices or () if s.letter is not None)
@@ -139,11 +148,17 @@ def call(ctx: Context, function: Function, raw: RawCall, env: Env) -> Expr:
             )
         return Unknown(span=raw.span)
     body = ctx.infer(function.body, inside)
-    if not function.results or plain is not None:
+    if (not function.results and function.network is None) or plain is not None:
         return body
     if isinstance(body, Unknown):
         return Unknown(span=raw.span)
-    return _read_result(ctx, function, body, tuple(results.values()), subscripts, raw)
+    own = tuple(results.values())
+    name = ctx.hidden_name(function.name)
+    batch = tuple(x for x in body.axes if x not in own)
+    ctx.declare_hidden(Definition(name, (*batch, *own), body, body.dtype, raw.span, hidden=True))
+    if key is not None:
+        ctx.made[key] = name, batch
+    return _read(ctx, name, batch, subscripts, raw)
 
 
 def _wrong_result(ctx: Context, name: str, want: int, given: int, raw: RawCall, env: Env, shown: str) -> Unknown:
@@ -185,15 +200,11 @@ def _plain(
     return letters if same else None
 
 
-def _read_result(
-    ctx: Context, function: Function, body: Expr, own: tuple[str, ...], subscripts: tuple[Subscript, ...], raw: RawCall
-) -> Expr:
-    """The result as a hidden definition over the letters of the arguments and its own, read by the subscripts."""
-    batch = tuple(x for x in body.axes if x not in own)
-    name = ctx.hidden_name(function.name)
-    ctx.declare_hidden(Definition(name, (*batch, *own), body, body.dtype, raw.span, hidden=True))
+def _read(ctx: Context, name: str, batch: tuple[str, ...], subscripts: tuple[Subscript, ...], raw: RawCall) -> Expr:
+    """The hidden definition of a result, over the letters of the arguments and its own, read by the subscripts."""
     full = (*(Affine(x) for x in batch), *subscripts)
-    return Element(span=raw.span, axes=subscript_axes(full), dtype=body.dtype, name=name, subscripts=full)
+    dtype = ctx.symbols[name].dtype or "real"
+    return Element(span=raw.span, axes=subscript_axes(full), dtype=dtype, name=name, subscripts=full)
 
 
 # --- functions as arguments -------------------------------------------------------------------------------------
@@ -328,7 +339,13 @@ def _trivial(expr: Expr | None) -> bool:
     return isinstance(expr, Number | Element)
 
 
-def _hide(ctx: Context, actual: Actual, raw: Raw, real: bool) -> Actual:
+def _label(function: Function, formal: Formal) -> str:
+    """What an argument is called that gets a name: in a network, as the formal that stands for it."""
+    network = function.name.partition(".")[0] if "." in function.name else ""
+    return f"{network}.{formal.name}" if network else "arg"
+
+
+def _hide(ctx: Context, actual: Actual, raw: Raw, real: bool, label: str) -> Actual:
     """The argument as an element of a hidden definition."""
     expr = actual.expr
     assert expr is not None
@@ -336,7 +353,7 @@ def _hide(ctx: Context, actual: Actual, raw: Raw, real: bool) -> Actual:
         expr = Pointwise(span=expr.span, axes=expr.axes, dtype="real", op="real", args=(expr,))
     slots = tuple(letter for letter, _ in actual.slots)
     letters = (*(x for x in expr.axes if x not in slots), *slots)
-    name = ctx.hidden_name()
+    name = ctx.hidden_name(label)
     ctx.declare_hidden(Definition(name, letters, expr, expr.dtype, raw.span, hidden=True))
     subscripts = tuple(Affine(x) for x in letters)
     element = Element(span=raw.span, axes=letters, dtype=expr.dtype, name=name, subscripts=subscripts)

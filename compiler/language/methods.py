@@ -11,6 +11,7 @@ from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.calls import Call, NotLiteral, parse_call
 from vspec.compiler.language.context import Context, Env, Unknown
 from vspec.compiler.language.expr import Expr
+from vspec.compiler.language.networks import movable, weights_of
 from vspec.compiler.language.spec import MethodCall
 from vspec.compiler.language.types import a_dtype, as_real
 from vspec.compiler.source.document import Scalar, Value
@@ -229,13 +230,15 @@ def _params(ctx: Context, call: str, value: Any, span: Span) -> tuple[str, ...] 
     if not names:
         ctx.error("VS0313", f"'{call}' takes lists of params", span, help=f"for example {call}([x], [y])")
         return None
-    params = [n for n, s in ctx.symbols.items() if s.kind == "param"]
+    params = movable(ctx)
+    found: list[str] = []
     for name, at in names:
         if name not in params:
             help = did_you_mean(name, params) or (f"params are {', '.join(params)}" if params else "")
             ctx.error("VS0315", f"'{name}' is not a param", at, label="only params are optimised", help=help)
             return None
-    return tuple(name for name, _ in names)
+        found += weights_of(ctx, name, at) or (name,)
+    return tuple(found)
 
 
 __all__ = ["DEFAULT_METHOD", "read_method", "read_strategy"]

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, TypeVar
 
+from vspec.compiler.language.architectures import ARCHITECTURES, PLANNED_NETWORKS
+
 Rule = Literal["real", "same", "compare", "logic", "choose", "cast", "whole", "part"]
 """How the result's dtype follows from the arguments:
 
@@ -338,9 +340,7 @@ PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
         "integral": ("VS0407", "integrals"),
         **dict.fromkeys(("E", "Var"), ("VS0408", "expectations")),
         **dict.fromkeys(("KL", "entropy", "logpdf"), ("VS0408", "densities of laws")),
-        **dict.fromkeys(
-            ("mlp", "conv", "resnet", "attention", "fourier_features", "transformer", "cnn"), ("VS0412", "networks")
-        ),
+        **dict.fromkeys(PLANNED_NETWORKS, ("VS0412", "networks")),
         "extern": ("VS0421", "external functions"),
     }
 )
@@ -366,6 +366,7 @@ BUILTINS: frozenset[str] = frozenset(
     | set(STRUCTURAL)
     | set(PLANNED)
     | set(COUNTERS)
+    | set(ARCHITECTURES)
 )
 
 # Python's soft keywords stay free: they mean nothing to us nor to the emitted program.

@@ -17,6 +17,7 @@ from vspec.compiler.language.heads import a
 from vspec.compiler.language.kept import keep
 from vspec.compiler.language.local import Calls, local_names
 from vspec.compiler.language.methods import read_method, read_strategy
+from vspec.compiler.language.networks import movable, weights_of
 from vspec.compiler.language.operators import RESERVED
 from vspec.compiler.language.parse import parse_expression
 from vspec.compiler.language.spec import (
@@ -380,11 +381,15 @@ def _listed(plan: _Plan, items: list[Scalar], what: str) -> tuple[str, ...] | No
     for item in items:
         name = item.text.strip()
         symbol = ctx.symbols.get(name)
+        weights = weights_of(ctx, name, item.span)
+        if weights is not None:
+            names += [n for n in weights if n not in names and n in ctx.symbols]
+            continue
         stacked = stacked_params(ctx, name, plan.solved.equations) if symbol is not None else None
         if symbol is not None and (symbol.kind == "param" or stacked is not None):
             names += [n for n in stacked or (name,) if n not in names]
             continue
-        known = [n for n, s in ctx.symbols.items() if s.kind == "param"]
+        known = movable(ctx)
         message = f"'{name}' is not a param" if symbol is not None else f"unknown param '{name}'"
         help = did_you_mean(name, known) or (f"params are {', '.join(known)}" if known else "")
         ctx.error("VS0315", message, item.span, label="only params are optimised", help=help)

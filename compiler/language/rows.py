@@ -164,6 +164,11 @@ def _letter(ctx: Context, size: int, dims: Iterable[str], taken: Sequence[str]) 
         if dim.size == size:
             free = [x for x in dim.letters if x not in taken]
             return free[0] if free else ctx.dims.fresh(name)
+    return axis_of(ctx, size, taken)
+
+
+def axis_of(ctx: Context, size: int, taken: Sequence[str]) -> str:
+    """The letter of an axis that has a number of values and no dim of the spec, another one than those that are taken."""
     name = f"{ROWS}{size}"
     ctx.dims.dims[name] = Dim(name, (name,), size, Span("", 0, 0, 0, 0))
     ctx.dims.letters[name] = name

@@ -11,9 +11,11 @@ from vspec.compiler.language.entries import entries
 from vspec.compiler.language.graph import components
 from vspec.compiler.language.heads import declare, parse_head
 from vspec.compiler.language.initialisers import initialiser
+from vspec.compiler.language.layers import build
+from vspec.compiler.language.networks import network_call, read_network
 from vspec.compiler.language.operators import RESERVED
 from vspec.compiler.language.parse import parse_expression
-from vspec.compiler.language.raw import RawCall, RawName, walk
+from vspec.compiler.language.raw import Raw, RawCall, RawName, walk
 from vspec.compiler.language.signatures import parse_signature
 from vspec.compiler.language.spec import Param
 from vspec.compiler.language.substitute import elements
@@ -157,6 +159,14 @@ def read_functions(ctx: Context, node: Value | None) -> dict[str, tuple[str, ...
         function = Function(name, head.formals, body, span, head.results)
         inline.prepare(function)
         ctx.functions[name] = bodies[name] = function
+        if head.numbered is not None and network_call(body) is None and not _unknown_call(ctx, body):
+            ctx.error(
+                "VS0257",
+                f"only a network has whole numbers among the axes of its result, and '{name}' is a formula",
+                head.numbered,
+                help="name the axis by a letter of a dim of that size",
+            )
+            function.body = None
     calls = {name: _named(f, bodies) for name, f in bodies.items()}
     for group in components(list(bodies), lambda n: calls[n]):
         if len(group) > 1 or group[0] in calls[group[0]]:
@@ -172,7 +182,20 @@ def read_functions(ctx: Context, node: Value | None) -> dict[str, tuple[str, ...
             for name in group:
                 bodies[name].sound = False
                 bodies[name].body = None
+    for function in list(bodies.values()):
+        made = network_call(function.body)
+        if made is None:
+            continue
+        function.network = read_network(ctx, function, made)
+        if function.network is None or not build(ctx, function):
+            function.network, function.body = None, None
+            function.sound = False
     return calls
+
+
+def _unknown_call(ctx: Context, body: Raw | None) -> bool:
+    """Whether a body calls what is nothing at all, which is the mistake then."""
+    return body is None or (isinstance(body, RawCall) and body.name not in RESERVED and body.name not in ctx.functions)
 
 
 def _named(function: Function, among: Mapping[str, Function]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from vspec.compiler.language.context import Context, Formal
 from vspec.compiler.language.heads import free_name
 from vspec.compiler.language.parse import parse_expression
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice
+from vspec.compiler.language.rows import axis_of
 from vspec.compiler.source.document import Scalar
 
 _RESULT = re.compile(r"\s*\[([^\[\]]*)\]\s*\Z")
@@ -17,12 +18,16 @@ _RESULT = re.compile(r"\s*\[([^\[\]]*)\]\s*\Z")
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The name of a function, its arguments, and the letters of its result's axes."""
+    """The name of a function, its arguments, and the letters of its result's axes.
+
+    `numbered`: the place of the first axis of the result that is a whole number.
+    """
 
     name: str
     formals: tuple[Formal, ...]
     results: tuple[str, ...]
     span: Span
+    numbered: Span | None = None
 
 
 def parse_signature(ctx: Context, key: Scalar) -> Signature | None:
@@ -64,8 +69,8 @@ def _signature(ctx: Context, key: Scalar) -> Signature | None:
             ctx.error("VS0204", f"the argument '{formal.name}' is written twice", arg.span)
             return None
         formals.append(formal)
-    results = _results(ctx, key, arrow + 2, raw.name) if arrow >= 0 else ()
-    return Signature(raw.name, tuple(formals), results, raw.name_span) if results is not None else None
+    results = _results(ctx, key, arrow + 2, raw.name) if arrow >= 0 else ((), None)
+    return Signature(raw.name, tuple(formals), results[0], raw.name_span, results[1]) if results is not None else None
 
 
 def _formal(ctx: Context, arg: Raw) -> Formal | None:
@@ -105,8 +110,9 @@ def _value(arg: Raw) -> tuple[str, int] | None:
     return None
 
 
-def _results(ctx: Context, key: Scalar, start: int, name: str) -> tuple[str, ...] | None:
-    """The letters after the arrow; None after a mistake."""
+def _results(ctx: Context, key: Scalar, start: int, name: str) -> tuple[tuple[str, ...], Span | None] | None:
+    """The letters after the arrow and the place of the first whole number among them, whose axis has a letter of its own; None
+    after a mistake."""
     found = _RESULT.match(key.text[start:])
     if found is None or not found.group(1).strip():
         ctx.error(
@@ -117,18 +123,20 @@ def _results(ctx: Context, key: Scalar, start: int, name: str) -> tuple[str, ...
         )
         return None
     letters: list[str] = []
+    numbered: Span | None = None
     for item in re.finditer(r"[^,]+", found.group(1)):
         letter = item.group().strip()
         first = start + found.start(1) + item.start() + len(item.group()) - len(item.group().lstrip())
         span = key.locate(first, first + max(len(letter), 1))
         if re.fullmatch(r"\d+", letter):
-            ctx.planned(
-                "VS0412",
-                "results with axes that are whole numbers, which networks have",
-                span,
-                help="name the axis by a letter of a dim of that size",
-            )
-            return None
+            if not 0 < int(letter) < 2**31:
+                ctx.error(
+                    "VS0220", f"the result of '{name}' has an axis of {letter} values", span, label="at least one"
+                )
+                return None
+            numbered = numbered or span
+            letters.append(axis_of(ctx, int(letter), letters))
+            continue
         if letter not in ctx.dims.letters:
             ctx.error(
                 "VS0202",
@@ -147,4 +155,4 @@ def _results(ctx: Context, key: Scalar, start: int, name: str) -> tuple[str, ...
             )
             return None
         letters.append(letter)
-    return tuple(letters)
+    return tuple(letters), numbered

@@ -9,6 +9,7 @@ from vspec.compiler.language.context import Context, Env, Symbol, Unknown
 from vspec.compiler.language.dims import Slot
 from vspec.compiler.language.expr import Block, Element, Expr, Number, Pointwise, SizeOf, Stack
 from vspec.compiler.language.graph import components
+from vspec.compiler.language.networks import weights_of
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice
 from vspec.compiler.language.sizes import settle_sizes
 from vspec.compiler.language.spec import Definition, Dim
@@ -82,7 +83,7 @@ def _parts(ctx: Context, equation: Equation, raw: RawCall) -> tuple[Symbol, ...]
         ctx.error("VS0343", f"a stack {what}", raw.span, help="for example stack(b, W[:, :])")
         return None
     found: list[Symbol] = []
-    for arg in raw.args:
+    for arg in _opened(ctx, raw.args):
         symbol = _part(ctx, arg)
         if symbol is None:
             return None
@@ -90,6 +91,21 @@ def _parts(ctx: Context, equation: Equation, raw: RawCall) -> tuple[Symbol, ...]
             ctx.error("VS0344", f"'{symbol.name}' is stacked twice", arg.span, label="again here")
             return None
         found.append(symbol)
+    return tuple(found)
+
+
+def _opened(ctx: Context, args: tuple[Raw, ...]) -> tuple[Raw, ...]:
+    """The parts with each network, which has no axes of its own, in the form of its weights."""
+    found: list[Raw] = []
+    for arg in args:
+        weights = weights_of(ctx, arg.name, arg.span) if isinstance(arg, RawName) else None
+        for name in weights or ():
+            rank = len(symbol.dims) if (symbol := ctx.symbols.get(name)) is not None else 0
+            whole = (RawSlice(span=arg.span),) * rank
+            here = RawElement(span=arg.span, name=name, subscripts=whole, name_span=arg.span)
+            found.append(here if rank else RawName(span=arg.span, name=name))
+        if weights is None:
+            found.append(arg)
     return tuple(found)
 
 
@@ -201,7 +217,7 @@ def check_stack(ctx: Context, equation: Equation, env: Env) -> Definition | None
     raw = equation.raw
     assert isinstance(raw, RawCall)
     blocks: list[Block] = []
-    for arg in raw.args:
+    for arg in _opened(ctx, raw.args):
         slots = tuple(Slot() for _ in arg.subscripts) if isinstance(arg, RawElement) else ()
         body = ctx.infer(arg, env.taking(slots))
         if isinstance(body, Unknown):

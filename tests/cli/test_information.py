@@ -25,7 +25,12 @@ def test_list_names_the_shipped_specs(vspec: Vspec) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "some"),
-    [("methods", "newton(tol=1e-08, damping=0.0"), ("functions", "softmax[i](e)"), ("passes", "dead")],
+    [
+        ("methods", "newton(tol=1e-08, damping=0.0"),
+        ("functions", "softmax[i](e)"),
+        ("networks", "mlp(hidden, act=tanh"),
+        ("passes", "dead"),
+    ],
 )
 def test_list_registries(kind: str, some: str, vspec: Vspec) -> None:
     found = vspec("list", f"--{kind}", "--format", "json").json

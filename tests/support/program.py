@@ -10,6 +10,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from vspec.compiler.emit.names import identifier
 from vspec.compiler.language.spec import Spec
 from vspec.compiler.pipeline import compile_spec
 
@@ -29,9 +30,9 @@ class Emission:
 
     def call(self, entry: str, values: Mapping[str, Any]) -> Any:
         """The result of an entry; prepared arrays are computed first."""
-        known = {k: jnp.asarray(v) for k, v in values.items()}
+        known = {identifier(k): jnp.asarray(v) for k, v in values.items()}
         if "prepare" in self.entries:
-            known |= self._call("prepare", known)
+            known |= {identifier(k): v for k, v in self._call("prepare", known).items()}
         return self._call(entry, known)
 
     def _call(self, entry: str, known: Mapping[str, Any]) -> Any:

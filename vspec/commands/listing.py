@@ -11,8 +11,9 @@ from vspec.locate import library
 from vspec.options import format_option
 
 
-@click.command("list", short_help="List shipped specs, methods, passes or functions.")
+@click.command("list", short_help="List shipped specs, methods, networks, passes or functions.")
 @click.option("--methods", "what", flag_value="methods", help="The methods that solve a stage.")
+@click.option("--networks", "what", flag_value="networks", help="The networks that a function may be.")
 @click.option("--passes", "what", flag_value="passes", help="The optimisation passes, in order.")
 @click.option("--functions", "what", flag_value="functions", help="The functions that expressions may call.")
 @format_option

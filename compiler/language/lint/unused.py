@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.language.architectures import ARCHITECTURES
 from vspec.compiler.language.graph import components
 from vspec.compiler.language.lint.report import Report
 from vspec.compiler.source.document import Mapping, Scalar, Sequence, Value
@@ -160,9 +161,11 @@ def _formals(entry: _Entry, key: Scalar, value: Value, report: Report) -> None:
     if found is None:
         return
     used = _mentions(value)
+    # A network reads all of its inputs.
+    whole = isinstance(value, Scalar) and (call := _NAME.match(value.text)) is not None and call[1] in ARCHITECTURES
     for m in _WORD.finditer(re.sub(r"\[[^\]]*\]", lambda s: " " * len(s.group()), found[1])):
         entry.reads.discard(m.group())
-        if m.group() not in used:
+        if m.group() not in used and not whole:
             start = found.start(1) + m.start()
             report.warn("VS0901", f"the argument '{m.group()}' is never used", key.locate(start, start + len(m.group())),
                         label="the body does not read it", pedantic=True)  # fmt: skip

@@ -1,0 +1,92 @@
+"""The tables of networks: every architecture with its signature, and the activations that are no functions of the language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+Kind = Literal["sizes", "size", "count", "activation", "init", "last", "flag", "number"]
+"""What a keyword takes: a list of widths (each a whole number or the letter of a dim), one width, a whole number, the name of
+a scalar function, that of an initialiser, `init` or `zero`, true or false, a positive number."""
+
+WANTED: Mapping[Kind, str] = MappingProxyType(
+    {
+        "sizes": "a list of widths, [64, 64]: whole numbers from 1 on, or index letters",
+        "size": "a width: a whole number from 1 on, or an index letter",
+        "count": "a whole number from 1 on",
+        "activation": "the name of a function of one number",
+        "init": "the name of an initialiser",
+        "last": "init or zero",
+        "flag": "true or false",
+        "number": "a positive number",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A keyword of an architecture; without a default it has to be given."""
+
+    name: str
+    kind: Kind
+    doc: str
+    default: str | float | bool | None = None
+
+    @property
+    def shown(self) -> str:
+        """The keyword in a signature: `act=tanh`, `hidden`."""
+        value = str(self.default).lower() if isinstance(self.default, bool) else self.default
+        return self.name if value is None else f"{self.name}={value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A closed form of networks: its keywords in order, and one sentence on what it computes."""
+
+    name: str
+    options: tuple[Option, ...]
+    doc: str
+
+    @property
+    def signature(self) -> str:
+        """How it is written: `mlp(hidden, act=tanh, ...)`."""
+        return f"{self.name}({', '.join(o.shown for o in self.options)})"
+
+
+_ACT = Option("act", "activation", "The activation.", "tanh")
+_INIT = Option("init", "init", "The initialiser of the matrices.", "lecun_normal")
+_BIAS = Option("bias", "flag", "Whether a vector is added to each product.", True)
+_LAST = Option("last", "last", "How the last matrix starts: as the others, or at zero.", "init")
+
+
+def _table(entries: Iterable[Architecture]) -> Mapping[str, Architecture]:
+    return MappingProxyType({a.name: a for a in entries})
+
+
+ARCHITECTURES: Mapping[str, Architecture] = _table(
+    (
+        Architecture(
+            "mlp",
+            (Option("hidden", "sizes", "The widths of the hidden layers."), _ACT, _INIT, _BIAS, _LAST),
+            "Layers act(x W + b) of the widths of hidden, and a last one without activation.",
+        ),
+    )
+)
+
+ACTIVATIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "identity": "a",
+        "silu": "a*sigmoid(a)",
+        "gelu": "a*ndtr(a)",
+        "elu": "a where it is positive, else exp(a) - 1",
+        "selu": "elu with the two constants that keep mean and variance",
+        "leaky_relu": "a where it is positive, else a/100",
+        "softsign": "a/(1 + abs(a))",
+    }
+)
+"""Activations by their formulas; beside them, every elementwise function of one number is one."""
+
+PLANNED_NETWORKS = ("conv", "transformer", "cnn")
+"""Architectures of the design that are no closed forms here yet."""

@@ -1,0 +1,306 @@
+"""The closed forms of networks, each as functions of the language over weights: what a person would write without them.
+
+A layer is a function of its own, so that its result is one named quantity however often it is read. Texts have no part in this:
+the trees are made here, and checked like those of any other function where a call puts its arguments in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from types import MappingProxyType
+
+from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.language import inline
+from vspec.compiler.language.context import Context, Formal, Function, Symbol
+from vspec.compiler.language.expr import Expr, Number, Pointwise, SizeOf
+from vspec.compiler.language.networks import Network, Weight
+from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawNumber, RawOp, RawSlice
+from vspec.compiler.language.spec import Dim
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """Makes raw trees that all stand at one place of the spec."""
+
+    span: Span
+
+    def number(self, value: float) -> Raw:
+        return RawNumber(span=self.span, value=value)
+
+    def name(self, name: str) -> Raw:
+        return RawName(span=self.span, name=name)
+
+    def element(self, name: str, subscripts: Sequence[str | Raw]) -> Raw:
+        """`name[subscripts]`; letters may stand for themselves."""
+        if not subscripts:
+            return self.name(name)
+        items = tuple(self.name(s) if isinstance(s, str) else s for s in subscripts)
+        return RawElement(span=self.span, name=name, subscripts=items, name_span=self.span)
+
+    def whole(self, formal: Formal) -> Raw:
+        """A formal passed on as it is."""
+        return self.element(formal.name, (RawSlice(span=self.span),) * formal.rank)
+
+    def op(self, op: str, *args: Raw) -> Raw:
+        return RawOp(span=self.span, op=op, args=args)
+
+    def add(self, *terms: Raw | None) -> Raw:
+        return reduce(lambda a, b: self.op("add", a, b), [t for t in terms if t is not None])
+
+    def mul(self, *factors: Raw) -> Raw:
+        return reduce(lambda a, b: self.op("mul", a, b), factors)
+
+    def call(self, name: str, *args: Raw) -> RawCall:
+        return RawCall(span=self.span, name=name, args=args, name_span=self.span)
+
+    def bind(self, op: str, letters: Sequence[str], body: Raw) -> Raw:
+        """`op[letters](body)`."""
+        bound = tuple(self.name(x) for x in letters)
+        return RawCall(span=self.span, name=op, args=(body,), name_span=self.span, bound=bound)
+
+
+@dataclass(slots=True)
+class Layer:
+    """A layer that has been declared: its function, what it is called with, the letters of its result."""
+
+    name: str
+    arguments: tuple[Raw, ...]
+    letters: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Draft:
+    """A network while its layers and weights are declared."""
+
+    ctx: Context
+    network: Network
+    inputs: tuple[str, ...] = ()
+    t: Trees = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.t = Trees(self.network.span)
+
+    # --- names --------------------------------------------------------------------------------------------------
+
+    def own(self, label: str) -> str:
+        """The name of something that belongs to the network: `enc.W1`."""
+        return f"{self.network.name}.{label}"
+
+    def dim(self, label: str, size: int | Expr | None, letters: int = 1) -> tuple[str, ...]:
+        """A dim of the network's own, with its letters."""
+        names = tuple(self.own(f"{label}{'_' * k}") for k in range(letters))
+        self.ctx.dims.dims[names[0]] = Dim(names[0], names, size, self.network.span)
+        self.ctx.dims.letters.update(dict.fromkeys(names, names[0]))
+        self.network.dims.append(names[0])
+        return names
+
+    def width(self, label: str, size: int | str) -> str:
+        """The letter of a hidden axis: of a dim of its own, or one more letter over a dim of the spec."""
+        if isinstance(size, int):
+            return self.dim(label, size)[0]
+        dim = self.ctx.dims.dim_of(size)
+        taken = {x for s in self.network.symbols for x in s.letters} | {*self.network.results}
+        return next((x for x in self.ctx.dims.dims[dim].letters if x not in taken), None) or self.ctx.dims.fresh(dim)
+
+    def weight(self, label: str, inputs: Sequence[str], outputs: Sequence[str], start: str | float) -> str:
+        """A weight with these axes; `start` is the name of an initialiser, or a number."""
+        return self.enter(Weight(self.own(label), start, len(inputs)), (*inputs, *outputs))
+
+    def enter(self, weight: Weight, letters: tuple[str, ...]) -> str:
+        dims = tuple(self.ctx.dims.dim_of(x) for x in letters)
+        kind = "data" if weight.frozen else "param"
+        symbol = Symbol(weight.name, kind, letters, dims, "real", self.network.span)
+        self.network.weights.append(weight)
+        self.network.symbols.append(symbol)
+        self.ctx.symbols[weight.name] = symbol
+        return weight.name
+
+    def bias(self, label: str, letters: Sequence[str]) -> Raw | None:
+        """A vector that starts at zero, as a term of a sum; None where there is none."""
+        if not self.network.values.get("bias", True):
+            return None
+        return self.t.element(self.weight(label, (), letters, 0.0), letters)
+
+    @property
+    def init(self) -> str:
+        """The initialiser of matrices."""
+        return str(self.network.values["init"])
+
+    @property
+    def last(self) -> str | float:
+        """How the last matrix starts."""
+        return 0.0 if self.network.values["last"] == "zero" else self.init
+
+    # --- layers -------------------------------------------------------------------------------------------------
+
+    def layer(self, label: str, formals: tuple[Formal, ...], letters: Sequence[str], body: Raw, *args: Raw) -> Layer:
+        """A function of the network's own, called with `args`."""
+        function = Function(self.own(label), formals, body, self.network.span, tuple(letters))
+        inline.prepare(function)
+        self.ctx.functions[function.name] = function
+        return Layer(function.name, args, function.results)
+
+    def first(self, label: str, letters: Sequence[str], body: Raw) -> Layer:
+        """A layer over the inputs of the network."""
+        formals = self.network.formals
+        return self.layer(label, formals, letters, body, *(self.t.whole(f) for f in formals))
+
+    def then(self, label: str, letters: Sequence[str], body: Raw, before: Layer) -> Layer:
+        """A layer over `a[:, ..]`, the result of the one before."""
+        formal = Formal("a", len(before.letters))
+        return self.layer(label, (formal,), letters, body, self.passed(before))
+
+    def read(self, layer: Layer, subscripts: Sequence[str]) -> Raw:
+        """The result of a layer at these letters."""
+        call = self.t.call(layer.name, *layer.arguments)
+        items = tuple(self.t.name(x) for x in subscripts)
+        return RawCall(span=call.span, name=call.name, args=call.args, name_span=call.span, subscripts=items or None)
+
+    def passed(self, layer: Layer) -> Raw:
+        """The whole result of a layer, as an argument."""
+        call = self.t.call(layer.name, *layer.arguments)
+        items = (RawSlice(span=self.t.span),) * len(layer.letters)
+        return RawCall(span=call.span, name=call.name, args=call.args, name_span=call.span, subscripts=items or None)
+
+    def product(self, weight: str, inputs: Sequence[str], outputs: Sequence[str], of: Raw) -> Raw:
+        """`sum[inputs](W[inputs, outputs]*of)`."""
+        return self.t.bind("sum", inputs, self.t.mul(self.t.element(weight, (*inputs, *outputs)), of))
+
+    def activated(self, label: str, pre: Raw) -> Raw:
+        """The activation of a formula; where it reads its argument more than once, that gets a name of its own."""
+        name = str(self.network.values["act"])
+        formula = FORMULAS.get(name) if name not in self.ctx.functions else None
+        if formula is None:
+            return self.t.call(name, pre)
+        function = Function(
+            self.own(f"{label}.act"), (Formal(label, 0),), formula(self.t, self.t.name(label)), self.t.span
+        )
+        inline.prepare(function)
+        self.ctx.functions[function.name] = function
+        return self.t.call(function.name, pre)
+
+    # --- inputs -------------------------------------------------------------------------------------------------
+
+    def take_inputs(self) -> bool:
+        """Declare the placeholders of the axes of the inputs, and the axis that joins several inputs (VS0253)."""
+        wide = next((f for f in self.network.formals if f.rank > 1), None)
+        if wide is not None and len(self.network.formals) > 1:
+            name = self.network.name
+            message = f"the inputs of '{name}' are joined to one vector, and '{wide.shown}' is no vector"
+            tip = f"an array of several axes is the only input of a network: {name}({wide.shown})"
+            self.ctx.error("VS0253", message, self.network.span, help=tip)
+            return False
+        places: list[tuple[str, ...]] = []
+        for formal in self.network.formals:
+            labels = [formal.name] if formal.rank == 1 else [f"{formal.name}{k + 1}" for k in range(formal.rank)]
+            places.append(tuple(self.dim(label, None)[0] for label in labels))
+        self.network.places = tuple(places)
+        self.inputs = places[0] if self.single else self.dim("in", self._length(places))
+        return True
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one input, an array, whose axes the first weight has itself."""
+        return len(self.network.formals) == 1 and self.network.formals[0].rank > 0
+
+    def _length(self, places: Sequence[tuple[str, ...]]) -> int | Expr:
+        """How many numbers all inputs together are."""
+        scalars = sum(1 for p in places if not p)
+        span = self.network.span
+        total: Expr | None = None
+        for place in (x for p in places for x in p):
+            size = SizeOf(span=span, dtype="integer", letter=place)
+            total = size if total is None else Pointwise(span=span, dtype="integer", op="add", args=(total, size))
+        if total is None:
+            return scalars
+        more = Number(span=span, dtype="integer", value=scalars)
+        return Pointwise(span=span, dtype="integer", op="add", args=(total, more)) if scalars else total
+
+    def linear(self, weight: str, outputs: Sequence[str]) -> Raw:
+        """The product of the inputs, one after the other, with a weight over `self.inputs` and these axes."""
+        t, formals = self.t, self.network.formals
+        if self.single:
+            (formal,), (places,) = formals, self.network.places
+            return self.product(weight, places, outputs, t.element(formal.name, places))
+        terms: list[Raw] = []
+        before: list[str] = []
+        scalars = 0
+        for formal, places in zip(formals, self.network.places):
+            shift = t.add(*(t.call("size", t.name(x)) for x in before), t.number(scalars))
+            if not before:
+                shift = t.number(scalars)
+            if places:
+                place = places[0] if not before and not scalars else t.add(t.name(places[0]), shift)
+                body = t.mul(t.element(weight, (place, *outputs)), t.element(formal.name, places))
+                terms.append(t.bind("sum", places, body))
+                before.append(places[0])
+            else:
+                terms.append(t.mul(t.element(weight, (shift, *outputs)), t.name(formal.name)))
+                scalars += 1
+        return t.add(*terms)
+
+
+def build(ctx: Context, function: Function) -> bool:
+    """Declare the weights and layers of a network, and give its function the body that calls them; whether it is right."""
+    network = function.network
+    assert network is not None
+    draft = Draft(ctx, network)
+    if not draft.take_inputs():
+        return False
+    function.body = _BUILDERS[network.architecture.name](draft)
+    inline.prepare(function)
+    return function.body is not None
+
+
+# --- architectures ----------------------------------------------------------------------------------------------
+
+
+def _mlp(d: Draft) -> Raw:
+    t, results = d.t, d.network.results
+    before: Layer | None = None
+    inputs: Sequence[str] = d.inputs
+    count = 0
+    for count, size in enumerate(d.network.values["hidden"], 1):
+        letters = (d.width(f"h{count}", size),)
+        weight = d.weight(f"W{count}", inputs, letters, d.init)
+        bias = d.bias(f"b{count}", letters)
+        of = d.linear(weight, letters) if before is None else d.product(weight, inputs, letters, t.element("a", inputs))
+        pre = t.add(of, bias)
+        body = d.activated(f"z{count}", pre)
+        before = d.first(f"h{count}", letters, body) if before is None else d.then(f"h{count}", letters, body, before)
+        inputs = letters
+    weight = d.weight(f"W{count + 1}", inputs, results, d.last)
+    bias = d.bias(f"b{count + 1}", results)
+    of = d.linear(weight, results) if before is None else d.product(weight, inputs, results, d.read(before, inputs))
+    return t.add(of, bias)
+
+
+_BUILDERS: Mapping[str, Callable[[Draft], Raw | None]] = MappingProxyType({"mlp": _mlp})
+
+
+# --- activations ------------------------------------------------------------------------------------------------
+
+
+def _positive(t: Trees, a: Raw, below: Raw) -> Raw:
+    """a where it is positive, else something else."""
+    return t.op("where", t.op("gt", a, t.number(0)), a, below)
+
+
+# The fixed point of mean and variance, Klambauer et al. (2017).
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
+FORMULAS: Mapping[str, Callable[[Trees, Raw], Raw]] = MappingProxyType(
+    {
+        "identity": lambda t, a: a,
+        "silu": lambda t, a: t.mul(a, t.call("sigmoid", a)),
+        "gelu": lambda t, a: t.mul(a, t.call("ndtr", a)),
+        "elu": lambda t, a: _positive(t, a, t.call("expm1", a)),
+        "selu": lambda t, a: t.mul(
+            t.number(_SELU_SCALE), _positive(t, a, t.mul(t.number(_SELU_ALPHA), t.call("expm1", a)))
+        ),
+        "leaky_relu": lambda t, a: _positive(t, a, t.op("div", a, t.number(100))),
+        "softsign": lambda t, a: t.op("div", a, t.add(t.number(1), t.call("abs", a))),
+    }
+)
