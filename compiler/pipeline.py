@@ -152,14 +152,17 @@ def _too_large(spec: Spec, error: TooLargeError) -> Diagnostic:
 
 
 def _compile(spec: Spec, level: int, disable: Collection[str], budget: Budget | None) -> Compiled:
+    from vspec.compiler.calculus.known import facts_of
     from vspec.compiler.calculus.program import lower_spec
     from vspec.compiler.emit.python import emit_program
     from vspec.compiler.graph.budget import Budget
-    from vspec.compiler.passes import STABILISE_RULES, run_passes
+    from vspec.compiler.passes import STABILISE_RULES, run_passes, structure_rule
 
     start = time.perf_counter()
     # Formulas are stabilised before they are differentiated, so that the derivatives are stable, too.
     rules = STABILISE_RULES if level > 0 and "stabilise" not in disable else ()
+    if level > 1 and "structure" not in disable:
+        rules = (*rules, structure_rule(facts_of(spec)))
     before = _proved(lower_spec(spec, rules), spec)
     if level < 1 or "block" in disable:
         budget = Budget(None)

@@ -11,8 +11,10 @@ def lower(a: Algebra, x: Node, rows: str, columns: str, diagonal: float = 1.0) -
     """The lower triangle of x[rows, columns], its diagonal scaled."""
     b = a.b
     r, c = b.index(a.axis(rows)), b.index(a.axis(columns))
+    if diagonal == 1.0:
+        return b.map(("where", ("ge", slot(1), slot(2)), slot(0), num(0.0)), [x, r, c], "real")
     inner = ("where", ("gt", slot(1), slot(2)), slot(0), num(0.0))
-    on = slot(0) if diagonal == 1.0 else ("mul", num(diagonal), slot(0))
+    on = ("mul", num(diagonal), slot(0))
     return b.map(("where", ("eq", slot(1), slot(2)), on, inner), [x, r, c], "real")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from vspec.compiler.calculus.batches import Batches
 from vspec.compiler.calculus.constrained import difference, parts
+from vspec.compiler.calculus.known import facts_of
 from vspec.compiler.calculus.levels import state_reads
 from vspec.compiler.calculus.loops import enter
 from vspec.compiler.calculus.lower import Lowering
@@ -88,6 +89,7 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
         "batches": batches.dims,
         "forms": low.forms,
         "searches": searches,
+        "facts": facts_of(spec),
     }
     inputs |= low.vectors
     inputs |= low.multipliers

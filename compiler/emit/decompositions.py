@@ -1,6 +1,7 @@
 """Text of decompositions: what is read of the eigen- or singular value decomposition of one matrix comes from one call.
 
-Likewise systems with one matrix or its transpose, its inverse and the logarithm of its determinant share an LU factorisation.
+Likewise systems with one matrix or its transpose, its inverse and the logarithm of its determinant share an LU factorisation, or
+that of Cholesky if the matrix is positive definite.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ SINGULAR = Family(
 )
 FAMILIES: Mapping[str, Family] = {op: family for family in (EIGEN, SINGULAR) for op in family.parts}
 
-FACTORED = ("solve", "logdet", "inv")
+FACTORED = ("solve", "logdet", "inv", "solve_pd", "logdet_pd", "inv_pd")
 
 Key = tuple[str, int, Layout]
 """The call, the matrix under all its renames, and its rows and columns by the names there."""
@@ -64,7 +65,8 @@ def factor_key(node: Node) -> tuple[Key, dict[str, str]]:
     """What is factored, the same for a matrix and its transpose, and the node's names for the axes of that."""
     matrix, own = unrenamed(node.inputs[0])
     back = {shown: base for base, shown in own.items()}
-    return ("lu_factor", matrix.uid, tuple(sorted(back[n] for n in node.attrs[0][0]))), own
+    call = "cho_factor" if node.op.endswith("_pd") else "lu_factor"
+    return (call, matrix.uid, tuple(sorted(back[n] for n in node.attrs[0][0]))), own
 
 
 def gather_parts(nodes: Iterable[Node]) -> dict[Key, dict[str, Node]]:
@@ -122,10 +124,12 @@ def _write(scope: Scope, family: Family, text: str, wanted: Mapping[str, Node]) 
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """An LU factorisation that is written: its name, and the layout of what was factored in the names of the node at hand."""
+    """A factorisation that is written: its name, the layout of what was factored in the names of the node at hand, and whether
+    it is that of Cholesky."""
 
     name: str
     layout: Layout
+    cholesky: bool
 
     @property
     def batch(self) -> Layout:
@@ -143,18 +147,18 @@ def factors(scope: Scope, node: Node) -> Factors | None:
     key, own = factor_key(node)
     done = scope.decomposed(key)
     if done is None:
-        if len(scope.parts.get(key, ())) < 2:
+        cholesky = key[0] == "cho_factor"
+        if len(scope.parts.get(key, ())) < 2 and not cholesky:
             return None
         core = node.attrs[0][0]
         value = scope.value(node.inputs[0])
         if not {*core} <= {*value.layout}:
             value = scope.whole(node.inputs[0])
         layout = (*(a for a in value.layout if a not in core), *(a for a in value.layout if a in core))
-        target = scope.function.names.reserve("lu")
-        scope.line(
-            target, f"lu_factor({arranged(value, layout).code})", scope.comment(node, ()).removeprefix("[]").strip()
-        )
+        target = scope.function.names.reserve("chol" if cholesky else "lu")
+        text = f"{key[0]}({arranged(value, layout).code}{', lower=True' if cholesky else ''})"
+        scope.line(target, text, scope.comment(node, ()).removeprefix("[]").strip())
         back = {shown: base for base, shown in own.items()}
-        done = scope.decompositions[key] = (tuple(back[a] for a in layout), {"lu": target})
+        done = scope.decompositions[key] = (tuple(back[a] for a in layout), {"factors": target})
     layout, names = done
-    return Factors(names["lu"], tuple(own[a] for a in layout))
+    return Factors(names["factors"], tuple(own[a] for a in layout), key[0] == "cho_factor")

@@ -18,7 +18,7 @@ def emit_linalg(scope: Scope, node: Node) -> Value:
         return emit_decomposition(scope, node)
     shared = factors(scope, node) if node.op in FACTORED else None
     if shared is not None:
-        return _logdet(shared) if node.op == "logdet" else _inverse(scope, node, shared)
+        return _logdet(shared) if node.op.startswith("logdet") else _inverse(scope, node, shared)
     (core,), result = node.attrs
     value = scope.whole(node.inputs[0])
     batch = tuple(a for a in value.layout if a not in core)
@@ -40,6 +40,7 @@ def emit_linalg(scope: Scope, node: Node) -> Value:
 # For each solve: the function, what follows its operands, and whether the matrix is stored with the right side's axis first.
 _SOLVES = {
     "solve": ("jnp.linalg.solve", "", True),
+    "solve_pd": ("cho_solve", "", True),
     "triangular_solve": ("solve_triangular", ", lower=True", True),
     "triangular_solve_t": ("solve_triangular", ", trans=1, lower=True", False),
 }
@@ -48,7 +49,9 @@ _SOLVES = {
 def _logdet(lu: Factors) -> Value:
     """The logarithm of the determinant from the diagonal of the factors."""
     diagonal = f"jnp.diagonal({lu.name}[0]{', axis1=-2, axis2=-1' if lu.batch else ''})"
-    return Value(name(f"jnp.sum(jnp.log(jnp.abs({diagonal})){', axis=-1' if lu.batch else ''})"), lu.batch)
+    inside = diagonal if lu.cholesky else f"jnp.abs({diagonal})"
+    twice = "2 * " if lu.cholesky else ""
+    return Value(name(f"{twice}jnp.sum(jnp.log({inside}){', axis=-1' if lu.batch else ''})"), lu.batch)
 
 
 def _inverse(scope: Scope, node: Node, lu: Factors) -> Value:
@@ -60,7 +63,9 @@ def _inverse(scope: Scope, node: Node, lu: Factors) -> Value:
     if lu.batch:
         unit = f"jnp.broadcast_to({unit}, {scope.shape([axes[a] for a in lu.layout])})"
     # The columns of the inverse are the rows of the matrix.
-    return Value(name(f"lu_solve({lu.name}, {unit})"), (*lu.batch, lu.layout[-1], lu.layout[-2]))
+    return Value(
+        name(f"{'cho' if lu.cholesky else 'lu'}_solve({lu.name}, {unit})"), (*lu.batch, lu.layout[-1], lu.layout[-2])
+    )
 
 
 def _solver(node: Node, rhs: str) -> str:
@@ -76,9 +81,10 @@ def _solve(scope: Scope, node: Node) -> Value:
     (_, (rhs,)), (result,) = node.attrs
     matrix, vector = node.inputs
     b = scope.whole(vector)
-    shared = factors(scope, node) if node.op == "solve" else None
+    shared = factors(scope, node) if node.op in FACTORED else None
     if shared is not None:
-        function, options = "lu_solve", "" if shared.layout[-2] == rhs else ", trans=1"
+        function = "cho_solve" if shared.cholesky else "lu_solve"
+        options = "" if shared.cholesky or shared.layout[-2] == rhs else ", trans=1"
         left, batch = shared.name, shared.batch
     else:
         function, options, straight = _SOLVES[_solver(node, rhs)]

@@ -93,7 +93,7 @@ FUNCTIONS = {
 # The modules of the functions that are imported by name.
 MODULES = {
     "jax.nn": ("log_sigmoid", "relu", "sigmoid", "softplus"),
-    "jax.scipy.linalg": ("expm", "lu_factor", "lu_solve", "solve_triangular"),
+    "jax.scipy.linalg": ("cho_factor", "cho_solve", "expm", "lu_factor", "lu_solve", "solve_triangular"),
     "jax.lax": ("erf_inv", "igamma_grad_a"),
     "jax.scipy.special": (
         "digamma",

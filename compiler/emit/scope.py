@@ -292,7 +292,7 @@ def helper_name(scope: Scope, node: Node) -> str:
     if node.kind is Kind.MAP:
         word = node.attrs[0].tree[0]
     elif node.kind in (Kind.REDUCE, Kind.LINALG, Kind.CONCAT):
-        word = node.op
+        word = node.op.removesuffix("_pd")
     elif node.kind is Kind.CUMULATE or node.op == "shift":
         word = _ALONG[node.op]
     else:

@@ -120,7 +120,8 @@ def flops(node: Node, sizes: Sizes) -> float:
         if node.op in DECOMPOSED:
             square = sizes.dim(matrix.axis(cores[0][1]).dim) ** 2
             return float(systems * DECOMPOSED[node.op] * rows * square)
-        return float(systems * (rows**power + columns * rows**2))
+        factor = rows**power / (2 if node.op.endswith("_pd") else 1)
+        return float(systems * (factor + columns * rows**2))
     if node.kind is Kind.REGION:
         region, factor = node.attrs[0], 1.0
         while isinstance(region, Pull):

@@ -36,6 +36,11 @@ OPS: dict[str, LinalgOp] = {
         LinalgOp("cholesky", (2,), 2, "cores ((r, c),) -> (r, c): lower L with L L' = (A + A')/2"),
         LinalgOp("inv", (2,), 2, "cores ((r, c),) -> (c, r): V with sum_c A[r, c] V[c, s] = 1 where r is s"),
         LinalgOp("logdet", (2,), 0, "cores ((r, c),) -> (): log |det A|"),
+        LinalgOp(
+            "solve_pd", (2, 1), 1, "solve for a positive definite A; made by the structure pass, after differentiation"
+        ),
+        LinalgOp("inv_pd", (2,), 2, "inv, and"),
+        LinalgOp("logdet_pd", (2,), 0, "logdet of such a matrix"),
         LinalgOp("det", (2,), 0, "cores ((r, c),) -> (): det A"),
         LinalgOp("cofactor", (2,), 2, "cores ((r, c),) -> (r, c): the derivative of det A by A[r, c], of any rank"),
         LinalgOp("expm", (2,), 2, "cores ((r, c),) -> (r, c): exp A"),

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from vspec.compiler.graph.cost import graph_cost
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.rewrite import all_nodes
-from vspec.compiler.passes import block, contract, dead, fold, hoist, intern, stabilise
+from vspec.compiler.passes import block, contract, dead, fold, hoist, intern, stabilise, structure
 from vspec.compiler.passes.stabilise import STABILISE_RULES
+from vspec.compiler.passes.structure import structure_rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,12 @@ STABILISE = Pass("stabilise", stabilise.DOC, 1, stabilise.run)
 CONTRACT = Pass("contract", contract.DOC, 2, contract.run)
 BLOCK = Pass("block", block.DOC, 1, block.run)
 
+STRUCTURE = Pass("structure", structure.DOC, 2, structure.run)
+
 # The only place that knows the order. Interning again merges what a pass before it made twice.
-PASSES: tuple[Pass, ...] = (STABILISE, INTERN, FOLD, CONTRACT, INTERN, HOIST, INTERN, BLOCK, DEAD)
+PASSES: tuple[Pass, ...] = (
+    STABILISE, INTERN, STRUCTURE, INTERN, FOLD, CONTRACT, INTERN, HOIST, INTERN, BLOCK, DEAD,
+)  # fmt: skip
 
 NAMES: tuple[str, ...] = tuple(dict.fromkeys(p.name for p in PASSES))
 
@@ -89,4 +94,14 @@ def figures(graph: Graph) -> Figures:
     return Figures(len(all_nodes(graph)), cost.flops, cost.bytes, cost.peak)
 
 
-__all__ = ["NAMES", "PASSES", "STABILISE_RULES", "Figures", "Pass", "PassRecord", "figures", "run_passes"]
+__all__ = [
+    "NAMES",
+    "PASSES",
+    "STABILISE_RULES",
+    "Figures",
+    "Pass",
+    "PassRecord",
+    "figures",
+    "run_passes",
+    "structure_rule",
+]

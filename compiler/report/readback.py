@@ -279,7 +279,7 @@ class Reader:
             )
             for x, core in zip(node.inputs, cores, strict=True)
         ]
-        return Linalg(node.op, tuple(blocks), tuple(places[a] for a in result), span=NOWHERE)
+        return Linalg(node.op.removesuffix("_pd"), tuple(blocks), tuple(places[a] for a in result), span=NOWHERE)
 
     # --- kernels --------------------------------------------------------------------------------------------------
 

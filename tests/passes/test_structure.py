@@ -1,0 +1,251 @@
+"""Systems with structured matrices: value, gradient and Hessian against JAX's AD of the dense form, and what is computed."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.language.helpers import good
+from tests.support.effort import examples
+from tests.support.evaluate import evaluate_graph
+from tests.support.meaning import Meaning
+from vspec.compiler.emit.python import emit_program
+from vspec.compiler.graph.cost import Sizes, flops
+from vspec.compiler.graph.graph import Graph
+from vspec.compiler.graph.node import Kind, Node, topological
+from vspec.compiler.pipeline import compile_spec
+
+N, K = 12, 2
+HEAD = f"""\
+precision: float64
+dims: {{i, j, p: {N}, k, l: {K}}}
+data:
+  x[i]: real
+  y[i]: real
+  Z[i, k]: real
+params:
+  a[i]: {{init: 1}}
+  s: {{init: 1, domain: positive}}
+  U[i, k]: {{init: 1}}
+define:
+  A[i, j]: {{A}}
+  loss: sum[i](y[i]*solve(A[:, :], y[:])[i]) + logdet(A[:, :]) + sum[i, j](x[i]*inv(A[:, :])[i, j]*y[j])
+outputs:
+  loss: loss
+  by_a[i]: d(loss, a[i])
+  by_s: d(loss, s)
+  by_U[i, k]: d(loss, U[i, k])
+  by_a_a[i, j]: d(loss, a[i], a[j])
+  by_U_a[i, k, j]: d(loss, U[i, k], a[j])
+  by_s_s: d(loss, s, s)
+"""
+
+RNG = np.random.default_rng(0)
+VALUES: dict[str, Any] = {
+    "x": RNG.normal(size=N),
+    "y": RNG.normal(size=N),
+    "Z": RNG.normal(size=(N, K)),
+    "a": RNG.normal(size=N),
+    "s": np.array(0.7),
+    "U": RNG.normal(size=(N, K)) / 2,
+}
+
+DIAGONAL = {
+    "delta": "delta[i, j]*(1 + s*a[i]**2 + exp(U[j, 0]))",
+    "branch": "s + exp(a[i] + U[i, 1]) if index(i) == index(j) else 0",
+    "both sides": "exp(a[i])*delta[i, j]*exp(U[j, 0])/s",
+    "named": "2*delta[j, i] + s*delta[i, j]*a[i]**2*(1 + U[j, 1]**2)",
+}
+TRIANGULAR = {
+    "lower": "(3*s*delta[i, j] + a[i]*U[j, 0]/4) if index(j) <= index(i) else 0",
+    "upper": "(3*s*delta[i, j] + a[i]*U[j, 0]/4)*real(index(i) <= index(j))",
+    "two diagonals": "3*s*delta[i, j] + (a[i] + U[i, 1])*delta[i, j + 1]/2",
+    "factor": "sum[k](U[i, k]*U[j, k])*real(index(j) < index(i)) + delta[i, j]*(s + a[j]**2)",
+}
+DEFINITE = {
+    "gram": "sum[p](exp(a[i]*x[p]/4)*y[p]**2*exp(a[j]*x[p]/4)) + (s + U[i, 0]**2)*delta[i, j]",
+    "kernel": "exp(a[i] + a[j] - sum[k](((Z[i, k] - Z[j, k])/s)**2)/2) + exp(U[i, 0] + U[j, 0])*delta[i, j]",
+    "laplace": "exp(-norm[k](Z[i, k] - Z[j, k])/s) + (1 + a[i]**2 + U[i, 0]**2)*delta[i, j]",
+    "product": "(sum[k](U[i, k]*U[j, k]) + s*delta[i, j])*exp(-(a[i] - a[j])**2) + delta[i, j]/4",
+}
+LOW = {
+    "vector": "(1 + a[i]**2)*delta[i, j] + s*U[i, 0]*U[j, 1]",
+    "gram": "(s + a[i]**2)*delta[i, j] + sum[k](U[i, k]*U[j, k])",
+    "weighted": "s*(delta[i, j]*exp(a[i]) + sum[k](U[i, k]*exp(U[0, k])*U[j, k]))",
+    "two sides": "2*s*delta[i, j] + sum[k](U[i, k]*Z[j, k])*exp(a[i])/4",
+    "middle": "delta[i, j] + sum[k, l](U[i, k]*(s*delta[k, l] + 1/2)*U[j, l])*exp(a[i]/4 + a[j]/4)",
+    "two updates": "(1 + s)*delta[i, j] + sum[k](U[i, k]*U[j, k]) - a[i]*a[j]/(1 + sum[i](a[i]**2))",
+}
+CASES = {f"{kind} {name}": A for kind, cases in (
+    ("diagonal", DIAGONAL), ("triangular", TRIANGULAR), ("definite", DEFINITE), ("low rank", LOW),
+) for name, A in cases.items()}  # fmt: skip
+
+
+@cache
+def graph(A: str, level: int = 2) -> Graph:
+    return compile_spec(good(HEAD.replace("{A}", A)), level=level).graph
+
+
+def dense(A: str) -> dict[str, Any]:
+    """The results as the language defines them, by JAX."""
+    spec = good(HEAD.replace("{A}", A))
+
+    def loss(params: dict[str, Any]) -> Any:
+        return Meaning(spec, {**VALUES, **params}).name("loss")
+
+    at = {name: VALUES[name] for name in ("a", "s", "U")}
+    slopes, curvature = jax.grad(loss)(at), jax.hessian(loss)(at)
+    return {
+        "loss": loss(at),
+        **{f"by_{n}": v for n, v in slopes.items()},
+        "by_a_a": curvature["a"]["a"],
+        "by_U_a": curvature["U"]["a"],
+        "by_s_s": curvature["s"]["s"],
+    }
+
+
+def check(A: str, wanted: dict[str, Any] | None = None) -> None:
+    """Compares with the dense form: given, or as it is compiled at -O0, whose rules are tested against JAX elsewhere."""
+    found = evaluate_graph(graph(A), VALUES)["outputs"]
+    plain = {path[0]: v for path, v in evaluate_graph(graph(A, 0), VALUES)["outputs"].items()}
+    for name, value in (wanted or plain).items():
+        scale = max(1.0, float(np.max(np.abs(value))))
+        np.testing.assert_allclose(found[(name,)], value, rtol=1e-9, atol=1e-9 * scale, err_msg=f"{A}: {name}")
+
+
+def factored(g: Graph) -> list[Node]:
+    """The matrix operations of size n that are more than a substitution."""
+    names = ("triangular_solve", "triangular_solve_t")
+    return [
+        n
+        for n in g.nodes
+        if n.kind is Kind.LINALG and n.op not in names and n.inputs[0].axis(n.attrs[0][0][0]).dim == "i"
+    ]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_structured_matrices_have_the_derivatives_of_the_dense_form(name: str) -> None:
+    check(CASES[name])
+
+
+@pytest.mark.parametrize("name", ["diagonal delta", "triangular two diagonals", "definite kernel", "low rank weighted"])
+def test_derivatives_are_those_of_jax(name: str) -> None:
+    check(CASES[name], dense(CASES[name]))
+
+
+@pytest.mark.parametrize("A", [*DIAGONAL.values(), *LOW.values()])
+def test_nothing_of_size_n_is_factored_or_solved(A: str) -> None:
+    entry = [n for n in graph(A).nodes if n.kind is Kind.LINALG]
+    assert not factored(graph(A))
+    assert not [n for n in entry if "i" in {a.dim for a in n.inputs[0].axes}]
+    assert [n for n in graph(A, 0).nodes if n.kind is Kind.LINALG and n.op == "inv"]
+
+
+@pytest.mark.parametrize("A", TRIANGULAR.values())
+def test_triangles_are_substituted_into(A: str) -> None:
+    assert not factored(graph(A))
+    assert any(n.op.startswith("triangular_solve") for n in graph(A).nodes)
+
+
+@pytest.mark.parametrize("A", DEFINITE.values())
+def test_definite_matrices_are_factored_once_by_cholesky(A: str) -> None:
+    found = factored(graph(A))
+    assert {n.op for n in found} <= {"solve_pd", "logdet_pd", "inv_pd"}
+    assert found
+    text = emit_program(graph(A), good(HEAD.replace("{A}", A))).text
+    assert text.count("cho_factor(") == 1
+    assert "lu_factor" not in text
+    assert "linalg.solve" not in text
+
+
+INDEFINITE = (
+    "sum[k](U[i, k]*U[j, k]) + a[i]*delta[i, j]*exp(sum[k](Z[i, k]*U[j, k]))",
+    "exp(sum[k]((Z[i, k] - Z[j, k])**2)/2) + s*delta[i, j]",
+    "exp(-sum[k]((Z[i, k] - Z[j, k])**3)/2) + s*delta[i, j]",
+    "exp(-sum[k]((Z[i, k] - U[j, k])**2)/2) + s*delta[i, j]",
+    "s*delta[i, j] - exp(-sum[k]((Z[i, k] - Z[j, k])**2))",
+    "exp(-sum[k]((Z[i, k] - Z[j, k])**2)/2)",
+    "s*delta[i, j] + a[i]*x[j]*exp(-abs(a[i] - a[j]))",
+)
+
+
+@pytest.mark.parametrize("A", INDEFINITE)
+def test_what_is_not_proved_stays_as_it_is(A: str) -> None:
+    text = f"{HEAD.replace('{A}', A)}"
+    ops = {n.op for n in compile_spec(good(text)).graph.nodes if n.kind is Kind.LINALG}
+    assert {"solve", "logdet"} <= ops
+    assert not [op for op in ops if op.endswith("_pd")]
+
+
+def test_a_derivative_by_the_matrix_itself_sees_all_of_its_entries() -> None:
+    spec = good(
+        "precision: float64\ndims: {i, j: 3}\nparams:\n  a[i]: {init: 2 + index(i)}\n  y[i]: {init: 1}\n"
+        "define:\n  A[i, j]: a[i]*delta[i, j]\n  x[i]: solve(A[:, :], y[:])[i]\n"
+        "outputs:\n  slope[i, j]: d(sum[i](x[i]), A[i, j])\n  inverse[i, j]: inv(A[:, :])[i, j]\n"
+    )
+    found = evaluate_graph(compile_spec(spec).graph, {"a": np.array([2.0, 3.0, 4.0]), "y": np.ones(3)})["outputs"]
+    x = 1 / np.array([2.0, 3.0, 4.0])
+    np.testing.assert_allclose(found[("slope",)], -np.outer(x, x), rtol=1e-12)
+    np.testing.assert_allclose(found[("inverse",)], np.diag(x), rtol=1e-12)
+
+
+def test_batches_and_many_right_sides() -> None:
+    spec = good(
+        f"precision: float64\ndims: {{i, j: {N}, k: 2, b: 3, c: 4}}\ndata:\n  y[b, i, c]: real\n"
+        "params:\n  a[b, i]: {init: 1}\n  U[b, i, k]: {init: 1}\n"
+        "define:\n  A[b, i, j]: (1 + a[b, i]**2)*delta[i, j] + sum[k](U[b, i, k]*U[b, j, k])\n"
+        "  x[b, j, c]: solve(A[b, :, :], y[b, :, c])[j]\n"
+        "  loss: sum[b, i, c](x[b, i, c]**2) + sum[b](logdet(A[b, :, :]))\n"
+        "outputs:\n  loss: loss\n  by_a[b, i]: d(loss, a[b, i])\n  by_U[b, i, k]: d(loss, U[b, i, k])\n"
+    )
+    values = {"y": RNG.normal(size=(3, N, 4)), "a": RNG.normal(size=(3, N)), "U": RNG.normal(size=(3, N, 2))}
+    found = compile_spec(spec).graph
+    assert not factored(found)
+    got = evaluate_graph(found, values)["outputs"]
+
+    def loss(p: dict[str, Any]) -> Any:
+        return Meaning(spec, {**values, **p}).name("loss")
+
+    slopes = jax.grad(loss)({"a": values["a"], "U": values["U"]})
+    np.testing.assert_allclose(got[("by_a",)], slopes["a"], rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(got[("by_U",)], slopes["U"], rtol=1e-9, atol=1e-10)
+
+
+TERMS = (
+    "exp(a[i])*delta[i, j]",
+    "s*delta[i, j]",
+    "a[i]**2*real(index(i) == index(j))",
+    "sum[k](U[i, k]*U[j, k])",
+    "x[i]*exp(a[j])/8",
+    "sum[k](Z[i, k]*exp(U[j, k]))/8",
+    "sum[l](U[i, l]*exp(U[0, l])*U[j, l])",
+)
+
+
+@settings(max_examples=examples(6), deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.sampled_from(TERMS), max_size=3), st.sampled_from(("", "s*", "exp(a[i] + a[j])*")))
+def test_random_sums_of_structured_terms(terms: list[str], scale: str) -> None:
+    A = f"{scale}({' + '.join(['2*delta[i, j]', *terms])})"
+    check(A)
+
+
+def test_low_rank_updates_never_make_the_matrix() -> None:
+    """With n = 5000 and ten columns the largest array of loss and gradient has 50000 elements; Woodbury needs 2 n k**2 flops."""
+    text = (
+        "precision: float64\ndims: {i, j: 5000, k: 10}\ndata:\n  y[i]: real\nparams:\n  a[i]: {init: 1}\n"
+        "  U[i, k]: {init: 1}\ndefine:\n  A[i, j]: exp(a[i])*delta[i, j] + sum[k](U[i, k]*U[j, k])\n"
+        "objectives:\n  loss: sum[i](y[i]*solve(A[:, :], y[:])[i]) + logdet(A[:, :])\n"
+        "solve: {minimize: loss, method: lbfgs}\n"
+    )
+    compiled = compile_spec(good(text))
+    sizes = Sizes.of(compiled.graph)
+    entry = next(e for e in compiled.graph.entries if e.name == "loss_value_and_gradient")
+    nodes = topological(r.node for r in entry.results)
+    assert max(sizes.count(n.axes) for n in nodes) == 50000
+    assert sum(flops(n, sizes) for n in nodes) < 20 * 5000 * 10**2
