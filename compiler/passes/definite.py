@@ -1,8 +1,8 @@
 """Which matrices are symmetric, and which of these are positive (semi)definite, proved from the form of their entries.
 
 Used are: sums and products entry by entry of positive semidefinite matrices are such (Schur), so are products u[r]*u[c] and
-sums of them, exp of them, and exp(-g) of a g that is a sum of |u[r] - u[c]|**p, 0 < p <= 2, or a root of one (Schoenberg). What is
-not proved may still be true.
+sums of them, exp of them, and exp(-g) of a g that is a sum of |u[r] - u[c]|**p, 0 < p <= 2, or a root of one (Schoenberg). What
+is not proved may still be true.
 """
 
 from __future__ import annotations
