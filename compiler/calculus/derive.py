@@ -49,7 +49,7 @@ def derivative(
     axes = (*e.axes, *(Axis(n, algebra.dims[n]) for n in dict.fromkeys(names) if n not in e.names))
     if not any(n.uid == e.uid for n in nodes):
         return b.order(b.number(0.0), axes)
-    aligned = {k for k, n in enumerate(names) if n in e.names and names.count(n) == 1 and _tracked(e, x, k, n, nodes)}
+    aligned = {k for k, n in enumerate(names) if n in e.names and names.count(n) == 1 and tracked(e, x, k, n, nodes)}
     shared = {names[k] for k in aligned}
     outer = [a for a in e.axes if a.name not in shared]
     inner = [a for k, a in enumerate(x.axes) if k not in aligned]
@@ -125,10 +125,9 @@ def _mode(b: Builder, nodes: Sequence[Node], outer: Sequence[Axis], inner: Seque
     return mode
 
 
-def _tracked(e: Node, x: Node, position: int, letter: str, nodes: Sequence[Node]) -> bool:
-    """Whether slice v of `e` along `letter` reads only slice v of `x` along its axis at `position`.
-
-    Follows the name of that axis through every node between; any node that mixes slices refutes it.
+def tracked(e: Node, x: Node, position: int, letter: str, nodes: Sequence[Node]) -> dict[int, str] | None:
+    """What the axis of `x` at `position` is called in every node between, by uid, if slice v of `e` along `letter` reads only
+    slice v of `x` along that axis; any node that mixes slices refutes it, and the answer is None.
     """
     names: dict[int, str] = {}
     for node in nodes:
@@ -138,34 +137,34 @@ def _tracked(e: Node, x: Node, position: int, letter: str, nodes: Sequence[Node]
         below = [i for i in node.inputs if i.uid in names]
         carried = {names[i.uid] for i in below}
         if len(carried) != 1:
-            return False
+            return None
         (name,) = carried
         if node.kind is Kind.REINDEX:
             name = node.attrs[0][node.inputs[0].names.index(name)]
         elif node.kind in (Kind.WINDOW, Kind.GATHER, Kind.CUMULATE):
             if name == node.attrs[0]:
-                return False
+                return None
         elif node.kind is Kind.LINALG:
             if any(name in core for core in node.attrs[0]):
-                return False
+                return None
         elif node.kind is Kind.CONCAT:
             if name == node.attrs[0] or (node.op == "stack" and any(name in group for group in node.attrs[1])):
-                return False
+                return None
         elif node.kind is Kind.SCATTER:
             if name == node.attrs[0] or any(isinstance(t, Axis) and t.name == name for t in node.attrs):
-                return False
+                return None
         elif node.kind is Kind.REGION:
             # Problems along an index know nothing of each other.
             if not isinstance(node.attrs[0], Solve) or name not in {a.name for a in node.attrs[0].batch}:
-                return False
+                return None
             names[node.uid] = name
             continue
         elif node.kind not in (Kind.MAP, Kind.REDUCE, Kind.CONTRACT, Kind.STOP, Kind.ITEM):
-            return False
+            return None
         if name not in node.names:
-            return False
+            return None
         names[node.uid] = name
-    return names.get(e.uid) == letter
+    return names if names.get(e.uid) == letter else None
 
 
 def _by_adjoints(

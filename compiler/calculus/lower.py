@@ -19,7 +19,7 @@ from vspec.compiler.calculus.reading import read_affine
 from vspec.compiler.calculus.selection import selected_sum
 from vspec.compiler.calculus.stacks import by, stacked
 from vspec.compiler.calculus.statistics import quantile, sorted_along
-from vspec.compiler.calculus.strategies import swept
+from vspec.compiler.calculus.strategies import several, summed, swept
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder, is_number
 from vspec.compiler.graph.guard import Guards
@@ -412,6 +412,10 @@ class Lowering:
             total = selected_sum(self, e.body, letters)
             if total is not None:
                 return self.estimate(total, letters) if e.op == "sum" else self._over_count(total, letters)
+        if e.op == "sum":
+            together = summed(self, e)
+            if together is not None:
+                return together
         x = self.lower(e.body)
         if e.op == "mean":
             return self._mean(x, letters)
@@ -497,6 +501,9 @@ class Lowering:
 
     def _derivative(self, e: Derivative) -> tuple[Node, ...]:
         """The derivative: one node, or the two of a complex one."""
+        together = several(self, e)
+        if together is not None:
+            return (together,)
         nodes = self._differentiated(e)
         self.b.sweeps.clear()
         for wrt in e.wrt:
@@ -504,6 +511,15 @@ class Lowering:
             self.derivatives += 1
         self.choices.append(swept(e, self.b.sweeps))
         return nodes
+
+    def _stepped(self, e: Derivative, value: Node) -> Node:
+        """A real derivative sweep by sweep."""
+        for wrt in e.wrt:
+            value = self._by(value, wrt)
+        return value
+
+    def noted(self, e: Derivative, chosen: str) -> None:
+        """Called where a derivative was taken in the way of that name."""
 
     def _differentiated(self, e: Derivative) -> tuple[Node, ...]:
         return parts.parts_of(self, e.body) if e.body.dtype == "complex" else (self.lower(e.body),)

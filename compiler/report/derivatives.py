@@ -13,6 +13,7 @@ from vspec.compiler.calculus.derive import derivative, gradients
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.needs import real_params
 from vspec.compiler.calculus.program import enter_equations
+from vspec.compiler.calculus.strategies import several
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.node import Axis, Kind, Node
 from vspec.compiler.language.bodies import OF_STAGES, bodies
@@ -23,6 +24,7 @@ from vspec.runtime.registry import needs
 
 REVERSE = "reverse sweep"
 FORWARD = "forward sweep"
+TOGETHER = "one forward sweep with value, first and second derivatives together"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,14 @@ class Recorder(Lowering):
             hows.append(describe(self._made, shared))
             self._made = before + self._made
 
+    def noted(self, e: Derivative, chosen: str) -> None:
+        how = TOGETHER if chosen == "laplacian" else " sweep, then ".join(chosen.split(", then ")) + " sweep"
+        self.taken.append(Taken(self.printer.expression(e), e.span.line, (how,), self.file(e.span)))
+
     def _derivative(self, e: Derivative) -> tuple[Node, ...]:
+        together = several(self, e)
+        if together is not None:
+            return (together,)
         nodes = self._differentiated(e)
         hows: list[str] = []
         for wrt in e.wrt:
