@@ -278,10 +278,7 @@ class _Sweep:
         if node.op == "logdet":
             return found
         traces = [
-            [
-                a.sum(Term(b.mul([t.node, inverse]), t.pairs), (rows, columns))
-                for t in known.get(x.uid, ())
-            ]
+            [a.sum(Term(b.mul([t.node, inverse]), t.pairs), (rows, columns)) for t in known.get(x.uid, ())]
             for known in (self.one, self.two)
         ]
         return found + self._summed(node, self._products(node, *traces, [node]))

@@ -230,9 +230,7 @@ class _Build:
         if any(f in right for f in left) or not left or not right:
             return None
         columns = [
-            x
-            for x in r.bound
-            if x not in rows and any(x in f.letters for f in weights) and x not in r.value.names
+            x for x in r.bound if x not in rows and any(x in f.letters for f in weights) and x not in r.value.names
         ]
         if any(x in f.letters for x in columns for f in outside) or any(self._is_batch(x) for x in columns):
             return None
@@ -275,16 +273,15 @@ class _Build:
         if any(isinstance(s, int) and s != t for s, t in zip(r.first.subscripts, r.second.subscripts, strict=True)):
             return False
         turned = [self.b.rename(f.node, {s: t for s, t in to.items() if isinstance(t, str)}) for f in left]
-        return len(left) == len(right) and all(
-            same_array(x, f.node) for x, f in zip(turned, right, strict=True)
-        )
+        return len(left) == len(right) and all(same_array(x, f.node) for x, f in zip(turned, right, strict=True))
 
 
 def same_array(x: Node, y: Node) -> bool:
     """Whether two nodes are one, or the same rename of one."""
     if x.uid == y.uid:
         return True
-    return (x.kind, x.op, x.axes, x.attrs) == (y.kind, y.op, y.axes, y.attrs) and bool(x.inputs) and all(
-        i.uid == j.uid for i, j in zip(x.inputs, y.inputs, strict=True)
+    return (
+        (x.kind, x.op, x.axes, x.attrs) == (y.kind, y.op, y.axes, y.attrs)
+        and bool(x.inputs)
+        and all(i.uid == j.uid for i, j in zip(x.inputs, y.inputs, strict=True))
     )
-

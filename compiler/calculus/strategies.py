@@ -231,7 +231,10 @@ def _chosen(
         return None
     if together is None:
         if asked:
-            raise NoWay("'by=laplacian' needs variables with plain subscripts, and no mixing along the indices of a batch", low.b.origin)
+            raise NoWay(
+                "'by=laplacian' needs variables with plain subscripts, and no mixing along the indices of a batch",
+                low.b.origin,
+            )
         return None
     between = len(topological([together]))
     low.b.sweeps.clear()
@@ -256,9 +259,7 @@ def _factor(low: Lowering, below: bool, x: Expr) -> Factor:
     return Factor(node if node.dtype == "real" else low.b.map(("real", slot(0)), [node], "real"))
 
 
-def _together(
-    low: Lowering, e: Derivative, value: Node, factors: Sequence[Factor], bound: list[str]
-) -> Node | None:
+def _together(low: Lowering, e: Derivative, value: Node, factors: Sequence[Factor], bound: list[str]) -> Node | None:
     """Pair by pair in forward sweeps, the innermost first; the last one takes the factors along. What is left over follows."""
     pairs, single = paired(e)
     left = list(factors)
@@ -284,9 +285,7 @@ def _together(
     return low.sum(value, tuple(bound)) if bound else value
 
 
-def _record(
-    low: Lowering, e: Derivative, whole: Expr, chosen: str, among: tuple[Candidate, ...], because: str
-) -> None:
+def _record(low: Lowering, e: Derivative, whole: Expr, chosen: str, among: tuple[Candidate, ...], because: str) -> None:
     low.derivatives += len(e.wrt)
     low.noted(e, chosen)
     low.choices.append((whole, Choice("derivative", "", whole.span.line, chosen, among, because)))
