@@ -161,7 +161,7 @@ class _Sweep:
                 return self._curved_determinant(node)
         return self._curved(node)
 
-    def _products(self, node: Node, left: Sequence[Term], right: Sequence[Term], factors: Sequence[Node] = ()) -> Terms:
+    def _products(self, left: Sequence[Term], right: Sequence[Term], factors: Sequence[Node] = ()) -> Terms:
         """The products of first derivatives, times factors, before any sum. Deltas are their own squares."""
         found = Terms()
         for x in left:
@@ -181,12 +181,12 @@ class _Sweep:
     def _inner(self, node: Node, k: int, m: int) -> list[Term]:
         """The sum over the rows of the products of the first derivatives of two inputs, in both orders if they are two."""
         left, right = node.inputs[k].uid, node.inputs[m].uid
-        products = self._products(node, self.one.get(left, ()), self.two.get(right, ()))
+        products = self._products(self.one.get(left, ()), self.two.get(right, ()))
         if k == m:
             return self._summed(node, products)
         if self.p.second is None and not self.p.other:
             return [Term(self.b.mul([self.b.number(2.0), t.node]), t.pairs) for t in self._summed(node, products)]
-        for pairs, found in self._products(node, self.one.get(right, ()), self.two.get(left, ())).by_pairs.items():
+        for pairs, found in self._products(self.one.get(right, ()), self.two.get(left, ())).by_pairs.items():
             products.by_pairs.setdefault(pairs, []).extend(found)
         return self._summed(node, products)
 
@@ -217,13 +217,13 @@ class _Sweep:
         """D2[J, J'] = sum_i p_i J_i J'_i - (sum_i p_i J_i)(sum_i p_i J'_i), p the softmax."""
         (x,), over = node.inputs, node.attrs[0]
         share = self.b.map(("exp", ("sub", slot(0), slot(1))), [x, node], "real")
-        inside = self._products(node, self.one.get(x.uid, ()), self.two.get(x.uid, ()), [share])
-        means = [
+        inside = self._products(self.one.get(x.uid, ()), self.two.get(x.uid, ()), [share])
+        one, two = (
             [t for term in known.get(x.uid, ()) if (t := jvp.RULES[node.kind](self.a, node, term, 0)) is not None]
             for known in (self.one, self.two)
-        ]
+        )
         minus = self.b.number(-1.0)
-        return self._summed(node, inside, over) + self._summed(node, self._products(node, *means, [minus]))
+        return self._summed(node, inside, over) + self._summed(node, self._products(one, two, [minus]))
 
     def _curved_contract(self, node: Node) -> list[Term]:
         found = []
@@ -236,7 +236,7 @@ class _Sweep:
                 orders = [(k, m), (m, k)]
                 for left, right in orders:
                     one, two = self.one.get(node.inputs[left].uid, ()), self.two.get(node.inputs[right].uid, ())
-                    for pairs, nodes in self._products(node, one, two, others).by_pairs.items():
+                    for pairs, nodes in self._products(one, two, others).by_pairs.items():
                         products.by_pairs.setdefault(pairs, []).extend(nodes)
                 found += self._summed(node, products, inside)
         return found
@@ -250,7 +250,7 @@ class _Sweep:
         one, two = (self._moved(node, known).collect(self.b) for known in (self.one, self.two))
         products = Terms()
         for left, right in ((self.one.get(matrix, ()), two), (one, self.two.get(matrix, ()))):
-            for pairs, nodes in self._products(node, left, right).by_pairs.items():
+            for pairs, nodes in self._products(left, right).by_pairs.items():
                 products.by_pairs.setdefault(pairs, []).extend(nodes)
         found = []
         for term in self._summed(node, products, [columns]):
@@ -273,15 +273,15 @@ class _Sweep:
         moved = [a.rename(t, to) for t in self.two.get(x.uid, ())]
         right = [a.sum(Term(b.mul([b.rename(inverse, {rows: to[rows]}), t.node]), t.pairs), [to[rows]]) for t in moved]
         scale = [b.number(-1.0)] if node.op == "logdet" else [b.number(-1.0), node]
-        found = self._summed(node, self._products(node, left, right), [columns, to[columns]])
+        found = self._summed(node, self._products(left, right), [columns, to[columns]])
         found = [Term(b.mul([*scale, t.node]), t.pairs) for t in found]
         if node.op == "logdet":
             return found
-        traces = [
+        one, two = (
             [a.sum(Term(b.mul([t.node, inverse]), t.pairs), (rows, columns)) for t in known.get(x.uid, ())]
             for known in (self.one, self.two)
-        ]
-        return found + self._summed(node, self._products(node, *traces, [node]))
+        )
+        return found + self._summed(node, self._products(one, two, [node]))
 
     def _inverse(self, node: Node) -> Node:
         key = (node.uid, -1)

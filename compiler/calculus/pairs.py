@@ -2,7 +2,8 @@
 
 A request becomes directions with weights for `laplacian.py`. Letters of the two variables that `u` lacks are rows: the first
 derivatives along them are carried as they are. A letter that `u` has, too, as in `d(u[c], x[c, i], x[c, i])`, is a batch that
-nothing mixes, or there is no request. Where weights are a product `B[i, k]*B[j, k]` over fewer k, the columns of B are the directions.
+nothing mixes, or there is no request. Where weights are a product `B[i, k]*B[j, k]` over fewer k, the columns of B are the
+directions.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ def _as_derivative(low: Lowering, e: Expr) -> Derivative | None:
 
 
 def flattened(low: Lowering, e: Derivative) -> Derivative:
-    """A derivative of a derivative as one by all of the variables, the inner ones first: derivatives are taken from left to right."""
+    """A derivative of a derivative as one by all of the variables, the inner ones first, since they go from left to right."""
     while True:
         inner = _as_derivative(low, e.body)
         if inner is None or inner.dtype == "complex" or (inner.by != AUTO and inner.by != e.by):
@@ -205,10 +205,7 @@ def _rows(e: Derivative, pair: tuple[Element, Element]) -> list[set[str]]:
 
 def _worthwhile(e: Derivative, bound: Sequence[str]) -> bool:
     """Whether a pass together may pay: no pair asks for a block of a Hessian, which has an entry for each two rows."""
-    for one, two in (_rows(e, p) for p in paired(e)[0]):
-        if (one | two) - set(bound) and one != two:
-            return False
-    return True
+    return all(one == two or (one | two) <= set(bound) for one, two in (_rows(e, p) for p in paired(e)[0]))
 
 
 def _chosen(
@@ -231,10 +228,8 @@ def _chosen(
         return None
     if together is None:
         if asked:
-            raise NoWay(
-                "'by=laplacian' needs variables with plain subscripts, and no mixing along the indices of a batch",
-                low.b.origin,
-            )
+            what = "'by=laplacian' needs variables with plain subscripts, and nothing that mixes the indices of a batch"
+            raise NoWay(what, low.b.origin)
         return None
     between = len(topological([together]))
     low.b.sweeps.clear()
