@@ -20,6 +20,13 @@ NETWORKS: tuple[Code, ...] = (
         "functions:\n  f(x[:]): mlp(width=64)\n",
     ),
     Code(
+        "VS0252",
+        "a result that a network does not have",
+        "Some kinds of networks say which axes their result has: 'attention' the first axis of its input and one more, "
+        "'fourier_features' two values, of a cosine and a sine, for each frequency.",
+        "dims: {k: 8}\nfunctions:\n  f(x[:]) -> [k]: fourier_features(scale=2)\n",
+    ),
+    Code(
         "VS0253",
         "inputs that a network does not take",
         "Numbers and vectors are joined to one vector, in their order; an array of several axes is an only input. The axes get "

@@ -72,6 +72,57 @@ ARCHITECTURES: Mapping[str, Architecture] = _table(
             (Option("hidden", "sizes", "The widths of the hidden layers."), _ACT, _INIT, _BIAS, _LAST),
             "Layers act(x W + b) of the widths of hidden, and a last one without activation.",
         ),
+        Architecture(
+            "resnet",
+            (
+                Option("width", "size", "The width of all blocks."),
+                Option("blocks", "count", "The number of blocks."),
+                _ACT,
+                Option(
+                    "norm",
+                    "flag",
+                    "Whether each block, and the last map, sees its input with mean 0 and variance 1.",
+                    False,
+                ),
+                _INIT,
+                _BIAS,
+                Option(
+                    "last", "last", "How the second matrix of each block starts: as the others, or at zero.", "init"
+                ),
+            ),
+            "Blocks h + act(h U + b) V + c of one width between two linear maps.",
+        ),
+        Architecture(
+            "gated",
+            (
+                Option("hidden", "size", "The width of the gate."),
+                Option("act", "activation", "The activation of the gate.", "silu"),
+                _INIT,
+                _BIAS,
+                _LAST,
+            ),
+            "A gated linear unit, act(x W + b)*(x V + c) U + e; with silu SwiGLU, with sigmoid GLU.",
+        ),
+        Architecture(
+            "fourier_features",
+            (
+                Option("scale", "number", "The standard deviation of the frequencies.", 1.0),
+                Option("trained", "flag", "Whether the frequencies are params; else they are drawn like data.", False),
+            ),
+            "cos(x B) and sin(x B) with normal frequencies B: a result [2, m] has m of them.",
+        ),
+        Architecture(
+            "attention",
+            (
+                Option("width", "size", "The width of queries, keys and values in each head."),
+                Option("heads", "count", "The number of heads.", 1),
+                Option("causal", "flag", "Whether a place sees only itself and those before it.", False),
+                _INIT,
+                _BIAS,
+                _LAST,
+            ),
+            "Self-attention over the first axis of an input with two axes, which is the first axis of the result.",
+        ),
     )
 )
 

@@ -19,6 +19,7 @@ from vspec.compiler.language.expr import (
     Expr,
     Gather,
     Number,
+    Rows,
     Subscript,
 )
 from vspec.compiler.language.facts import fact, refuse_bare
@@ -33,10 +34,10 @@ from vspec.compiler.language.operators import (
     REDUCTIONS,
     STRUCTURAL,
 )
-from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawFact, RawList, RawName, RawNumber, RawOp
+from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawFact, RawList, RawName, RawNumber, RawOp, RawRows
 from vspec.compiler.language.subscripts import Subscripting
 from vspec.compiler.language.substitute import subscript_axes, substitute
-from vspec.compiler.language.types import number_dtype, pointwise
+from vspec.compiler.language.types import number_dtype, pointwise, union, unknown
 
 
 def infer(ctx: Context, raw: Raw, env: Env) -> Expr:
@@ -53,6 +54,8 @@ def infer(ctx: Context, raw: Raw, env: Env) -> Expr:
         return call(ctx, raw, env)
     if isinstance(raw, RawFact):
         return fact(ctx, raw, env)
+    if isinstance(raw, RawRows):
+        return _rows(ctx, raw, env)
     if isinstance(raw, RawList):
         return ctx.error("VS0235", "a list is no value of an expression", raw.span, env, help="write one expression")
     return ctx.error(
@@ -61,6 +64,16 @@ def infer(ctx: Context, raw: Raw, env: Env) -> Expr:
         raw.span,
         env,
     )
+
+
+def _rows(ctx: Context, raw: RawRows, env: Env) -> Expr:
+    """The rows of a network's result; they are real."""
+    rows = tuple(ctx.infer(row, env) for row in raw.rows)
+    lost = unknown(rows, raw.span)
+    if lost is not None:
+        return lost
+    letter = env.scope[raw.letter]
+    return Rows(span=raw.span, axes=(*union(rows), letter), letter=letter, rows=rows)
 
 
 # --- names ------------------------------------------------------------------------------------------------------

@@ -127,6 +127,13 @@ def entries_of(name: str, inputs: Sequence[str], outputs: Sequence[str], span: S
     return op("mul", deviation, call("sample", law))
 
 
+def normals(deviation: float, span: Span) -> Raw:
+    """`sample(normal(0, deviation))` in the language itself."""
+    parts = (RawNumber(span=span, value=0), RawNumber(span=span, value=deviation))
+    law = RawCall(span=span, name="normal", args=parts, name_span=span)
+    return RawCall(span=span, name="sample", args=(law,), name_span=span)
+
+
 def _orthogonal(ctx: Context, symbol: Symbol, rows: str, columns: str, span: Span, env: Env) -> Expr:
     """The orthogonal factor U V' of a matrix of independent normals, G = U S V'. As the law of G is the same after any rotation,
     so is that of the factor: it is uniform."""

@@ -1,4 +1,4 @@
-"""The closed forms of networks, each as functions of the language over weights: what a person would write without them.
+"""Networks as functions of the language over weights: how their layers, weights and inputs are declared.
 
 A layer is a function of its own, so that its result is one named quantity however often it is read. Texts have no part in this:
 the trees are made here, and checked like those of any other function where a call puts its arguments in.
@@ -77,10 +77,12 @@ class Draft:
     ctx: Context
     network: Network
     inputs: tuple[str, ...] = ()
+    taken: set[str] = field(init=False)
     t: Trees = field(init=False)
 
     def __post_init__(self) -> None:
         self.t = Trees(self.network.span)
+        self.taken = {*self.network.results}
 
     # --- names --------------------------------------------------------------------------------------------------
 
@@ -101,8 +103,24 @@ class Draft:
         if isinstance(size, int):
             return self.dim(label, size)[0]
         dim = self.ctx.dims.dim_of(size)
-        taken = {x for s in self.network.symbols for x in s.letters} | {*self.network.results}
-        return next((x for x in self.ctx.dims.dims[dim].letters if x not in taken), None) or self.ctx.dims.fresh(dim)
+        free = (x for x in self.ctx.dims.dims[dim].letters if x not in self.taken)
+        letter = next(free, None) or self.ctx.dims.fresh(dim)
+        self.taken.add(letter)
+        return letter
+
+    def widths(self, label: str, size: int | str, count: int) -> tuple[str, ...]:
+        """Several letters over one hidden axis."""
+        if isinstance(size, int):
+            return self.dim(label, size, count)
+        return tuple(self.width(label, size) for _ in range(count))
+
+    def refuse(self, why: str, instead: str) -> None:
+        """Record a result that this kind of network does not have."""
+        function = self.ctx.functions[self.network.name]
+        head = f"{self.network.name}({', '.join(f.shown for f in self.network.formals)})"
+        self.ctx.error(
+            "VS0252", why, function.span, label=f"declared as {function.shown}", help=f"write {head} {instead}"
+        )
 
     def weight(self, label: str, inputs: Sequence[str], outputs: Sequence[str], start: str | float) -> str:
         """A weight with these axes; `start` is the name of an initialiser, or a number."""
@@ -240,44 +258,6 @@ class Draft:
                 terms.append(t.mul(t.element(weight, (shift, *outputs)), t.name(formal.name)))
                 scalars += 1
         return t.add(*terms)
-
-
-def build(ctx: Context, function: Function) -> bool:
-    """Declare the weights and layers of a network, and give its function the body that calls them; whether it is right."""
-    network = function.network
-    assert network is not None
-    draft = Draft(ctx, network)
-    if not draft.take_inputs():
-        return False
-    function.body = _BUILDERS[network.architecture.name](draft)
-    inline.prepare(function)
-    return function.body is not None
-
-
-# --- architectures ----------------------------------------------------------------------------------------------
-
-
-def _mlp(d: Draft) -> Raw:
-    t, results = d.t, d.network.results
-    before: Layer | None = None
-    inputs: Sequence[str] = d.inputs
-    count = 0
-    for count, size in enumerate(d.network.values["hidden"], 1):
-        letters = (d.width(f"h{count}", size),)
-        weight = d.weight(f"W{count}", inputs, letters, d.init)
-        bias = d.bias(f"b{count}", letters)
-        of = d.linear(weight, letters) if before is None else d.product(weight, inputs, letters, t.element("a", inputs))
-        pre = t.add(of, bias)
-        body = d.activated(f"z{count}", pre)
-        before = d.first(f"h{count}", letters, body) if before is None else d.then(f"h{count}", letters, body, before)
-        inputs = letters
-    weight = d.weight(f"W{count + 1}", inputs, results, d.last)
-    bias = d.bias(f"b{count + 1}", results)
-    of = d.linear(weight, results) if before is None else d.product(weight, inputs, results, d.read(before, inputs))
-    return t.add(of, bias)
-
-
-_BUILDERS: Mapping[str, Callable[[Draft], Raw | None]] = MappingProxyType({"mlp": _mlp})
 
 
 # --- activations ------------------------------------------------------------------------------------------------

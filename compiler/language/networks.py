@@ -22,7 +22,7 @@ from vspec.compiler.language.architectures import (
 )
 from vspec.compiler.language.context import Actual, Context, Env, Formal, Function, Symbol
 from vspec.compiler.language.expr import Expr, Number, Pointwise, SizeOf
-from vspec.compiler.language.initialisers import INITIALISERS, entries_of
+from vspec.compiler.language.initialisers import INITIALISERS, entries_of, normals
 from vspec.compiler.language.operators import FUNCTIONS
 from vspec.compiler.language.raw import Raw, RawCall, RawList, RawName, RawNumber
 from vspec.compiler.language.sizes import settle_sizes
@@ -50,7 +50,8 @@ class Network:
     """A network of a spec.
 
     `places`: for each formal the placeholders of its axes. `dims` are those it declared itself. `bound`: the call that gave its
-    inputs their sizes. `wanted`: where its weights were asked for by its name.
+    inputs their sizes. `wanted`: where its weights were asked for by its name. `shared`: a placeholder and a letter of the result
+    that range over one dim.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Network:
     symbols: list[Symbol] = field(default_factory=list)
     bound: Span | None = None
     wanted: Span | None = None
+    shared: tuple[str, str] | None = None
     settled: bool = False
 
 
@@ -216,6 +218,22 @@ _OTHERS = {"swish": "silu", "logistic": "sigmoid", "linear": "identity", "none":
 def bind(ctx: Context, network: Network, actuals: list[Actual], span: Span, env: Env) -> bool:
     """Let the first call give the inputs their axes; whether a further one fits them (VS0253)."""
     at = env.site or span
+    if network.shared is not None:
+        place, letter = network.shared
+        given = next(
+            dim for places, a in zip(network.places, actuals) for p, (_, dim) in zip(places, a.slots) if p == place
+        )
+        own = ctx.dims.dim_of(letter)
+        if not ctx.dims.same(given, own):
+            ctx.error(
+                "VS0252",
+                f"the result of '{network.name}' has the index '{letter}', and the first axis of its input is over "
+                f"{ctx.dims.show(given)}",
+                span,
+                env,
+                help=f"'{network.architecture.name}' has the first axis of its input in its result",
+            )
+            return False
     if network.bound is None:
         network.bound = at
         for symbol in network.symbols:
@@ -330,7 +348,8 @@ def drop(ctx: Context) -> None:
     for network in networks(ctx):
         if network.bound is not None:
             continue
-        if network.wanted is not None:
+        # After another mistake the call may be there and have been left out.
+        if network.wanted is not None and not ctx.sink.errors:
             ctx.error(
                 "VS0256",
                 f"nothing calls the network '{network.name}', so that the size of its weights is not known",
@@ -366,6 +385,10 @@ def _init(ctx: Context, weight: Weight, symbol: Symbol) -> Expr:
     span = symbol.span
     if isinstance(weight.init, float):
         return Number(span=span, dtype="real", value=weight.init)
+    if weight.deviation is not None:
+        raw = normals(weight.deviation, span)
+    else:
+        raw = entries_of(weight.init, symbol.letters[: weight.inputs], symbol.letters[weight.inputs :], span)
     place = replace(span, file=f"{span.file}:{symbol.name}")
     env = Env(
         subject=f"the init of '{symbol.name}'",
@@ -373,5 +396,4 @@ def _init(ctx: Context, weight: Weight, symbol: Symbol) -> Expr:
         reads=frozenset({"constant"}),
         path=(place,),
     )
-    k = weight.inputs
-    return ctx.infer(entries_of(weight.init, symbol.letters[:k], symbol.letters[k:], span), env)
+    return ctx.infer(raw, env)

@@ -51,6 +51,14 @@ class RawList(Raw):
     items: tuple[Raw, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RawRows(Raw):
+    """One expression for each value of an index, as all of the body of a function; no text is read as one."""
+
+    letter: str
+    rows: tuple[Raw, ...]
+
+
 class Keyword(NamedTuple):
     """`name=value` among the arguments of a call; the span is of both."""
 
@@ -99,6 +107,8 @@ def children(node: Raw) -> tuple[Raw, ...]:
         return (*(node.bound or ()), *node.args, *(k.value for k in node.keywords), *(node.subscripts or ()))
     if isinstance(node, RawList):
         return node.items
+    if isinstance(node, RawRows):
+        return node.rows
     return ()
 
 

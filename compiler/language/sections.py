@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vspec.compiler.language import inline
+from vspec.compiler.language.closed_forms import build
 from vspec.compiler.language.context import Context, Env, Function, Unknown
 from vspec.compiler.language.domains import number_of, outside, read_domain
 from vspec.compiler.language.entries import entries
 from vspec.compiler.language.graph import components
 from vspec.compiler.language.heads import declare, parse_head
 from vspec.compiler.language.initialisers import initialiser
-from vspec.compiler.language.layers import build
 from vspec.compiler.language.networks import network_call, read_network
 from vspec.compiler.language.operators import RESERVED
 from vspec.compiler.language.parse import parse_expression

@@ -203,6 +203,143 @@ def test_the_meaning_of_a_network_is_the_same_without_passes(tmp_path: Path) -> 
         close(outputs[name], value, name)
 
 
+# --- other architectures -------------------------------------------------------------------------------------------
+
+OTHERS = """\
+precision: float64
+dims: {n: 3, s: 4, i: 3, k: 2, m: 5, "p, q": auto}
+data:
+  x[n, i]: real
+  z[n, s, i]: real
+functions:
+  deep(a[:]) -> [k]: resnet(width=4, blocks=2, act=tanh, norm=true)
+  plain(t, a[:]): resnet(width=k, blocks=1, act=softplus, bias=false)
+  swiglu(a[:]) -> [k]: gated(hidden=3)
+  waves(a[:]) -> [2, m]: fourier_features(scale=0.5)
+  tuned(a[:]) -> [2, m]: fourier_features(trained=true)
+  net(f[:, :]): mlp(hidden=[3])
+  u(a[:]): net(waves(a[:])[:, :])
+  v(a[:]): net(tuned(a[:])[:, :])
+  set(a[:, :]) -> [s, k]: attention(heads=2, width=3)
+  past(a[:, :]) -> [s, k]: attention(width=2, causal=true, bias=false)
+define:
+  theta[p]: stack(swiglu, past)
+objectives:
+  loss: >-
+    mean[n](sum[k](deep(x[n, :])[k]*swiglu(x[n, :])[k]) + plain(x[n, 0], x[n, :])**2 + u(x[n, :])*v(x[n, :]))
+    + mean[n, s](sum[k](set(z[n, :, :])[s, k]*past(z[n, :, :])[s, k]))
+solve: {minimize: loss, method: sgd(0.1), steps: 1}
+outputs:
+  deep[n, k]: deep(x[n, :])[k]
+  plain[n]: plain(x[n, 0], x[n, :])
+  swiglu[n, k]: swiglu(x[n, :])[k]
+  u[n]: u(x[n, :])
+  set[n, s, k]: set(z[n, :, :])[s, k]
+  past[n, s, k]: past(z[n, :, :])[s, k]
+  laplacian[n]: sum[i](d(u(x[n, :]) + deep(x[n, :])[0] + swiglu(x[n, :])[1], x[n, i], x[n, i]))
+  moved[n]: sum[s, i](d(past(z[n, :, :])[2, 0] + set(z[n, :, :])[0, 1], z[n, s, i])*z[n, s, i])
+  curvature[p, q]: d(loss, theta[p], theta[q])
+"""
+
+
+def normed(w: Weights, name: str, label: str, a: Any) -> Any:
+    centred = (a - a.mean()) / jnp.sqrt(jnp.mean((a - a.mean()) ** 2) + 1e-5)
+    return w[f"{name}.g{label}"] * centred + w[f"{name}.s{label}"]
+
+
+def resnet(w: Weights, name: str, x: Any, act: Any, blocks: int) -> Any:
+    norm = f"{name}.g1" in w
+    h = x @ w[f"{name}.W0"] + w.get(f"{name}.b0", 0.0)
+    for k in range(1, blocks + 1):
+        a = normed(w, name, str(k), h) if norm else h
+        a = act(a @ w[f"{name}.U{k}"] + w.get(f"{name}.b{k}", 0.0))
+        h = h + a @ w[f"{name}.V{k}"] + w.get(f"{name}.c{k}", 0.0)
+    h = normed(w, name, "", h) if norm else h
+    return h @ w[f"{name}.W"] + w.get(f"{name}.b", 0.0)
+
+
+def gated(w: Weights, name: str, x: Any) -> Any:
+    value = x @ w[f"{name}.V"] + w[f"{name}.c"]
+    return (jax.nn.silu(x @ w[f"{name}.W"] + w[f"{name}.b"]) * value) @ w[f"{name}.U"] + w[f"{name}.e"]
+
+
+def features(frequencies: Any, x: Any) -> Any:
+    return jnp.stack([jnp.cos(x @ frequencies), jnp.sin(x @ frequencies)])
+
+
+def attention(w: Weights, name: str, x: Any, causal: bool) -> Any:
+    def heads(weight: str, bias: str) -> Any:
+        return jnp.einsum("si,ihc->hsc", x, w[f"{name}.{weight}"]) + w.get(f"{name}.{bias}", jnp.zeros(1))[..., None, :]
+
+    q, k, v = heads("Q", "bQ"), heads("K", "bK"), heads("V", "bV")
+    score = jnp.einsum("hsc,htc->hst", q, k) / jnp.sqrt(q.shape[-1])
+    if causal:
+        score = jnp.where(jnp.tril(jnp.ones(score.shape[1:], bool)), score, -jnp.inf)
+    mixed = jnp.einsum("hst,htc->shc", jax.nn.softmax(score), v)
+    return jnp.einsum("shc,hck->sk", mixed, w[f"{name}.W"]) + w.get(f"{name}.b", 0.0)
+
+
+def test_other_architectures_are_what_a_person_writes(tmp_path: Path) -> None:
+    spec = good(OTHERS)
+    weights, data = drawn(spec, {})
+    assert "waves.B" in data, "frequencies that are not trained are data"
+    assert "tuned.B" in weights
+    program = Emission(spec, 2, tmp_path / "program.py")
+    x, z, frozen = data["x"], data["z"], data["waves.B"]
+
+    def u(w: Weights, a: Any) -> Any:
+        return mlp(w, "net", features(frozen, a), jnp.tanh)
+
+    def rows(w: Weights, a: Any) -> dict[str, Any]:
+        return {
+            "deep": resnet(w, "deep", a, jnp.tanh, 2),
+            "plain": resnet(w, "plain", jnp.concatenate([a[:1], a]), jax.nn.softplus, 1),
+            "swiglu": gated(w, "swiglu", a),
+            "u": u(w, a),
+        }
+
+    def sets(w: Weights, b: Any) -> dict[str, Any]:
+        return {"set": attention(w, "set", b, False), "past": attention(w, "past", b, True)}
+
+    def loss(w: Weights) -> Any:
+        def one(a: Any, b: Any) -> Any:
+            r, c = rows(w, a), sets(w, b)
+            v = mlp(w, "net", features(w["tuned.B"], a), jnp.tanh)
+            first = jnp.sum(r["deep"] * r["swiglu"]) + r["plain"] ** 2 + r["u"] * v
+            return first + jnp.sum(c["set"] * c["past"]) / 4
+
+        return jnp.mean(jax.vmap(one)(x, z))
+
+    def summed(a: Any) -> Any:
+        found = rows(weights, a)
+        return found["u"] + found["deep"][0] + found["swiglu"][1]
+
+    def pair(b: Any) -> Any:
+        found = sets(weights, b)
+        return found["past"][2, 0] + found["set"][0, 1]
+
+    stacked = [n for n in spec.params if n.startswith(("swiglu.", "past."))]
+    flat, back = ravel_pytree([weights[n] for n in stacked])
+
+    @jax.jit
+    def truth() -> dict[str, Any]:
+        return {
+            **jax.vmap(lambda a: rows(weights, a))(x),
+            **jax.vmap(lambda b: sets(weights, b))(z),
+            "laplacian": jax.vmap(lambda a: jnp.trace(jax.hessian(summed)(a)))(x),
+            "moved": jax.vmap(lambda b: jnp.sum(jax.grad(pair)(b) * b))(z),
+            "curvature": jax.hessian(lambda v: loss({**weights, **dict(zip(stacked, back(v), strict=True))}))(flat),
+        }
+
+    value, gradient = compiled(program, "loss_value_and_gradient", arguments(weights, data))
+    close(value, jax.jit(loss)(weights), "value")
+    for name, slope in jax.jit(jax.grad(loss))(weights).items():
+        close(gradient[name], slope, name)
+    outputs = compiled(program, "outputs", arguments(weights, data))
+    for name, expected in truth().items():
+        close(outputs[name], expected, name)
+
+
 # --- the example of the design ----------------------------------------------------------------------------------
 
 PHYSICS = """\

@@ -202,8 +202,16 @@ def objectives(spec: Spec, depends: Dependence, idle: set[str], root: Mapping, r
         if objective is None:
             continue
         value = Element(span=objective.span, name=objective.name)
-        for name in stage.over:
-            kind = depends.verdict(value, name)
+        verdicts = {name: depends.verdict(value, name) for name in stage.over}
+        # Of a network some weights may be idle, such as the last bias where only derivatives are taken; not all of them.
+        moved = {name.partition(".")[0] for name, kind in verdicts.items() if "." in name and kind != "none"}
+        said: set[str] = set()
+        for name, kind in verdicts.items():
+            network = name.partition(".")[0] if "." in name else ""
+            if network and (network in moved or network in said) and kind == "none":
+                reached.add(name)
+                continue
+            said.add(network)
             # What a constraint of the stage binds moves for its sake.
             bound = any(name in s.over for s in stage.subject)
             if kind != "none" or bound:
@@ -224,9 +232,10 @@ def objectives(spec: Spec, depends: Dependence, idle: set[str], root: Mapping, r
 
 
 def _unreached(spec: Spec, report: Report, name: str, stage: Stage, span: Span) -> None:
+    what = f"the network '{name.partition('.')[0]}'" if "." in name else f"the param '{name}'"
     report.warn(
         "VS0902",
-        f"the objective '{stage.names[0]}' does not depend on the param '{name}'",
+        f"the objective '{stage.names[0]}' does not depend on {what}",
         span,
         label="stays where it starts",
         help=("use it in the objective, or make it a constant", f"'{stage.kind}' stands on line {stage.span.line}"),

@@ -23,7 +23,8 @@ _HELP = "write 'precision: float64', or a larger tolerance"
 def seeds(spec: Spec, report: Report) -> None:
     """Data that are drawn anew with every seed of a run."""
     for data in spec.data.values():
-        if isinstance(data.default, Draw) and data.default.seed is None:
+        # Frequencies of a network start with the seed of the run, as weights do.
+        if isinstance(data.default, Draw) and data.default.seed is None and "." not in data.name:
             report.warn("VS0913", f"'{data.name}' is drawn with the seed of the run", data.span,
                         label="has no seed of its own", help="for the same data in every run add a seed, such as seed: 1",
                         pedantic=True)  # fmt: skip

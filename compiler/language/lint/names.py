@@ -24,7 +24,8 @@ def names(spec: Spec, report: Report) -> None:
         elif isinstance(equation, Recurrence):
             declared.update({state.name: state.span for state in equation.every_state})
     folded: dict[str, str] = {}
-    for name in sorted(declared, key=lambda n: declared[n]):
+    # What belongs to a network was not named by the author.
+    for name in sorted((n for n in declared if "." not in n), key=lambda n: declared[n]):
         other = folded.setdefault(name.casefold(), name)
         if other != name and len(name) > 1:
             report.warn("VS0906", f"'{name}' and '{other}' differ only in their capitals", declared[name],
