@@ -14,7 +14,7 @@ from math import ceil
 
 from vspec.compiler.graph.budget import Budget, budget_of
 from vspec.compiler.graph.builder import Builder
-from vspec.compiler.graph.cost import Sizes, entry_cost, width
+from vspec.compiler.graph.cost import Sizes, entry_cost, flops, width
 from vspec.compiler.graph.graph import Graph, Result
 from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import AnyRegion, Axis, Blocks, Kind, Node, Pull, Region, topological
@@ -23,6 +23,9 @@ from vspec.compiler.passes.streams import Group, Sink, Streams, operands
 
 # Entries that are called once: what they need whole need not be there in a step.
 ONCE = frozenset({"outputs", "claims", "initial", "bounds", "prepare", "counts", "solves"})
+
+# So many operations per element are done again in every step rather than kept, where only a run tells whether it would fit.
+AGAIN = 100
 
 DOC = "No array above the memory budget is made if only reductions read it; these take it some rows at a time."
 
@@ -49,10 +52,13 @@ def run(graph: Graph) -> Graph:
 
 
 def streamed(graph: Graph) -> frozenset[int]:
-    """The large nodes of a graph, by uid, that only loops over rows read: they are not worth keeping for a run."""
+    """The large nodes of a graph, by uid, that only loops over rows read and that are not worth keeping for a run: those that
+    are too large for certain, and of those whose sizes are open what costs little to make again."""
     budget, sizes = budget_of(graph.notes), Sizes(graph.dims)
     found: set[int] = set()
     whole: set[int] = set()
+    work: dict[int, float] = {}
+    static: dict[int, bool] = {}
     for entry in graph.entries:
         if entry.kind in ONCE:
             continue
@@ -60,7 +66,17 @@ def streamed(graph: Graph) -> frozenset[int]:
         groups = streams.groups()
         inner = {n.uid for g in groups for n in g.inner.values()}
         sinks = {s.node.uid for g in groups for s in g.sinks}
-        found |= {n.uid for n in streams.nodes if n.uid in inner and streams.large(n)}
+        for n in streams.nodes:
+            if n.kind is Kind.INPUT:
+                static[n.uid] = n.op in ("data", "constant", "prepared")
+                continue
+            static[n.uid] = n.kind is not Kind.RANDOM and all(static[x.uid] for x in n.inputs)
+            if n.uid in inner and streams.large(n):
+                work[n.uid] = flops(n, sizes) + sum(work.get(x.uid, 0.0) for x in n.inputs)
+                if work[n.uid] <= AGAIN * sizes.count(n.axes) or streams.closed(n):
+                    found.add(n.uid)
+                elif static[n.uid]:
+                    whole |= {x.uid for x in topological([n])}
         whole |= {r.node.uid for r in entry.results}
         whole |= {x.uid for n in streams.nodes if n.uid not in inner | sinks for x in n.inputs}
     return frozenset(found - whole)

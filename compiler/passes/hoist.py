@@ -16,6 +16,7 @@ from vspec.compiler.graph.kernel import Tree, slot, slots, substitute, walk
 from vspec.compiler.graph.node import Kind, Node
 from vspec.compiler.graph.rewrite import Visit, rewrite
 from vspec.compiler.passes import intern
+from vspec.compiler.passes.block import streamed
 
 DOC = "Nothing that depends on data and constants alone is computed in a step."
 
@@ -28,7 +29,8 @@ CHEAP = SIMPLE | {"x", "num", "pow", "sqrt"}
 
 # Fewer operations than this are not worth an argument of their own.
 LEAST = 64
-# An array of this many bytes that is also this many times larger than its inputs is cheaper to compute than to keep.
+# An array of this many bytes is cheaper to compute than to keep if it is this many times larger than its inputs, or a plain
+# product or sum of what is kept already.
 LARGE, GROWTH = 64e6, 8
 
 
@@ -71,20 +73,27 @@ def binding_times(graph: Graph) -> dict[int, int]:
     """
     sizes = Sizes.of(graph)
     times: dict[int, int] = {}
+    # When values are known, whether or not they are kept: what sums up an array that is not may be.
+    known: dict[int, int] = {}
+    streams = streamed(graph)
     batches = graph.notes.get("batches", {})
     for node in graph.nodes:
         if any(a.dim in batches for a in node.axes) or (node.kind is Kind.CONST and node.attrs[0] in batches):
             # A batch is that of one step.
-            times[node.uid] = STEP
+            known[node.uid] = times[node.uid] = STEP
             continue
         if node.kind is Kind.INPUT:
-            times[node.uid] = RUN if node.op in EARLY else STEP
+            known[node.uid] = times[node.uid] = RUN if node.op in EARLY else STEP
             continue
-        time = max((times[x.uid] for x in node.inputs), default=BUILD)
+        time = known[node.uid] = max((known[x.uid] for x in node.inputs), default=BUILD)
+        if time == RUN and node.uid in streams:
+            # Loops over rows make it again: kept, it would take more than memory holds.
+            time = STEP
         if time == RUN and node.kind in (Kind.MAP, Kind.REINDEX, Kind.GATHER) and not node.definition:
             count = sizes.count(node.axes)
             most = max((sizes.count(x.axes) for x in node.inputs), default=1)
-            if count * width(node.dtype, graph.precision) > LARGE and count > GROWTH * most:
+            plain = node.kind is not Kind.MAP or all(t[0] in CHEAP for t in walk(node.attrs[0].tree))
+            if count * width(node.dtype, graph.precision) > LARGE and (plain or count > GROWTH * most):
                 time = STEP
         times[node.uid] = time
     return times

@@ -85,8 +85,11 @@ class Streams:
         """Whether an array may be too large to be held."""
         if self.budget.memory is None or len(node.axes) < 2 or node.dtype in ("tuple", "key"):
             return False
-        known = all(isinstance(self.sizes.dims.get(a.dim), int) for a in node.axes)
-        return self.bytes(node) > (self.budget.memory if known else min(OPEN, self.budget.memory))
+        return self.bytes(node) > (self.budget.memory if self.closed(node) else min(OPEN, self.budget.memory))
+
+    def closed(self, node: Node) -> bool:
+        """Whether the size of an array is known before a run."""
+        return all(isinstance(self.sizes.dims.get(a.dim), int) for a in node.axes)
 
     # --- sinks --------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from vspec.runtime.program import Program
 SPEC = """\
 vspec: 1
 name: rows
-dims: {n: auto, m: auto, i: 3, j: 3}
+dims: {n: auto, m: 4, i: 3, j: 3}
 data:
   X[n, i]: real
   k[n]: integer

@@ -34,6 +34,11 @@ def loops(graph: Graph) -> list[Any]:
     return [n.attrs[0] for n in all_nodes(graph) if n.kind is Kind.REGION and n.op == "blocks"]
 
 
+def in_steps(graph: Graph) -> Graph:
+    """The graph without what is computed once per run."""
+    return graph.with_entries(tuple(e for e in graph.entries if e.kind != "prepare"))
+
+
 def tight(graph: Graph) -> Graph:
     """The graph with a budget that nothing fits into."""
     return replace(graph, notes={**graph.notes, "memory": TINY})
@@ -154,3 +159,35 @@ def test_derivatives_are_those_of_jax(programs: tuple[ModuleType, ModuleType], m
     np.testing.assert_allclose(value, loss(moving), rtol=1e-12)
     for want, got in ((jax.grad(loss)(moving), gradient), (jax.hessian(loss)(moving), hessian)):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-9), want, got)
+
+
+KERNEL = """
+dims: {n: auto, m: auto, i: %s}
+data:
+  X[n, i]: {}
+  Y[m, i]: {}
+params:
+  a[n]: {init: 0}
+define:
+  K[n, m]: exp(-sum[i]((X[n, i] - Y[m, i])**2))
+objectives:
+  loss: sum[m](log(1 + exp(sum[n](a[n]*K[n, m]))))
+solve: {minimize: loss, method: lbfgs}
+"""
+
+
+@pytest.mark.parametrize(("size", "kept"), [("3", False), ("auto", True)])
+def test_what_is_large_is_kept_for_a_run_only_if_it_costs_much_to_make(size: str, kept: bool) -> None:
+    graph = compile_spec(good(KERNEL % size)).graph
+    prepared = [r.path[0] for e in graph.entries if e.kind == "prepare" for r in e.results]
+    assert prepared == (["K"] if kept else [])
+    assert bool(loops(in_steps(graph))) is not kept
+
+
+def test_what_is_too_large_for_certain_is_never_kept() -> None:
+    text = (KERNEL % "500").replace("n: auto, m: auto", "n: 20000, m: 20000")
+    graph = compile_spec(good(text)).graph
+    assert not any(e.kind == "prepare" for e in graph.entries) and loops(graph)
+    small = compile_spec(good(text.replace("20000", "2000"))).graph
+    assert [r.path[0] for e in small.entries if e.kind == "prepare" for r in e.results] == ["K"]
+    assert not loops(in_steps(small))
