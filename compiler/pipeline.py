@@ -161,8 +161,7 @@ def _compile(spec: Spec, level: int, disable: Collection[str], budget: Budget | 
     start = time.perf_counter()
     # Formulas are stabilised before they are differentiated, so that the derivatives are stable, too.
     rules = STABILISE_RULES if level > 0 and "stabilise" not in disable else ()
-    if level > 1 and "structure" not in disable:
-        rules = (*rules, structure_rule(facts_of(spec)))
+    rules = (*rules, structure_rule(facts_of(spec), free=level > 1 and "structure" not in disable))
     before = _proved(lower_spec(spec, rules), spec)
     if level < 1 or "block" in disable:
         budget = Budget(None)

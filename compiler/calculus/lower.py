@@ -27,6 +27,7 @@ from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Node, Origin, next_uid
 from vspec.compiler.graph.strategy import Choice
 from vspec.compiler.language.expr import (
+    AUTO,
     Affine,
     Along,
     At,
@@ -581,7 +582,11 @@ class Lowering:
             result = [self.axis(columns), Axis(b.fresh(columns), self.letters[columns])]
         else:
             result = []
-        return b.linalg(e.op, operands, cores, result)
+        b.way = e.by.word
+        try:
+            return b.linalg(e.op, operands, cores, result)
+        finally:
+            b.way = AUTO.word
 
     def with_axes(self, x: Node, letters: tuple[str, ...]) -> Node:
         """x with an axis for each of the letters."""

@@ -22,6 +22,7 @@ from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder, Rule
 from vspec.compiler.graph.graph import Entry, Graph, Result
 from vspec.compiler.graph.kernel import slot
+from vspec.compiler.graph.linalg import NotStructured
 from vspec.compiler.graph.node import Kind, Node, Origin, topological
 from vspec.compiler.graph.rewrite import Sweep, rewrite
 from vspec.compiler.graph.strategy import with_choices
@@ -50,6 +51,11 @@ def lower_spec(spec: Spec, rules: Iterable[Rule] = ()) -> Graph:
         span = Span(spec.path, line, column, line, column + 1)
         tip = "leave 'by' out, and the way that costs least is taken"
         raise SpecError([Diagnostic("VS0259", e.what, span, "this derivative", (tip,))]) from None
+    except NotStructured as e:
+        line, column = (e.origin.line, e.origin.column) if e.origin.line else (1, 1)
+        span = Span(spec.path, line, column, line, column + 1)
+        tips = (e.tip, "leave 'by' out, and the way that costs least is taken")
+        raise SpecError([Diagnostic("VS0271", e.what, span, "this matrix", tips)]) from None
     except NoDerivative as e:
         line, column = (e.origin.line, e.origin.column) if e.origin else (1, 1)
         span = Span(spec.path, line, column, line, column + 1)

@@ -26,7 +26,7 @@ def depends(roots: Sequence[Node], xs: Sequence[Node], fixed: Collection[int] = 
 
 def _flows(node: Node, hit: Collection[int]) -> bool:
     """Whether a derivative passes through a node, given the nodes that it reaches below."""
-    if (node.kind is Kind.STOP and node.op != "hold") or node.dtype in ("boolean", "integer"):
+    if (node.kind is Kind.STOP and node.op == "") or node.dtype in ("boolean", "integer"):
         return False
     if node.kind in (Kind.GATHER, Kind.SCATTER) and len(node.inputs) == 2:
         return node.inputs[0].uid in hit

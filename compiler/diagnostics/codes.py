@@ -21,6 +21,7 @@ from vspec.compiler.diagnostics.codes_evaluation import EVALUATION
 from vspec.compiler.diagnostics.codes_implicit import IMPLICIT
 from vspec.compiler.diagnostics.codes_language import LANGUAGE
 from vspec.compiler.diagnostics.codes_limits import LIMITS
+from vspec.compiler.diagnostics.codes_matrices import MATRICES
 from vspec.compiler.diagnostics.codes_networks import NETWORKS
 from vspec.compiler.diagnostics.codes_runs import RUNS
 from vspec.compiler.diagnostics.codes_source import SOURCE
@@ -38,4 +39,6 @@ def registry(*groups: Iterable[Code]) -> Mapping[str, Code]:
     return MappingProxyType(dict(sorted(found.items())))
 
 
-CODES: Mapping[str, Code] = registry(SOURCE, LANGUAGE, ARRAYS, IMPLICIT, NETWORKS, RUNS, EVALUATION, LIMITS, WARNINGS)
+CODES: Mapping[str, Code] = registry(
+    SOURCE, LANGUAGE, ARRAYS, IMPLICIT, NETWORKS, RUNS, EVALUATION, MATRICES, LIMITS, WARNINGS
+)

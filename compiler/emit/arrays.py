@@ -187,4 +187,6 @@ def _diagonal(text: Text, layout: Layout) -> Value:
 def emit_stop(scope: Scope, node: Node) -> Value:
     """`jax.lax.stop_gradient`, so that JAX's own derivatives of the program agree with ours."""
     value = scope.value(node.inputs[0])
+    if node.op:
+        return value
     return Value(replace(call("jax.lax.stop_gradient", value.text), weak=value.text.weak), value.layout)

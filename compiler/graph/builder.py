@@ -36,6 +36,8 @@ class Builder:
         self.origin = Origin()
         self.solutions: dict[int, Any] = {}
         self.choices: list[Choice] = []
+        # How the matrix operation that is made next is to be evaluated; who obeys sets it back.
+        self.way = "auto"
         # How each derivative since it was last emptied is taken: the mode, and the cost of each mode there is.
         self.sweeps: list[tuple[str, dict[str, float]]] = []
         self._fresh = 0
@@ -337,6 +339,10 @@ class Builder:
     def hold(self, x: Node) -> Node:
         """x, kept apart from its readers: no rename composes with it and no rule looks through it."""
         return self.make(Kind.STOP, "hold", (x,), x.axes, x.dtype)
+
+    def trusted(self, x: Node, way: str) -> Node:
+        """A matrix, to be factored in one way, 'lu' or 'cholesky', in the systems of its derivatives, too."""
+        return self.make(Kind.STOP, way, (x,), x.axes, x.dtype)
 
     def region(self, op: str, region: Any, inputs: Sequence[Node]) -> Node:
         """A REGION node: a tuple, read by `item`."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vspec.compiler.graph.node import Kind, Node
+from vspec.compiler.graph.node import Kind, Node, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,14 @@ OPS: dict[str, LinalgOp] = {
         LinalgOp("svd_right", (2,), 2, "cores ((r, c),) -> (c, k): the right singular vectors"),
     )
 }
+
+
+class NotStructured(Exception):  # noqa: N818 (says what is wrong, as a word in a message)
+    """A way was asked for that a matrix does not have as far as can be proved. `tip`: of what form it would have."""
+
+    def __init__(self, what: str, tip: str, origin: Origin) -> None:
+        super().__init__(what)
+        self.what, self.tip, self.origin = what, tip, origin
 
 
 def unrenamed(x: Node) -> tuple[Node, dict[str, str]]:

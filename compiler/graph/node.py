@@ -35,6 +35,7 @@ broadcasting rule. Two axes of one node never share a name. An axis belongs to a
 | REGION   | scan, solve, vjp, blocks    | operands      | (Region, Solve, Pull or Blocks,)            | a tuple, read by ITEM |
 | ITEM     | ""                          | region        | (position,)                                 | one result of a region |
 | STOP     | ""                          | one           | ()                                          | its input, through which no derivative flows |
+| STOP     | lu cholesky                 | one           | ()                                          | its input, a matrix to be factored in this way; gone after the pass `structure` |
 | STOP     | hold                        | one           | ()                                          | its input, by which derivatives are taken; gone after lowering |
 """
 

@@ -38,8 +38,16 @@ DERIVATIVE = ways(
     Way("laplacian", "pairs of derivatives together with the value and first derivatives, in one forward sweep"),
 )
 
+MATRIX = ways(
+    Way("lu", "an LU factorisation, whatever the matrix"),
+    Way("cholesky", "a Cholesky factorisation of a symmetric matrix, which is taken to be positive definite"),
+    Way("diagonal", "element by element"),
+    Way("triangular", "by substitution"),
+    Way("low_rank", "Woodbury's identity for a diagonal matrix plus products of low rank"),
+)
+
 # What takes `by=`, by name.
-EVALUATED: Mapping[str, Mapping[str, Way]] = {"d": DERIVATIVE}
+EVALUATED: Mapping[str, Mapping[str, Way]] = {"d": DERIVATIVE, **dict.fromkeys(("solve", "logdet", "inv"), MATRIX)}
 
 
 def read_by(ctx: Context, raw: RawCall, table: Mapping[str, Way], env: Env) -> By | None:

@@ -162,6 +162,7 @@ class Linalg(Expr):
     op: str
     blocks: tuple[Block, ...]
     subscripts: tuple[Subscript, ...] = ()
+    by: By = AUTO
 
 
 @dataclass(frozen=True, slots=True)

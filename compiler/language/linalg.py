@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from vspec.compiler.language.context import Context, Env, Unknown
 from vspec.compiler.language.dims import UNKNOWN, Slot, added, scaled
+from vspec.compiler.language.evaluation import EVALUATED, read_by
 from vspec.compiler.language.expr import (
+    AUTO,
     Block,
+    By,
     Expr,
     Linalg,
 )
@@ -21,6 +24,7 @@ from vspec.compiler.language.types import as_real, widest
 
 def linalg(ctx: Context, raw: RawCall, env: Env) -> Expr:
     op = LINALG[raw.name]
+    by = read_by(ctx, raw, EVALUATED[raw.name], env) if raw.name in EVALUATED else AUTO
     if len(raw.args) != len(op.operands):
         return arity(ctx, raw, str(len(op.operands)), len(op.operands), f"for example {op.example}", env)
     sizes: dict[str, str] = {}
@@ -91,7 +95,17 @@ def linalg(ctx: Context, raw: RawCall, env: Env) -> Expr:
             label="this is complex",
             help=f"complex matrices have {able}",
         )
-    return Linalg(span=raw.span, axes=axes, dtype=dtype, op=raw.name, blocks=tuple(blocks), subscripts=kept)
+    if by is None:
+        return Unknown(span=raw.span, axes=axes, exact=True)
+    if dtype == "complex" and by not in (AUTO, By("lu")):
+        return ctx.error(
+            "VS0272",
+            f"complex matrices have no other way than 'lu', and 'by={by.word}' asks for one",
+            raw.span,
+            env,
+            help="leave 'by' out",
+        )
+    return Linalg(span=raw.span, axes=axes, dtype=dtype, op=raw.name, blocks=tuple(blocks), subscripts=kept, by=by)
 
 
 def _wide(ctx: Context, raw: RawCall, slots: tuple[Slot, ...], env: Env) -> bool:

@@ -14,6 +14,7 @@ from vspec.compiler.graph.kernel import Tree, num, slot, slots, substitute
 from vspec.compiler.graph.node import Kind, Node
 from vspec.compiler.graph.sign import DEPTH, NOTHING, Known, Sign, sign, sign_of
 from vspec.compiler.passes.bands import DIAGONAL, band, entries
+from vspec.compiler.passes.lowrank import summands
 from vspec.compiler.passes.patterns import Factor, factors, number_of, product, same, terms
 from vspec.compiler.passes.products import Expansion
 
@@ -30,8 +31,8 @@ def alike(x: Node, y: Node, to: Mapping[str, str], depth: int = DEEP) -> bool:
         if len(inner) != len(y.attrs[0]) or any(to[n] not in inner for n in x.names):
             return False
         y, to = y.inputs[0], {n: inner[to[n]] for n in x.names}
-    if x is y:
-        return all(to[n] == n for n in x.names)
+    if x is y and all(to[n] == n for n in x.names):
+        return True
     if depth == 0 or (x.kind, x.op, x.dtype) != (y.kind, y.op, y.dtype) or len(x.inputs) != len(y.inputs):
         return False
     if x.kind is Kind.CONST:
@@ -82,9 +83,12 @@ def _turned(tree: Tree) -> Tree:
     return tree
 
 
-def symmetric(x: Node, r: str, c: str) -> bool:
-    """Whether x[r, c] is x[c, r]."""
-    return alike(x, x, {n: c if n == r else r if n == c else n for n in x.names})
+def symmetric(b: Builder, x: Node, r: str, c: str) -> bool:
+    """Whether x[r, c] is x[c, r], or that of each of its terms which is not diagonal."""
+    swap = {r: c, c: r}
+    return all(
+        band(t, r, c) == DIAGONAL or alike(t, t, {n: swap.get(n, n) for n in t.names}) for t in summands(b, x, r, c)
+    )
 
 
 class Definite:

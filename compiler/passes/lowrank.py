@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 MOST_TERMS = 8
 
 
-def low_rank(structure: Structure, b: Builder, x: Node, r: Axis, c: Axis) -> System | None:
-    """A diagonal that is known to be positive, plus products of low rank; None if x is no such sum."""
+def low_rank(structure: Structure, b: Builder, x: Node, r: Axis, c: Axis, asked: bool = False) -> System | None:
+    """A diagonal that is known to be positive or, where this is asked for, any, plus products of low rank; None if x is no
+    such sum."""
     parts = summands(b, x, r.name, c.name)
     plain = [t for t in parts if band(t, r.name, c.name) == DIAGONAL]
     rest = [t for t in parts if band(t, r.name, c.name) != DIAGONAL]
@@ -29,7 +30,7 @@ def low_rank(structure: Structure, b: Builder, x: Node, r: Axis, c: Axis) -> Sys
     if any(u is None for u in updates):
         return None
     diagonal = structure.diagonal(b, b.add(plain), r, c)
-    if not diagonal.positive:
+    if not diagonal.positive and not asked:
         return None
     system: System = diagonal
     for found in updates:

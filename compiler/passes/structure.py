@@ -7,19 +7,19 @@ factorisation, which systems with the same matrix, its determinant and its inver
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from vspec.compiler.graph.builder import Builder, Rule
 from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.graph import Graph
-from vspec.compiler.graph.linalg import unrenamed
-from vspec.compiler.graph.node import Axis, Kind, Node, Origin
+from vspec.compiler.graph.linalg import NotStructured, unrenamed
+from vspec.compiler.graph.node import Axis, Kind, Node
 from vspec.compiler.graph.rewrite import rewrite
 from vspec.compiler.graph.sign import DEPTH, Facts, Sign, sign_of
+from vspec.compiler.graph.strategy import Candidate, Choice, with_choices
 from vspec.compiler.passes.bands import DIAGONAL, band, entries
-from vspec.compiler.passes.definite import Definite
+from vspec.compiler.passes.definite import Definite, symmetric
 from vspec.compiler.passes.lowrank import low_rank
 from vspec.compiler.passes.systems import Diagonal, System, Triangular
 
@@ -33,22 +33,21 @@ OPS = ("solve", "logdet", "inv")
 WORTH = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A choice that was made: the operation, where, what was chosen, and what each way would cost."""
-
-    op: str
-    origin: Origin
-    chosen: str
-    costs: Mapping[str, float]
+# What a way asks of a matrix, as a tip.
+FORMS: Mapping[str, str] = {
+    "cholesky": "the formula of a symmetric matrix stays the same when rows and columns are exchanged",
+    "diagonal": "a diagonal matrix is a product with delta[i, j]",
+    "triangular": "a triangle has a condition such as index(j) <= index(i), beyond which it is 0",
+    "low_rank": "it is a diagonal matrix plus sums such as sum[k](U[i, k]*V[j, k])",
+}
 
 
 class Structure:
-    """Finds the structure of the matrices of a graph. `told` gets each choice."""
+    """Finds the structure of the matrices of a graph. Only what is asked for is obeyed unless `free`."""
 
-    def __init__(self, facts: Facts, told: Callable[[Found], None] = lambda f: None) -> None:
+    def __init__(self, facts: Facts, free: bool = True) -> None:
         self.facts = facts
-        self.told = told
+        self.free = free
         # Of each matrix, by builder, node, rows and columns, so that what is made of it is made once.
         self.systems: dict[tuple[Any, ...], System | None] = {}
 
@@ -56,33 +55,50 @@ class Structure:
         """A system, determinant or inverse by the structure of its matrix."""
         if node.kind is not Kind.LINALG or node.op not in OPS:
             return None
+        way, b.way = b.way, "auto"
         matrix, shown = unrenamed(node.inputs[0])
-        if matrix.kind is Kind.INPUT or (matrix.op == "cholesky" and node.op != "logdet"):
+        if way in ("lu", "cholesky"):
+            return self.factored(b, node, way)
+        # Systems with a Cholesky factor are written as substitutions.
+        factor = matrix.kind is Kind.LINALG and matrix.op == "cholesky" and node.op != "logdet"
+        told = matrix.kind is Kind.STOP and matrix.op in ("lu", "cholesky")
+        if way == "auto" and (not self.free or matrix.kind is Kind.INPUT or factor or told):
             return None
         back = {name: base for base, name in shown.items()}
         r, c = (matrix.axis(back[n]) for n in node.attrs[0][0])
-        key = (id(b), matrix.uid, r.name, c.name)
+        key = (id(b), matrix.uid, r.name, c.name, way)
         if key not in self.systems:
-            self.systems[key] = self.system(b, matrix, r, c)
+            self.systems[key] = self.system(b, matrix, r, c, way)
         system = self.systems[key]
+        if system is None and way != "auto":
+            raise NotStructured(f"it is not shown that this matrix is {way}", FORMS[way], b.origin)
         if system is None:
             return None
         sizes = Sizes(b.dims, self.facts.unknowns)
-        dense = 2 / 3 * float(sizes.dim(system.rows.dim)) ** 3
-        costs = {"dense": dense, word(system): system.cost(sizes)}
-        if costs[word(system)] >= WORTH * dense and not isinstance(system, (Diagonal, Triangular)):
+        costs = {"lu": lu_cost(sizes, r), system.word: system.cost(sizes)}
+        cheap = isinstance(system, (Diagonal, Triangular)) or costs[system.word] < WORTH * costs["lu"]
+        if way == "auto" and not cheap:
             return None
-        self.told(Found(node.op, b.origin, word(system), costs))
+        b.choices.append(choice(node, matrix, system.word, costs, "least cost" if way == "auto" else "asked for"))
         return computed(system, node, shown)
 
-    def system(self, b: Builder, x: Node, r: Axis, c: Axis) -> System | None:
-        """The system of a matrix x[r, c], if its structure is known."""
+    def factored(self, b: Builder, node: Node, way: str) -> Node:
+        """The node with a matrix that is to be factored in one way."""
+        r, c = node.attrs[0][0]
+        matrix = node.inputs[0]
+        if way == "cholesky" and not symmetric(b, matrix, r, c):
+            raise NotStructured("it is not shown that this matrix is symmetric", FORMS[way], b.origin)
+        inputs = (b.trusted(matrix, way), *node.inputs[1:])
+        return Node(node.kind, node.op, inputs, node.axes, node.dtype, node.attrs, node.origin)
+
+    def system(self, b: Builder, x: Node, r: Axis, c: Axis, way: str = "auto") -> System | None:
+        """The system of a matrix x[r, c], if its structure is known; with a `way`, only of that kind."""
         where = band(x, r.name, c.name)
-        if where == DIAGONAL:
+        if way in ("auto", "diagonal") and where == DIAGONAL:
             return self.diagonal(b, x, r, c)
-        if where.high <= 0 or where.low >= 0:
+        if way in ("auto", "triangular") and (where.high <= 0 or where.low >= 0):
             return Triangular(b, r, c, x, where.high <= 0, self.diagonal(b, x, r, c))
-        return low_rank(self, b, x, r, c)
+        return low_rank(self, b, x, r, c, way != "auto") if way in ("auto", "low_rank") else None
 
     def diagonal(self, b: Builder, x: Node, r: Axis, c: Axis) -> Diagonal:
         """The diagonal of x."""
@@ -90,20 +106,40 @@ class Structure:
         return Diagonal(b, r, c, d, sign_of(d, DEPTH, self.facts.signs) is Sign.POSITIVE)
 
     def definite(self, b: Builder, node: Node, old: Node) -> Node:
-        """The node, by Cholesky if its matrix is positive definite."""
-        if node.kind is not Kind.LINALG or node.op not in OPS or unrenamed(node.inputs[0])[0].op == "cholesky":
-            return node
+        """The node, by Cholesky if its matrix is positive definite or taken to be."""
+        matrix, shown = unrenamed(node.inputs[0])
+        asked = unrenamed(old.inputs[0])[0]
+        way = asked.op if asked.kind is Kind.STOP and asked.op in ("lu", "cholesky") else "auto"
         r, c = node.attrs[0][0]
+        costs = {
+            "lu": (cost := lu_cost(Sizes(b.dims, self.facts.unknowns), node.inputs[0].axis(r))),
+            "cholesky": cost / 2,
+        }
         known = Definite(b, r, c, self.facts.signs, self.facts.psd)
-        if known.level(node.inputs[0]) is not Sign.POSITIVE:
+        if way == "lu" or (way == "auto" and known.level(node.inputs[0]) is not Sign.POSITIVE):
+            because = "no structure is known" if way == "auto" else "asked for"
+            b.choices.append(choice(node, matrix, "lu", {"lu": cost}, because))
             return node
+        b.choices.append(choice(node, matrix, "cholesky", costs, "least cost" if way == "auto" else "asked for"))
         inputs = node.inputs
-        matrix, shown = unrenamed(inputs[0])
         first = next(name for base in matrix.names if (name := shown[base]) in (r, c))
         if first != r:
             # Its own transpose: systems that differ in nothing else are one.
             inputs = (b.rename(inputs[0], {r: c, c: r}), *inputs[1:])
         return Node(Kind.LINALG, f"{node.op}_pd", inputs, node.axes, node.dtype, node.attrs, node.origin)
+
+
+def lu_cost(sizes: Sizes, rows: Axis) -> float:
+    """About how many operations an LU factorisation takes."""
+    return 2 / 3 * float(sizes.dim(rows.dim)) ** 3
+
+
+def choice(node: Node, matrix: Node, chosen: str, costs: Mapping[str, float], because: str) -> Choice:
+    """A row of the table of strategies."""
+    of = matrix.origin if matrix.origin.name else node.origin
+    what = f"{node.op}({of.name}[:, :])" if of.name else node.op
+    among = tuple(Candidate(name, flops) for name, flops in costs.items())
+    return Choice("matrix", what, node.origin.line, chosen, among, because, node.origin.file)
 
 
 def computed(system: System, node: Node, shown: Mapping[str, str]) -> Node:
@@ -130,26 +166,28 @@ def computed(system: System, node: Node, shown: Mapping[str, str]) -> Node:
     return b.order(b.rename(found, {n: away.get(n, n) for n in found.names}), node.axes)
 
 
-def word(system: System) -> str:
-    """What a structure is called in specs."""
-    return {"LowRank": "low_rank"}.get(type(system).__name__, type(system).__name__.lower())
-
-
-def structure_rule(facts: Facts, told: Callable[[Found], None] = lambda f: None) -> Rule:
-    """The rule for a spec of which some facts are known."""
-    return Structure(facts, told).rule
+def structure_rule(facts: Facts, free: bool = True) -> Rule:
+    """The rule for a spec of which some facts are known; unless `free`, it obeys what specs ask for and no more."""
+    return Structure(facts, free).rule
 
 
 def run(graph: Graph) -> Graph:
     """The graph whose systems use the structure of their matrices."""
-    facts = graph.notes.get("facts", Facts())
-    found: list[Found] = []
-    structure = Structure(facts, found.append)
+    structure = Structure(graph.notes.get("facts", Facts()))
+    found: list[Choice] = []
 
     def visit(b: Builder, node: Node, old: Node) -> Node:
-        better = structure.rule(b, node)
-        if better is not None:
-            return better
+        if node.kind is Kind.STOP and node.op in ("lu", "cholesky"):
+            return node.inputs[0]
+        if node.kind is not Kind.LINALG or node.op not in OPS:
+            return node
+        b.choices = found
+        if unrenamed(old.inputs[0])[0].op not in ("lu", "cholesky"):
+            better = structure.rule(b, node)
+            if better is not None:
+                return better
+        if unrenamed(node.inputs[0])[0].op == "cholesky" and node.op == "solve":
+            return node
         return structure.definite(b, node, old)
 
-    return rewrite(graph, visit)
+    return with_choices(rewrite(graph, visit), found)

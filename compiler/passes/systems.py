@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.cost import Sizes
@@ -24,6 +25,8 @@ class System(ABC):
     b: Builder
     rows: Axis
     columns: Axis
+
+    word: ClassVar[str]
 
     @abstractmethod
     def solve(self, right: Node) -> Node:
@@ -57,6 +60,8 @@ def over(*nodes: Node, without: Iterable[str] = ()) -> list[Axis]:
 class Diagonal(System):
     """diag(d), d over the rows; `positive` if all of them are."""
 
+    word = "diagonal"
+
     d: Node
     positive: bool
 
@@ -82,6 +87,8 @@ class Diagonal(System):
 @dataclass(frozen=True)
 class Triangular(System):
     """A triangle that is stored as a matrix, lower or upper; d its diagonal."""
+
+    word = "triangular"
 
     matrix: Node
     lower: bool
@@ -116,6 +123,8 @@ class LowRank(System):
     small matrix. What is left of the right side is solved for once more, through which no derivative flows: this makes up for
     the difference of large terms where B is small beside u v'.
     """
+
+    word = "low_rank"
 
     base: System
     u: Node

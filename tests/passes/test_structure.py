@@ -15,10 +15,12 @@ from tests.language.helpers import good
 from tests.support.effort import examples
 from tests.support.evaluate import evaluate_graph
 from tests.support.meaning import Meaning
+from vspec.compiler.diagnostics.diagnostic import SpecError
 from vspec.compiler.emit.python import emit_program
 from vspec.compiler.graph.cost import Sizes, flops
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Kind, Node, topological
+from vspec.compiler.graph.strategy import choices_of
 from vspec.compiler.pipeline import compile_spec
 
 N, K = 12, 2
@@ -249,3 +251,82 @@ def test_low_rank_updates_never_make_the_matrix() -> None:
     nodes = topological(r.node for r in entry.results)
     assert max(sizes.count(n.axes) for n in nodes) == 50000
     assert sum(flops(n, sizes) for n in nodes) < 20 * 5000 * 10**2
+
+
+FORCED = """\
+precision: float64
+dims: {i, j: 4, k: 2}
+constants: {c: 0.5}
+data:
+  y[i]: real
+params:
+  a[i]: {init: 1}
+  U[i, k]: {init: 1}
+define:
+  D[i, j]: c*a[i]*delta[i, j]
+  L[i, j]: a[i]*U[j, 0] + 3*delta[i, j] if index(j) <= index(i) else 0
+  K[i, j]: c*delta[i, j] + sum[k](U[i, k]*U[j, k])
+  loss: sum[i](y[i]*solve(MATRIX[:, :], y[:], by=WAY)[i]) + logdet(MATRIX[:, :], by=WAY)
+outputs:
+  loss: loss
+  by_a[i]: d(loss, a[i])
+  by_U[i, k]: d(loss, U[i, k])
+  by_U_U[i, k]: d(loss, U[i, k], U[i, k])
+"""
+GIVEN = {"y": VALUES["y"][:4], "a": np.exp(VALUES["a"][:4]), "U": VALUES["U"][:4], "c": np.array(0.5)}
+
+
+def forced(matrix: str, way: str, level: int = 2) -> Graph:
+    return compile_spec(good(FORCED.replace("MATRIX", matrix).replace("WAY", way)), level=level).graph
+
+
+@pytest.mark.parametrize(
+    ("matrix", "way", "ops"),
+    [
+        ("D", "diagonal", set()),
+        ("D", "cholesky", {"solve_pd", "logdet_pd", "inv_pd"}),
+        ("L", "triangular", {"triangular_solve", "triangular_solve_t"}),
+        ("L", "lu", {"solve", "logdet", "inv"}),
+        ("K", "low_rank", {"solve", "logdet", "inv"}),
+        ("K", "cholesky", {"solve_pd", "logdet_pd", "inv_pd"}),
+        ("K", "lu", {"solve", "logdet", "inv"}),
+        ("K", "auto", {"solve", "logdet", "inv"}),
+    ],
+)
+def test_a_way_that_is_asked_for_is_taken(matrix: str, way: str, ops: set[str]) -> None:
+    found = forced(matrix, way)
+    assert {n.op for n in found.nodes if n.kind is Kind.LINALG} == ops
+    assert not [n for n in found.nodes if n.kind is Kind.STOP and n.op]
+    dims = {n.inputs[0].axis(n.attrs[0][0][0]).dim for n in found.nodes if n.kind is Kind.LINALG}
+    assert dims == ({"k"} if way == "low_rank" else {"i"} if ops else set())
+    rows = [c for c in choices_of(found) if c.kind == "matrix" and matrix in c.what]
+    assert {(c.chosen, c.because) for c in rows} == {
+        (way, "asked for") if way != "auto" else ("lu", "no structure is known")
+    }
+    wanted = evaluate_graph(forced(matrix, "lu", 0), GIVEN)["outputs"]
+    for name, value in evaluate_graph(found, GIVEN)["outputs"].items():
+        np.testing.assert_allclose(value, wanted[name], rtol=1e-9, atol=1e-10, err_msg=str(name))
+
+
+@pytest.mark.parametrize(
+    ("matrix", "way"), [("K", "diagonal"), ("K", "triangular"), ("L", "low_rank"), ("L", "cholesky")]
+)
+def test_a_way_that_does_not_suit_is_refused(matrix: str, way: str) -> None:
+    for level in (0, 2):
+        with pytest.raises(SpecError) as caught:
+            forced(matrix, way, level)
+        (found,) = caught.value.diagnostics
+        assert found.code == "VS0271"
+        assert "not shown" in found.message
+        assert found.span is not None
+        assert found.span.line == 15
+
+
+def test_constants_have_no_sign_and_domains_have() -> None:
+    text = FORCED.replace("MATRIX", "K").replace(", by=WAY", "")
+    positive = text.replace("c*delta", "c**2*delta").replace("constants: {c: 0.5}\n", "").replace(
+        "params:\n", "params:\n  c: {init: 1, domain: positive}\n"
+    )  # fmt: skip
+    for spec, wanted in ((text, {"solve", "logdet", "inv"}), (positive, {"solve_pd", "logdet_pd", "inv_pd"})):
+        ops = {n.op for n in compile_spec(good(spec)).graph.nodes if n.kind is Kind.LINALG}
+        assert ops == wanted
