@@ -21,7 +21,6 @@ def others() -> dict[str, Callable[[], str]]:
     """The benchmarks beside the suite, each of which gives a text."""
     from benchmarks import (
         compile_time,
-        implicit,
         recurrences,
         solving_constrained,
         solving_smooth,
@@ -33,7 +32,7 @@ def others() -> dict[str, Callable[[], str]]:
     def written(run: Callable[[], Any]) -> Callable[[], str]:
         return lambda: "\n".join(table(title, timings) for title, timings in run().items())
 
-    compared = (recurrences, implicit, sweeping, structure, solving_smooth, solving_constrained)
+    compared = (recurrences, sweeping, structure, solving_smooth, solving_constrained)
     return {**compile_time.ALL, **{name: written(run) for module in compared for name, run in module.ALL.items()}}
 
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import implicit, peers, solving_smooth
+from benchmarks import peers, solving_smooth
 from benchmarks.programs import Flat, shipped, with_setting
 from benchmarks.reaching import Found, Solver, loosest, raced
 from benchmarks.solving_constrained import LEAST
@@ -104,8 +104,3 @@ def test_settings_are_put_into_a_copy() -> None:
     changed = with_setting(program, "tol", 0.5)
     assert changed.manifest["plan"][0]["methods"][0]["arguments"]["tol"] == 0.5
     assert program.manifest["plan"][0]["methods"][0]["arguments"]["tol"] != 0.5
-
-
-def test_gradients_through_fixed_points_agree() -> None:
-    ((_, rows),) = implicit.fixed_point(size=6, batch=2, repetitions=1).items()
-    assert set(rows) == {"vspec", "vspec, unrolled", "Optimistix by hand"}

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from benchmarks import kernels, shown, suite
-from benchmarks.__main__ import main
+from benchmarks.__main__ import main, others
 from benchmarks.kernels.kernel import Peer, agree, case
 from benchmarks.timing import Timing, ratio
 
@@ -74,6 +74,7 @@ def test_names_are_listed_and_checked() -> None:
     listed = CliRunner().invoke(main, ["--list"])
     assert all(f"  {name} " in listed.output for name in kernels.ALL)
     assert {"suite", "growth", "lasso"} <= set(listed.output.split())
+    assert not set(kernels.ALL) & set(others())
     unknown = CliRunner().invoke(main, ["chian"])
     assert unknown.exit_code == 2
     assert "chian" in unknown.output

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.kernels import algebra, networks, points, processes, regression
+from benchmarks.kernels import algebra, electrons, implicit, inference, networks, points, processes, regression
 from benchmarks.kernels.kernel import Kernel
 
 ALL: dict[str, Kernel] = {
-    kernel.name: kernel for module in (regression, networks, points, processes, algebra) for kernel in module.KERNELS
+    kernel.name: kernel
+    for module in (regression, networks, electrons, points, processes, inference, implicit, algebra)
+    for kernel in module.KERNELS
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -38,7 +39,40 @@ def chain_planned(oe: Any) -> Function:
     return run
 
 
+def table(sizes: Sizes, rng: np.random.Generator) -> Values:
+    """A linear model with noise, and where to start."""
+    n, i = sizes["n"], sizes["i"]
+    A = rng.normal(size=(n, i))
+    return {"A": A, "y": A @ rng.normal(size=i) + rng.normal(size=n), "start": rng.normal(size=i)}
+
+
+def descent(start: Any, A: Any, y: Any, rate: Any) -> Any:
+    """The gradient by JAX in every step."""
+
+    def loss(x: Any) -> Any:
+        return jnp.mean((A @ x - y) ** 2) / 2
+
+    return jax.lax.fori_loop(0, 100, lambda _, x: x - rate * jax.grad(loss)(x), start)
+
+
+def descent_expert(start: Any, A: Any, y: Any, rate: Any) -> Any:
+    """Normal equations before the loop: a step is one small product."""
+    G, h = A.T @ A * (rate / len(A)), y @ A * (rate / len(A))
+    return jax.lax.fori_loop(0, 100, lambda _, x: x - (G @ x - h), start)
+
+
 KERNELS = (
+    Kernel(
+        "descent",
+        "descent for least squares, 100 steps",
+        "descent.yaml",
+        "outputs",
+        {"n": 5000, "i": 50},
+        {"n": 9, "i": 2},
+        table,
+        descent,
+        descent_expert,
+    ),
     Kernel(
         "chain",
         "contraction of five tensors",

@@ -71,7 +71,51 @@ def gradient_tinygp(tinygp: Any) -> Function:
     return run
 
 
+def hessian_expert(scale: Any, amplitude: Any, noise: Any, X: Any, y: Any) -> Any:
+    """Second derivatives from those of the covariance, all of them traces of products with the inverse.
+
+    With K_p the derivative of K by p and W its inverse: d2 = tr(W K_p W K_q)/2 - alpha' K_p W K_q alpha
+    + (alpha' K_pq alpha - tr(W K_pq))/2. The products W K_p are formed once.
+    """
+    n, i = X.shape
+    Z = X / scale
+    half = jnp.sum(Z * Z, 1) / 2
+    C = jnp.exp(Z @ Z.T - half[:, None] - half[None])
+    eye = jnp.eye(n, dtype=X.dtype)
+    L = jsl.cholesky(amplitude * C + noise * eye, lower=True)
+    W = jsl.cho_solve((L, True), eye)
+    alpha = W @ y
+    square = (Z.T[:, :, None] - Z.T[:, None, :]) ** 2
+    by = jnp.concatenate([amplitude * C * square / scale[:, None, None], C[None], eye[None]])
+    products = (by.reshape(-1, n) @ W).reshape(i + 2, n, n)
+    flat = products.reshape(i + 2, -1)
+    turned = products.transpose(0, 2, 1).reshape(i + 2, -1)
+    bent = by @ alpha
+    H = flat @ turned.T / 2 - bent @ W @ bent.T
+    A = (alpha[:, None] * alpha[None] - W) / 2
+    weighed = (A * C * amplitude).ravel()
+    rows = square.reshape(i, -1)
+    second = (rows * weighed) @ rows.T / (scale[:, None] * scale[None])
+    first = rows @ weighed
+    H = H.at[:i, :i].add(second - jnp.diag(3 * first / scale**2))
+    mixed = first / (scale * amplitude)
+    H = H.at[:i, i].add(mixed).at[i, :i].add(mixed)
+    names, parts = ("scale", "amplitude", "noise"), (slice(0, i), i, i + 1)
+    return {p: {q: H[a, b] for q, b in zip(names, parts, strict=True)} for p, a in zip(names, parts, strict=True)}
+
+
 KERNELS = (
+    Kernel(
+        "gp-hessian",
+        "Hessian of a Gaussian process' evidence",
+        "gp.yaml",
+        "evidence_hessian",
+        {"n": 200, "i": 10},
+        {"n": 6, "i": 2},
+        regression,
+        derived(jax.hessian),
+        hessian_expert,
+    ),
     Kernel(
         "gp-gradient",
         "gradient of a Gaussian process' evidence",
