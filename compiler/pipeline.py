@@ -21,9 +21,9 @@ from vspec.compiler.source.document import Document
 
 if TYPE_CHECKING:
     from vspec.compiler.emit.python import Emitted
-    from vspec.compiler.graph.budget import Budget
     from vspec.compiler.graph.graph import Graph
     from vspec.compiler.graph.limits import TooLargeError
+    from vspec.compiler.graph.tuning import Tuning
     from vspec.compiler.language.spec import Spec
     from vspec.compiler.passes import PassRecord
 
@@ -127,16 +127,16 @@ def _imported(document: Document, sink: Sink, allow_outside: bool) -> Document:
 
 
 def compile_spec(
-    spec: Spec, *, level: int = 2, disable: Collection[str] = (), budget: Budget | None = None
+    spec: Spec, *, level: int = 2, disable: Collection[str] = (), tuning: Tuning | None = None
 ) -> Compiled:
-    """Calculus, passes and emission of a checked spec, in memory. `budget`: what arrays on the way may take.
+    """Calculus, passes and emission of a checked spec, in memory. `tuning`: how it uses the machine.
 
     Raises ValueError if `disable` names no pass, SpecError if the program grows beyond all measure (VS0726).
     """
     from vspec.compiler.graph.limits import TooLargeError
 
     try:
-        return _compile(spec, level, disable, budget)
+        return _compile(spec, level, disable, tuning)
     except TooLargeError as error:
         raise SpecError([_too_large(spec, error)]) from None
 
@@ -151,11 +151,11 @@ def _too_large(spec: Spec, error: TooLargeError) -> Diagnostic:
     return Diagnostic("VS0726", error.message, span, "", tips)
 
 
-def _compile(spec: Spec, level: int, disable: Collection[str], budget: Budget | None) -> Compiled:
+def _compile(spec: Spec, level: int, disable: Collection[str], tuning: Tuning | None) -> Compiled:
     from vspec.compiler.calculus.known import facts_of
     from vspec.compiler.calculus.program import lower_spec
     from vspec.compiler.emit.python import emit_program
-    from vspec.compiler.graph.budget import Budget
+    from vspec.compiler.graph.tuning import Tuning
     from vspec.compiler.passes import STABILISE_RULES, run_passes, structure_rule
 
     start = time.perf_counter()
@@ -164,8 +164,8 @@ def _compile(spec: Spec, level: int, disable: Collection[str], budget: Budget | 
     rules = (*rules, structure_rule(facts_of(spec), free=level > 1 and "structure" not in disable))
     before = _proved(lower_spec(spec, rules), spec)
     if level < 1 or "block" in disable:
-        budget = Budget(None)
-    before = replace(before, notes={**before.notes, "memory": budget or Budget()})
+        tuning = replace(tuning or Tuning(), memory=None)
+    before = replace(before, notes={**before.notes, "tuning": tuning or Tuning()})
     lowered = time.perf_counter()
     graph, records = run_passes(before, level, disable)
     optimised = time.perf_counter()
@@ -199,6 +199,7 @@ def build(
     policy: Policy = DEFAULT,
     allow_outside: bool = False,
     parts: str = EVERY,
+    tuning: Tuning | None = None,
 ) -> Built:
     """Builds the program directory of a spec file (default `build/<name>` beside the current directory).
 
@@ -210,10 +211,11 @@ def build(
     """
     from vspec.compiler.emit.manifest import Options
     from vspec.compiler.emit.write import Part, build_key, cached, write_program
+    from vspec.compiler.graph.tuning import Tuning
 
     start = time.perf_counter()
     spec, warnings = check(path, overrides, policy, allow_outside=allow_outside)
-    options = Options(level, tuple(sorted(disable)))
+    options = Options(level, tuple(sorted(disable)), tuning or Tuning())
     parts = "" if parts in spec.same else parts if spec.runs else EVERY
     folder = Path("build") / "-".join((spec.name, *([parts] if parts in spec.runs else [])))
     directory = Path(out) if out is not None else folder
@@ -226,7 +228,7 @@ def build(
             return Built(place, True, time.perf_counter() - start, warnings)
 
     def part(chosen: Spec) -> Part:
-        compiled = compile_spec(chosen, level=level, disable=disable)
+        compiled = compile_spec(chosen, level=level, disable=disable, tuning=tuning)
         return Part(chosen, compiled.graph, compiled.emitted, report(compiled) | _sources(chosen, overrides))
 
     runs: dict[str, Part | None] = dict.fromkeys(spec.same)

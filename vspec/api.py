@@ -88,6 +88,9 @@ def build(
     stablehlo: bool = True,
     force: bool = False,
     allow_outside: bool = False,
+    memory: int | float | str | None = None,
+    chunk: int | float | str | None = None,
+    matmul_precision: str = "default",
 ) -> Built:
     """Build the program folder of a spec.
 
@@ -103,6 +106,10 @@ def build(
         stablehlo: whether to write the portable artifacts.
         force: build even if the folder is up to date.
         allow_outside: whether the spec may import files from outside of its folder.
+        memory: what the arrays of one reduction may take, in bytes or as text such as "2GB"; 256 MB if None. Beyond it, they are
+            computed some rows at a time.
+        chunk: what these rows take; 16 MB if None.
+        matmul_precision: digits of matrix products: "default" (as the device likes), "bfloat16", "tensorfloat32", "float32".
 
     Returns:
         Where the program is, whether it was up to date, and the warnings.
@@ -119,6 +126,7 @@ def build(
         stablehlo=stablehlo,
         force=force,
         allow_outside=allow_outside,
+        tuning=programs.read_tuning(memory, chunk, matmul_precision),
     )
 
 
@@ -149,6 +157,9 @@ def compile(
     overrides: Overrides | None = None,
     allow_outside: bool = False,
     run: str = "",
+    memory: int | float | str | None = None,
+    chunk: int | float | str | None = None,
+    matmul_precision: str = "default",
 ) -> Program:
     """Compile a spec, or one of its runs, and load the program; no files are kept.
 
@@ -161,7 +172,13 @@ def compile(
     """
     notebook.show_programs()
     return programs.compile_program(
-        find_spec(str(spec)), level=level, disable=disable, overrides=overrides, allow_outside=allow_outside, run=run
+        find_spec(str(spec)),
+        level=level,
+        disable=disable,
+        overrides=overrides,
+        allow_outside=allow_outside,
+        run=run,
+        tuning=programs.read_tuning(memory, chunk, matmul_precision),
     )
 
 
@@ -201,7 +218,8 @@ def run(
         run: the name of a run of the spec; the spec itself if empty.
         mesh: axis → number of devices, or a mesh of JAX, for a spec that says `shard`.
         memory: what the data may take together, in bytes or as text such as "2GB"; a quarter of the machine's if None. Beyond
-            it, the largest are read by chunks of rows where the plan sees batches of them only.
+            it, the largest are read by chunks of rows where the plan sees batches of them only. If given, also what the arrays
+            of one reduction may take, as for `build`; for a spec only.
         resume: whether to go on where a run into `out` was interrupted; it begins at the start if none was.
         checkpoint_every: how often a run with `out` is saved: seconds, `"5m"`, `"1000 steps"` or `"never"`; every minute if None.
         keep_checkpoints: whether the last checkpoints stay in `out` when the run has ended.
@@ -231,7 +249,12 @@ def run(
         path = find_spec(str(spec))
         base = path.resolve().parent
         with programs.temporary_program(
-            path, level=level, overrides=overrides, allow_outside=allow_outside, part=run
+            path,
+            level=level,
+            overrides=overrides,
+            allow_outside=allow_outside,
+            part=run,
+            tuning=programs.read_tuning(memory, None, "default"),
         ) as made:
             return run_program(
                 made, data, constants, seed, out, None, params, base, allow_outside, mesh, memory, **saving

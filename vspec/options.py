@@ -58,8 +58,31 @@ memory_option: Decorator[Any] = click.option(
     "--memory",
     metavar="SIZE",
     help="What the data may take of memory, such as 500MB or 8GB; beyond it, data that the stages only see batches of are "
-    "read by chunks.  [default: a quarter of the machine's]",
+    "read by chunks.  [default: a quarter of the machine's]  If given, also what arrays on the way may take, as for build.",
 )
+memory_of_arrays: Decorator[Any] = click.option(
+    "--memory",
+    metavar="SIZE",
+    help="What the arrays of one reduction may take, such as 500MB or 2GB; beyond it, they are computed some rows at a "
+    "time.  [default: 256MB]",
+)
+
+
+def tuning_options(command: F) -> F:
+    """`--chunk` and `--matmul-precision`, which `read_tuning` puts together with `--memory`."""
+    chunk: Decorator[Any] = click.option(
+        "--chunk", metavar="SIZE", help="What the rows that are computed at a time take.  [default: 16MB]"
+    )
+    matmul: Decorator[Any] = click.option(
+        "--matmul-precision",
+        "matmul",
+        type=click.Choice(["default", "bfloat16", "tensorfloat32", "float32"]),
+        default="default",
+        show_default=True,
+        help="Digits of matrix products: the device's own choice, or at least these.",
+    )
+    chosen: F = chunk(matmul(command))
+    return chosen
 
 
 def warning_options(command: F) -> F:

@@ -13,6 +13,7 @@ from vspec.compiler.diagnostics.policy import DEFAULT, Policy
 from vspec.faults import refuse
 
 if TYPE_CHECKING:
+    from vspec.compiler.graph.tuning import Tuning
     from vspec.compiler.pipeline import Built
     from vspec.runtime.program import Program
 
@@ -20,6 +21,22 @@ if TYPE_CHECKING:
 def is_program(path: Path) -> bool:
     """Whether the path is taken as the folder of a program: every folder, since a spec is a file. `load` looks inside."""
     return path.is_dir()
+
+
+def read_tuning(memory: int | float | str | None, chunk: int | float | str | None, matmul: str) -> Tuning:
+    """How a program uses the machine. Raises DataError VS0524 for what is no amount of memory, ValueError for a precision that
+    there is not."""
+    from vspec.compiler.graph.tuning import MATMUL, Tuning
+    from vspec.runtime.streams import amount
+
+    if matmul not in MATMUL:
+        raise ValueError(f"matmul_precision is one of {', '.join(MATMUL)}, not {matmul!r}")
+    default = Tuning()
+    return Tuning(
+        default.memory if memory is None else amount(memory),
+        default.chunk if chunk is None else max(1, amount(chunk)),
+        matmul=matmul,
+    )
 
 
 def build_spec(
@@ -34,6 +51,7 @@ def build_spec(
     allow_outside: bool = False,
     policy: Policy = DEFAULT,
     parts: str | None = None,
+    tuning: Tuning | None = None,
 ) -> Built:
     """`pipeline.build` with coded errors for what its caller named: a pass that is not known (VS0822), a run that the spec
     does not have (VS0809), a folder that cannot be written (VS0826). All parts are built if `parts` is None."""
@@ -52,6 +70,7 @@ def build_spec(
             allow_outside=allow_outside,
             policy=policy,
             parts=EVERY if parts is None else parts,
+            tuning=tuning,
         )
     except UnknownRun as unknown:
         raise refuse_run(*unknown.args) from None
@@ -92,6 +111,7 @@ def compile_program(
     overrides: Mapping[str, Any] | None = None,
     allow_outside: bool = False,
     run: str = "",
+    tuning: Tuning | None = None,
 ) -> Program:
     """The program of a spec, or of one of its runs, built aside and loaded; nothing stays on disk.
 
@@ -100,7 +120,13 @@ def compile_program(
     from vspec.runtime.kept import texts
 
     with temporary_program(
-        spec, level=level, disable=disable, overrides=overrides, allow_outside=allow_outside, part=run
+        spec,
+        level=level,
+        disable=disable,
+        overrides=overrides,
+        allow_outside=allow_outside,
+        part=run,
+        tuning=tuning,
     ) as program:
         program.texts = texts(program)
         program.directory = spec.resolve().parent
@@ -116,6 +142,7 @@ def temporary_program(
     overrides: Mapping[str, Any] | None = None,
     allow_outside: bool = False,
     part: str = "",
+    tuning: Tuning | None = None,
 ) -> Iterator[Program]:
     """The program of a spec, whose folder is removed at the end; `part` is a run of it, or `pipeline.COMPARISON`."""
     from vspec.runtime.program import load
@@ -130,5 +157,6 @@ def temporary_program(
             stablehlo=False,
             allow_outside=allow_outside,
             parts=part,
+            tuning=tuning,
         )
         yield load(built.directory)

@@ -12,6 +12,7 @@ from vspec.compiler.diagnostics.diagnostic import SpecError
 from vspec.compiler.diagnostics.policy import Policy
 
 if TYPE_CHECKING:
+    from vspec.compiler.graph.tuning import Tuning
     from vspec.compiler.language.spec import Spec
     from vspec.compiler.pipeline import Compiled
 
@@ -38,12 +39,29 @@ def recompiled(texts: Mapping[str, str]) -> Compiled:
     spec = rechecked(texts)
     options = manifest.get("options") or {}
     try:
-        compiled = compile_spec(spec, level=int(options.get("level", 2)), disable=tuple(options.get("disabled") or ()))
+        compiled = compile_spec(
+            spec,
+            level=int(options.get("level", 2)),
+            disable=tuple(options.get("disabled") or ()),
+            tuning=_tuning(options),
+        )
     except (SpecError, ValueError, TypeError) as error:
         raise NotAgain(f"the spec cannot be compiled: {error}") from None
     if sha256(compiled.emitted.text) != (manifest.get("program") or {}).get("sha256"):
         raise NotAgain(OTHER)
     return compiled
+
+
+def _tuning(options: Mapping[str, Any]) -> Tuning:
+    """How the program was told to use the machine."""
+    from vspec.compiler.graph.tuning import Tuning
+
+    default = Tuning()
+    return Tuning(
+        options.get("memory", default.memory),
+        int(options.get("chunk", default.chunk)),
+        matmul=str(options.get("matmul_precision", default.matmul)),
+    )
 
 
 def rechecked(texts: Mapping[str, str]) -> Spec:

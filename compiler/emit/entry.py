@@ -16,6 +16,7 @@ from vspec.compiler.emit.text import Text, quoted
 from vspec.compiler.emit.wanted import wanted
 from vspec.compiler.graph.graph import Entry, Graph, Result
 from vspec.compiler.graph.node import Axis, Kind, Node, topological
+from vspec.compiler.graph.tuning import MATMUL, tuning_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +96,15 @@ def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry
     texts = {n.uid: scope.values[n.uid].text.code for n in nodes if n.uid in scope.values}
     targets = {uid: text for uid, text in texts.items() if text.isidentifier()}
     emitted = EmittedEntry(entry.name, entry.kind, identifier(entry.name), entry.of, arguments, results, targets)
-    lines = [*_signature(emitted), f"    {quoted(entry.doc or _summary(emitted))}"]
+    lines = [*_precision(graph), *_signature(emitted), f"    {quoted(entry.doc or _summary(emitted))}"]
     lines += formatted([*function.header, *scope.lines, returned])
     return "\n".join(lines), emitted
+
+
+def _precision(graph: Graph) -> list[str]:
+    """The precision of matrix products, where it is not the device's own."""
+    matmul = tuning_of(graph.notes).matmul
+    return [] if matmul == MATMUL[0] else [f'@jax.default_matmul_precision("{matmul}")']
 
 
 def _wishes(entry: Entry) -> dict[int, str]:

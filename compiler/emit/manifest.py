@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePath
@@ -18,6 +18,7 @@ from vspec.compiler.emit.python import Emitted
 from vspec.compiler.emit.rowwise import preparations
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Axis
+from vspec.compiler.graph.tuning import Tuning
 from vspec.compiler.language.coordinates import value_of
 from vspec.compiler.language.expr import Element, Expr, Linalg, Number, Pointwise, SizeOf
 from vspec.compiler.language.operators import LINALG
@@ -31,10 +32,18 @@ PACKAGES = ("vspec", "jax", "sympy", "networkx")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a spec was compiled: the optimisation level and the passes that were switched off."""
+    """How a spec was compiled: the optimisation level, the passes that were switched off, how the machine is used."""
 
     level: int = 2
     disabled: tuple[str, ...] = ()
+    tuning: Tuning = field(default_factory=Tuning)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """As the manifest has them."""
+        t = self.tuning
+        used = {"memory": t.memory, "chunk": t.chunk, "matmul_precision": t.matmul}
+        return {"level": self.level, "disabled": list(self.disabled), **used}
 
 
 @cache
@@ -65,7 +74,7 @@ def manifest(
         "program": {"file": PROGRAM, "sha256": sha256(emitted.text)},
         "artifacts": dict(artifacts or {}),
         "versions": dict(versions()),
-        "options": {"level": options.level, "disabled": list(options.disabled)},
+        "options": options.record,
         "precision": spec.precision,
         "dims": {
             d.name: {

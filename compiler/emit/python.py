@@ -10,8 +10,8 @@ from vspec.compiler.emit.entry import EmittedEntry, emit_entry
 from vspec.compiler.emit.helpers import helpers
 from vspec.compiler.emit.scalar import MODULES
 from vspec.compiler.emit.text import quoted
-from vspec.compiler.graph.budget import budget_of
 from vspec.compiler.graph.graph import Graph
+from vspec.compiler.graph.tuning import tuning_of
 from vspec.compiler.language.spec import Spec
 
 
@@ -40,7 +40,7 @@ def _budget(graph: Graph, body: str) -> list[str]:
     """What the loops over rows go by, where there are any: numbers that a reader may change."""
     if "rows_at_once(" not in body:
         return []
-    budget = budget_of(graph.notes)
+    budget = tuning_of(graph.notes)
     memory = budget.memory or 0
     return [
         "",

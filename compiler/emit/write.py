@@ -44,7 +44,7 @@ def build_key(
         "name": spec.name,
         "compiler": compiler_hash(),
         "versions": dict(versions()),
-        "level": options.level,
+        **options.record,
         "disabled": sorted(options.disabled),
         "overrides": {k: repr(v) for k, v in sorted(overrides.items())},
         "stablehlo": stablehlo,

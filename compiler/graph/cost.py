@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 
-from vspec.compiler.graph.budget import rows_at_once
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import BORDER, Tree, walk
 from vspec.compiler.graph.node import Axis, Blocks, Kind, Node, Pull, Solve, topological
 from vspec.compiler.graph.residuals import Count, kept
+from vspec.compiler.graph.tuning import rows_at_once
 
 NOMINAL = 10_000
 NOMINAL_UNKNOWNS = 100

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 
-from vspec.compiler.graph.budget import Budget, budget_of
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.cost import Sizes, entry_cost, flops, width
 from vspec.compiler.graph.graph import Graph, Result
 from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import AnyRegion, Axis, Blocks, Kind, Node, Pull, Region, topological
 from vspec.compiler.graph.rewrite import replace_attrs, with_inputs
+from vspec.compiler.graph.tuning import Tuning, tuning_of
 from vspec.compiler.passes.streams import Group, Sink, Streams, operands
 
 # Entries that are called once: what they need whole need not be there in a step.
@@ -32,7 +32,7 @@ DOC = "No array above the memory budget is made if only reductions read it; thes
 
 def run(graph: Graph) -> Graph:
     """The graph with loops over rows, of each entry for itself: what one reads decides what its loops compute."""
-    budget = budget_of(graph.notes)
+    budget = tuning_of(graph.notes)
     if budget.memory is None:
         return graph
     b = Builder(graph.dims)
@@ -54,7 +54,7 @@ def run(graph: Graph) -> Graph:
 def streamed(graph: Graph) -> frozenset[int]:
     """The large nodes of a graph, by uid, that only loops over rows read and that are not worth keeping for a run: those that
     are too large for certain, and of those whose sizes are open what costs little to make again."""
-    budget, sizes = budget_of(graph.notes), Sizes(graph.dims)
+    budget, sizes = tuning_of(graph.notes), Sizes(graph.dims)
     found: set[int] = set()
     whole: set[int] = set()
     work: dict[int, float] = {}
@@ -93,7 +93,7 @@ class _Made:
 class _Blocking:
     """The rewriting of scopes: the entries together, then each body."""
 
-    def __init__(self, b: Builder, sizes: Sizes, precision: str, budget: Budget) -> None:
+    def __init__(self, b: Builder, sizes: Sizes, precision: str, budget: Tuning) -> None:
         self.b = b
         self.sizes = sizes
         self.precision = precision

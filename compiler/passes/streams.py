@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from vspec.compiler.graph.budget import Budget
 from vspec.compiler.graph.cost import Sizes, flops, width
 from vspec.compiler.graph.kernel import Tree, slots, walk
 from vspec.compiler.graph.node import Kind, Node, topological
+from vspec.compiler.graph.tuning import Tuning
 from vspec.compiler.passes.patterns import factors
 
 # Where sizes are known only at run time, arrays that may be larger than this in bytes are looked at.
@@ -64,7 +64,7 @@ class Group:
 class Streams:
     """The sinks of one scope: all nodes below some roots, without the bodies of regions."""
 
-    def __init__(self, roots: Iterable[Node], sizes: Sizes, precision: str, budget: Budget) -> None:
+    def __init__(self, roots: Iterable[Node], sizes: Sizes, precision: str, budget: Tuning) -> None:
         self.nodes = topological(roots)
         self.sizes = sizes
         self.precision = precision

@@ -103,7 +103,7 @@ def test_manifest_fits_its_schema() -> None:
     assert found["plan"][0]["methods"] == [
         {"name": "lbfgs", "arguments": {"tol": 1e-10}, "schedule": [], "counts": [], "over": ["w"]}
     ]
-    assert found["options"] == {"level": 1, "disabled": ["fold"]}
+    assert found["options"] == Options(1, ("fold",)).record
     assert found["program"]["sha256"] == sha256(emitted.text)
 
 

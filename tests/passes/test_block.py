@@ -18,15 +18,15 @@ from tests.emit.harness import spec as named
 from tests.language.helpers import good
 from tests.passes.support import arguments, assert_equal, random_graph
 from vspec.compiler.emit.python import emit_program
-from vspec.compiler.graph.budget import Budget
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Kind
 from vspec.compiler.graph.rewrite import all_nodes
+from vspec.compiler.graph.tuning import Tuning
 from vspec.compiler.passes import block, dead, intern
 from vspec.compiler.pipeline import compile_spec
 
 # Everything with two axes is too large, whatever it is made of.
-TINY = Budget(8, 8, growth=0)
+TINY = Tuning(8, 8, growth=0)
 
 
 def loops(graph: Graph) -> list[Any]:
@@ -41,7 +41,7 @@ def in_steps(graph: Graph) -> Graph:
 
 def tight(graph: Graph) -> Graph:
     """The graph with a budget that nothing fits into."""
-    return replace(graph, notes={**graph.notes, "memory": TINY})
+    return replace(graph, notes={**graph.notes, "tuning": TINY})
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -121,7 +121,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ModuleT
     """The spec of all rules with whole arrays and with loops over rows."""
     folder, checked = tmp_path_factory.mktemp("rules"), good(RULES)
     whole = compile_spec(checked, disable=["block"])
-    parts = compile_spec(checked, budget=TINY)
+    parts = compile_spec(checked, tuning=TINY)
     assert not loops(whole.graph)
     joins = {j for r in loops(parts.graph) for j in r.joins}
     assert joins >= {"stack", "sum", "prod", "max", "min", "logsumexp", "any", "all", "argmax", "argmin", "weighted"}
@@ -192,3 +192,14 @@ def test_what_is_too_large_for_certain_is_never_kept() -> None:
     small = compile_spec(good(text.replace("20000", "2000"))).graph
     assert [r.path[0] for e in small.entries if e.kind == "prepare" for r in e.results] == ["K"]
     assert not loops(in_steps(small))
+
+
+def test_how_the_machine_is_used_stands_in_the_program(tmp_path: Path) -> None:
+    text = KERNEL % "3"
+    graph = compile_spec(good(text), tuning=Tuning(10**6, 10**5, matmul="float32"))
+    program = load(graph.emitted, tmp_path)
+    assert (program.MEMORY, program.CHUNK) == (10**6, 10**5)
+    given = {"X": jnp.ones((4, 3)), "Y": jnp.ones((4, 3)), "a": jnp.ones(4)}
+    jaxpr = str(jax.make_jaxpr(program.loss)(**{k: given[k] for k in ("a", "X", "Y")}))
+    assert "HIGHEST" in jaxpr
+    assert "HIGHEST" not in str(jax.make_jaxpr(load(compile_spec(good(text)).emitted, tmp_path).loss)(**given))

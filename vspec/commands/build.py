@@ -15,12 +15,14 @@ from vspec.options import (
     disable_option,
     format_option,
     level_option,
+    memory_of_arrays,
     outside_option,
     read_policy,
     set_option,
+    tuning_options,
     warning_options,
 )
-from vspec.programs import build_spec
+from vspec.programs import build_spec, read_tuning
 from vspec.settings import read_settings
 
 
@@ -30,6 +32,8 @@ from vspec.settings import read_settings
 @level_option
 @disable_option
 @set_option
+@memory_of_arrays
+@tuning_options
 @click.option("--no-stablehlo", is_flag=True, help="Leave out the portable StableHLO artifacts.")
 @click.option("--force", is_flag=True, help="Build even if the program is up to date.")
 @outside_option
@@ -41,6 +45,9 @@ def build(
     level: int,
     disable: tuple[str, ...],
     settings: tuple[str, ...],
+    memory: str | None,
+    chunk: str | None,
+    matmul: str,
     no_stablehlo: bool,
     force: bool,
     allow_outside: bool,
@@ -69,6 +76,7 @@ def build(
         force=force,
         allow_outside=allow_outside,
         policy=read_policy(pedantic, warnings_),
+        tuning=read_tuning(memory, chunk, matmul),
     )
     report = read_report(built.directory)
     files = sorted(p.relative_to(built.directory).as_posix() for p in built.directory.rglob("*") if p.is_file())

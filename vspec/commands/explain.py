@@ -8,8 +8,16 @@ from vspec import output
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.faults import OK, refuse
 from vspec.locate import find_spec
-from vspec.options import disable_option, format_option, level_option, outside_option, set_option
-from vspec.programs import check_passes
+from vspec.options import (
+    disable_option,
+    format_option,
+    level_option,
+    memory_of_arrays,
+    outside_option,
+    set_option,
+    tuning_options,
+)
+from vspec.programs import check_passes, read_tuning
 from vspec.rows import rows_text, whole_uses
 from vspec.settings import read_settings
 
@@ -20,6 +28,8 @@ from vspec.settings import read_settings
 @level_option
 @disable_option
 @set_option
+@memory_of_arrays
+@tuning_options
 @outside_option
 @format_option
 def explain(
@@ -28,6 +38,9 @@ def explain(
     level: int,
     disable: tuple[str, ...],
     settings: tuple[str, ...],
+    memory: str | None,
+    chunk: str | None,
+    matmul: str,
     allow_outside: bool,
     format_: str,
 ) -> int:
@@ -46,7 +59,7 @@ def explain(
 
     check_passes(disable)
     checked, warnings = check(str(find_spec(spec)), read_settings(settings), allow_outside=allow_outside)
-    compiled = compile_spec(checked, level=level, disable=disable)
+    compiled = compile_spec(checked, level=level, disable=disable, tuning=read_tuning(memory, chunk, matmul))
     known = [e.name for e in compiled.graph.entries]
     if entry is not None and entry not in known:
         tip = did_you_mean(entry, known) or f"entries are {', '.join(known)}"

@@ -26,9 +26,10 @@ from vspec.options import (
     read_policy,
     seed_option,
     set_option,
+    tuning_options,
     warning_options,
 )
-from vspec.programs import build_spec, is_program
+from vspec.programs import build_spec, is_program, read_tuning
 from vspec.runtime.errors import RunInterruptedError
 from vspec.settings import read_bindings, read_mesh, read_settings
 
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     help="Devices along the axes that the spec names under 'shard': data=8, or data=4,model=2.",
 )
 @memory_option
+@tuning_options
 @distributed_options
 @click.option("--resume", is_flag=True, help="Go on where a run into the same folder was interrupted.")
 @click.option(
@@ -84,6 +86,8 @@ def run(
     allow_outside: bool,
     axes: tuple[str, ...],
     memory: str | None,
+    chunk: str | None,
+    matmul: str,
     distributed: bool,
     coordinator: str | None,
     processes: int | None,
@@ -122,7 +126,7 @@ def run(
     else:
         source = find_spec(spec)
         constants, rebuilt = split_overrides(source, overrides, allow_outside, variant)
-        policy = read_policy(pedantic, warnings_)
+        policy, tuning = read_policy(pedantic, warnings_), read_tuning(memory, chunk, matmul)
         built = in_turn(
             lambda: build_spec(
                 source,
@@ -132,6 +136,7 @@ def run(
                 policy=policy,
                 allow_outside=allow_outside,
                 parts=variant,
+                tuning=tuning,
             ),
             distributed,
         )

@@ -12,22 +12,29 @@ CHUNK = 16_000_000
 GROWTH = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Bytes that the arrays of one reduction may take (None: any number), and those of a part where they would take more.
+# Precisions of matrix products that JAX knows by these words, from what the device does by itself to all digits.
+MATMUL = ("default", "bfloat16", "tensorfloat32", "float32")
 
-    `growth`: only arrays that are this many times larger than all that they are made of are computed again.
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a program uses the machine: what is computed is the same.
+
+    `memory`: bytes that the arrays of one reduction may take (None: any number), `chunk` those of a part where they would take
+    more. `growth`: only arrays that are this many times larger than all that they are made of are computed again. `matmul`: the
+    precision of matrix products, a word of `MATMUL`.
     """
 
     memory: int | None = MEMORY
     chunk: int = CHUNK
     growth: int = GROWTH
+    matmul: str = MATMUL[0]
 
 
-def budget_of(notes: Any) -> Budget:
-    """The budget that the notes of a graph hold, or the default."""
-    found = notes.get("memory")
-    return found if isinstance(found, Budget) else Budget()
+def tuning_of(notes: Any) -> Tuning:
+    """What the notes of a graph say, or the default."""
+    found = notes.get("tuning")
+    return found if isinstance(found, Tuning) else Tuning()
 
 
 def rows_at_once(size: int, row: int, memory: int, chunk: int) -> int:
