@@ -15,7 +15,7 @@ def facts_of(spec: Spec) -> Facts:
             signs[name] = _of_least(min(data.values))
     psd = frozenset(name for name, p in spec.params.items() if p.domain.kind == "psd" and p.dtype == "real")
     unknowns = frozenset(spec.letters[x] for p in spec.params.values() for x in p.letters)
-    return Facts({name: s for name, s in signs.items() if s is not Sign.UNKNOWN}, psd, unknowns)
+    return Facts({name: s for name, s in signs.items() if s is not Sign.UNKNOWN}, psd, unknowns, spec.precision)
 
 
 def _sign(domain: Domain) -> Sign:

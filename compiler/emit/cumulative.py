@@ -39,7 +39,7 @@ def emit_argsort(scope: Scope, node: Node) -> Value:
 
 
 def emit_linear(scope: Scope, node: Node) -> Value:
-    """`linear_recurrence(factors, terms, axis=0)`. The scan joins elements along the axis, so both have all of it."""
+    """`linear_recurrence(factors, terms, axis=0)`, or `pivots`. Elements are joined along the axis, so both have all of it."""
     factors, terms = node.inputs
     axis, reverse = node.attrs
     # In the order of the terms, where they have all axes.
@@ -47,7 +47,8 @@ def emit_linear(scope: Scope, node: Node) -> Value:
     layout = tuple(a.name for a in axes)
     left, right = (_full(scope, x, axes, layout) for x in (factors, terms))
     options = f", axis={layout.index(axis)}" + (", reverse=True" if reverse else "")
-    return Value(name(f"linear_recurrence({left.code}, {right.code}{options})"), layout)
+    function = "pivots" if node.op == "pivots" else "linear_recurrence"
+    return Value(name(f"{function}({left.code}, {right.code}{options})"), layout)
 
 
 def _full(scope: Scope, x: Node, axes: Sequence[Axis], layout: Layout) -> Text:

@@ -98,6 +98,18 @@ def linear_recurrence(factors: Array, terms: Array, axis: int, reverse: bool = F
 
     return jax.lax.associative_scan(joined, (factors, terms), reverse, axis)[1]'''
 
+_PIVOTS = '''\
+def pivots(products: Array, diagonal: Array, axis: int, reverse: bool = False) -> Array:
+    """p with p[k] = diagonal[k] - products[k] / p[k - 1] along the axis, products[0] being 0; from the end if `reverse`."""
+
+    def step(last: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
+        pivot = now[1] - now[0] / last
+        return pivot, pivot
+
+    rows = jnp.moveaxis(products, axis, 0), jnp.moveaxis(diagonal, axis, 0)
+    found = jax.lax.scan(step, jnp.ones_like(rows[1][0]), rows, reverse=reverse, unroll=8)[1]
+    return jnp.moveaxis(found, 0, axis)'''
+
 _CHECKPOINTED = '''\
 def checkpointed(step: Callable[[Any, Array], Any], start: Any, times: Array) -> Any:
     """jax.lax.scan whose derivative keeps about the square root of the states and computes the steps between them again."""
@@ -156,6 +168,7 @@ HELPERS: dict[str, str] = {
     "betaln": _BETALN,
     "bessel_ratio": _BESSEL_RATIO,
     "linear_recurrence": _LINEAR_RECURRENCE,
+    "pivots": _PIVOTS,
     "checkpointed": _CHECKPOINTED,
     "rows_at_once": _ROWS_AT_ONCE,
     "in_parts": _IN_PARTS,

@@ -45,6 +45,7 @@ EMITTERS: dict[tuple[Kind, str], Emitter] = {
     (Kind.CUMULATE, "sum"): cumulative.emit_running,
     (Kind.CUMULATE, "prod"): cumulative.emit_running,
     (Kind.CUMULATE, "linear"): cumulative.emit_linear,
+    (Kind.CUMULATE, "pivots"): cumulative.emit_linear,
     (Kind.CUMULATE, "argsort"): cumulative.emit_argsort,
     (Kind.CONCAT, "stack"): join.emit_stack,
     (Kind.CONCAT, "part"): join.emit_part,

@@ -279,7 +279,14 @@ _WORDS = {
 }
 
 
-_ALONG = {"sum": "running", "prod": "running", "linear": "carried", "argsort": "order", "shift": "shifted"}
+_ALONG = {
+    "sum": "running",
+    "prod": "running",
+    "linear": "carried",
+    "pivots": "pivots",
+    "argsort": "order",
+    "shift": "shifted",
+}
 
 
 def helper_name(scope: Scope, node: Node) -> str:

@@ -299,7 +299,7 @@ class Builder:
         *factors, x = inputs
         if axis.name not in x.names:
             x = self.order(x, (*x.axes, axis))
-        dtype = {"argsort": "integer", "linear": "real"}.get(op, x.dtype)
+        dtype = {"argsort": "integer", "linear": "real", "pivots": "real"}.get(op, x.dtype)
         return self.make(Kind.CUMULATE, op, (*factors, x), union_axes([x, *factors]), dtype, (axis.name, reverse))
 
     def stack(

@@ -105,7 +105,7 @@ def flops(node: Node, sizes: Sizes) -> float:
         return sizes.count(union.values()) * len(node.inputs)
     if node.kind is Kind.CUMULATE:
         along = sizes.dim(node.axis(node.attrs[0]).dim)
-        return own * {"linear": 3, "argsort": max(1, along.bit_length())}.get(node.op, 1)
+        return own * {"linear": 3, "pivots": 3, "argsort": max(1, along.bit_length())}.get(node.op, 1)
     if node.kind is Kind.SCATTER:
         return sizes.count(node.inputs[0].axes)
     if node.kind is Kind.LINALG:

@@ -30,11 +30,12 @@ NOTHING: Known = {}
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of arguments: their signs, those that are positive semidefinite over their last two axes, and the dims
-    that params have."""
+    that params have; and the precision of what is computed with them."""
 
     signs: Known = field(default_factory=dict)
     psd: frozenset[str] = frozenset()
     unknowns: frozenset[str] = frozenset()
+    precision: str = "float32"
 
 
 def is_positive(tree: Tree, inputs: Sequence[Node]) -> bool:
@@ -85,6 +86,8 @@ def sign_of(x: Node, depth: int = DEPTH, known: Known = NOTHING) -> Sign:
         return Sign.UNKNOWN
     if x.kind is Kind.MAP:
         return sign(x.attrs[0].tree, x.inputs, depth - 1, known)
+    if x.kind is Kind.WINDOW and x.op == "shift" and x.attrs[2] == "zero":
+        return min(Sign.NOT_NEGATIVE, sign_of(x.inputs[0], depth - 1, known))
     if x.kind in (Kind.REINDEX, Kind.STOP, Kind.WINDOW, Kind.GATHER) or (x.kind is Kind.REDUCE and x.op in _KEEP):
         return sign_of(x.inputs[0], depth - 1, known)
     if x.kind is Kind.CONTRACT:

@@ -43,6 +43,7 @@ MATRIX = ways(
     Way("cholesky", "a Cholesky factorisation of a symmetric matrix, which is taken to be positive definite"),
     Way("diagonal", "element by element"),
     Way("triangular", "by substitution"),
+    Way("tridiagonal", "elimination of three diagonals row by row, without exchanging rows"),
     Way("low_rank", "Woodbury's identity for a diagonal matrix plus products of low rank"),
 )
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
-from vspec.compiler.graph.builder import Builder
-from vspec.compiler.graph.kernel import Tree, num, slots
+from vspec.compiler.graph.builder import Builder, is_number
+from vspec.compiler.graph.kernel import Tree, num, slots, substitute
 from vspec.compiler.graph.node import Kind, Node
 
 # Functions of one argument that are zero where it is.
@@ -289,7 +290,8 @@ class Diagonals:
             tree = self._settled(x.attrs[0].tree, x.inputs, r, c)
             used = slots(tree)
             inputs = [self._read(i, r, c) if k in used else i for k, i in enumerate(x.inputs)]
-            return b.map(tree, inputs, x.dtype)
+            numbers = {k: num(i.attrs[0]) for k, i in enumerate(inputs) if is_number(i)}
+            return b.map(_shortened(substitute(tree, numbers)), inputs, x.dtype)
         if x.kind is Kind.REINDEX:
             inner, to = x.inputs[0], x.attrs[0]
             own = {t: n for n, t in zip(inner.names, to, strict=True)}
@@ -314,20 +316,29 @@ class Diagonals:
             return tree
         if op == "num":
             return tree
-        if op in _TURNED:
-            found = linear(("sub", tree[1], tree[2]), inputs, r, c)
+        if op in _TURNED or op in ("add", "sub", "neg"):
+            found = linear(("sub", *tree[1:]) if op in _TURNED else tree, inputs, r, c)
             if found is not None and found[0] == -found[1]:
                 value = found[1] * self.offset + found[2]
-                said = {"eq": value == 0, "ne": value != 0, "lt": value < 0, "le": value <= 0, "gt": value > 0}
-                return num(said.get(op, value >= 0))
+                return num(value) if op not in _TURNED else _short((op, num(value), num(0)))
         parts = [self._settled(t, inputs, r, c) for t in tree[1:]]
         return _short((op, *parts))
+
+
+def _shortened(tree: Tree) -> Tree:
+    """The tree with all of its parts made short."""
+    return tree if tree[0] in ("x", "num") else _short((tree[0], *(_shortened(t) for t in tree[1:])))
 
 
 def _short(tree: Tree) -> Tree:
     """A tree without branches that are never taken and without terms that are zero."""
     op, parts = tree[0], tree[1:]
-    known = [t[1] if t[0] == "num" else None for t in parts]
+    known: list[Any] = [t[1] if t[0] == "num" else None for t in parts]
+    if op in _TURNED and None not in known:
+        x, y = known
+        return num({"eq": x == y, "ne": x != y, "lt": x < y, "le": x <= y, "gt": x > y, "ge": x >= y}[op])
+    if op == "abs" and known[0] is not None:
+        return num(abs(known[0]))
     if op == "where" and isinstance(known[0], bool):
         return parts[1] if known[0] else parts[2]  # type: ignore[no-any-return]
     if op == "not" and isinstance(known[0], bool):

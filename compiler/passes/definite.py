@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.classes import Classes
 from vspec.compiler.graph.kernel import Tree, num, slot, slots, substitute
-from vspec.compiler.graph.node import Kind, Node
+from vspec.compiler.graph.node import Kind, Node, topological
 from vspec.compiler.graph.sign import DEPTH, NOTHING, Known, Sign, sign, sign_of
 from vspec.compiler.passes.bands import DIAGONAL, band, entries
 from vspec.compiler.passes.lowrank import summands
@@ -47,7 +48,12 @@ def alike(x: Node, y: Node, to: Mapping[str, str], depth: int = DEEP) -> bool:
             if j is None:
                 return False
             matched[k] = slot(j)
-        return same(even(substitute(x.attrs[0].tree, matched)), even(y.attrs[0].tree))
+        # Operands of y that are equal are one.
+        one: dict[int, Tree] = {}
+        for k, i in enumerate(y.inputs):
+            equal = (j for j in range(k) if {*i.names} == {*y.inputs[j].names})
+            one[k] = slot(next((j for j in equal if alike(i, y.inputs[j], {n: n for n in i.names}, depth - 1)), k))
+        return same(even(substitute(x.attrs[0].tree, matched)), even(substitute(y.attrs[0].tree, one)))
     if x.kind in (Kind.REDUCE, Kind.CONTRACT):
         bound = [a for i in x.inputs for a in i.axes if a.name not in x.names]
         other = [a for i in y.inputs for a in i.axes if a.name not in y.names]
@@ -61,7 +67,16 @@ def alike(x: Node, y: Node, to: Mapping[str, str], depth: int = DEEP) -> bool:
                 return False
             left.remove(hit)
         return True
-    return False
+    return _one_class(x, y, to)
+
+
+def _one_class(x: Node, y: Node, to: Mapping[str, str]) -> bool:
+    """Whether two nodes are equal in structure, under this renaming."""
+    classes = Classes()
+    for node in topological([x, y]):
+        classes.add(node)
+    (own, names), (other, shown) = classes.faces[x.uid], classes.faces[y.uid]
+    return own == other and tuple(to[n] for n in names) == shown
 
 
 def even(tree: Tree) -> Tree:

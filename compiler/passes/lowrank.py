@@ -1,4 +1,4 @@
-"""Matrices read as a sum of a matrix that is easy to solve with and products u v' of low rank."""
+"""Matrices read as a sum of a diagonal or tridiagonal matrix and products u v' of low rank."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.kernel import Tree
 from vspec.compiler.graph.node import Axis, Node
-from vspec.compiler.passes.bands import DIAGONAL, band
+from vspec.compiler.passes.bands import band
 from vspec.compiler.passes.patterns import factors, number_of, opened_map, product, terms
 from vspec.compiler.passes.products import Expansion
 from vspec.compiler.passes.systems import LowRank, System
@@ -19,23 +19,22 @@ MOST_TERMS = 8
 
 
 def low_rank(structure: Structure, b: Builder, x: Node, r: Axis, c: Axis, asked: bool = False) -> System | None:
-    """A diagonal that is known to be positive or, where this is asked for, any, plus products of low rank; None if x is no
-    such sum."""
+    """One or three diagonals that are safe to solve with or, where this is asked for, any, plus products of low rank; None
+    if x is no such sum."""
     parts = summands(b, x, r.name, c.name)
-    plain = [t for t in parts if band(t, r.name, c.name) == DIAGONAL]
-    rest = [t for t in parts if band(t, r.name, c.name) != DIAGONAL]
+    narrow = [(t, band(t, r.name, c.name)) for t in parts]
+    plain = [t for t, where in narrow if where.low >= -1 and where.high <= 1]
+    rest = [t for t, where in narrow if where.low < -1 or where.high > 1]
     if not plain or not rest:
         return None
     updates = [outer(b, t, r, c) for t in rest]
     if any(u is None for u in updates):
         return None
-    diagonal = structure.diagonal(b, b.add(plain), r, c)
-    if not diagonal.positive and not asked:
-        return None
-    system: System = diagonal
+    system = structure.narrow(b, b.add(plain), r, c, asked)
     for found in updates:
         assert found is not None
-        system = LowRank(b, r, c, system, *found)
+        if system is not None:
+            system = LowRank(b, r, c, system, *found, refined=structure.facts.precision == "float32")
     return system
 
 

@@ -8,6 +8,7 @@ factorisation, which systems with the same matrix, its determinant and its inver
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from vspec.compiler.graph.builder import Builder, Rule
@@ -20,8 +21,9 @@ from vspec.compiler.graph.sign import DEPTH, Facts, Sign, sign_of
 from vspec.compiler.graph.strategy import Candidate, Choice, with_choices
 from vspec.compiler.passes.bands import DIAGONAL, band, entries
 from vspec.compiler.passes.definite import Definite, symmetric
+from vspec.compiler.passes.dominance import dominates
 from vspec.compiler.passes.lowrank import low_rank
-from vspec.compiler.passes.systems import Diagonal, System, Triangular
+from vspec.compiler.passes.systems import Diagonal, System, Triangular, Tridiagonal
 
 DOC = (
     "No matrix is factored whose structure is known to do without, and a positive definite one is factored by Cholesky."
@@ -38,6 +40,7 @@ FORMS: Mapping[str, str] = {
     "cholesky": "the formula of a symmetric matrix stays the same when rows and columns are exchanged",
     "diagonal": "a diagonal matrix is a product with delta[i, j]",
     "triangular": "a triangle has a condition such as index(j) <= index(i), beyond which it is 0",
+    "tridiagonal": "it is made of delta[i, j], delta[i, j + 1] and delta[i + 1, j], or of conditions on index(i) - index(j)",
     "low_rank": "it is a diagonal matrix plus sums such as sum[k](U[i, k]*V[j, k])",
 }
 
@@ -76,7 +79,7 @@ class Structure:
             return None
         sizes = Sizes(b.dims, self.facts.unknowns)
         costs = {"lu": lu_cost(sizes, r), system.word: system.cost(sizes)}
-        cheap = isinstance(system, (Diagonal, Triangular)) or costs[system.word] < WORTH * costs["lu"]
+        cheap = isinstance(system, (Diagonal, Triangular, Tridiagonal)) or costs[system.word] < WORTH * costs["lu"]
         if way == "auto" and not cheap:
             return None
         b.choices.append(choice(node, matrix, system.word, costs, "least cost" if way == "auto" else "asked for"))
@@ -98,7 +101,27 @@ class Structure:
             return self.diagonal(b, x, r, c)
         if way in ("auto", "triangular") and (where.high <= 0 or where.low >= 0):
             return Triangular(b, r, c, x, where.high <= 0, self.diagonal(b, x, r, c))
+        if way in ("auto", "tridiagonal") and where.low >= -1 and where.high <= 1:
+            return self.tridiagonal(b, x, r, c, way != "auto")
         return low_rank(self, b, x, r, c, way != "auto") if way in ("auto", "low_rank") else None
+
+    def narrow(self, b: Builder, x: Node, r: Axis, c: Axis, asked: bool) -> System | None:
+        """One or three diagonals to which something is added: the one is known to be positive, or asked for."""
+        if band(x, r.name, c.name) != DIAGONAL:
+            return self.tridiagonal(b, x, r, c, asked)
+        found = self.diagonal(b, x, r, c)
+        return found if found.positive or asked else None
+
+    def tridiagonal(self, b: Builder, x: Node, r: Axis, c: Axis, asked: bool) -> System | None:
+        """Three diagonals, if elimination without exchanges is stable since the middle one dominates, or if asked for."""
+        below, middle, above = (entries(b, x, r.name, c.name, k) for k in (-1, 0, 1))
+        found = Tridiagonal(b, r, c, below, middle, above, False)
+        signs = self.facts.signs
+        rows = dominates(b, middle, (below, above), signs)
+        before, same, after = (entries(b, x, c.name, r.name, k) for k in (-1, 0, 1))
+        columns = dominates(b, same, (before, after), signs)
+        positive = sign_of(middle, DEPTH, signs) is Sign.POSITIVE and (rows or columns)
+        return replace(found, positive=positive) if positive or asked else None
 
     def diagonal(self, b: Builder, x: Node, r: Axis, c: Axis) -> Diagonal:
         """The diagonal of x."""

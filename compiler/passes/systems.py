@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.cost import Sizes
-from vspec.compiler.graph.kernel import Tree, slot
+from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Node
 
 
@@ -120,8 +120,8 @@ class LowRank(System):
     """base + u v', with u over the rows and v over the columns; both over `inner`, which is None for vectors.
 
     Woodbury: inv(A) = inv(B) - inv(B) u inv(1 + v' inv(B) u) v' inv(B); the determinant is that of B times that of the
-    small matrix. What is left of the right side is solved for once more, through which no derivative flows: this makes up for
-    the difference of large terms where B is small beside u v'.
+    small matrix. With `refined`, what is left of the right side is solved for once more, through which no derivative flows:
+    this makes up for the difference of large terms where B is small beside u v'.
     """
 
     word = "low_rank"
@@ -130,10 +130,13 @@ class LowRank(System):
     u: Node
     v: Node
     inner: Axis | None
+    refined: bool
 
     def solve(self, right: Node) -> Node:
-        """By Woodbury, with one step of refinement."""
+        """By Woodbury, with one step of refinement where it is wanted."""
         x = self._once(right)
+        if not self.refined:
+            return x
         left = self.b.map(("sub", slot(0), slot(1)), [right, self.apply(x)], "real")
         return self.b.add([x, self.b.stop(self._once(left))])
 
@@ -199,3 +202,59 @@ class LowRank(System):
         """The base for each inner column, the small matrix and its factorisation."""
         n, k = sizes.dim(self.rows.dim), sizes.dim(self.inner.dim) if self.inner is not None else 1
         return (k + 1) * self.base.cost(sizes) + 2.0 * n * k * k + 4.0 * n * k + float(k) ** 3
+
+
+@dataclass(frozen=True)
+class Tridiagonal(System):
+    """Three diagonals over the rows: A[r, r - 1], A[r, r], A[r, r + 1]. Eliminated row by row, without exchanges.
+
+    pivots[r] = diagonal[r] - below[r]*above[r - 1]/pivots[r - 1]; both substitutions are linear recurrences.
+    """
+
+    word = "tridiagonal"
+
+    below: Node
+    diagonal: Node
+    above: Node
+    positive: bool
+
+    def moved(self, x: Node, by: int) -> Node:
+        """x[r + by], 0 beyond the ends."""
+        x = x if self.rows.name in x.names else self.b.order(x, (*x.axes, self.rows))
+        return self.b.shift(x, self.rows.name, by, "zero")
+
+    @cached_property
+    def pivots(self) -> Node:
+        """The pivots of the elimination."""
+        b = self.b
+        inside: Tree = ("where", ("gt", slot(0), num(0)), ("mul", slot(1), slot(2)), num(0.0))
+        products = b.map(inside, [b.index(self.rows), self.below, self.moved(self.above, -1)], "real")
+        return b.cumulate("pivots", [products, self.diagonal], self.rows)
+
+    def solve(self, right: Node) -> Node:
+        """By forward elimination and back substitution."""
+        b, r = self.b, self.rows
+        one = b.map(
+            ("where", ("gt", slot(0), num(0)), slot(1), num(1.0)), [b.index(r), self.moved(self.pivots, -1)], "real"
+        )
+        down = b.map(("neg", ("div", slot(0), slot(1))), [self.below, one], "real")
+        y = b.cumulate("linear", [down, right], r)
+        up = b.map(("neg", ("div", slot(0), slot(1))), [self.above, self.pivots], "real")
+        x = b.cumulate("linear", [up, b.map(("div", slot(0), slot(1)), [y, self.pivots], "real")], r, reverse=True)
+        return b.rename(x, {r.name: self.columns.name})
+
+    def apply(self, x: Node) -> Node:
+        """The three diagonals times x and its neighbours."""
+        b = self.b
+        x = b.rename(x, {self.columns.name: self.rows.name})
+        low, high = (b.mul([a, self.moved(x, by)]) for a, by in ((self.below, -1), (self.above, 1)))
+        return b.add([b.mul([self.diagonal, x]), low, high])
+
+    def logdet(self) -> Node:
+        """The sum of log |pivot|."""
+        inside: Tree = slot(0) if self.positive else ("abs", slot(0))
+        return self.b.reduce("sum", self.b.map(("log", inside), [self.pivots], "real"), [self.rows.name], self.dims)
+
+    def cost(self, sizes: Sizes) -> float:
+        """One recurrence for the pivots, two for a solution."""
+        return 12.0 * sizes.dim(self.rows.dim)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +17,7 @@ from tests.language.helpers import good
 from tests.support.effort import examples
 from tests.support.evaluate import evaluate_graph
 from tests.support.meaning import Meaning
+from tests.support.program import Emission
 from vspec.compiler.diagnostics.diagnostic import SpecError
 from vspec.compiler.emit.python import emit_program
 from vspec.compiler.graph.cost import Sizes, flops
@@ -23,7 +26,7 @@ from vspec.compiler.graph.node import Kind, Node, topological
 from vspec.compiler.graph.strategy import choices_of
 from vspec.compiler.pipeline import compile_spec
 
-N, K = 12, 2
+N, K = 16, 2
 HEAD = f"""\
 precision: float64
 dims: {{i, j, p: {N}, k, l: {K}}}
@@ -84,8 +87,15 @@ LOW = {
     "middle": "delta[i, j] + sum[k, l](U[i, k]*(s*delta[k, l] + 1/2)*U[j, l])*exp(a[i]/4 + a[j]/4)",
     "two updates": "(1 + s)*delta[i, j] + sum[k](U[i, k]*U[j, k]) - a[i]*a[j]/(1 + sum[i](a[i]**2))",
 }
+TRIDIAGONAL = {
+    "laplacian": "(2 + s)*delta[i, j] - delta[i, j + 1] - delta[i + 1, j]",
+    "weights": "(1 + exp(a[i]) + exp(U[i, 0]))*delta[i, j] - exp(a[i])*delta[i, j + 1]/2 + exp(U[i, 0])*delta[i + 1, j]",
+    "branches": "3*s if index(i) == index(j) else -s if abs(index(i) - index(j)) == 1 else 0",
+    "columns": "(exp(a[i]) + s)*delta[i, j] - exp(a[j])*(delta[i, j + 1] + delta[i + 1, j])/2",
+    "updated": "(2 + s)*delta[i, j] - delta[i, j + 1] - delta[i + 1, j] + exp(a[i])*sum[k](U[i, k]*U[j, k])",
+}
 CASES = {f"{kind} {name}": A for kind, cases in (
-    ("diagonal", DIAGONAL), ("triangular", TRIANGULAR), ("definite", DEFINITE), ("low rank", LOW),
+    ("diagonal", DIAGONAL), ("triangular", TRIANGULAR), ("definite", DEFINITE), ("low rank", LOW), ("tridiagonal", TRIDIAGONAL),
 ) for name, A in cases.items()}  # fmt: skip
 
 
@@ -136,12 +146,15 @@ def test_structured_matrices_have_the_derivatives_of_the_dense_form(name: str) -
     check(CASES[name])
 
 
-@pytest.mark.parametrize("name", ["diagonal delta", "triangular two diagonals", "definite kernel", "low rank weighted"])
+@pytest.mark.parametrize(
+    "name",
+    ["diagonal delta", "triangular two diagonals", "definite kernel", "low rank weighted", "tridiagonal weights"],
+)
 def test_derivatives_are_those_of_jax(name: str) -> None:
     check(CASES[name], dense(CASES[name]))
 
 
-@pytest.mark.parametrize("A", [*DIAGONAL.values(), *LOW.values()])
+@pytest.mark.parametrize("A", [*DIAGONAL.values(), *LOW.values(), *TRIDIAGONAL.values()])
 def test_nothing_of_size_n_is_factored_or_solved(A: str) -> None:
     entry = [n for n in graph(A).nodes if n.kind is Kind.LINALG]
     assert not factored(graph(A))
@@ -174,6 +187,8 @@ INDEFINITE = (
     "s*delta[i, j] - exp(-sum[k]((Z[i, k] - Z[j, k])**2))",
     "exp(-sum[k]((Z[i, k] - Z[j, k])**2)/2)",
     "s*delta[i, j] + a[i]*x[j]*exp(-abs(a[i] - a[j]))",
+    "(1 + s)*delta[i, j] - delta[i, j + 1] - delta[i + 1, j]",
+    "(2 + a[i])*delta[i, j] - delta[i, j + 1] - delta[i + 1, j]",
 )
 
 
@@ -251,6 +266,33 @@ def test_low_rank_updates_never_make_the_matrix() -> None:
     nodes = topological(r.node for r in entry.results)
     assert max(sizes.count(n.axes) for n in nodes) == 50000
     assert sum(flops(n, sizes) for n in nodes) < 20 * 5000 * 10**2
+
+
+def test_programs_of_all_kinds_run() -> None:
+    """The text that is emitted, in JAX: three diagonals with an update, a triangle, and a definite matrix, in batches."""
+    text = (
+        "precision: float64\ndims: {b: 2, i, j: 6, k: 2, c: 3}\ndata:\n  y[b, i, c]: real\n"
+        "params:\n  a[b, i]: {init: 1}\n  U[b, i, k]: {init: 1}\ndefine:\n"
+        "  T[b, i, j]: (1 + 2*exp(a[b, i]))*delta[i, j] - exp(a[b, i])*(delta[i, j + 1] + delta[i + 1, j])\n"
+        "  L[b, i, j]: (2*delta[i, j] + a[b, i]*U[b, j, 0]/4)*real(index(i) >= index(j))\n"
+        "  K[b, i, j]: sum[k](exp(a[b, i]*U[b, k, 0])*exp(a[b, j]*U[b, k, 0])) + (1 + a[b, i]**2)*delta[i, j]\n"
+        "  x[b, i, c]: solve(T[b, :, :], y[b, :, c], by=tridiagonal)[i]\n"
+        "  z[b, i, c]: solve(L[b, :, :], x[b, :, c])[i]\n"
+        "  v[b, i, c]: solve(K[b, :, :], z[b, :, c], by=cholesky)[i]\n"
+        "  loss: sum[b, i, c](v[b, i, c]**2) + sum[b](logdet(T[b, :, :]) + logdet(L[b, :, :]) + logdet(K[b, :, :]))\n"
+        "outputs:\n  loss: loss\n  by_a[b, i]: d(loss, a[b, i])\n  by_U[b, i, k]: d(loss, U[b, i, k])\n"
+    )
+    spec = good(text)
+    values = {"y": RNG.normal(size=(2, 6, 3)), "a": RNG.normal(size=(2, 6)), "U": RNG.normal(size=(2, 6, 2)) / 2}
+    wanted = evaluate_graph(compile_spec(spec, level=0).graph, values)["outputs"]
+    with tempfile.TemporaryDirectory() as folder:
+        program = Emission(spec, 2, Path(folder) / "program.py")
+        got = program.call("outputs", values)
+    for word in ("pivots(", "linear_recurrence(", "solve_triangular(", "cho_solve("):
+        assert word in program.compiled.emitted.text
+    assert "linalg.solve" not in program.compiled.emitted.text
+    for (name,), value in wanted.items():
+        np.testing.assert_allclose(got[name], value, rtol=1e-9, atol=1e-9, err_msg=str(name))
 
 
 FORCED = """\

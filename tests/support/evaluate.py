@@ -502,10 +502,18 @@ def _linear(factors: Array, terms: Array) -> Array:
     return out
 
 
+def _pivots(products: Array, diagonal: Array) -> Array:
+    out = np.array(diagonal)
+    for k in range(1, len(out)):
+        out[k] -= products[k] / out[k - 1]
+    return out
+
+
 CUMULATIVE: dict[str, Callable[..., Array]] = {
     "sum": lambda x: np.cumsum(x, axis=0),
     "prod": lambda x: np.cumprod(x, axis=0),
     "linear": _linear,
+    "pivots": _pivots,
     "argsort": lambda x: np.argsort(x, axis=0, kind="stable"),
 }
 
