@@ -409,6 +409,8 @@ class Lowering:
         b, letters = self.b, e.letters
         if e.body.dtype == "complex":
             return parts.real_reduction(self, e)
+        if e.by != AUTO:
+            return self._told(e)
         if e.op in ("sum", "mean"):
             total = selected_sum(self, e.body, letters)
             if total is not None:
@@ -435,6 +437,17 @@ class Lowering:
         if e.op == "sum":
             return self.sum(x, letters)
         return b.reduce(e.op, x, letters, self._dims(letters))
+
+    def _told(self, e: Reduction) -> Node:
+        """A reduction that says how it is evaluated: as it is written, but for that."""
+        x = self.lower(e.body)
+        self.b.taken = (e.by.word, *e.by.numbers)
+        try:
+            if e.op == "mean":
+                return self._mean(x, e.letters)
+            return self.sum(x, e.letters) if e.op == "sum" else self.b.reduce(e.op, x, e.letters, self._dims(e.letters))
+        finally:
+            self.b.taken = ()
 
     def _along(self, e: Along) -> Node:
         x, axis = self.lower(e.body), self.axis(e.letter)

@@ -38,6 +38,8 @@ class Builder:
         self.choices: list[Choice] = []
         # How the matrix operation that is made next is to be evaluated; who obeys sets it back.
         self.way = "auto"
+        # How reductions that are made next are to be evaluated: nothing, or 'whole', or 'blocks' and a number.
+        self.taken: tuple[str | int, ...] = ()
         # How each derivative since it was last emptied is taken: the mode, and the cost of each mode there is.
         self.sweeps: list[tuple[str, dict[str, float]]] = []
         self._fresh = 0
@@ -192,7 +194,7 @@ class Builder:
             return self.number(0)
         if present:
             axes = tuple(a for a in x.axes if a.name not in present)
-            x = self.make(Kind.REDUCE, op, (x,), axes, dtype, (present,))
+            x = self.make(Kind.REDUCE, op, (x,), axes, dtype, (present, self.taken) if self.taken else (present,))
         for name in absent:
             count = self.size((dims or {})[name])
             if op == "sum":

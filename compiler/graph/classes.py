@@ -187,7 +187,7 @@ def _attrs(node: Node, numbers: _Numbers) -> Any:
     """The attributes with axis names as numbers."""
     a = node.attrs
     if node.kind is Kind.REDUCE:
-        return tuple(sorted(numbers.of(a[0])))
+        return (tuple(sorted(numbers.of(a[0]))), a[1:])
     if node.kind is Kind.WINDOW:
         names = 2 if node.op == "affine" else 1
         return (*numbers.of(a[:names]), *a[names:])

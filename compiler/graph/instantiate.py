@@ -68,7 +68,10 @@ def rebuilt(b: Builder, node: Node, inputs: Sequence[Node], dropped: Collection[
     if node.kind is Kind.MAP:
         return b.map(a[0].tree, inputs, node.dtype)
     if node.kind is Kind.REDUCE:
-        return b.reduce(node.op, inputs[0], _kept(node, a[0], dropped))
+        b.taken = a[1] if len(a) > 1 else ()
+        found = b.reduce(node.op, inputs[0], _kept(node, a[0], dropped))
+        b.taken = ()
+        return found
     if node.kind is Kind.CONTRACT:
         return b.contract(inputs, axes)
     if node.kind is Kind.REINDEX:

@@ -12,7 +12,7 @@ broadcasting rule. Two axes of one node never share a name. An axis belongs to a
 | INDEX    | delta                       | -             | ()                                          | 1 where its two axes agree, else 0 (boolean promoted to real) |
 | INDEX    | part                        | -             | (base dim,)                                 | which of the base dim's values the configuration along its first axis gives to the place along its second; the first place is the most significant digit |
 | MAP      | ""                          | slot operands | (kernel,)                                   | the kernel at each point of `axes`, the union of the operands' axes |
-| REDUCE   | sum prod max min logsumexp argmax argmin any all | one | (over,) tuple of axis names      | removes the axes `over` |
+| REDUCE   | sum prod max min logsumexp argmax argmin any all | one | (over,) tuple of axis names      | removes the axes `over`; a second attribute says how it is asked to be taken: ('whole',) or ('blocks', rows) |
 | CONTRACT | sum                         | two or more   | ()                                          | sum of the product of the inputs over all axes not in `axes` |
 | REINDEX  | ""                          | one           | (targets,) one axis name per input axis     | out[axes] = in[targets]: renames, transposes, takes diagonals (a name twice), broadcasts (an axis of `axes` not among targets) |
 | WINDOW   | affine                      | one           | (axis, new axis name, scale, offset)        | out[.., s, ..] = in[.., scale*s + offset, ..]; scale is not 0 |

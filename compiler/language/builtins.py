@@ -10,8 +10,9 @@ from vspec.compiler.language.arguments import argument_dim
 from vspec.compiler.language.context import Context, Env, Formal, Unknown
 from vspec.compiler.language.derivatives import derivative
 from vspec.compiler.language.draws import sample
-from vspec.compiler.language.evaluation import EVALUATED
+from vspec.compiler.language.evaluation import EVALUATED, read_by
 from vspec.compiler.language.expr import (
+    AUTO,
     Affine,
     Along,
     Delta,
@@ -62,7 +63,7 @@ def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
     if is_implicit(ctx, raw, env):
         return implicit(ctx, raw, env)
     if raw.bound is not None:
-        if name in REDUCTIONS and not raw.keywords:
+        if name in REDUCTIONS and (not raw.keywords or name in EVALUATED):
             return _reduction(ctx, raw, raw.bound, env)
         if name in ALONG and not raw.keywords:
             return _along(ctx, raw, raw.bound, env)
@@ -219,6 +220,9 @@ def _reduction(ctx: Context, raw: RawCall, bound: tuple[Raw, ...], env: Env) -> 
     op = REDUCTIONS[raw.name]
     if not _no_subscripts(ctx, raw, env):
         return Unknown(span=raw.span)
+    by = read_by(ctx, raw, EVALUATED[raw.name], env) if raw.name in EVALUATED else AUTO
+    if by is None:
+        return Unknown(span=raw.span)
     if len(raw.args) != 1 + op.level:
         doc = f"for example {raw.name}[i](x[i], 0.9)" if op.level else op.doc
         return arity(ctx, raw, str(1 + op.level), 1 + op.level, doc, env)
@@ -270,7 +274,20 @@ def _reduction(ctx: Context, raw: RawCall, bound: tuple[Raw, ...], env: Env) -> 
         if isinstance(level, Unknown):
             return Unknown(span=raw.span, axes=reduced_axes(body, letters, level), exact=level.exact)
         axes = reduced_axes(body, letters, level)
-    return Reduction(span=raw.span, axes=axes, dtype=dtype, op=raw.name, letters=letters, body=body, level=level)
+    if by.word == "blocks" and (reason := _not_in_parts(ctx, body)):
+        message = f"there is nothing to take in parts: {reason}"
+        return ctx.error("VS0275", message, body.span, env, help="leave out by=, or write by=whole")
+    return Reduction(span=raw.span, axes=axes, dtype=dtype, op=raw.name, letters=letters, body=body, level=level, by=by)
+
+
+def _not_in_parts(ctx: Context, body: Expr) -> str:
+    """Why a reduction cannot be taken in parts, '' if it may be."""
+    if body.dtype == "complex":
+        return "complex values are reduced as a whole"
+    known = ctx.symbols.get(body.name) if isinstance(body, Element) else None
+    if isinstance(body, Element) and known is not None and known.kind in ("data", "constant", "param"):
+        return f"'{body.name}' is in memory as it is"
+    return ""
 
 
 def _along(ctx: Context, raw: RawCall, bound: tuple[Raw, ...], env: Env) -> Expr:

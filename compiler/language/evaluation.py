@@ -47,8 +47,19 @@ MATRIX = ways(
     Way("low_rank", "Woodbury's identity for a diagonal matrix plus products of low rank"),
 )
 
+REDUCTION = ways(
+    Way("whole", "all at once, with all that is computed on the way in memory"),
+    Way("blocks", "so many values of the index at a time", 1, 1),
+)
+# Reductions whose parts become one by an operation on two results.
+JOINED = ("sum", "mean", "prod", "max", "min", "any", "all", "logsumexp", "argmax", "argmin")
+
 # What takes `by=`, by name.
-EVALUATED: Mapping[str, Mapping[str, Way]] = {"d": DERIVATIVE, **dict.fromkeys(("solve", "logdet", "inv"), MATRIX)}
+EVALUATED: Mapping[str, Mapping[str, Way]] = {
+    "d": DERIVATIVE,
+    **dict.fromkeys(("solve", "logdet", "inv"), MATRIX),
+    **dict.fromkeys(JOINED, REDUCTION),
+}
 
 
 def read_by(ctx: Context, raw: RawCall, table: Mapping[str, Way], env: Env) -> By | None:

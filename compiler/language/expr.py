@@ -103,12 +103,14 @@ class Pointwise(Expr):
 
 @dataclass(frozen=True, slots=True)
 class Reduction(Expr):
-    """`op[letters](body)` for an op of `REDUCTIONS`; `op[letters](body, level)` where it takes one, free of the letters."""
+    """`op[letters](body)` for an op of `REDUCTIONS`; `op[letters](body, level)` where it takes one, free of the letters.
+    `by`: how it is evaluated."""
 
     op: str
     letters: tuple[str, ...]
     body: Expr
     level: Expr | None = None
+    by: By = AUTO
 
 
 @dataclass(frozen=True, slots=True)

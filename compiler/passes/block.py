@@ -8,18 +8,19 @@ loop, or compute it again in one of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import ceil
+from math import ceil, prod
 
 from vspec.compiler.graph.builder import Builder
-from vspec.compiler.graph.cost import Sizes, entry_cost, flops, width
+from vspec.compiler.graph.cost import Sizes, block_bytes, entry_cost, flops, width
 from vspec.compiler.graph.graph import Graph, Result
 from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import AnyRegion, Axis, Blocks, Kind, Node, Pull, Region, topological
-from vspec.compiler.graph.rewrite import replace_attrs, with_inputs
+from vspec.compiler.graph.rewrite import all_nodes, replace_attrs, with_inputs
+from vspec.compiler.graph.strategy import Candidate, Choice, with_choices
 from vspec.compiler.graph.tuning import Tuning, tuning_of
-from vspec.compiler.passes.streams import Group, Sink, Streams, operands
+from vspec.compiler.passes.streams import Group, Sink, Streams, operands, told
 
 # Entries that are called once: what they need whole need not be there in a step.
 ONCE = frozenset({"outputs", "claims", "initial", "bounds", "prepare", "counts", "solves"})
@@ -32,11 +33,9 @@ DOC = "No array above the memory budget is made if only reductions read it; thes
 
 def run(graph: Graph) -> Graph:
     """The graph with loops over rows, of each entry for itself: what one reads decides what its loops compute."""
-    budget = tuning_of(graph.notes)
-    if budget.memory is None:
-        return graph
     b = Builder(graph.dims)
-    blocking = _Blocking(b, Sizes(graph.dims), graph.precision, budget)
+    asked = told(all_nodes(graph))
+    blocking = _Blocking(b, Sizes(graph.dims), graph.precision, tuning_of(graph.notes), asked)
     entries = []
     for entry in graph.entries:
         before = blocking.made
@@ -48,7 +47,9 @@ def run(graph: Graph) -> Graph:
                     results.append(Result(r.path, b.order(new[r.node.uid], r.node.axes)))
             entry = replace(entry, results=tuple(results))
         entries.append(entry)
-    return graph.with_entries(tuple(entries)) if blocking.made else graph
+    if not blocking.made:
+        return graph
+    return with_choices(graph.with_entries(tuple(entries)), blocking.choices.values())
 
 
 def streamed(graph: Graph) -> frozenset[int]:
@@ -57,12 +58,13 @@ def streamed(graph: Graph) -> frozenset[int]:
     budget, sizes = tuning_of(graph.notes), Sizes(graph.dims)
     found: set[int] = set()
     whole: set[int] = set()
+    asked = told(all_nodes(graph))
     work: dict[int, float] = {}
     static: dict[int, bool] = {}
     for entry in graph.entries:
         if entry.kind in ONCE:
             continue
-        streams = Streams([r.node for r in entry.results], sizes, graph.precision, budget)
+        streams = Streams([r.node for r in entry.results], sizes, graph.precision, budget, asked)
         groups = streams.groups()
         inner = {n.uid for g in groups for n in g.inner.values()}
         sinks = {s.node.uid for g in groups for s in g.sinks}
@@ -73,7 +75,7 @@ def streamed(graph: Graph) -> frozenset[int]:
             static[n.uid] = n.kind is not Kind.RANDOM and all(static[x.uid] for x in n.inputs)
             if n.uid in inner and streams.large(n):
                 work[n.uid] = flops(n, sizes) + sum(work.get(x.uid, 0.0) for x in n.inputs)
-                if work[n.uid] <= AGAIN * sizes.count(n.axes) or streams.closed(n):
+                if work[n.uid] <= AGAIN * sizes.count(n.axes) or streams.closed(n) or n.uid in streams.told:
                     found.add(n.uid)
                 elif static[n.uid]:
                     whole |= {x.uid for x in topological([n])}
@@ -93,19 +95,21 @@ class _Made:
 class _Blocking:
     """The rewriting of scopes: the entries together, then each body."""
 
-    def __init__(self, b: Builder, sizes: Sizes, precision: str, budget: Tuning) -> None:
+    def __init__(self, b: Builder, sizes: Sizes, precision: str, budget: Tuning, asked: Mapping[int, int]) -> None:
         self.b = b
         self.sizes = sizes
         self.precision = precision
         self.budget = budget
+        self.asked = asked
         self.regions: dict[int, AnyRegion] = {}
         self.made = 0
+        self.choices: dict[tuple[str, int, str], Choice] = {}
 
     def scope(self, roots: Iterable[Node], sizes: Sizes | None = None) -> dict[int, Node]:
         """The new nodes of a scope by the uid of the old ones."""
         sizes = sizes or self.sizes
         roots = list(roots)
-        streams = Streams(roots, sizes, self.precision, self.budget)
+        streams = Streams(roots, sizes, self.precision, self.budget, self.asked)
         home = {s.node.uid: g for g in streams.groups() for s in g.sinks}
         loops: dict[int, _Made] = {}
         new: dict[int, Node] = {}
@@ -188,8 +192,29 @@ class _Blocking:
                 min(chunk, memory),
                 first.rows,
             )
+            self.chose(group, region, sizes)
             operands_ = [new[uid] for uid, _ in body.arguments]
             return _Made(self.b.region("blocks", region, operands_), items)
+
+    def chose(self, group: Group, region: Blocks, sizes: Sizes) -> None:
+        """Notes for the table of strategies that a loop was chosen; once for what several entries compute."""
+        names = sorted({s.node.origin.name for s in group.sinks if s.node.origin.name})
+        origin = group.sinks[0].node.origin
+        what = ", ".join(names)
+        chosen = f"rows of {region.dim}"
+        if region.rows is not None:
+            because = "asked for"
+        elif all(isinstance(sizes.dims.get(d), int) for d in (region.dim, *region.row[1])):
+            because = f"does not fit into {region.memory / 1e6:g} MB"
+        else:
+            because = f"where sizes do not fit into {region.memory / 1e6:g} MB"
+        number, dims = region.row
+        whole = number * prod(sizes.dim(d) for d in (region.dim, *dims))
+        nodes = {n.uid: n for n in (*group.inner.values(), *(s.node for s in group.sinks))}
+        plain = sum(flops(n, sizes) for n in nodes.values())
+        among = (Candidate(chosen, group.work, block_bytes(region, sizes)), Candidate("whole", plain, whole))
+        key = (what, origin.line, chosen)
+        self.choices.setdefault(key, Choice("reduction", what, origin.line, chosen, among, because, origin.file))
 
     def row(self, results: Sequence[Node], body: _Body, part: Sizes, sizes: Sizes) -> tuple[int, tuple[str, ...]]:
         """What one row takes, as a number of bytes times sizes: the dims of the largest array, as often as arrays are alive."""
@@ -248,6 +273,9 @@ class _Body:
             return self.at(node, axis)
         inputs = [self.at(x, axis if axis in x.names else None) for x in node.inputs]
         found = with_inputs(self.b, node, inputs)
+        if node.kind is Kind.REDUCE:
+            # Of what is asked for, the loop is all there is to do.
+            found = replace_attrs(found, node.attrs[:1])
         if node.op in ("argmax", "argmin") and node.kind is Kind.REDUCE:
             # Positions count from the first row of all.
             return self.b.map(("add", slot(0), slot(1)), [found, self.first], "integer")

@@ -97,7 +97,8 @@ class _Contracting(Sweep):
     def contract(self, b: Builder, node: Node, old: Node) -> Node:
         """The node, or the contractions that it is."""
         found = node
-        if node.dtype == "real" and (node.kind is Kind.CONTRACT or (node.kind is Kind.REDUCE and node.op == "sum")):
+        plain = node.kind is Kind.REDUCE and node.op == "sum" and len(node.attrs) == 1
+        if node.dtype == "real" and (node.kind is Kind.CONTRACT or plain):
             found = self.better(b, node, old) or node
         self.reads[found.uid] = max(self.reads.get(found.uid, 0), self.readers.get(old.uid, 1))
         return found

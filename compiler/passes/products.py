@@ -102,7 +102,8 @@ def is_product(node: Node) -> bool:
     if node.kind is Kind.MAP:
         tree = node.attrs[0].tree
         return tree[0] in ("mul", "div", "neg") or (tree[0] == "pow" and len(factors(tree)) > 1)
-    return node.kind is Kind.CONTRACT or (node.kind is Kind.REDUCE and node.op == "sum")
+    # A sum that says how it is taken stays one.
+    return node.kind is Kind.CONTRACT or (node.kind is Kind.REDUCE and node.op == "sum" and len(node.attrs) == 1)
 
 
 def without_deltas(b: Builder, p: Product) -> Product:

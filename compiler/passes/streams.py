@@ -7,7 +7,7 @@ there whole (`leaves`). Sinks whose stretches share nodes go into one loop, as f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vspec.compiler.graph.cost import Sizes, flops, width
@@ -18,6 +18,8 @@ from vspec.compiler.passes.patterns import factors
 
 # Where sizes are known only at run time, arrays that may be larger than this in bytes are looked at.
 OPEN = 100_000_000
+
+NOTHING: Mapping[int, int] = {}
 
 JOINED = frozenset({"sum", "prod", "max", "min", "any", "all", "logsumexp", "argmax", "argmin"})
 
@@ -64,16 +66,30 @@ class Group:
 class Streams:
     """The sinks of one scope: all nodes below some roots, without the bodies of regions."""
 
-    def __init__(self, roots: Iterable[Node], sizes: Sizes, precision: str, budget: Tuning) -> None:
+    def __init__(
+        self, roots: Iterable[Node], sizes: Sizes, precision: str, budget: Tuning, told: Mapping[int, int] = NOTHING
+    ) -> None:
         self.nodes = topological(roots)
         self.sizes = sizes
         self.precision = precision
         self.budget = budget
-        self.sinks = [s for s in map(self._sink, self.nodes) if s is not None] if budget.memory is not None else []
+        self.told = self._spread(told)
+        self.sinks = [s for s in map(self._sink, self.nodes) if s is not None]
         self.number = {s.node.uid: k for k, s in enumerate(self.sinks)}
         self._below: dict[int, int] = {}
         if self.sinks:
             self._reach()
+
+    def _spread(self, told: Mapping[int, int]) -> dict[int, int]:
+        """What is asked for of arrays also goes for those of at least their axes that are made of them."""
+        found = dict(told)
+        for n in self.nodes if told else ():
+            for x in n.inputs:
+                if x.uid in found and n.uid not in found and n.kind in (Kind.MAP, Kind.CONTRACT, Kind.REINDEX):
+                    dims = [a.dim for a in n.axes]
+                    if all(dims.count(a.dim) >= [y.dim for y in x.axes].count(a.dim) for a in x.axes):
+                        found[n.uid] = found[x.uid]
+        return found
 
     # --- what is large ------------------------------------------------------------------------------------------------
 
@@ -83,7 +99,11 @@ class Streams:
 
     def large(self, node: Node) -> bool:
         """Whether an array may be too large to be held."""
-        if self.budget.memory is None or len(node.axes) < 2 or node.dtype in ("tuple", "key"):
+        if node.dtype in ("tuple", "key") or not node.axes:
+            return False
+        if node.uid in self.told:
+            return self.told[node.uid] > 0
+        if self.budget.memory is None or len(node.axes) < 2:
             return False
         return self.bytes(node) > (self.budget.memory if self.closed(node) else min(OPEN, self.budget.memory))
 
@@ -100,11 +120,13 @@ class Streams:
         if not inputs or self.large(node):
             return None
         wide = max(self.sizes.count(x.axes) for x in inputs)
-        if self.sizes.count(node.axes) * self.budget.growth > wide:
+        asked = [self.told[x.uid] for x in inputs if x.uid in self.told]
+        if not asked and self.sizes.count(node.axes) * self.budget.growth > wide:
             return None
+        own = node.attrs[1][0] == "blocks" if node.kind is Kind.REDUCE and len(node.attrs) > 1 else False
         found: dict[str, Stretch] = {}
         for name, dim in {a.name: a.dim for x in inputs for a in x.axes}.items():
-            if self.sizes.dim(dim) == 1:
+            if self.sizes.dim(dim) == 1 or (own and name in node.names):
                 # Nothing to part, above all in a loop over these rows.
                 continue
             if node.op in ("argmax", "argmin") and len(node.attrs[0]) > 1 and name in node.attrs[0]:
@@ -113,16 +135,20 @@ class Streams:
             stretch = self.stretch(node, name)
             if stretch is not None:
                 found[name] = stretch
-        return Sink(node, found) if found else None
+        return Sink(node, found, max(asked) if asked else None) if found else None
 
     def stretch(self, sink: Node, axis: str) -> Stretch | None:
         """How a sink is computed by rows along an axis; None where what is large must be there whole."""
         found = Stretch(axis)
         stack = [(x, axis if axis in x.names else None) for x in sink.inputs]
+        # Beside arrays that are asked to be taken in parts, nothing as large is made whole.
+        asked = [self.sizes.count(x.axes) for x in sink.inputs if self.told.get(x.uid)]
+        least = min(asked, default=0)
         found.work = flops(sink, self.sizes)
         while stack:
             x, a = stack.pop()
-            if a is None or not self.large(x) or (below := operands(x, a)) is None:
+            large = self.large(x) or (asked and x.kind is not Kind.INPUT and self.sizes.count(x.axes) >= least)
+            if a is None or not large or (below := operands(x, a)) is None:
                 found.leaves[x.uid, a] = x
                 continue
             if (x.uid, a) not in found.inner:
@@ -133,9 +159,7 @@ class Streams:
             return None
         largest = max(self.sizes.count(x.axes) for x in found.inner.values())
         whole = max((self.sizes.count(x.axes) for x in found.leaves.values()), default=1)
-        if whole * self.budget.growth > largest:
-            return None
-        return found
+        return None if whole * self.budget.growth > largest and not asked else found
 
     # --- dependence ---------------------------------------------------------------------------------------------------
 
@@ -325,6 +349,26 @@ class Streams:
                 return False
             linear.add(n.uid)
         return sum(x.uid in linear for x in node.inputs) == 1
+
+
+def told(nodes: Iterable[Node]) -> dict[int, int]:
+    """How many rows at a time reductions ask for, 0 for all, by the uid of each array that one of them reads and of what that is
+    made of along the axes it has."""
+    found: dict[int, int] = {}
+    for node in nodes:
+        if node.kind is not Kind.REDUCE or len(node.attrs) < 2:
+            continue
+        rows = node.attrs[1][1] if node.attrs[1][0] == "blocks" else 0
+        (first,) = node.inputs
+        wide = len(first.axes)
+        stack = [first]
+        while stack:
+            x = stack.pop()
+            if x.uid in found or x.kind is Kind.INPUT or len(x.axes) < wide:
+                continue
+            found[x.uid] = rows
+            stack.extend(x.inputs)
+    return found
 
 
 def operands(node: Node, axis: str) -> list[tuple[Node, str | None]] | None:

@@ -203,3 +203,52 @@ def test_how_the_machine_is_used_stands_in_the_program(tmp_path: Path) -> None:
     jaxpr = str(jax.make_jaxpr(program.loss)(**{k: given[k] for k in ("a", "X", "Y")}))
     assert "HIGHEST" in jaxpr
     assert "HIGHEST" not in str(jax.make_jaxpr(load(compile_spec(good(text)).emitted, tmp_path).loss)(**given))
+
+
+TOLD = """
+precision: float64
+dims: {n: 7, m: 5, k: 2}
+data:
+  x[n, k]: {}
+params:
+  y[m, k]: {init: 0}
+define:
+  C[n, m]: sum[k]((x[n, k] - y[m, k])**2)
+objectives:
+  loss: mean[n](logsumexp[m](-C[n, m]%s)) + sum[n](sum[m](C[n, m]**2%s)**2) + max[n, m](sin(C[n, m])%s)
+solve: {minimize: loss, method: newton, steps: 1}
+"""
+
+
+def test_a_reduction_is_taken_as_it_is_told(tmp_path: Path) -> None:
+    whole, parts = (compile_spec(good(TOLD % ((f", by={how}",) * 3))) for how in ("whole", "blocks(3)"))
+    assert not loops(whole.graph)
+    assert {r.rows for r in loops(parts.graph)} == {3}
+    tiny = compile_spec(good(TOLD % ((", by=whole",) * 3)), tuning=replace(TINY, growth=4))
+    assert not loops(tiny.graph)
+    with jax.enable_x64(True):
+        given = {k: v for k, v in values().items() if k != "f"}
+        programs = [load(x.emitted, tmp_path) for x in (whole, parts, compile_spec(good(TOLD % ("", "", ""))))]
+        first, *others = [called(p, "loss_newton", given) for p in programs]
+        for got in others:
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-10, atol=1e-10), first, got)
+    jaxpr = jax.make_jaxpr(programs[1].loss_value_and_gradient)(**given)
+    # Seven rows of five, and the two coordinates of each: of the last axis at most three at a time.
+    assert (
+        largest(jaxpr.jaxpr)
+        <= 7 * 3 * 2
+        < 7 * 5 * 2
+        == largest(jax.make_jaxpr(programs[0].loss_value_and_gradient)(**given).jaxpr)
+    )
+
+
+def largest(jaxpr: Any) -> int:
+    """The elements of the largest array that is made on the way, in loops, too."""
+    found = 0
+    for e in jaxpr.eqns:
+        found = max([found, *(v.aval.size for v in e.outvars)])
+        for p in jax.tree.leaves(e.params, is_leaf=lambda x: hasattr(x, "jaxpr") or hasattr(x, "eqns")):
+            inner = getattr(p, "jaxpr", p)
+            if hasattr(inner, "eqns"):
+                found = max(found, largest(inner))
+    return found

@@ -174,7 +174,7 @@ class Interpreter:
         return np.broadcast_to(apply_kernel(node.attrs[0].tree, args), self.shape(node.axes))
 
     def on_reduce(self, node: Node) -> Any:
-        (x,), (over,) = node.inputs, node.attrs
+        (x,), over = node.inputs, node.attrs[0]
         value = self.operand(x, [*node.axes, *(x.axis(n) for n in over)])
         flat = value.reshape((*value.shape[: len(node.axes)], -1))
         return REDUCTIONS[node.op](flat)
