@@ -80,7 +80,7 @@ class Batches:
         low.sides, low.variables, low.ordinals = full.sides, full.variables, full.ordinals
         low.vectors = full.vectors
         low.keys, low.lengths, low.forms = full.keys, full.lengths, full.forms
-        low.choices = full.choices
+        low.choices, low.text, low.paired = full.choices, full.text, full.paired
         for role, group in (("param", self.spec.params), ("data", self.spec.data), ("constant", self.spec.constants)):
             for name, item in group.items():
                 if any(self.spec.letters[x] in own for x in item.letters):

@@ -57,6 +57,12 @@ def second_order(a: Algebra, nodes: Sequence[Node], p: Pairing) -> dict[int, lis
     return _Sweep(a, nodes, p).run()
 
 
+def first_order(a: Algebra, nodes: Sequence[Node], seeds: Seeds) -> dict[int, list[Term]]:
+    """The first derivatives of nodes along the rows of the seeds, as `second_order` takes them on its way: where both are asked
+    for, they are the same nodes. Raises NoWay where a loop or a search lies between."""
+    return _Sweep(a, nodes, Pairing(seeds, None, (), lambda node: None, {})).run(curved=False)
+
+
 class _Sweep:
     """One sweep over the nodes, with what it has found of each."""
 
@@ -74,7 +80,8 @@ class _Sweep:
         else:
             self.two = {uid: list(terms) for uid, terms in p.second.items()}
 
-    def run(self) -> dict[int, list[Term]]:
+    def run(self, curved: bool = True) -> dict[int, list[Term]]:
+        """The sums of second derivatives; first derivatives alone where these are not wanted."""
         seeded = {*self.one, *self.two}
         for node in self.nodes:
             if node.uid in seeded:
@@ -82,6 +89,9 @@ class _Sweep:
             with self.b.at(node.origin._replace(role="tangent")):
                 if node.kind not in jvp.RULES:
                     raise NoWay("no sweep takes second derivatives through a loop or a search", node.origin)
+                if not curved:
+                    self.one[node.uid] = self._moved(node, self.one).collect(self.b)
+                    continue
                 total = self._moved(node, self.sums)
                 for term in self._curvature(node):
                     total.add(term)
@@ -91,7 +101,7 @@ class _Sweep:
                 else:
                     self.two[node.uid] = self._turned(self.one[node.uid])
                 self.sums[node.uid] = total.collect(self.b)
-        return self.sums
+        return self.sums if curved else self.one
 
     def _turned(self, terms: Sequence[Term]) -> list[Term]:
         """First derivatives with their rows under the names of the second ones."""
@@ -265,23 +275,28 @@ class _Sweep:
         ((rows, columns),) = node.attrs[0]
         inverse = self._inverse(node)
         to = {rows: a.fresh(a.axis(rows)).name, columns: a.fresh(a.axis(columns)).name}
-        # V J over (column, column'), and V J' over (column', column): one with its row and column renamed.
-        left = [
-            a.sum(Term(b.mul([b.rename(inverse, {columns: to[columns]}), t.node]), t.pairs), [rows])
-            for t in self.one.get(x.uid, ())
-        ]
-        moved = [a.rename(t, to) for t in self.two.get(x.uid, ())]
-        right = [a.sum(Term(b.mul([b.rename(inverse, {rows: to[rows]}), t.node]), t.pairs), [to[rows]]) for t in moved]
+        found: list[Term] = []
+        for t in self.one.get(x.uid, ()):
+            for u in (a.rename(t, to) for t in self.two.get(x.uid, ())):
+                if _partner(t, rows) is not None and _partner(t, rows) == _partner(u, to[rows]):
+                    # One row depends on one direction, so that V J has one column that is not 0: the trace is a square.
+                    back = a.rename(u, {v: k for k, v in to.items()})
+                    one, two = (a.sum(Term(b.mul([y.node, inverse]), y.pairs), [columns]) for y in (t, back))
+                    found += self._summed(node, self._products([one], [two]), [rows])
+                    continue
+                # V J over (column, column'), and V J' over (column', column).
+                one = a.sum(Term(b.mul([b.rename(inverse, {columns: to[columns]}), t.node]), t.pairs), [rows])
+                two = a.sum(Term(b.mul([b.rename(inverse, {rows: to[rows]}), u.node]), u.pairs), [to[rows]])
+                found += self._summed(node, self._products([one], [two]), [columns, to[columns]])
         scale = [b.number(-1.0)] if node.op == "logdet" else [b.number(-1.0), node]
-        found = self._summed(node, self._products(left, right), [columns, to[columns]])
         found = [Term(b.mul([*scale, t.node]), t.pairs) for t in found]
         if node.op == "logdet":
             return found
-        one, two = (
+        first, second = (
             [a.sum(Term(b.mul([t.node, inverse]), t.pairs), (rows, columns)) for t in known.get(x.uid, ())]
             for known in (self.one, self.two)
         )
-        return found + self._summed(node, self._products(one, two, [node]))
+        return found + self._summed(node, self._products(first, second, [node]))
 
     def _inverse(self, node: Node) -> Node:
         key = (node.uid, -1)
@@ -319,6 +334,12 @@ class _Sweep:
         return self._summed(node, products)
 
 
+def _partner(t: Term, axis: str) -> str | None:
+    """The axis that an axis agrees with by a delta, if there is just one."""
+    found = [x if y == axis else y for x, y in t.pairs if axis in (x, y)]
+    return found[0] if len(found) == 1 else None
+
+
 def _branches(tree: Tree) -> bool:
     return any(t[0] == "where" for t in walk(tree))
 
@@ -338,4 +359,4 @@ def curvature(k: Kernel, first: int, second: int) -> Tree:
     return tree
 
 
-__all__ = ["Pairing", "curvature", "second_order"]
+__all__ = ["Pairing", "curvature", "first_order", "second_order"]

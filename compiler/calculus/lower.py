@@ -93,6 +93,9 @@ class Lowering:
         self.derivatives = 0
         # What was chosen where there are several ways, each with the expression it is about.
         self.choices: list[tuple[Expr, Choice]] = []
+        # The text of the spec at a place, and what second derivatives are taken of and by.
+        self.text: Callable[[Span], str] = lambda span: ""
+        self.paired: frozenset[tuple[str, str]] = frozenset()
         self.keys: list[Node] = []
         # The step length of a proximal map, an argument of it.
         self.lengths: list[Node] = []

@@ -8,12 +8,12 @@ directions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vspec.compiler.calculus.derive import tracked
-from vspec.compiler.calculus.laplacian import Pairing, second_order
+from vspec.compiler.calculus.laplacian import Pairing, first_order, second_order
 from vspec.compiler.calculus.sweeps import depends, see
 from vspec.compiler.calculus.terms import Algebra, Pairs, Term, pair
 from vspec.compiler.graph.cost import Sizes
@@ -84,6 +84,14 @@ def weighted(low: Lowering, r: Request) -> Node | None:
     return _Build(low, r).run()
 
 
+def along(low: Lowering, value: Node, v: Variable) -> Node | None:
+    """The first derivative of a value by a variable, as the sweep for second ones takes it; None where a batch is mixed.
+
+    Raises NoWay where a loop lies between.
+    """
+    return _Build(low, Request(value, v, v, [], [])).first()
+
+
 class _Build:
     def __init__(self, low: Lowering, r: Request) -> None:
         self.low = low
@@ -114,10 +122,24 @@ class _Build:
         weights = [f for f in r.factors if f.letters & set(rows)]
         outside = [f for f in r.factors if f not in weights]
         found = self._factorised(rows, weights, outside) or self._along(rows, weights)
-        terms, back = found
+        return b.mul([*(f.node for f in outside), self._total(*found)])
+
+    def first(self) -> Node | None:
+        """The derivative of first order by the first variable."""
+        r, b = self.r, self.b
+        if not any(n.uid == r.value.uid for n in self.nodes):
+            return b.number(0.0)
+        if not self._batched():
+            return None
+        for x in r.first.letters:
+            if x not in self.batches:
+                self._put_aside(x)
+        terms = first_order(self.a, self.nodes, {r.first.node.uid: [self._elements(r.first)]}).get(r.value.uid, [])
+        return self._total(terms, {new: old for old, new in self.aside.items()})
+
+    def _total(self, terms: Sequence[Term], back: Mapping[str, str]) -> Node:
         done = [self.a.settle(self.a.rename(t, back)).node for t in terms]
-        total = b.add(done) if done else b.number(0.0)
-        return b.mul([*(f.node for f in outside), total])
+        return self.b.add(done) if done else self.b.number(0.0)
 
     def _nested(self) -> bool:
         """Whether one variable depends on the other, so that the order of the derivatives counts."""

@@ -17,6 +17,7 @@ from vspec.compiler.calculus.parts import joined
 from vspec.compiler.calculus.plan import plan_entries
 from vspec.compiler.calculus.solves import solve_entries
 from vspec.compiler.calculus.special import NoAdjoint, NoDerivative, NoWay
+from vspec.compiler.calculus.strategies import pairs_of
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder, Rule
@@ -116,6 +117,8 @@ def enter_equations(spec: Spec, low: Lowering) -> dict[str, Node]:
         if isinstance(d.size, Expr):
             low.b.dims[name] = low.value(d.size)
     low.variables = differentiated(spec)
+    low.text = partial(excerpt, spec)
+    low.paired = pairs_of(spec, low.text)
     low.ordinals = ordinals(spec)
     inputs = _inputs(spec, low)
     reads = state_reads(spec.equations, (b.expr for b in bodies(spec) if not b.loops))

@@ -7,27 +7,31 @@ their operations counted, equal nodes once; where it is large the sweeps are est
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vspec.compiler.calculus.pairs import Factor, Request, variable, weighted
+from vspec.compiler.calculus.pairs import Factor, Request, along, variable, weighted
 from vspec.compiler.calculus.special import NoWay
+from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.classes import Classes
 from vspec.compiler.graph.cost import Sizes, flops, size
 from vspec.compiler.graph.kernel import num, slot
 from vspec.compiler.graph.node import Node, topological
 from vspec.compiler.graph.strategy import Candidate, Choice
+from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.expr import AUTO, Affine, Derivative, Element, Expr, Number, Pointwise, Reduction
-from vspec.compiler.language.spec import Definition
-from vspec.compiler.language.substitute import subscript_axes, substitute
+from vspec.compiler.language.spec import Definition, Spec
+from vspec.compiler.language.substitute import nodes, subscript_axes, substitute
 from vspec.compiler.language.types import union
 
 if TYPE_CHECKING:
     from vspec.compiler.calculus.lower import Lowering
 
 TOGETHER = "laplacian"
+
+Label = tuple[str, str]
 
 # Up to this many nodes both ways are made and compared by what they cost.
 COMPARED = 600
@@ -57,8 +61,47 @@ def _common(sweeps: Sequence[tuple[str, dict[str, float]]]) -> list[str]:
 
 def several(low: Lowering, e: Derivative) -> Node | None:
     """A derivative of second or higher order outside of a sum, taken together; None where it is taken sweep by sweep."""
+    if len(e.wrt) == 1 and e.by == AUTO and e.dtype == "real" and (labels(low.text, e)[0] in low.paired):
+        shared = _shared(low, e)
+        if shared is not None:
+            return shared
     whole, e = e, flattened(low, e)
     return _chosen(low, e, whole, [], []) if pairable(e) else None
+
+
+def _shared(low: Lowering, e: Derivative) -> Node | None:
+    """A first derivative as the sweep for second ones by the same variable takes it; None where that does not lead there."""
+    v = variable(low, e.wrt[0])
+    try:
+        found = along(low, low.lower(e.body), v) if v is not None else None
+    except NoWay:
+        return None
+    if found is not None:
+        _record(low, e, e, "forward", (Candidate("forward", 0.0),), "second derivatives take it on their way")
+    return found
+
+
+def labels(text: Callable[[Span], str], e: Derivative) -> list[Label]:
+    """What a derivative is of, as its text, and the name of each variable."""
+    body = e.body.name if isinstance(e.body, Element) else " ".join(text(e.body.span).split())
+    return [(body, w.name) for w in e.wrt]
+
+
+def pairs_of(spec: Spec, text: Callable[[Span], str]) -> frozenset[Label]:
+    """What a spec takes second derivatives of, and by what."""
+    bodies_of = {d.name: d.body for d in spec.equations if isinstance(d, Definition)}
+    found: set[Label] = set()
+    for body in bodies(spec):
+        for e in nodes(body.expr):
+            if not isinstance(e, Derivative) or e.by.word not in ("auto", TOGETHER) or e.dtype != "real":
+                continue
+            inner = bodies_of.get(e.body.name) if isinstance(e.body, Element) else e.body
+            if isinstance(inner, Derivative):
+                first = labels(text, inner)
+                found.update(label for label in first if any(w.name == label[1] for w in e.wrt))
+            keys = [_key(w) for w in e.wrt]
+            found.update(label for label, key in zip(labels(text, e), keys, strict=True) if keys.count(key) > 1)
+    return frozenset(found)
 
 
 def summed(low: Lowering, e: Reduction) -> Node | None:
