@@ -21,6 +21,7 @@ def others() -> dict[str, Callable[[], str]]:
     """The benchmarks beside the suite, each of which gives a text."""
     from benchmarks import (
         compile_time,
+        memory,
         recurrences,
         solving_constrained,
         solving_smooth,
@@ -33,7 +34,11 @@ def others() -> dict[str, Callable[[], str]]:
         return lambda: "\n".join(table(title, timings) for title, timings in run().items())
 
     compared = (recurrences, sweeping, structure, solving_smooth, solving_constrained)
-    return {**compile_time.ALL, **{name: written(run) for module in compared for name, run in module.ALL.items()}}
+    return {
+        **compile_time.ALL,
+        **memory.ALL,
+        **{name: written(run) for module in compared for name, run in module.ALL.items()},
+    }
 
 
 @click.command(epilog="Example: python -m benchmarks mlp chain --json before.json")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from vspec.compiler.graph.cost import graph_cost
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.rewrite import all_nodes
-from vspec.compiler.passes import block, contract, dead, fold, hoist, intern, stabilise, structure
+from vspec.compiler.passes import block, contract, dead, fold, hoist, intern, recompute, stabilise, structure
 from vspec.compiler.passes.stabilise import STABILISE_RULES
 from vspec.compiler.passes.structure import structure_rule
 
@@ -51,6 +51,7 @@ class PassRecord:
 INTERN = Pass("intern", intern.DOC, 1, intern.run)
 DEAD = Pass("dead", dead.DOC, 1, dead.run)
 FOLD = Pass("fold", fold.DOC, 1, fold.run)
+RECOMPUTE = Pass("recompute", recompute.DOC, 1, recompute.run)
 HOIST = Pass("hoist", hoist.DOC, 2, hoist.run)
 STABILISE = Pass("stabilise", stabilise.DOC, 1, stabilise.run)
 CONTRACT = Pass("contract", contract.DOC, 2, contract.run)
@@ -60,7 +61,7 @@ STRUCTURE = Pass("structure", structure.DOC, 2, structure.run)
 
 # The only place that knows the order. Interning again merges what a pass before it made twice.
 PASSES: tuple[Pass, ...] = (
-    STABILISE, INTERN, STRUCTURE, INTERN, FOLD, CONTRACT, INTERN, HOIST, INTERN, BLOCK, DEAD,
+    STABILISE, INTERN, STRUCTURE, INTERN, FOLD, CONTRACT, INTERN, RECOMPUTE, HOIST, INTERN, BLOCK, DEAD,
 )  # fmt: skip
 
 NAMES: tuple[str, ...] = tuple(dict.fromkeys(p.name for p in PASSES))

@@ -20,13 +20,11 @@ from vspec.compiler.graph.node import AnyRegion, Axis, Blocks, Kind, Node, Pull,
 from vspec.compiler.graph.rewrite import all_nodes, replace_attrs, with_inputs
 from vspec.compiler.graph.strategy import Candidate, Choice, with_choices
 from vspec.compiler.graph.tuning import Tuning, tuning_of
+from vspec.compiler.passes.recompute import AGAIN
 from vspec.compiler.passes.streams import Group, Sink, Streams, operands, told
 
 # Entries that are called once: what they need whole need not be there in a step.
 ONCE = frozenset({"outputs", "claims", "initial", "bounds", "prepare", "counts", "solves"})
-
-# So many operations per element are done again in every step rather than kept, where only a run tells whether it would fit.
-AGAIN = 100
 
 DOC = "No array above the memory budget is made if only reductions read it; these take it some rows at a time."
 
@@ -38,15 +36,12 @@ def run(graph: Graph) -> Graph:
     blocking = _Blocking(b, Sizes(graph.dims), graph.precision, tuning_of(graph.notes), asked)
     entries = []
     for entry in graph.entries:
-        before = blocking.made
         new = blocking.scope(r.node for r in entry.results)
-        if blocking.made > before:
-            results = []
-            for r in entry.results:
-                with b.at(r.node.origin):
-                    results.append(Result(r.path, b.order(new[r.node.uid], r.node.axes)))
-            entry = replace(entry, results=tuple(results))
-        entries.append(entry)
+        results = []
+        for r in entry.results:
+            with b.at(r.node.origin):
+                results.append(Result(r.path, b.order(new[r.node.uid], r.node.axes)))
+        entries.append(replace(entry, results=tuple(results)))
     if not blocking.made:
         return graph
     return with_choices(graph.with_entries(tuple(entries)), blocking.choices.values())
@@ -153,9 +148,8 @@ class _Blocking:
             inner = self.region(region.inner)
             made = region if inner is region.inner else replace(region, inner=inner)
         elif not isinstance(region, Blocks):
-            before = self.made
             new = self.scope(region.roots)
-            if self.made > before:
+            if any(new[n.uid] is not n for n in region.roots):
                 made = replace(region, body=tuple(new[n.uid] for n in region.body))
                 if isinstance(made, Region) and made.until is not None:
                     made = replace(made, until=new[made.until.uid])

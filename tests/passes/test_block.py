@@ -252,3 +252,39 @@ def largest(jaxpr: Any) -> int:
             if hasattr(inner, "eqns"):
                 found = max(found, largest(inner))
     return found
+
+
+LOOP = """
+precision: float64
+dims: {n: auto, m: auto, k: 2, t: 4}
+constants: {eps: 0.5}
+data:
+  x[n, k]: {}
+  y[m, k]: {}
+params:
+  f0[n]: {init: 0}
+define:
+  C[n, m]: sum[k]((x[n, k] - y[m, k])**2)
+  f[0, n]: f0[n]
+  f[t + 1, n]: -eps*logsumexp[m]((-eps*logsumexp[n]((f[t, n] - C[n, m])/eps) - C[n, m])/eps)
+objectives:
+  cost: sum[n](f[-1, n]**2)
+solve: {minimize: cost, method: lbfgs}
+"""
+
+
+def test_steps_of_a_loop_make_again_what_they_only_reduce(tmp_path: Path) -> None:
+    whole, parts = compile_spec(good(LOOP), disable=["block"]), compile_spec(good(LOOP))
+    assert not loops(whole.graph)
+    assert any("C" in [r.path[0] for r in e.results] for e in whole.graph.entries if e.kind == "prepare")
+    assert not any(e.kind == "prepare" for e in parts.graph.entries)
+    # Both halves of a step in one loop: sums over rows are complete in it, those over columns add up.
+    assert {r.joins for r in loops(parts.graph)} == {("logsumexp",)}
+    with jax.enable_x64(True):
+        given = {k: v for k, v in values().items() if k != "f"} | {"f0": values()["f"], "eps": 0.5}
+        first, program = (load(c.emitted, tmp_path) for c in (whole, parts))
+        program.rows_at_once = lambda size, row: 3  # type: ignore[attr-defined]
+        C = jnp.sum((given["x"][:, None] - given["y"]) ** 2, axis=-1)
+        want = called(first, "cost_value_and_gradient", {**given, "C": C})
+        got = called(program, "cost_value_and_gradient", given)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-9), want, got)
