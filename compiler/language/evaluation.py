@@ -44,6 +44,7 @@ MATRIX = ways(
     Way("diagonal", "element by element"),
     Way("triangular", "by substitution"),
     Way("tridiagonal", "elimination of three diagonals row by row, without exchanging rows"),
+    Way("kronecker", "factor by factor of a Kronecker product"),
     Way("low_rank", "Woodbury's identity for a diagonal matrix plus products of low rank"),
 )
 

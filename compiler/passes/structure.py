@@ -22,6 +22,7 @@ from vspec.compiler.graph.strategy import Candidate, Choice, with_choices
 from vspec.compiler.passes.bands import DIAGONAL, band, entries
 from vspec.compiler.passes.definite import Definite, symmetric
 from vspec.compiler.passes.dominance import dominates
+from vspec.compiler.passes.kronecker import kronecker
 from vspec.compiler.passes.lowrank import low_rank
 from vspec.compiler.passes.systems import Diagonal, System, Triangular, Tridiagonal
 
@@ -41,6 +42,7 @@ FORMS: Mapping[str, str] = {
     "diagonal": "a diagonal matrix is a product with delta[i, j]",
     "triangular": "a triangle has a condition such as index(j) <= index(i), beyond which it is 0",
     "tridiagonal": "it is made of delta[i, j], delta[i, j + 1] and delta[i + 1, j], or of conditions on index(i) - index(j)",
+    "kronecker": "it is a product of matrices such as A[index(i)//4, index(j)//4]*B[index(i) % 4, index(j) % 4], of known sizes",
     "low_rank": "it is a diagonal matrix plus sums such as sum[k](U[i, k]*V[j, k])",
 }
 
@@ -103,6 +105,9 @@ class Structure:
             return Triangular(b, r, c, x, where.high <= 0, self.diagonal(b, x, r, c))
         if way in ("auto", "tridiagonal") and where.low >= -1 and where.high <= 1:
             return self.tridiagonal(b, x, r, c, way != "auto")
+        product = kronecker(b, x, r, c) if way in ("auto", "kronecker") else None
+        if product is not None or way == "kronecker":
+            return product
         return low_rank(self, b, x, r, c, way != "auto") if way in ("auto", "low_rank") else None
 
     def narrow(self, b: Builder, x: Node, r: Axis, c: Axis, asked: bool) -> System | None:

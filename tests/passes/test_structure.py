@@ -295,6 +295,73 @@ def test_programs_of_all_kinds_run() -> None:
         np.testing.assert_allclose(got[name], value, rtol=1e-9, atol=1e-9, err_msg=str(name))
 
 
+PRODUCTS = """\
+precision: float64
+dims: {i, j: 3, k, l: 4, p, q: 12, c: 2, z: 4, t, u: {configurations: c, of: z}}
+data:
+  y[p]: real
+  v[t]: real
+params:
+  A[i, j]: {init: 1}
+  B[k, l]: {init: 1}
+  x[i]: {init: 1}
+  C[z, c]: {init: 1}
+define:
+  K[p, q]: KERNEL
+  S[t, u]: exp(C[3, 0])*(C[0, part(t, 0)]*C[0, part(u, 0)] + 2*delta[part(t, 0), part(u, 0)])*PLACES
+  loss: sum[p](y[p]*solve(K[:, :], y[:])[p]) + logdet(K[:, :]) + sum[t](v[t]*solve(S[:, :], v[:])[t]) + logdet(S[:, :])
+outputs:
+  loss: loss
+  by_A[i, j]: d(loss, A[i, j])
+  by_B[k, l]: d(loss, B[k, l])
+  by_x[i]: d(loss, x[i])
+  by_C[z, c]: d(loss, C[z, c])
+  by_x_B[i, k, l]: d(loss, x[i], B[k, l])
+"""
+KERNELS = (
+    "A[index(p)//4, index(q)//4]*B[index(p) % size(k), index(q) % size(k)]",
+    "(exp(-(x[index(p)//4] - x[index(q)//4])**2) + delta[index(p)//4, index(q)//4])*B[index(p) % 4, index(q) % 4]*exp(x[0])",
+)
+PLACES = "*".join(
+    f"(exp(C[{z}, part(t, {z})] - C[{z}, part(u, {z})]) + delta[part(t, {z}), part(u, {z})])" for z in (1, 2, 3)
+)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_kronecker_products_are_solved_factor_by_factor(kernel: str) -> None:
+    spec = good(PRODUCTS.replace("KERNEL", kernel).replace("PLACES", PLACES))
+    rng = np.random.default_rng(3)
+    shapes = {"y": 12, "v": 16, "A": (3, 3), "B": (4, 4), "x": 3, "C": (4, 2)}
+    values = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    values["A"] += 4 * np.eye(3)
+    values["B"] += 4 * np.eye(4)
+    found = compile_spec(spec).graph
+    sizes = Sizes.of(found)
+    systems = [n for n in found.nodes if n.kind is Kind.LINALG]
+    assert max(sizes.dim(n.inputs[0].axis(n.attrs[0][0][0]).dim) for n in systems) == 4
+    assert max(sizes.count(n.axes) for n in found.nodes if n.kind is not Kind.LINALG) <= 12 * 16
+    wanted = evaluate_graph(compile_spec(spec, level=0).graph, values)["outputs"]
+    for name, value in evaluate_graph(found, values)["outputs"].items():
+        np.testing.assert_allclose(value, wanted[name], rtol=1e-9, atol=1e-9, err_msg=str(name))
+    assert {c.chosen for c in choices_of(found) if "K" in c.what or "S" in c.what} == {"kronecker"}
+
+
+NO_PRODUCTS = (
+    "A[index(p)//4, index(q) % 3]*B[index(p) % 4, index(q)//3]",
+    "A[index(p)//4, index(q)//4]*B[index(p) % 4, index(q) % 4] + delta[p, q]",
+    "A[index(p)//4, index(q)//4]*B[index(p) % 4, index(q) % 4]*exp(index(p)*index(q)/9)",
+    "A[index(p) % 3, index(q) % 3]*B[index(p) % 4, index(q) % 4]",
+)
+
+
+@pytest.mark.parametrize("kernel", NO_PRODUCTS)
+def test_what_is_no_kronecker_product_stays_dense(kernel: str) -> None:
+    text = PRODUCTS.replace("KERNEL", kernel).replace("PLACES", PLACES)
+    rows = {c.what: c.chosen for c in choices_of(compile_spec(good(text)).graph) if c.kind == "matrix"}
+    assert rows["solve(K[:, :])"] == "lu"
+    assert rows["solve(S[:, :])"] == "kronecker"
+
+
 FORCED = """\
 precision: float64
 dims: {i, j: 4, k: 2}
