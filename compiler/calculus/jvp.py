@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vspec.compiler.calculus.circular import CIRCULAR, circular_pushforward
 from vspec.compiler.calculus.cumulative import cumulative_pushforward
 from vspec.compiler.calculus.decompositions import PUSHFORWARDS
 from vspec.compiler.calculus.linear import lower, product
@@ -111,6 +112,8 @@ def _linalg(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
     cores, _ = node.attrs
     t = a.settle(t, {n for core in cores for n in core})
     dot = a.spread(t.node, cores[k])
+    if node.op in CIRCULAR:
+        return Term(circular_pushforward(a, node, dot, k), t.pairs)
     if node.op in PUSHFORWARDS:
         return Term(PUSHFORWARDS[node.op](a, node, dot), t.pairs)
     right = dot

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from vspec.compiler.calculus.circular import CIRCULAR, circular_pullback
 from vspec.compiler.calculus.cumulative import cumulative_pullback
 from vspec.compiler.calculus.decompositions import PULLBACKS
 from vspec.compiler.calculus.linear import lower
@@ -209,7 +210,9 @@ def _linalg(a: Algebra, node: Node, g: Term, k: int) -> Term | None:
     g = a.settle(g, {*result, *(n for core in cores for n in core)})
     value = a.spread(g.node, result)
     x = node.inputs[k]
-    if node.op in PULLBACKS:
+    if node.op in CIRCULAR:
+        bar = circular_pullback(a, node, value, k)
+    elif node.op in PULLBACKS:
         bar = PULLBACKS[node.op](a, node, value)
     else:
         rows, columns = cores[0]

@@ -16,6 +16,8 @@ def emit_linalg(scope: Scope, node: Node) -> Value:
         return _solve(scope, node)
     if node.op in FAMILIES:
         return emit_decomposition(scope, node)
+    if node.op in ("convolve", "deconvolve", "logdet_circulant"):
+        return _circular(scope, node)
     shared = factors(scope, node) if node.op in FACTORED else None
     if shared is not None:
         return _logdet(shared) if node.op.startswith("logdet") else _inverse(scope, node, shared)
@@ -35,6 +37,20 @@ def emit_linalg(scope: Scope, node: Node) -> Value:
             slope = f'jnp.vectorize({slope}, signature="(n,n)->(n,n)")'
         return Value(name(f"{slope}({text})"), batch + tuple(result))
     raise EmissionError(f"no JAX text for the matrix operation {node.op!r}")
+
+
+def _circular(scope: Scope, node: Node) -> Value:
+    """Products and quotients of Fourier transforms along the last axis."""
+    cores, result = node.attrs
+    values = [scope.whole(x) for x in node.inputs]
+    batch = tuple(dict.fromkeys(a for v, (core,) in zip(values, cores, strict=True) for a in v.layout if a != core))
+    texts = [aligned(v, (*(a for a in batch), core)) for v, (core,) in zip(values, cores, strict=True)]
+    if node.op == "logdet_circulant":
+        return Value(name(f"jnp.sum(jnp.log(jnp.abs(jnp.fft.fft({texts[0].code}))), axis=-1)"), batch)
+    column, x = (f"jnp.fft.rfft({t.code})" for t in texts)
+    both = f"{column} * {x}" if node.op == "convolve" else f"{x} / {column}"
+    size = scope.size(node.axis(result[0]).dim).code
+    return Value(name(f"jnp.fft.irfft({both}, n={size})"), (*batch, *result))
 
 
 # For each solve: the function, what follows its operands, and whether the matrix is stored with the right side's axis first.

@@ -116,6 +116,9 @@ def flops(node: Node, sizes: Sizes) -> float:
         # Right sides count as columns, not as systems of their own.
         systems = sizes.count(a for a in batch if a.name in matrix.names)
         columns = sizes.count(a for a in batch if a.name not in matrix.names)
+        if node.op in ("convolve", "deconvolve", "logdet_circulant"):
+            # Transforms of Fourier.
+            return float(15 * sizes.count(batch) * rows * max(1, rows.bit_length()))
         power = 2 if node.op.startswith("triangular") else 3
         if node.op in DECOMPOSED:
             square = sizes.dim(matrix.axis(cores[0][1]).dim) ** 2

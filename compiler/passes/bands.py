@@ -291,7 +291,7 @@ class Diagonals:
             used = slots(tree)
             inputs = [self._read(i, r, c) if k in used else i for k, i in enumerate(x.inputs)]
             numbers = {k: num(i.attrs[0]) for k, i in enumerate(inputs) if is_number(i)}
-            return b.map(_shortened(substitute(tree, numbers)), inputs, x.dtype)
+            return b.map(shortened(substitute(tree, numbers)), inputs, x.dtype)
         if x.kind is Kind.REINDEX:
             inner, to = x.inputs[0], x.attrs[0]
             own = {t: n for n, t in zip(inner.names, to, strict=True)}
@@ -325,9 +325,9 @@ class Diagonals:
         return _short((op, *parts))
 
 
-def _shortened(tree: Tree) -> Tree:
+def shortened(tree: Tree) -> Tree:
     """The tree with all of its parts made short."""
-    return tree if tree[0] in ("x", "num") else _short((tree[0], *(_shortened(t) for t in tree[1:])))
+    return tree if tree[0] in ("x", "num") else _short((tree[0], *(shortened(t) for t in tree[1:])))
 
 
 def _short(tree: Tree) -> Tree:
@@ -372,4 +372,4 @@ def entries(b: Builder, x: Node, r: str, c: str, offset: int = 0) -> Node:
     return Diagonals(b, r, c, offset).read(x)
 
 
-__all__ = ["DIAGONAL", "FULL", "Band", "band", "entries", "linear"]
+__all__ = ["DIAGONAL", "FULL", "Band", "band", "entries", "linear", "shortened"]

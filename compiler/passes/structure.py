@@ -20,6 +20,7 @@ from vspec.compiler.graph.rewrite import rewrite
 from vspec.compiler.graph.sign import DEPTH, Facts, Sign, sign_of
 from vspec.compiler.graph.strategy import Candidate, Choice, with_choices
 from vspec.compiler.passes.bands import DIAGONAL, band, entries
+from vspec.compiler.passes.circulant import circulant
 from vspec.compiler.passes.definite import Definite, symmetric
 from vspec.compiler.passes.dominance import dominates
 from vspec.compiler.passes.kronecker import kronecker
@@ -43,6 +44,7 @@ FORMS: Mapping[str, str] = {
     "triangular": "a triangle has a condition such as index(j) <= index(i), beyond which it is 0",
     "tridiagonal": "it is made of delta[i, j], delta[i, j + 1] and delta[i + 1, j], or of conditions on index(i) - index(j)",
     "kronecker": "it is a product of matrices such as A[index(i)//4, index(j)//4]*B[index(i) % 4, index(j) % 4], of known sizes",
+    "circulant": "its entries read row and column as v[(index(i) - index(j)) % size(i)]",
     "low_rank": "it is a diagonal matrix plus sums such as sum[k](U[i, k]*V[j, k])",
 }
 
@@ -105,6 +107,9 @@ class Structure:
             return Triangular(b, r, c, x, where.high <= 0, self.diagonal(b, x, r, c))
         if way in ("auto", "tridiagonal") and where.low >= -1 and where.high <= 1:
             return self.tridiagonal(b, x, r, c, way != "auto")
+        circle = circulant(b, x, r, c) if way in ("auto", "circulant") else None
+        if circle is not None or way == "circulant":
+            return circle
         product = kronecker(b, x, r, c) if way in ("auto", "kronecker") else None
         if product is not None or way == "kronecker":
             return product

@@ -94,8 +94,14 @@ TRIDIAGONAL = {
     "columns": "(exp(a[i]) + s)*delta[i, j] - exp(a[j])*(delta[i, j + 1] + delta[i + 1, j])/2",
     "updated": "(2 + s)*delta[i, j] - delta[i, j + 1] - delta[i + 1, j] + exp(a[i])*sum[k](U[i, k]*U[j, k])",
 }
+CIRCULANT = {
+    "gather": "exp(a[(index(i) - index(j)) % size(i)]/4)*s + 9*delta[i, j]",
+    "distance": "exp(-min(abs(index(i) - index(j)), size(i) - abs(index(i) - index(j)))**2/s)*exp(U[0, 1]) + s*delta[i, j]",
+    "turned": "a[(index(j) - index(i) + 2) % size(i)]*a[0] + U[(index(i) - index(j)) % size(i), 1] + 7*delta[i, j]",
+}
 CASES = {f"{kind} {name}": A for kind, cases in (
-    ("diagonal", DIAGONAL), ("triangular", TRIANGULAR), ("definite", DEFINITE), ("low rank", LOW), ("tridiagonal", TRIDIAGONAL),
+    ("diagonal", DIAGONAL), ("triangular", TRIANGULAR), ("definite", DEFINITE), ("low rank", LOW),
+    ("tridiagonal", TRIDIAGONAL), ("circulant", CIRCULANT),
 ) for name, A in cases.items()}  # fmt: skip
 
 
@@ -148,7 +154,14 @@ def test_structured_matrices_have_the_derivatives_of_the_dense_form(name: str) -
 
 @pytest.mark.parametrize(
     "name",
-    ["diagonal delta", "triangular two diagonals", "definite kernel", "low rank weighted", "tridiagonal weights"],
+    [
+        "diagonal delta",
+        "triangular two diagonals",
+        "definite kernel",
+        "low rank weighted",
+        "tridiagonal weights",
+        "circulant gather",
+    ],
 )
 def test_derivatives_are_those_of_jax(name: str) -> None:
     check(CASES[name], dense(CASES[name]))
@@ -160,6 +173,12 @@ def test_nothing_of_size_n_is_factored_or_solved(A: str) -> None:
     assert not factored(graph(A))
     assert not [n for n in entry if "i" in {a.dim for a in n.inputs[0].axes}]
     assert [n for n in graph(A, 0).nodes if n.kind is Kind.LINALG and n.op == "inv"]
+
+
+@pytest.mark.parametrize("A", CIRCULANT.values())
+def test_circles_are_solved_by_transforms(A: str) -> None:
+    ops = {n.op for n in graph(A).nodes if n.kind is Kind.LINALG}
+    assert ops == {"convolve", "deconvolve", "logdet_circulant"}
 
 
 @pytest.mark.parametrize("A", TRIANGULAR.values())
@@ -189,6 +208,10 @@ INDEFINITE = (
     "s*delta[i, j] + a[i]*x[j]*exp(-abs(a[i] - a[j]))",
     "(1 + s)*delta[i, j] - delta[i, j + 1] - delta[i + 1, j]",
     "(2 + a[i])*delta[i, j] - delta[i, j + 1] - delta[i + 1, j]",
+    "a[(index(i) + index(j)) % size(i)] + 9*delta[i, j]",
+    "a[(index(i) - index(j)) % 7] + 9*delta[i, j]",
+    "exp(-min(abs(index(i) - index(j)), 9 - abs(index(i) - index(j)))) + a[0]*delta[i, j]",
+    "U[(index(i) - index(j)) % size(i), 1]*a[i] + 9*delta[i, j]",
 )
 
 

@@ -562,6 +562,12 @@ def _expm(a: Array) -> Array:
     return np.asarray(expm(a))
 
 
+def _circle(a: Array) -> Array:
+    """The circulant matrix with this first column."""
+    n = a.shape[-1]
+    return a[..., (np.arange(n)[:, None] - np.arange(n)) % n]
+
+
 LINALG: dict[str, Callable[..., Any]] = {
     "solve": _solve,
     "triangular_solve": lambda a, b: _solve(np.tril(a), b),
@@ -572,6 +578,9 @@ LINALG: dict[str, Callable[..., Any]] = {
     "solve_pd": _solve,
     "inv_pd": np.linalg.inv,
     "logdet_pd": lambda a: np.linalg.slogdet(a)[1],
+    "convolve": lambda a, x: (_circle(a) @ x[..., None])[..., 0],
+    "deconvolve": lambda a, b: _solve(_circle(a), b),
+    "logdet_circulant": lambda a: np.linalg.slogdet(_circle(a))[1],
     "det": np.linalg.det,
     "cofactor": _cofactors,
     "expm": _expm,

@@ -107,7 +107,7 @@ def _cumulate(node: Node, below: Sequence[Degree]) -> Degree:
 
 
 def _linalg(node: Node, below: Sequence[Degree]) -> Degree:
-    solves = node.op in ("solve", "triangular_solve", "triangular_solve_t")
+    solves = node.op in ("solve", "triangular_solve", "triangular_solve_t", "convolve", "deconvolve")
     return below[1] if solves and below[0] == 0 else None
 
 
