@@ -29,6 +29,7 @@ NAMES = (
     "from-sympy",
     "constraints",
     "implicit",
+    "networks",
     "python",
     "data",
     "editor",

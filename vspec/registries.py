@@ -11,11 +11,10 @@ def methods() -> list[tuple[str, str]]:
 
 
 def networks() -> list[tuple[str, str]]:
-    """The networks that a function may be: the signature and what it computes; then the activations beside the functions."""
-    from vspec.compiler.language.architectures import ACTIVATIONS, ARCHITECTURES
+    """The networks that a function may be: the signature and what it computes."""
+    from vspec.compiler.language.architectures import ARCHITECTURES
 
-    listed = [(architecture.signature, architecture.doc) for architecture in ARCHITECTURES.values()]
-    return listed + [(f"act={name}", f"The activation {formula}.") for name, formula in ACTIVATIONS.items()]
+    return [(architecture.signature, architecture.doc) for architecture in ARCHITECTURES.values()]
 
 
 def passes() -> list[tuple[str, str]]:

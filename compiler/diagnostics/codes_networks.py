@@ -44,8 +44,8 @@ NETWORKS: tuple[Code, ...] = (
     Code(
         "VS0255",
         "an activation that is no function of one number",
-        "The activation of a network is the name of an elementwise function of one number, of one of the formulas gelu, silu, "
-        "elu, selu, leaky_relu, softsign and identity, or of a function of the spec of one number.",
+        "The activation of a network is the name of an elementwise function of one number, or of a function of the spec with "
+        "one number as its argument and its result; 'std/activations' has silu, gelu and others.",
         "functions:\n  f(x[:]): mlp(hidden=[8], act=tahn)\n",
     ),
     Code(

@@ -1,4 +1,4 @@
-"""The tables of networks: every architecture with its signature, and the activations that are no functions of the language."""
+"""The table of networks: every architecture with its signature."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ ARCHITECTURES: Mapping[str, Architecture] = _table(
             "gated",
             (
                 Option("hidden", "size", "The width of the gate."),
-                Option("act", "activation", "The activation of the gate.", "silu"),
+                Option("act", "activation", "The activation of the gate.", "sigmoid"),
                 _INIT,
                 _BIAS,
                 _LAST,
             ),
-            "A gated linear unit, act(x W + b)*(x V + c) U + e; with silu SwiGLU, with sigmoid GLU.",
+            "A gated linear unit, act(x W + b)*(x V + c) U + e; with silu of std/activations it is SwiGLU.",
         ),
         Architecture(
             "fourier_features",
@@ -126,18 +126,8 @@ ARCHITECTURES: Mapping[str, Architecture] = _table(
     )
 )
 
-ACTIVATIONS: Mapping[str, str] = MappingProxyType(
-    {
-        "identity": "a",
-        "silu": "a*sigmoid(a)",
-        "gelu": "a*ndtr(a)",
-        "elu": "a where it is positive, else exp(a) - 1",
-        "selu": "elu with the two constants that keep mean and variance",
-        "leaky_relu": "a where it is positive, else a/100",
-        "softsign": "a/(1 + abs(a))",
-    }
-)
-"""Activations by their formulas; beside them, every elementwise function of one number is one."""
+LIBRARY_ACTIVATIONS = ("silu", "gelu", "mish", "selu", "hard_tanh", "hard_sigmoid", "softsign", "gaussian")
+"""Functions of one number that std/activations has, for messages; an activation is any function of one number."""
 
 PLANNED_NETWORKS = ("conv", "transformer", "cnn")
 """Architectures of the design that are no closed forms here yet."""

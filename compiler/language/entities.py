@@ -100,8 +100,9 @@ def names_in(value: Value) -> Iterator[str]:
         return
     if not isinstance(value.value, str):
         return
-    text = re.sub(r"\s*->.*", "", value.text)
-    raw = parse_expression(value, Sink(), end=len(text))
+    head, _, result = value.text.partition("->")
+    yield from ((value.names or {}).get(x, x) for x in re.findall(r"[A-Za-z_]\w*", result))
+    raw = parse_expression(value, Sink(), end=len(head.rstrip()))
     for node in walk(raw) if raw is not None else ():
         if isinstance(node, RawName | RawElement | RawCall):
             yield node.name

@@ -6,10 +6,9 @@ the trees are made here, and checked like those of any other function where a ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from types import MappingProxyType
 
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language import inline
@@ -187,15 +186,12 @@ class Draft:
         return self.t.bind("sum", inputs, self.t.mul(self.t.element(weight, (*inputs, *outputs)), of))
 
     def activated(self, label: str, pre: Raw) -> Raw:
-        """The activation of a formula; where it reads its argument more than once, that gets a name of its own."""
+        """The activation of a formula; for a function of the spec, which may read it more than once, that gets a name."""
         name = str(self.network.values["act"])
-        formula = FORMULAS.get(name) if name not in self.ctx.functions else None
-        if formula is None:
+        if name not in self.ctx.functions:
             return self.t.call(name, pre)
-        function = Function(
-            self.own(f"{label}.act"), (Formal(label, 0),), formula(self.t, self.t.name(label)), self.t.span
-        )
-        inline.prepare(function)
+        body = self.t.call(name, self.t.name(label))
+        function = Function(self.own(f"{label}.act"), (Formal(label, 0),), body, self.t.span, uses={label: 2})
         self.ctx.functions[function.name] = function
         return self.t.call(function.name, pre)
 
@@ -258,29 +254,3 @@ class Draft:
                 terms.append(t.mul(t.element(weight, (shift, *outputs)), t.name(formal.name)))
                 scalars += 1
         return t.add(*terms)
-
-
-# --- activations ------------------------------------------------------------------------------------------------
-
-
-def _positive(t: Trees, a: Raw, below: Raw) -> Raw:
-    """a where it is positive, else something else."""
-    return t.op("where", t.op("gt", a, t.number(0)), a, below)
-
-
-# The fixed point of mean and variance, Klambauer et al. (2017).
-_SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
-
-FORMULAS: Mapping[str, Callable[[Trees, Raw], Raw]] = MappingProxyType(
-    {
-        "identity": lambda t, a: a,
-        "silu": lambda t, a: t.mul(a, t.call("sigmoid", a)),
-        "gelu": lambda t, a: t.mul(a, t.call("ndtr", a)),
-        "elu": lambda t, a: _positive(t, a, t.call("expm1", a)),
-        "selu": lambda t, a: t.mul(
-            t.number(_SELU_SCALE), _positive(t, a, t.mul(t.number(_SELU_ALPHA), t.call("expm1", a)))
-        ),
-        "leaky_relu": lambda t, a: _positive(t, a, t.op("div", a, t.number(100))),
-        "softsign": lambda t, a: t.op("div", a, t.add(t.number(1), t.call("abs", a))),
-    }
-)

@@ -13,8 +13,8 @@ from typing import Any
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.architectures import (
-    ACTIVATIONS,
     ARCHITECTURES,
+    LIBRARY_ACTIVATIONS,
     PLANNED_NETWORKS,
     WANTED,
     Architecture,
@@ -187,29 +187,28 @@ def _width(ctx: Context, raw: Raw) -> int | str | None:
 
 def _activation(ctx: Context, of: Architecture, option: Option, name: str, span: Span) -> str | None:
     """The name of an activation; None if there is none of that name, or it is no function of one number (VS0255)."""
-    own = ctx.functions.get(name)
-    if (
-        own is not None
-        and len(own.formals) == 1
-        and not own.results
-        and own.formals[0] == Formal(own.formals[0].name, 0)
-    ):
+    own, op = ctx.functions.get(name), FUNCTIONS.get(name)
+    if own is not None and not own.results and [(f.rank, f.takes) for f in own.formals] == [(0, None)]:
         return name
-    op = FUNCTIONS.get(name)
-    if own is None and (
-        name in ACTIVATIONS or (op is not None and op.least == 1 and op.most == 1 and op.rule != "cast")
-    ):
+    if own is None and op is not None and op.least == 1 == op.most and op.rule != "cast":
         return name
-    known = [*_USUAL, *ACTIVATIONS, *ctx.functions]
-    why = f"'{name}' is no function of one number" if own is not None or op is not None else f"no function '{name}'"
-    help = f"did you mean '{_OTHERS[name]}'?" if name in _OTHERS else did_you_mean(name, known)
-    help = f"it is declared as {own.shown}" if own is not None else help
+    known = own is not None or op is not None
+    why = f"'{name}' is no function of one number" if known else f"there is no function '{name}'"
+    called = _OTHERS.get(name, name)
+    if own is not None:
+        help = f"it is declared as {own.shown}"
+    elif called in LIBRARY_ACTIVATIONS:
+        help = f"import it, 'imports: {{std/activations: [{called}]}}', and write {option.name}={called}"
+    elif called in ("elu", "leaky_relu"):
+        help = f"import {called} of std/activations, and declare a function of one number: bent(a): {called}(a, 0.1)"
+    else:
+        help = did_you_mean(called, (*_USUAL, *(n for n in ctx.functions if "." not in n)))
     ctx.error("VS0255", why, span, label=f"the activation of '{of.name}'", help=help)
     return None
 
 
 _USUAL = ("tanh", "relu", "sigmoid", "softplus", "sin", "cos", "exp", "erf", "square")
-_OTHERS = {"swish": "silu", "logistic": "sigmoid", "linear": "identity", "none": "identity", "sine": "sin"}
+_OTHERS = {"swish": "silu", "logistic": "sigmoid", "sine": "sin", "lrelu": "leaky_relu"}
 
 
 # --- calls ------------------------------------------------------------------------------------------------------

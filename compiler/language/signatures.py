@@ -137,6 +137,7 @@ def _results(ctx: Context, key: Scalar, start: int, name: str) -> tuple[tuple[st
             numbered = numbered or span
             letters.append(axis_of(ctx, int(letter), letters))
             continue
+        letter = (key.names or {}).get(letter, letter)
         if letter not in ctx.dims.letters:
             ctx.error(
                 "VS0202",

@@ -55,11 +55,10 @@ ACT = {
     "sin": jnp.sin,
     "silu": jax.nn.silu,
     "gelu": lambda a: jax.nn.gelu(a, approximate=False),
-    "elu": jax.nn.elu,
+    "soft": jax.nn.elu,
     "selu": jax.nn.selu,
-    "leaky_relu": jax.nn.leaky_relu,
+    "bent": jax.nn.leaky_relu,
     "softsign": jax.nn.soft_sign,
-    "identity": lambda a: a,
     "mine": lambda a: a * jnp.exp(-(a**2)),
 }
 
@@ -88,9 +87,10 @@ data:
   x[n, i]: real
   y[n]: real
 functions:
+  swish(a): a*sigmoid(a)
   enc(a[:]) -> [2, k]: mlp(hidden=[5, j], act=tanh)
   mixed(s, a[:], r): mlp(hidden=[j, j], act=sin, bias=false)
-  dec(m[:, :]) -> [i]: mlp(hidden=[3], act=silu)
+  dec(m[:, :]) -> [i]: mlp(hidden=[3], act=swish)
   linear(a[:]) -> [k]: mlp(hidden=[])
   whole(a[:]) -> [i]: dec(enc(a[:])[:, :])[i]
 define:
@@ -163,7 +163,18 @@ def test_perceptrons_are_what_a_person_writes(tmp_path: Path) -> None:
 
 
 ACTIVATIONS = (
-    "precision: float64\ndims: {n: auto, i: 2}\ndata:\n  x[n, i]: real\nfunctions:\n  mine(a): a*exp(-a**2)\n"
+    """\
+precision: float64
+dims: {n: auto, i: 2}
+imports:
+  std/activations: [silu, gelu, selu, softsign]
+data:
+  x[n, i]: real
+functions:
+  mine(a): a*exp(-a**2)
+  bent(a): a if a > 0 else a/100
+  soft(a): a if a > 0 else expm1(a)
+"""
     + "".join(f"  f_{act}(a[:]): mlp(hidden=[2], act={act})\n" for act in ACT)
     + "objectives:\n  loss: mean[n]("
     + " + ".join(f"f_{act}(x[n, :])**2" for act in ACT)
@@ -214,7 +225,7 @@ data:
 functions:
   deep(a[:]) -> [k]: resnet(width=4, blocks=2, act=tanh, norm=true)
   plain(t, a[:]): resnet(width=k, blocks=1, act=softplus, bias=false)
-  swiglu(a[:]) -> [k]: gated(hidden=3)
+  glu(a[:]) -> [k]: gated(hidden=3)
   waves(a[:]) -> [2, m]: fourier_features(scale=0.5)
   tuned(a[:]) -> [2, m]: fourier_features(trained=true)
   net(f[:, :]): mlp(hidden=[3])
@@ -223,20 +234,20 @@ functions:
   set(a[:, :]) -> [s, k]: attention(heads=2, width=3)
   past(a[:, :]) -> [s, k]: attention(width=2, causal=true, bias=false)
 define:
-  theta[p]: stack(swiglu, past)
+  theta[p]: stack(glu, past)
 objectives:
   loss: >-
-    mean[n](sum[k](deep(x[n, :])[k]*swiglu(x[n, :])[k]) + plain(x[n, 0], x[n, :])**2 + u(x[n, :])*v(x[n, :]))
+    mean[n](sum[k](deep(x[n, :])[k]*glu(x[n, :])[k]) + plain(x[n, 0], x[n, :])**2 + u(x[n, :])*v(x[n, :]))
     + mean[n, s](sum[k](set(z[n, :, :])[s, k]*past(z[n, :, :])[s, k]))
 solve: {minimize: loss, method: sgd(0.1), steps: 1}
 outputs:
   deep[n, k]: deep(x[n, :])[k]
   plain[n]: plain(x[n, 0], x[n, :])
-  swiglu[n, k]: swiglu(x[n, :])[k]
+  glu[n, k]: glu(x[n, :])[k]
   u[n]: u(x[n, :])
   set[n, s, k]: set(z[n, :, :])[s, k]
   past[n, s, k]: past(z[n, :, :])[s, k]
-  laplacian[n]: sum[i](d(u(x[n, :]) + deep(x[n, :])[0] + swiglu(x[n, :])[1], x[n, i], x[n, i]))
+  laplacian[n]: sum[i](d(u(x[n, :]) + deep(x[n, :])[0] + glu(x[n, :])[1], x[n, i], x[n, i]))
   moved[n]: sum[s, i](d(past(z[n, :, :])[2, 0] + set(z[n, :, :])[0, 1], z[n, s, i])*z[n, s, i])
   curvature[p, q]: d(loss, theta[p], theta[q])
 """
@@ -260,7 +271,7 @@ def resnet(w: Weights, name: str, x: Any, act: Any, blocks: int) -> Any:
 
 def gated(w: Weights, name: str, x: Any) -> Any:
     value = x @ w[f"{name}.V"] + w[f"{name}.c"]
-    return (jax.nn.silu(x @ w[f"{name}.W"] + w[f"{name}.b"]) * value) @ w[f"{name}.U"] + w[f"{name}.e"]
+    return (jax.nn.sigmoid(x @ w[f"{name}.W"] + w[f"{name}.b"]) * value) @ w[f"{name}.U"] + w[f"{name}.e"]
 
 
 def features(frequencies: Any, x: Any) -> Any:
@@ -294,7 +305,7 @@ def test_other_architectures_are_what_a_person_writes(tmp_path: Path) -> None:
         return {
             "deep": resnet(w, "deep", a, jnp.tanh, 2),
             "plain": resnet(w, "plain", jnp.concatenate([a[:1], a]), jax.nn.softplus, 1),
-            "swiglu": gated(w, "swiglu", a),
+            "glu": gated(w, "glu", a),
             "u": u(w, a),
         }
 
@@ -305,20 +316,20 @@ def test_other_architectures_are_what_a_person_writes(tmp_path: Path) -> None:
         def one(a: Any, b: Any) -> Any:
             r, c = rows(w, a), sets(w, b)
             v = mlp(w, "net", features(w["tuned.B"], a), jnp.tanh)
-            first = jnp.sum(r["deep"] * r["swiglu"]) + r["plain"] ** 2 + r["u"] * v
+            first = jnp.sum(r["deep"] * r["glu"]) + r["plain"] ** 2 + r["u"] * v
             return first + jnp.sum(c["set"] * c["past"]) / 4
 
         return jnp.mean(jax.vmap(one)(x, z))
 
     def summed(a: Any) -> Any:
         found = rows(weights, a)
-        return found["u"] + found["deep"][0] + found["swiglu"][1]
+        return found["u"] + found["deep"][0] + found["glu"][1]
 
     def pair(b: Any) -> Any:
         found = sets(weights, b)
         return found["past"][2, 0] + found["set"][0, 1]
 
-    stacked = [n for n in spec.params if n.startswith(("swiglu.", "past."))]
+    stacked = [n for n in spec.params if n.startswith(("glu.", "past."))]
     flat, back = ravel_pytree([weights[n] for n in stacked])
 
     @jax.jit

@@ -144,9 +144,9 @@ def _dim(entries: dict[str, _Entry], key: Scalar, size: Value) -> None:
 def _declare(entries: dict[str, _Entry], kind: str, key: Scalar, value: Value) -> list[str]:
     """Enter what a line declares; a name of several lines (a recurrence) has the words of all of them."""
     outside = re.sub(r"\[[^\]]*\]|\(.*", "", key.text)
-    names = [m.group(1) for piece in outside.split(",") if (m := _NAME.match(piece))]
+    names = [_known(key, m.group(1)) for piece in outside.split(",") if (m := _NAME.match(piece))]
     words = _mentions(value)
-    letters = {w for m in re.findall(r"\[([^\]]*)\]", key.text) for w in _WORD.findall(m)}
+    letters = {_known(key, w) for m in re.findall(r"\[([^\]]*)\]", key.text) for w in _WORD.findall(m)}
     for name in names:
         entry = entries.setdefault(name, _Entry(kind, key.span))
         # Unknowns that are found together are of use together.
@@ -160,7 +160,7 @@ def _formals(entry: _Entry, key: Scalar, value: Value, report: Report) -> None:
     found = re.search(r"\(([^()]*)\)", key.text)
     if found is None:
         return
-    used = _mentions(value)
+    used = {word for text in _formulas(value) for word in _WORD.findall(text.text)}
     # A network reads all of its inputs.
     whole = isinstance(value, Scalar) and (call := _NAME.match(value.text)) is not None and call[1] in ARCHITECTURES
     for m in _WORD.finditer(re.sub(r"\[[^\]]*\]", lambda s: " " * len(s.group()), found[1])):
@@ -173,13 +173,18 @@ def _formals(entry: _Entry, key: Scalar, value: Value, report: Report) -> None:
 
 def _mentions(value: Value) -> set[str]:
     """The identifiers in the formulas of a value, keys included."""
-    return {word for text in _formulas(value) for word in _WORD.findall(text)}
+    return {_known(text, word) for text in _formulas(value) for word in _WORD.findall(text.text)}
 
 
-def _formulas(value: Value) -> Iterator[str]:
+def _known(text: Scalar, word: str) -> str:
+    """The name under which a word of an imported text is known here."""
+    return (text.names or {}).get(word, word)
+
+
+def _formulas(value: Value) -> Iterator[Scalar]:
     if isinstance(value, Scalar):
         if isinstance(value.value, str):
-            yield value.text
+            yield value
     elif isinstance(value, Sequence):
         for item in value.items:
             yield from _formulas(item)
@@ -187,7 +192,7 @@ def _formulas(value: Value) -> Iterator[str]:
         for key, inner in value.entries:
             # The quick size of a claim sets constants and dims, which is no use of them.
             if key.text not in _WORDS and key.text != "smoke":
-                yield key.text
+                yield key
                 yield from _formulas(inner)
 
 
