@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from vspec.runtime.bound import Bound
+from vspec.runtime.elimination import Described
 from vspec.runtime.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ class Objective:
             stage = next((s for s in stages(program.manifest["plan"]) if s.get("entries") and name in s["names"]), {})
         self.entries: Mapping[str, str] = stage.get("entries", {})
         self.over = tuple(stage.get("over") or program.manifest["params"])
+        self.terms: tuple[Described, ...] | None = None
+        if stage.get("structure") is not None:
+            self.terms = tuple(
+                (t["of"][0], t["of"][1], tuple((k, m) for k, m in t["ties"])) for t in stage["structure"]
+            )
         self.line = entry.line if entry.line is not None else stage.get("line")
 
     def has(self, role: str) -> bool:
@@ -72,6 +78,11 @@ class Objective:
         if not isinstance(hessian, Mapping):
             hessian = {self.over[0]: {self.over[0]: hessian}}
         return jnp.asarray(value), self._named(gradient), {p: dict(row) for p, row in hessian.items()}
+
+    def structure(self, params: Params, bound: Bound) -> tuple[Array, Gradient, tuple[Array, ...]]:
+        """Value, gradient, and the arrays of the terms of the Hessian that `terms` describes."""
+        value, gradient, *arrays = self._call("structure", params, bound)
+        return jnp.asarray(value), self._named(gradient), tuple(arrays[0]) if arrays else ()
 
     def smooth(self, params: Params, bound: Bound) -> tuple[Array, Gradient]:
         """Value and gradient of the smooth terms, where the others have a proximal map."""

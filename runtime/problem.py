@@ -79,7 +79,17 @@ def problem(
         pulled = jax.vmap(lambda row: ravel_pytree(space.gradient(point, row))[0])(rows)
         return sign * v, flat(terms, point), flat([pulled], point).reshape(pulled.shape)
 
-    whole = Problem(value, value_and_gradient, newton, hvp, squares, residuals)
+    def structure(point: Point) -> tuple[Array, Point, tuple[Array, ...]]:
+        at = params(point)
+        v, g, arrays = objective.structure(at, bound)
+        gradient = {k: sign * g[k].astype(at[k].dtype) for k in space.domains}
+        dtype = jnp.result_type(*point.values())
+        return sign * v, space.gradient(point, gradient), tuple(sign * x.astype(dtype) for x in arrays)
+
+    whole = Problem(value, value_and_gradient, newton, structure, None, hvp, squares, residuals)
+    if isinstance(objective, Objective) and not space.maps and not space.complex:
+        # Terms are by the params themselves.
+        whole = replace(whole, terms=objective.terms)
     return structured(whole, objective, space, sign, params, bound) if isinstance(objective, Objective) else whole
 
 
@@ -118,6 +128,12 @@ def restricted(whole: Problem, base: Point, names: Collection[str]) -> Problem:
         value, gradient, hessian = whole.newton(full(point))
         return value, of(gradient), {p: of(row) for p, row in of(hessian).items()}
 
+    kept = [k for k, (p, q, _) in enumerate(whole.terms or ()) if {p, q} <= set(names)]
+
+    def structure(point: Point) -> tuple[Array, Point, tuple[Array, ...]]:
+        value, gradient, arrays = whole.structure(full(point))
+        return value, of(gradient), tuple(arrays[k] for k in kept)
+
     def hvp(point: Point, vector: Point) -> Point:
         others = {k: jnp.zeros_like(x) for k, x in base.items()}
         product: Point = whole.hvp(full(point), {**others, **vector})
@@ -154,6 +170,8 @@ def restricted(whole: Problem, base: Point, names: Collection[str]) -> Problem:
         value=lambda point: whole.value(full(point)),
         value_and_gradient=value_and_gradient,
         newton=newton,
+        structure=structure,
+        terms=None if whole.terms is None else tuple(whole.terms[k] for k in kept),
         hvp=hvp,
         squares=squares,
         residuals=lambda point: whole.residuals(full(point)),
@@ -182,7 +200,8 @@ def blank(point: Point) -> Problem:
         lambda _: flat,
         value_and_gradient,
         newton,
-        lambda at, _: zeros(at),
+        lambda at: (flat, zeros(at), ()),
+        hvp=lambda at, _: zeros(at),
         smooth=value_and_gradient,
         prox=lambda at, _: at,
         blocks=defaultdict(lambda: zeros),

@@ -12,13 +12,15 @@ from typing import Any
 class Choice:
     """A word that a keyword takes, written alone or with keywords of its own: `cg`, `cg(rtol=1e-3)`.
 
-    `needs` are the derivatives that it asks for beside those of its method.
+    `needs` are the derivatives that it asks for beside those of its method; `instead_of` one that it makes needless where the
+    method may choose.
     """
 
     name: str
     doc: str
     keywords: tuple[Keyword, ...] = ()
     needs: tuple[str, ...] = ()
+    instead_of: str = ""
 
     @property
     def signature(self) -> str:
@@ -123,9 +125,10 @@ def needs(name: str, arguments: Mapping[str, Any], unknowns: int | None = None) 
     of unknowns is known."""
     method = METHODS[name]
     found = list(method.needs)
-    for keyword in method.keywords:
-        if keyword.choices:
-            found += next(c.needs for c in keyword.choices if c.name == arguments[keyword.name]["name"])
+    given = [next(c for c in k.choices if c.name == arguments[k.name]["name"]) for k in method.keywords if k.choices]
+    found += [need for choice in given for need in choice.needs]
+    if {"hessian", "hvp"} <= set(found):
+        found = [need for need in found if need not in {choice.instead_of for choice in given}]
     if unknowns is not None and {"hessian", "hvp"} <= set(found):
         found.remove("hvp" if unknowns <= DENSE else "hessian")
     return tuple(dict.fromkeys(found))
@@ -362,13 +365,39 @@ _SOLVERS = (
                 ),
             ),
             Keyword(
+                "hessian",
+                str,
+                "auto",
+                "what is kept of the Hessian",
+                choices=(
+                    Choice(
+                        "auto",
+                        f"structured where it falls apart, else dense up to {DENSE} unknowns, else products",
+                        needs=("hessian", "hvp"),
+                    ),
+                    Choice("dense", "the whole matrix", needs=("hessian",)),
+                    Choice(
+                        "structured",
+                        "the terms it is a sum of, each as large as what is not zero by its formula",
+                        needs=("structure",),
+                    ),
+                    Choice(
+                        "sparsified",
+                        "the diagonal and the largest entries above it",
+                        (Keyword("entries", int, None, "how many entries above the diagonal are kept", required=True),),
+                        ("structure",),
+                    ),
+                    Choice("products", "products with vectors", needs=("hvp",)),
+                ),
+            ),
+            Keyword(
                 "linear",
                 str,
                 "auto",
                 "how the quadratic model is minimised",
                 choices=(
-                    Choice("auto", f"dense up to {DENSE} unknowns, else cg", needs=("hessian", "hvp")),
-                    Choice("dense", "form and factorise the Hessian", needs=("hessian",)),
+                    Choice("auto", "by factors of a matrix that is kept if they are affordable, else cg"),
+                    Choice("cholesky", "factorise the Hessian, a structured one slice by slice", instead_of="hvp"),
                     Choice(
                         "cg",
                         "conjugate gradients with products of the Hessian and a vector",
@@ -376,7 +405,7 @@ _SOLVERS = (
                             Keyword("rtol", float, 0.0, "relative residual; 0 lets it fall with the gradient"),
                             Keyword("iterations", int, 0, "most iterations; 0 is ten times the number of unknowns"),
                         ),
-                        ("hvp",),
+                        instead_of="hessian",
                     ),
                 ),
             ),

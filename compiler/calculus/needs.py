@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from types import MappingProxyType
+from typing import Any
 
+from vspec.compiler.calculus.curvature import structure
 from vspec.compiler.calculus.derive import derivative, directional, gradients, has_loop
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import joined, names
@@ -24,7 +26,8 @@ class Request:
 
     `base` is the name of its value; `tag` tells sets of derivatives of one objective apart. What a need makes is kept here, so
     that the next one finds it: `made` has the entries by the role that the plan knows them by, `facts` what the manifest says of
-    them, `rows` and `augmented_slopes` the derivatives of constraints (`constrained.py`).
+    them, `structure` what it says of the terms of the Hessian, `rows` and `augmented_slopes` the derivatives of constraints
+    (`constrained.py`).
     """
 
     spec: Spec
@@ -34,6 +37,7 @@ class Request:
     tag: str = ""
     made: dict[str, Entry] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+    structure: list[dict[str, Any]] | None = None
     rows: dict[str, dict[str, Node]] = field(default_factory=dict)
     augmented_slopes: dict[str, Node] = field(default_factory=dict)
 
@@ -168,6 +172,7 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         "value": value,
         "gradient": gradient,
         "hessian": hessian,
+        "structure": structure,
         "hvp": hvp,
         "squares": square_entries,
         "blocks": block_entries,

@@ -9,6 +9,7 @@ from typing import Any
 from vspec.compiler.calculus import constrained
 from vspec.compiler.calculus import needs as of_methods
 from vspec.compiler.calculus.batches import Batches
+from vspec.compiler.calculus.curvature import by_terms
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.needs import Request
 from vspec.compiler.calculus.parts import joined
@@ -91,6 +92,8 @@ class _Stage:
             found["entries"] = {role: self.plan.add(entry) for role, entry in request.made.items()}
         if stage.optimises and "form" in self._request().facts:
             found["form"] = self._request().facts["form"]
+        if stage.optimises:
+            found["structure"] = self._request().structure
         if stage.schedule:
             results = tuple(Result((key,), self._real(low.value(e))) for key, e in stage.schedule.items())
             found["schedule"] = self._add(
@@ -129,6 +132,9 @@ class _Stage:
         request = self._request()
         strategy = None if self.stage.constraints is None else self.stage.constraints.name
         asked = needs_of_stage(((m.name, m.arguments) for m in self.stage.methods), strategy, request.unknowns)
+        if strategy is None and self._may_choose() and (structured := by_terms(request)):
+            # Products with the terms are at hand as well.
+            asked = (*(need for need in asked if need not in ("hessian", "hvp")), structured)
         needs = dict.fromkeys(("value", "gradient", *asked))
         for need in needs:
             _NEEDS[need](request)
@@ -140,6 +146,11 @@ class _Stage:
                 request.made[role] = known
             found[role] = self.plan.add(request.made[role])
         return found
+
+    def _may_choose(self) -> bool:
+        """Whether all that is asked for beyond gradients is a Hessian of which the method leaves open what is kept."""
+        chosen = [m.arguments["hessian"]["name"] for m in self.stage.methods if "hessian" in m.arguments]
+        return bool(chosen) and not self.stage.batch and all(name == "auto" for name in chosen)
 
     def _step(self, update: tuple[Result, ...]) -> str:
         """What moves and what is updated in one step, in one entry: both are computed from the same values."""

@@ -1,9 +1,10 @@
-"""VS0249, VS0258 to VS0262: ways in which expressions are evaluated, and strategies of derivatives."""
+"""VS0249, VS0258 to VS0264: ways in which expressions are evaluated, strategies of derivatives, forms of Hessians."""
 
 from __future__ import annotations
 
 from vspec.compiler.diagnostics.code import Code
 
+_F = "params:\n  x: {init: 1}\nobjectives:\n  f: (x - 1)**2\n"
 _U = "params:\n  x: {init: 1}\ndefine:\n  u: x**3\n"
 
 EVALUATION: tuple[Code, ...] = (
@@ -27,5 +28,21 @@ EVALUATION: tuple[Code, ...] = (
         "A forward sweep does not go through the steps of a recurrence or through unrolled steps of a search, and 'by=laplacian' "
         "needs both derivatives to be by elements of one array. Leave 'by' out, or write by=reverse.",
         "dims: {t: 5}\nparams:\n  x: {init: 1}\ndefine:\n  u[0]: x\n  u[t + 1]: sin(u[t])\n  v: d(u[-1], x, by=forward)\n",
+    ),
+    Code(
+        "VS0263",
+        "nothing to factorise",
+        "'linear=cholesky' factorises a matrix. Of a Hessian that is kept as products with vectors, or sparsified, there is "
+        "none: such a model is minimised by conjugate gradients, linear=cg.",
+        _F + "solve: {minimize: f, method: newton(hessian=products, linear=cholesky)}\n",
+    ),
+    Code(
+        "VS0264",
+        "this form of the Hessian cannot be kept here",
+        "'hessian=structured' and 'hessian=sparsified(n)' work on the terms of the Hessian by the params themselves: params are "
+        "real and move freely, in a stage without batches that keeps no constraints. With hessian=auto the method chooses what "
+        "it can.",
+        "params:\n  x: {init: 1, domain: positive}\nobjectives:\n  f: (x - 1)**2\n"
+        "solve: {minimize: f, method: newton(hessian=structured)}\n",
     ),
 )

@@ -131,6 +131,8 @@ def _meanings(entry: Entry) -> tuple[str, ...]:
         return ("value", "gradient", "new") if entry.of else ("direction", "new")
     if entry.kind.removeprefix("augmented_") in ("value_and_gradient", "newton"):
         return ("value", "gradient", "hessian")
+    if entry.kind == "structure":
+        return ("value", "gradient", "curvature")
     if entry.kind == "lagrangian":
         return ("value", "gradient", "gap", "jacobian", "hessian")
     return {

@@ -325,6 +325,8 @@ def _stage(stage: Stage, calls: Mapping[str, Any], roles: Iterator[Mapping[str, 
         "step": calls.get("step"),
         "constraints": _kept(stage, calls),
     }
+    if calls.get("structure") is not None:
+        record["structure"] = calls["structure"]
     if stage.kind == "saddle":
         record |= {"min": list(stage.min), "max": list(stage.max)}
     if stage.kind == "repeat":

@@ -33,7 +33,11 @@ def refuse_orders(sink: Sink, spec: Spec) -> None:
         return
     for _, stage in labelled(spec.plan):
         if stage.optimises:
-            order = 2 if any({"hessian", "hvp"} & set(needs(m.name, m.arguments)) for m in stage.methods) else 1
+            order = (
+                2
+                if any({"hessian", "hvp", "structure"} & set(needs(m.name, m.arguments)) for m in stage.methods)
+                else 1
+            )
             body = spec.objectives[stage.names[0]].body
             check.queue.append(Visit(body, (frozenset(stage.over),) * order))
     check.run()

@@ -11,6 +11,7 @@ from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.assignments import read_assignments, stacked_params
 from vspec.compiler.language.context import Context, Env, Unknown
 from vspec.compiler.language.counters import KIND as COUNTER
+from vspec.compiler.language.curvature import check_hessians
 from vspec.compiler.language.equations import Solved, drain
 from vspec.compiler.language.expr import Element, Expr
 from vspec.compiler.language.heads import a
@@ -192,6 +193,7 @@ def _filled(plan: _Plan, node: Mapping, verb: Scalar) -> Stage | None:
         return stage
     named = node.get("method") is not None or isinstance(node.get("over"), Mapping)
     kept = keep(ctx, stage, plan.params, plan.constraints, plan.solved, named)
+    check_hessians(ctx, kept, plan.params)
     return kept if len(ctx.sink.errors) == before else None
 
 

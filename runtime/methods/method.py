@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from vspec.runtime.constrained.constraints import Constraints
+from vspec.runtime.elimination import Described
 
 Point = dict[str, Array]
 
@@ -37,6 +38,8 @@ class Problem:
         value: the function. Of a saddle it is the function whose gradient is negated where it is to be made large.
         value_and_gradient: value and gradient.
         newton: value, gradient and Hessian, the latter as dict p → dict q → block `[axes of p, axes of q]`.
+        structure: value, gradient, and the arrays of the terms that the Hessian is a sum of.
+        terms: what each of these arrays is (`runtime/elimination.py`); None where the program does not tell.
         hvp: the Hessian times a vector, `(point, vector) → vector`.
         squares: value, residuals `[m]` and their Jacobian `[m, size of the flattened point]`; the value is the sum of the squares
             of the residuals, up to a constant.
@@ -51,6 +54,8 @@ class Problem:
     value: Callable[[Point], Array]
     value_and_gradient: Callable[[Point], tuple[Array, Point]]
     newton: Callable[[Point], tuple[Array, Point, dict[str, dict[str, Array]]]] = missing
+    structure: Callable[[Point], tuple[Array, Point, tuple[Array, ...]]] = missing
+    terms: tuple[Described, ...] | None = None
     hvp: Callable[[Point, Point], Point] = missing
     squares: Callable[[Point], tuple[Array, Array, Array]] = missing
     residuals: Callable[[Point], Array] = missing

@@ -1,4 +1,4 @@
-"""Newton's method with the program's Hessian, as a matrix or as products with vectors.
+"""Newton's method with the program's Hessian: as a matrix, by its structure, made sparse, or as products with vectors.
 
 After Nocedal and Wright 2006, chapters 3, 4 and 7.
 """
@@ -15,8 +15,10 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 
 from vspec.runtime.curvature import descent
+from vspec.runtime.elimination import Elimination, eliminate
 from vspec.runtime.methods.method import DIVERGED, RUNNING, STALLED, Method, Point, Problem, State, largest, select
 from vspec.runtime.methods.quadratic import spectrum, truncated, within_ball
+from vspec.runtime.methods.tied import diagonal, direction, shapes_of, sparsified, times
 from vspec.runtime.registry import DENSE
 
 _ARMIJO = 1e-4
@@ -25,20 +27,23 @@ _FORCING = 0.5
 
 
 class Memory(NamedTuple):
-    """The Hessian of the flattened point, empty where products are taken; the radius of trust; the first gradient's norm."""
+    """The Hessian at the point, as `Newton.form` says: the matrix of the flattened point, the arrays of its terms, a sparse
+    matrix, or nothing where products are taken; the radius of trust; the first gradient's norm."""
 
-    hessian: Array
+    hessian: Any
     radius: Array
     first: Array
 
 
 class Trial(NamedTuple):
-    """A step tried: its length or the radius it was made for, the step, the value there, how many were tried before."""
+    """A step tried: its length or the radius it was made for, the step, the value there, how many were tried before, and
+    gradient and Hessian there if they come with the value."""
 
     length: Array
     p: Array
     value: Array
     k: Array
+    more: Any = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,24 +55,44 @@ class Newton(Method):
     """
 
     damping: float
+    hessian: Mapping[str, Any]
     search: Mapping[str, Any]
     linear: Mapping[str, Any]
     limit: ClassVar[int] = 100
     chunk: ClassVar[int] = 1
 
-    def dense(self, size: int) -> bool:
-        """Whether the Hessian is formed, for that many unknowns."""
-        name = self.linear["name"]
-        return bool(name == "dense" or (name == "auto" and size <= DENSE))
+    def form(self, problem: Problem, size: int) -> str:
+        """How the Hessian is kept for that many unknowns: dense, structured, sparsified or products."""
+        name: str = self.hessian["name"]
+        if name != "auto":
+            return name
+        if problem.terms is not None:
+            return "structured"
+        if self.linear["name"] == "auto":
+            return "dense" if size <= DENSE else "products"
+        return "dense" if self.linear["name"] == "cholesky" else "products"
 
-    def evaluate(self, problem: Problem, point: Point) -> tuple[Array, Point, Array]:
-        """Value, gradient and the Hessian of the flattened point, empty where it is not formed."""
+    def elimination(self, problem: Problem, point: Point) -> Elimination | None:
+        """In which order a structured Hessian is factorised; None where products with it are taken."""
+        found = eliminate(shapes_of(point), problem.terms or ())
+        forced = self.linear["name"] == "cholesky"
+        return found if forced or (self.linear["name"] == "auto" and found.feasible) else None
+
+    def evaluate(self, problem: Problem, point: Point) -> tuple[Array, Point, Any]:
+        """Value, gradient, and the Hessian as `form` says; the damping is in matrices, not in terms."""
         x, _ = ravel_pytree(point)
-        if self.dense(x.size):
+        form = self.form(problem, x.size)
+        if form == "dense":
             value, gradient, blocks = problem.newton(point)
             return value, gradient, flatten(blocks) + self.damping * jnp.eye(x.size, dtype=x.dtype)
-        value, gradient = problem.value_and_gradient(point)
-        return value, gradient, jnp.zeros((0, 0), x.dtype)
+        if form == "products":
+            return *problem.value_and_gradient(point), ()
+        value, gradient, arrays = problem.structure(point)
+        if form == "structured":
+            return value, gradient, arrays
+        terms, shapes = problem.terms or (), shapes_of(point)
+        along = ravel_pytree(diagonal(terms, shapes, arrays, point))[0] + self.damping
+        return value, gradient, sparsified(terms, shapes, arrays, along, self.hessian["arguments"]["entries"])
 
     def init(self, problem: Problem, point: Point) -> State:
         """Evaluate the start."""
@@ -87,14 +112,25 @@ class Newton(Method):
         """A direction, its length, and the derivatives where it leads."""
         x, unravel = ravel_pytree(state.point)
         slack = 10 * float(np.finfo(x.dtype).eps) * jnp.abs(state.value)
+        together = self.search["name"] == "armijo" and self.form(problem, x.size) in ("structured", "sparsified")
 
-        def value_at(p: Array) -> Array:
-            return problem.value(unravel(x + p)).astype(x.dtype)
+        def at(p: Array) -> tuple[Array, Any]:
+            """The value; where the Hessian comes with what it is made of anyway, all that the next step needs."""
+            point = unravel(x + p)
+            if not together:
+                return problem.value(point).astype(x.dtype), ()
+            value, gradient, hessian = self.evaluate(problem, point)
+            return value.astype(x.dtype), (gradient, hessian)
 
         search = self.backtrack if self.search["name"] == "armijo" else self.trust
-        found, p, radius = search(problem, state, value_at, slack)
-        point = unravel(jnp.where(found, x + p, x))
-        value, gradient, hessian = self.evaluate(problem, point)
+        found, last, radius = search(problem, state, at, slack)
+        point = unravel(jnp.where(found, x + last.p, x))
+        if together:
+            stayed = (state.value.astype(x.dtype), (state.gradient, state.extra.hessian))
+            value, (gradient, hessian) = select(found, (last.value, last.more), stayed)
+            value = value.astype(state.value.dtype)
+        else:
+            value, gradient, hessian = self.evaluate(problem, point)
         useful = found & ((state.value - value > slack) | (largest(gradient) < largest(state.gradient)))
         extra = Memory(hessian, radius, state.extra.first)
         new = self.advance(problem, state, point, value, gradient, extra)
@@ -102,36 +138,72 @@ class Newton(Method):
         good: State = select(useful | (new.status == DIVERGED) | (new.status != RUNNING), new, stay)
         return good
 
+    def direction(self, problem: Problem, state: State) -> Array:
+        """A minimiser of the quadratic model, or a direction of descent where it has none [point]."""
+        g, _ = ravel_pytree(state.gradient)
+        form = self.form(problem, g.size)
+        if form == "dense" and self.linear["name"] != "cg":
+            return descent(state.extra.hessian, g)
+        if form == "structured":
+            order = self.elimination(problem, state.point)
+            if order is not None:
+                arrays = state.extra.hessian
+                found = direction(order, problem.terms or (), arrays, state.gradient, self.damping)
+                return ravel_pytree(found)[0]
+        effort = self.effort(state, g)
+        nowhere = jnp.asarray(jnp.inf, g.dtype)
+        along = self.diagonal(problem, state)
+        if along is None:
+            return truncated(self.times(problem, state), g, *effort, nowhere)
+        # Coordinates in which the diagonal is 1: conjugate gradients with Jacobi's preconditioner.
+        scale = 1 / jnp.sqrt(jnp.where(along > 0, along, 1.0))
+        product = self.times(problem, state)
+        return scale * truncated(lambda v: scale * product(scale * v), scale * g, *effort, nowhere)
+
+    def diagonal(self, problem: Problem, state: State) -> Array | None:
+        """The diagonal of the damped Hessian [point]; None where only products with it are known."""
+        hessian, size = state.extra.hessian, sum(x.size for x in state.point.values())
+        form = self.form(problem, size)
+        if form == "dense":
+            found: Array = jnp.diagonal(hessian)
+            return found
+        if form == "sparsified":
+            kept: Array = hessian.diagonal
+            return kept
+        if form == "structured":
+            own = diagonal(problem.terms or (), shapes_of(state.point), hessian, state.point)
+            return ravel_pytree(own)[0] + self.damping
+        return None
+
     def backtrack(
-        self, problem: Problem, state: State, value_at: Callable[[Array], Array], slack: Array
-    ) -> tuple[Array, Array, Array]:
+        self, problem: Problem, state: State, at: Callable[[Array], tuple[Array, Any]], slack: Array
+    ) -> tuple[Array, Trial, Array]:
         """Whether there is a step, the step, and no radius: a direction, halved until the value falls by enough."""
         g, _ = ravel_pytree(state.gradient)
-        if self.dense(g.size):
-            p = descent(state.extra.hessian, g)
-        else:
-            p = truncated(self.times(problem, state), g, *self.effort(state, g), jnp.asarray(jnp.inf, g.dtype))
+        p = self.direction(problem, state)
         slope = g @ p
 
         def enough(t: Trial) -> Array:
             return t.value <= state.value + _ARMIJO * t.length * slope + slack
 
-        def halve(t: Trial) -> Trial:
-            step = t.p / 2
-            return Trial(t.length / 2, step, value_at(step), t.k + 1)
+        def attempt(length: Array, p: Array, k: Array) -> Trial:
+            value, more = at(p)
+            return Trial(length, p, value, k, more)
 
-        begun = Trial(jnp.ones((), g.dtype), p, value_at(p), jnp.zeros((), jnp.int32))
-        last = lax.while_loop(lambda t: ~enough(t) & (t.k < _HALVINGS), halve, begun)
-        return enough(last), last.p, state.extra.radius
+        begun = attempt(jnp.ones((), g.dtype), p, jnp.zeros((), jnp.int32))
+        last = lax.while_loop(
+            lambda t: ~enough(t) & (t.k < _HALVINGS), lambda t: attempt(t.length / 2, t.p / 2, t.k + 1), begun
+        )
+        return enough(last), last, state.extra.radius
 
     def trust(
-        self, problem: Problem, state: State, value_at: Callable[[Array], Array], slack: Array
-    ) -> tuple[Array, Array, Array]:
+        self, problem: Problem, state: State, at: Callable[[Array], tuple[Array, Any]], slack: Array
+    ) -> tuple[Array, Trial, Array]:
         """Whether there is a step, the step, and the next radius: minimisers within a radius that shrinks until the value falls
         by a share of what the model says (Nocedal and Wright 2006, algorithm 4.1)."""
         g, _ = ravel_pytree(state.gradient)
-        times = self.times(problem, state)
-        if self.dense(g.size):
+        product = self.times(problem, state)
+        if self.form(problem, g.size) == "dense" and self.linear["name"] != "cg":
             model = spectrum(state.extra.hessian, g)
 
             def step(radius: Array) -> Array:
@@ -141,16 +213,16 @@ class Newton(Method):
             effort = self.effort(state, g)
 
             def step(radius: Array) -> Array:
-                return truncated(times, g, *effort, radius)
+                return truncated(product, g, *effort, radius)
 
         def ratio(t: Trial) -> Array:
-            expected = -(g @ t.p + t.p @ times(t.p) / 2)
+            expected = -(g @ t.p + t.p @ product(t.p) / 2)
             share = (state.value - t.value + slack) / (expected + slack)
             return jnp.where(jnp.isfinite(share), share, -1.0)
 
         def attempt(radius: Array, k: Array) -> Trial:
             p = step(radius)
-            return Trial(radius, p, value_at(p), k)
+            return Trial(radius, p, at(p)[0], k)
 
         def shrink(t: Trial) -> Trial:
             return attempt(jnp.linalg.norm(t.p) / 4, t.k + 1)
@@ -159,13 +231,19 @@ class Newton(Method):
         last = lax.while_loop(lambda t: (ratio(t) < _ARMIJO) & (t.k < _HALVINGS), shrink, begun)
         share, size = ratio(last), jnp.linalg.norm(last.p)
         grown = jnp.where((share > 0.75) & (size > 0.99 * last.length), 2 * last.length, last.length)
-        return share >= _ARMIJO, last.p, jnp.where(share < 0.25, size / 4, grown)
+        return share >= _ARMIJO, last, jnp.where(share < 0.25, size / 4, grown)
 
     def times(self, problem: Problem, state: State) -> Callable[[Array], Array]:
         """Products of the damped Hessian with vectors [point]."""
         x, unravel = ravel_pytree(state.point)
-        if self.dense(x.size):
-            return lambda v: state.extra.hessian @ v
+        form, hessian = self.form(problem, x.size), state.extra.hessian
+        if form == "dense":
+            return lambda v: hessian @ v
+        if form == "sparsified":
+            return lambda v: hessian.times(v)
+        if form == "structured":
+            terms, shapes = problem.terms or (), shapes_of(state.point)
+            return lambda v: ravel_pytree(times(terms, shapes, hessian, unravel(v)))[0] + self.damping * v
         return lambda v: ravel_pytree(problem.hvp(state.point, unravel(v)))[0] + self.damping * v
 
     def effort(self, state: State, g: Array) -> tuple[Array, int]:

@@ -25,7 +25,7 @@ objectives:
   looped: sum[i](s[-1, i]**2)
 solve:
   - {name: first, minimize: plain, method: sgd(0.1), steps: 2, over: w}
-  - {name: second, minimize: solved, method: newton(linear=dense), over: w}
+  - {name: second, minimize: solved, method: newton(linear=cholesky), over: w}
   - name: loop
     repeat: 3
     stages:

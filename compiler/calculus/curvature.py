@@ -1,0 +1,152 @@
+"""The Hessian of an objective as terms: arrays that stand on diagonals, and which axes are tied along them.
+
+The derivative of a gradient comes as terms with Kronecker deltas (`terms.py`). For methods that can use it, these are handed on
+as they are: of each pair of params a list of arrays `[axes of p, axes of q that are not tied]`, where a tied axis of q is equal
+to the axis of p it is tied to. The Hessian of optimal transport is two diagonals and the plan itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from vspec.compiler.calculus.derive import derivative, has_loop, tangent_terms
+from vspec.compiler.calculus.terms import Algebra, Term
+from vspec.compiler.graph.cost import Sizes
+from vspec.compiler.graph.graph import Result
+from vspec.compiler.graph.node import Axis, Node
+from vspec.compiler.graph.strategy import Candidate, Choice
+from vspec.runtime.elimination import Elimination, dense_cost, eliminate
+
+if TYPE_CHECKING:
+    from vspec.compiler.calculus.needs import Request
+
+SMALL = 32
+"""Up to so many unknowns a Hessian is formed whatever its structure: one small factorisation is quick."""
+
+Ties = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tied:
+    """A term of the block of `p` and `q`: an array `[axes of p, untied axes of q]` where axis `k` of p is axis `m` of q for each
+    pair `(k, m)` of `ties`."""
+
+    p: str
+    q: str
+    ties: Ties
+    node: Node
+
+
+def terms_of(r: Request) -> list[Tied]:
+    """The upper triangle of blocks, term by term; a block that is zero has none."""
+    found: list[Tied] = []
+    for k, (p, slope) in enumerate(r.slopes.items()):
+        for q, x in list(r.reals.items())[k:]:
+            with r.low.b.at(r.origin("hessian")):
+                found += _block(r, p, q, slope, x)
+    return found
+
+
+def _block(r: Request, p: str, q: str, slope: Node, x: Node) -> list[Tied]:
+    b = r.low.b
+    if has_loop([slope], [x]):
+        # JAX differentiates loops, and knows no deltas.
+        letters = [Axis(b.fresh(a.name), a.dim) for a in x.axes]
+        return [Tied(p, q, (), derivative(b, slope, x, letters))]
+    algebra, terms, seeds = tangent_terms(b, slope, x)
+    rows = slope.names
+    columns = [seeds[a.name] for a in x.axes]
+    names = [c.name for c in columns]
+    gathered: dict[Ties, list[Node]] = {}
+    for term in terms:
+        ties, node = _canonical(algebra, term, rows, names)
+        tied = {m for _, m in ties}
+        axes = (*slope.axes, *(c for m, c in enumerate(columns) if m not in tied))
+        gathered.setdefault(ties, []).append(b.order(node, axes))
+    return [Tied(p, q, ties, b.add(nodes)) for ties, nodes in sorted(gathered.items())]
+
+
+def _canonical(algebra: Algebra, term: Term, rows: tuple[str, ...], columns: list[str]) -> tuple[Ties, Node]:
+    """The ties of a term, and its array read at the axes of the rows. Deltas of another kind are multiplied out."""
+    ties: list[tuple[int, int]] = []
+    odd: set[str] = set()
+    for one, two in sorted(term.pairs):
+        row, column = (one, two) if one in rows else (two, one)
+        fit = row in rows and column in columns
+        if fit and all(rows.index(row) != k and columns.index(column) != m for k, m in ties):
+            ties.append((rows.index(row), columns.index(column)))
+        else:
+            odd |= {one, two}
+    kept = [(k, m) for k, m in ties if not {rows[k], columns[m]} & odd]
+    node = algebra.settle(term, odd).node if odd else term.node
+    for k, m in kept:
+        if columns[m] in node.names:
+            node = algebra.b.rename(node, {columns[m]: rows[k]})
+    return tuple(sorted(kept)), node
+
+
+def by_terms(r: Request) -> str:
+    """`structure` where the terms of the Hessian are of use to whoever may choose, else ''."""
+    plain = all(p.dtype == "real" and p.domain.kind == "real" for p in r.params)
+    if not plain or has_loop(list(r.slopes.values()), list(r.reals.values())):
+        return ""
+    sizes = [prod(shape) for shape in _shapes(r).values()]
+    return "structure" if sum(sizes) > SMALL and useful(r, terms_of(r)) else ""
+
+
+def useful(r: Request, terms: list[Tied]) -> bool:
+    """Whether an elimination along the ties costs clearly less than factorising the whole matrix, at nominal sizes."""
+    found = _plan(r, terms)
+    whole = sum(prod(shape) for shape in _shapes(r).values())
+    return found.feasible and 2 * found.cost < dense_cost(whole)
+
+
+def _plan(r: Request, terms: list[Tied]) -> Elimination:
+    return eliminate(_shapes(r), [(t.p, t.q, t.ties) for t in terms])
+
+
+def _shapes(r: Request) -> dict[str, tuple[int, ...]]:
+    """The shapes of the unknowns, sizes that are known only at run time at their nominal value."""
+    sizes = _sizes(r)
+    return {p: tuple(sizes.dim(a.dim) for a in x.axes) for p, x in r.reals.items()}
+
+
+def _sizes(r: Request) -> Sizes:
+    return Sizes(r.low.b.dims, (a.dim for x in r.reals.values() for a in x.axes))
+
+
+def structure(r: Request) -> None:
+    """Value, gradient and the terms of the Hessian, in one entry; the facts say what each term is."""
+    if "structure" in r.made:
+        return
+    found = terms_of(r)
+    listed = (*r.both, *(Result((2, k), t.node) for k, t in enumerate(found)))
+    doc = f"{r.name}, its gradient and the terms of its Hessian by {r.wrt}: {said(r, found)}."
+    r.entry("structure", listed, doc)
+    r.structure = [{"of": [t.p, t.q], "ties": [list(tie) for tie in t.ties]} for t in found]
+    r.low.b.choices.append(choice(r, found))
+
+
+def said(r: Request, terms: list[Tied]) -> str:
+    """The terms in a few words: `x by x along i; x by y`."""
+    words = []
+    for t in terms:
+        along = ", ".join(r.reals[t.p].names[k] for k, _ in t.ties)
+        words.append(f"{t.p} by {t.q}" + (f" along {along}" if along else ""))
+    return "; ".join(words) or "none"
+
+
+def choice(r: Request, terms: list[Tied]) -> Choice:
+    """The row of the table of strategies."""
+    sizes, whole = _sizes(r), sum(prod(shape) for shape in _shapes(r).values())
+    among = (
+        Candidate("structured", _plan(r, terms).cost, float(sum(sizes.count(t.node.axes) for t in terms))),
+        Candidate("dense", dense_cost(whole), float(whole) ** 2),
+    )
+    because = f"kept as {said(r, terms)}"
+    return Choice("Hessian", f"{r.name} by {r.wrt}", r.stage.span.line, "structured", among, because)
+
+
+__all__ = ["SMALL", "Tied", "by_terms", "structure", "terms_of", "useful"]
