@@ -179,6 +179,7 @@ def restricted(whole: Problem, base: Point, names: Collection[str]) -> Problem:
         smooth=smooth,
         prox=prox,
         blocks={key: block(minimum) for key, minimum in whole.blocks.items()},
+        scaled={},
     )
 
 

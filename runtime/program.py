@@ -275,6 +275,7 @@ class Program:
             "constant": bound.constants,
             "counter": bound.counters,
             "length": bound.counters,
+            "kernel": bound.counters,
             "multiplier": bound.multipliers,
             "key": {},
             "fact": bound.facts,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -143,6 +143,12 @@ def needs_of_stage(
         kept = STRATEGIES[strategy]
         found = [*(kept.instead.get(need, need) for need in found), *kept.needs]
     return tuple(dict.fromkeys(found))
+
+
+def scaled_roles(kind: str, blocks: Sequence[Sequence[str]]) -> tuple[str, tuple[str, ...]]:
+    """The roles of the entries of the scaling form of a sweep over blocks: of what is kept, and of each block."""
+    sweep = "+".join(".".join(names) for names in blocks)
+    return f"kernel/{kind}/{sweep}", tuple(f"scaled/{kind}/{sweep}/{'.'.join(names)}" for names in blocks)
 
 
 # --- methods that follow a gradient: Optax -----------------------------------------------------------------------
@@ -483,6 +489,17 @@ _STRUCTURED = (
         (
             Keyword("blocks", tuple, (), "params that are minimised together; without lists each param by itself"),
             Keyword("tol", float, 0.0, "stop when no element changes by more in a sweep; 0 goes on while any does"),
+            Keyword(
+                "form",
+                str,
+                "auto",
+                "how logarithms of sums of exponentials are computed",
+                choices=(
+                    Choice("auto", "as costs least by the compiler's count"),
+                    Choice("log", "from the exponents, whatever their size"),
+                    Choice("scaling", "as products with a kernel of exponentials that is kept from sweep to sweep"),
+                ),
+            ),
         ),
         ("blocks",),
         "Sets one block of params after the other to its exact minimum, the others given.",

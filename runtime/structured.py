@@ -12,7 +12,9 @@ from jax import Array
 from vspec.runtime.bound import Bound
 from vspec.runtime.errors import NumericsError
 from vspec.runtime.methods import Problem
+from vspec.runtime.methods.method import Scaled, Scaling
 from vspec.runtime.objective import Objective
+from vspec.runtime.registry import scaled_roles
 from vspec.runtime.space import Space
 
 Point = dict[str, Array]
@@ -47,9 +49,35 @@ def structured(
 
     roles = {role.partition("."): entry for role, entry in objective.entries.items() if role.startswith(f"{kind}.")}
     blocks = {tuple(names.split(".")): block(entry) for (_, _, names), entry in roles.items()}
+
+    def scaled(role: str, sweep: str) -> Scaled:
+        def kept(point: Point) -> Point:
+            return dict(program.call(objective.entries[role], params(point), bound))
+
+        def at(entry: str) -> Callable[[Point, Point], Scaling]:
+            def minimum(point: Point, kernel: Point) -> Scaling:
+                found = program.call(entry, params(point), bound.at({**bound.counters, **kernel}))
+                new = {k: x.astype(point[k].dtype) for k, x in found["point"].items()}
+                value = sign * found["value"] if "value" in found else None
+                return Scaling(new, found["drift"], found["least"], value)
+
+            return minimum
+
+        _, parts = scaled_roles(kind, _listed(sweep))
+        return Scaled(kept, tuple(at(objective.entries[part]) for part in parts))
+
+    sweeps = {
+        role: role.removeprefix(f"kernel/{kind}/") for role in objective.entries if role.startswith(f"kernel/{kind}/")
+    }
+    if sweeps:
+        whole = replace(whole, scaled={_listed(sweep): scaled(role, sweep) for role, sweep in sweeps.items()})
     if objective.has("smooth"):
         whole = replace(whole, smooth=smooth, prox=prox)
     return replace(whole, blocks=blocks) if blocks else whole
+
+
+def _listed(sweep: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(names.split(".")) for names in sweep.split("+"))
 
 
 def check_assumed(objective: Objective, params: Params, bound: Bound) -> None:

@@ -99,6 +99,7 @@ class Lowering:
         self.keys: list[Node] = []
         # The step length of a proximal map, an argument of it.
         self.lengths: list[Node] = []
+        self.kernels: dict[str, Node] = {}
         self.vectors: dict[str, Node] = {}
         # What was derived from the form of objectives, in words: what, in which line, how.
         self.forms: list[tuple[str, int, tuple[str, ...]]] = []

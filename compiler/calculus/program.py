@@ -100,6 +100,7 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
     }
     inputs |= low.vectors
     inputs |= low.multipliers
+    inputs |= low.kernels
     if low.keys:
         inputs[free_name("key", inputs)] = low.key()
     if low.lengths:

@@ -1,6 +1,6 @@
 """The codes of arrays that are put together, of functions as arguments, and of forms without a formula.
 
-VS0340 to VS0349, and VS0364.
+VS0268, VS0340 to VS0349, and VS0364.
 """
 
 from __future__ import annotations
@@ -79,6 +79,15 @@ ARRAYS: tuple[Code, ...] = (
         "of functions of one element each whose optimality condition can be solved. Where it cannot, smaller blocks may "
         "do, or a method that needs no formula. 'vspec build' looks for it.",
         "params:\n  x: {init: 1}\nobjectives:\n  loss: x**4 + x\nsolve: {minimize: loss, method: block_coordinate()}\n",
+    ),
+    Code(
+        "VS0268",
+        "a sweep without a scaling form",
+        "'form=scaling' computes logarithms of sums of exponentials as products with a kernel of exponentials that is kept from "
+        "sweep to sweep. The exponents must be a fixed array plus terms with fewer indices, as those of optimal transport are, "
+        "and one block_coordinate must be all that acts in a step. 'vspec build' looks for it.",
+        "params:\n  x: {init: 1}\nobjectives:\n  loss: x**2\n"
+        "solve: {minimize: loss, method: block_coordinate(form=scaling)}\n",
     ),
     Code(
         "VS0364",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,13 +16,16 @@ from vspec.runtime.methods.method import (
     RUNNING,
     STALLED,
     TOLERANCE,
+    Blocks,
     Method,
     Point,
     Problem,
+    Scaled,
     State,
     largest,
     select,
 )
+from vspec.runtime.methods.scaling import empty, swept
 
 _PATIENCE = 25
 
@@ -37,36 +41,52 @@ class BlockCoordinate(Method):
     """
 
     blocks: tuple[tuple[str, ...], ...]
+    form: Mapping[str, Any]
     limit: ClassVar[int] = 10_000
     chunk: ClassVar[int] = 10
     plain: ClassVar[bool] = True
 
     def init(self, problem: Problem, point: Point) -> State:
-        """Evaluate the start. `extra` is the least change so far and since how many sweeps it has stood."""
+        """Evaluate the start. `extra` is the least change so far, since how many sweeps it has stood, and the kernel of the
+        scaling form, if the sweep has one."""
         value = problem.value(point)
         moved = self.swept(problem, point)
         change = relative_change(point, moved)
         step = jax.tree.map(lambda x, y: y - x, point, moved)
         zero = jnp.zeros((), jnp.int32)
         status = jnp.where(jnp.isfinite(value) & jnp.isfinite(largest(step)), RUNNING, DIVERGED).astype(jnp.int32)
-        return State(point, value, step, change, zero, status, (jnp.full((), jnp.inf, change.dtype), zero))
+        scaled = self.scaled(problem, point)
+        kernel = {} if scaled is None else empty(scaled, point)
+        return State(point, value, step, change, zero, status, (jnp.full((), jnp.inf, change.dtype), zero, kernel))
+
+    def listed(self, point: Point) -> Blocks:
+        """The blocks: as they are given, else one for each param."""
+        return tuple(tuple(names) for names in self.blocks) or tuple((name,) for name in point)
+
+    def scaled(self, problem: Problem, point: Point) -> Scaled | None:
+        """The scaling form of the sweep, if it is to be used."""
+        return None if self.form["name"] == "log" else problem.scaled.get(self.listed(point))
 
     def swept(self, problem: Problem, point: Point) -> Point:
         """The point after one sweep, which ends at a block whose minimum is not finite."""
         fine = jnp.asarray(True)
-        for names in self.blocks or tuple((name,) for name in point):
-            new = problem.blocks[tuple(names)](point)
+        for names in self.listed(point):
+            new = problem.blocks[names](point)
             point = {**point, **select(fine, new, {k: point[k] for k in new})}
             fine &= jnp.isfinite(largest(new))
         return point
 
     def step(self, problem: Problem, state: State) -> State:
         """One sweep."""
-        point = self.swept(problem, state.point)
-        value = problem.value(point)
+        least, since, kernel = state.extra
+        scaled = self.scaled(problem, state.point)
+        if scaled is None:
+            point = self.swept(problem, state.point)
+            value = problem.value(point)
+        else:
+            point, value, kernel = swept(problem, self.listed(state.point), scaled, state.point, kernel)
         change = relative_change(state.point, point)
         step = jax.tree.map(lambda x, y: y - x, state.point, point)
-        least, since = state.extra
         eps = float(np.finfo(value.dtype).eps)
         better = (change < least) | (value < state.value - 10 * eps * jnp.abs(state.value))
         since = jnp.where(better, 0, since + 1).astype(jnp.int32)
@@ -75,11 +95,12 @@ class BlockCoordinate(Method):
         status = jnp.where((since >= _PATIENCE) & (status == RUNNING), STALLED, status)
         fine = jnp.isfinite(value) & jnp.isfinite(largest(step))
         status = jnp.where(fine, jnp.where(worse, STALLED, status), DIVERGED).astype(jnp.int32)
-        extra: Any = (jnp.minimum(least, change), since)
-        new = State(point, value, step, change, state.steps + 1, status, extra)
-        stay = state._replace(gradient=step, steps=state.steps + 1, status=status)
+        # The kernel is right wherever it was made: it is no part of what is chosen between, which would copy it.
+        new = State(point, value, step, change, state.steps + 1, status, (jnp.minimum(least, change), since))
+        stay = state._replace(gradient=step, steps=state.steps + 1, status=status, extra=state.extra[:2])
         taken: State = select(fine & ~worse, new, stay)
-        return taken
+        extra: Any = (*taken.extra, kernel)
+        return taken._replace(extra=extra)
 
     def refresh(self, problem: Problem, state: State, point: Point) -> State:
         """The state at a point to which others have moved: only the value is new."""

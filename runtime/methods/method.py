@@ -15,6 +15,7 @@ from vspec.runtime.constrained.constraints import Constraints
 from vspec.runtime.elimination import Described
 
 Point = dict[str, Array]
+Blocks = tuple[tuple[str, ...], ...]
 
 RUNNING, TOLERANCE, STALLED, DIVERGED, INFEASIBLE = range(5)
 REASONS = ("steps", "tolerance", "stalled", "diverged", "infeasible")
@@ -28,6 +29,24 @@ def missing(*_: Any) -> Any:
 def unconstrained(point: Point) -> Point:
     """The projection onto the whole space."""
     return point
+
+
+class Scaling(NamedTuple):
+    """Values of a block in the scaling form, how far the terms of exponents are from those that are kept, the least of the sums
+    of exponentials, and the function there, where the form gives it."""
+
+    point: Point
+    drift: Array
+    least: Array
+    value: Array | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A sweep in the scaling form: `kernel` gives what is kept of a point, `blocks` the minima by products with it."""
+
+    kernel: Callable[[Point], Point]
+    blocks: tuple[Callable[[Point, Point], Scaling], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +67,7 @@ class Problem:
         smooth: value and gradient of the part of the function that has a gradient, where the rest has a proximal map.
         prox: that map, `(point, step length) → point`.
         blocks: for each block of params the values that minimise the function by them, the others given.
+        scaled: for each list of blocks their scaling form, where there is one.
         constraints: what else the point is subject to; for the methods of `vspec.runtime.constrained`.
     """
 
@@ -63,6 +83,7 @@ class Problem:
     smooth: Callable[[Point], tuple[Array, Point]] = missing
     prox: Callable[[Point, Array], Point] = missing
     blocks: Mapping[tuple[str, ...], Callable[[Point], Point]] = field(default_factory=dict)
+    scaled: Mapping[Blocks, Scaled] = field(default_factory=dict)
     constraints: Constraints | None = None
 
     def measure(self, point: Point, gradient: Point) -> Array:

@@ -61,7 +61,7 @@ def check_end(
     at = At(jnp.asarray(max(run.steps - 1, 0), jnp.int32), world.limits[stage.key], key)
     for part in stage.walk():
         for entry in _evaluated(program, part):
-            moving = any(a.role in ("counter", "key", "length") for a in program.entry(entry).arguments)
+            moving = any(a.role in ("counter", "key", "length", "kernel") for a in program.entry(entry).arguments)
             # The last step of a stage inside of a repetition has other draws and counters.
             if part is stage or not moving:
                 bound = context(program, world.bound, at) if moving else world.bound

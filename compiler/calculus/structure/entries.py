@@ -10,6 +10,7 @@ from vspec.compiler.calculus.structure.blocks import Domain, NoMinimumError, Upd
 from vspec.compiler.calculus.structure.forms import Facts
 from vspec.compiler.calculus.structure.pointwise import Bounds
 from vspec.compiler.calculus.structure.proximal import NoProxError, proximal
+from vspec.compiler.calculus.structure.scaled import scaling_entries
 from vspec.compiler.calculus.structure.summands import Summand
 from vspec.compiler.calculus.structure.wording import shown
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
@@ -48,6 +49,7 @@ def block_entries(r: Request) -> None:
     for stage, call in _calls(r, "block_coordinate"):
         for names in blocks_of(call, stage):
             _block_entry(r, stage, call, names)
+        scaling_entries(r, stage, call, blocks_of(call, stage))
 
 
 def _calls(r: Request, method: str) -> Iterator[tuple[Stage, MethodCall]]:

@@ -65,15 +65,25 @@ def opened(
     return opening.found
 
 
+def every(b: Builder, degrees: Degrees, value: Node) -> list[Summand]:
+    """All summands of a scalar, those that do not depend on the inputs of `degrees` as well: their sum is the scalar."""
+    opening = _Opening(b, degrees, everything=True)
+    opening.open(value, (), None, value)
+    return opening.found
+
+
 class _Opening:
-    def __init__(self, b: Builder, degrees: Degrees) -> None:
+    def __init__(self, b: Builder, degrees: Degrees, everything: bool = False) -> None:
         self.b = b
         self.degrees = degrees
+        self.everything = everything
         self.found: list[Summand] = []
 
     def open(self, node: Node, over: tuple[Axis, ...], factor: Node | None, origin: Node) -> None:
         """Adds the summands of `sum over (over) of factor * node`."""
         if not self.degrees.depends(node):
+            if self.everything:
+                self.leaf(node, over, factor, origin)
             return
         if node.origin.line:
             origin = node
@@ -126,13 +136,13 @@ class _Opening:
                 for c in tree[1:]:
                     factor = factor if c is touched[0] else self._times(factor, part(c))
                 self._tree(node, touched[0], over, factor, origin)
-            elif touched:
+            elif touched or self.everything:
                 self.leaf(part(tree), over, factor, origin)
         elif op == "div" and not self._touched(tree[2], inputs):
             self._tree(node, tree[1], over, self._times(factor, self._inverse(tree[2], inputs)), origin)
         elif op == "real" and tree[1][0] == "x":
             self.open(inputs[tree[1][1]], over, factor, origin)
-        elif self._touched(tree, inputs):
+        elif self.everything or self._touched(tree, inputs):
             self.leaf(node if tree is node.attrs[0].tree else part(tree), over, factor, origin)
 
     def _touched(self, tree: Tree, inputs: Sequence[Node]) -> bool:
