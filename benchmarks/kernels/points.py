@@ -56,8 +56,8 @@ def sinkhorn(start: Any, X: Any, Y: Any, a: Any, b: Any, eps: Any) -> Any:
         g = eps * jnp.log(b) - eps * jax.nn.logsumexp((f[:, None] - C) / eps, 0)
         return eps * jnp.log(a) - eps * jax.nn.logsumexp((g[None] - C) / eps, 1), g
 
-    f, g = jax.lax.fori_loop(0, 20, step, (start, jnp.zeros_like(b)))
-    return {"f": f, "g": g}
+    f, _ = jax.lax.fori_loop(0, 20, step, (start, jnp.zeros_like(b)))
+    return f
 
 
 def sinkhorn_expert(start: Any, X: Any, Y: Any, a: Any, b: Any, eps: Any) -> Any:
@@ -87,8 +87,7 @@ def sinkhorn_expert(start: Any, X: Any, Y: Any, a: Any, b: Any, eps: Any) -> Any
         u, v = jax.lax.fori_loop(0, count, step, (jnp.ones_like(a), jnp.ones_like(b)))
         return f + jnp.log(u), g + jnp.log(v)
 
-    f, g = rounds(rounds(exact(start / eps), 9), 10)
-    return {"f": eps * f, "g": eps * g}
+    return eps * rounds(rounds(exact(start / eps), 9), 10)[0]
 
 
 def sinkhorn_ott(pointcloud: Any, linear_problem: Any, solver: Any) -> Function:
@@ -99,7 +98,7 @@ def sinkhorn_ott(pointcloud: Any, linear_problem: Any, solver: Any) -> Function:
         problem = linear_problem.LinearProblem(cloud, a, b)
         fixed = solver.Sinkhorn(threshold=-1.0, inner_iterations=20, min_iterations=20, max_iterations=20)
         out = fixed(problem, init=(start, jnp.zeros_like(b)))
-        return {"f": out.f, "g": out.g}
+        return out.f
 
     return run
 

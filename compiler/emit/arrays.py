@@ -9,6 +9,7 @@ from vspec.compiler.emit.layout import Layout, Value, aligned, arranged, moves
 from vspec.compiler.emit.scalar import dtype_code, expression
 from vspec.compiler.emit.scope import EmissionError, Scope
 from vspec.compiler.emit.text import MATMUL, MUL, Text, call, name, number, sequence
+from vspec.compiler.emit.unroll import unrolled
 from vspec.compiler.graph.kernel import Tree, num, slots, substitute
 from vspec.compiler.graph.node import Kind, Node
 
@@ -123,7 +124,10 @@ REDUCTIONS = {
 
 
 def emit_reduce(scope: Scope, node: Node) -> Value:
-    """A reduction over the axes by position."""
+    """A reduction over the axes by position, or a short sum term by term."""
+    short = unrolled(scope, node)
+    if short is not None:
+        return short
     operand = scope.whole(node.inputs[0])
     over: Layout = node.attrs[0]
     rest = tuple(a for a in operand.layout if a not in over)

@@ -115,7 +115,7 @@ def _part(
     roots = [region.body[k] for k in (*rows, *totals)]
     nodes = topological(roots)
     reached = {n.uid for n in nodes}
-    inner = Scope(scope.function, count_uses(nodes, roots), scope.indent + 4, scope)
+    inner = Scope(scope.function, count_uses(nodes, roots, scope.graph.dims), scope.indent + 4, scope)
     inner.parts = gather_parts(nodes)
     layouts = {k: _layout(region, k) for k in (*rows, *totals)}
     inner.wanted = wanted(nodes, [(region.body[k], layouts[k]) for k in (*rows, *totals)])

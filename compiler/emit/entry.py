@@ -65,7 +65,7 @@ def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry
     # What batches read has a key of its own in `inputs`, and the same name.
     parameters = [(str(x.attrs[0]), names.reserve(x.attrs[0]), x) for x in graph.inputs.values() if x.uid in reached]
     function = Function(graph, file, names, render, arguments=[(p, x) for _, p, x in parameters])
-    scope = Scope(function, count_uses(nodes, [r.node for r in entry.results]))
+    scope = Scope(function, count_uses(nodes, [r.node for r in entry.results], function.graph.dims))
     for _, parameter, x in parameters:
         # A scalar constant may come as a Python number, which has no methods and a weak dtype.
         loose = x.op == "constant" and not x.axes

@@ -117,7 +117,7 @@ def _function(scope: Scope, region: Solve, captured: Sequence[Operand], label: s
         kind = "lagrangian"
     function = names.reserve(f"{label}_{kind}")
     parameters = [names.reserve(u.attrs[0]) for u in region.unknowns]
-    inner = Scope(scope.function, count_uses(nodes, region.body), scope.indent + 4, scope)
+    inner = Scope(scope.function, count_uses(nodes, region.body, scope.graph.dims), scope.indent + 4, scope)
     inner.parts = gather_parts(nodes)
     gather_loops(inner, nodes)
     for unknown, parameter in zip(region.unknowns, parameters, strict=True):

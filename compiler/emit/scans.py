@@ -164,7 +164,7 @@ def _step(scope: Scope, loop: Loop, counted: bool = False, carried: bool = False
         loop.index = names.reserve(region.axis.name.split("~")[0])
     flag = names.reserve("stopped_t") if carried else ""
 
-    inner = Scope(scope.function, count_uses(nodes, region.roots), scope.indent + 4, scope)
+    inner = Scope(scope.function, count_uses(nodes, region.roots, scope.graph.dims), scope.indent + 4, scope)
     inner.parts = gather_parts(nodes)
     inner.wanted = wanted(nodes, [(n, c.names) for n, c in zip(region.body, region.carry, strict=True)])
     gather_loops(inner, nodes)

@@ -11,6 +11,7 @@ from vspec.compiler.emit.layout import Layout, Value, aligned, shown
 from vspec.compiler.emit.names import Names
 from vspec.compiler.emit.scalar import Context, dtype_code
 from vspec.compiler.emit.text import ATOM, Text, fitted, name, number, sequence
+from vspec.compiler.emit.unroll import short_sum
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Kernel, walk
 from vspec.compiler.graph.node import Axis, Kind, Node, topological
@@ -46,6 +47,7 @@ class Function:
     size_arguments: list[tuple[str, str]] = field(default_factory=list)
     header: list[Line] = field(default_factory=list)
     arguments: Sequence[tuple[str, Node]] = ()
+    counter: str = ""
 
 
 class Scope:
@@ -188,7 +190,7 @@ class Scope:
 
     def visit(self, node: Node, keep: bool = False) -> None:
         """Writes a node: gives it a line, or keeps its text for its reader. `keep`: the caller will use the text itself."""
-        if node.uid in self.values:
+        if node.uid in self.values or self.uses.get(node.uid) == 0:
             return
         render = self.function.render
         value = render(self, node)
@@ -315,12 +317,24 @@ def helper_name(scope: Scope, node: Node) -> str:
 # --- use counts ---------------------------------------------------------------------------------------------------
 
 
-def count_uses(nodes: Sequence[Node], roots: Sequence[Node]) -> dict[int, int]:
-    """How often the text of each node would appear in those of its readers."""
+def count_uses(nodes: Sequence[Node], roots: Sequence[Node], dims: Mapping[str, int | Node | None]) -> dict[int, int]:
+    """How often the text of each node would appear in those of its readers; 0 for one that is written nowhere."""
     uses: dict[int, int] = {}
     slots: dict[Kernel, dict[int, int]] = {}
-    for n in nodes:
-        if n.kind is Kind.MAP:
+    readers: dict[int, int] = {}
+    for x in (*roots, *(x for n in nodes for x in n.inputs)):
+        readers[x.uid] = readers.get(x.uid, 0) + 1
+    # Readers first, so that what nobody reads counts for nothing.
+    for n in reversed(nodes):
+        if uses.get(n.uid) == 0:
+            continue
+        short = short_sum(n, dims, n.kind is Kind.REDUCE and readers[n.inputs[0].uid] == 1)
+        if short is not None:
+            inner = n.inputs[0]
+            uses.setdefault(inner.uid, 0)
+            for x in short[1]:
+                uses[x.uid] = uses.get(x.uid, 0) + 2
+        elif n.kind is Kind.MAP:
             k = n.attrs[0]
             counts = slots.get(k)
             if counts is None:

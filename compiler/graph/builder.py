@@ -217,6 +217,16 @@ class Builder:
             return x
         if x.kind is Kind.INDEX and x.op == "value" and len(axes) == 1:
             return self.index(axes[0])
+        if len(set(targets)) < len(targets) and x.kind is Kind.MAP:
+            # Of a map on its diagonal only the diagonal is computed.
+            to = dict(zip(x.names, targets, strict=True))
+            inputs = [self.reindex(y, tuple(to[n] for n in y.names)) for y in x.inputs]
+            return self.order(self.map(x.attrs[0].tree, inputs, x.dtype), axes)
+        if len(set(targets)) < len(targets) and x.kind is Kind.REDUCE and not set(x.attrs[0]) & set(targets):
+            to = dict(zip(x.names, targets, strict=True))
+            (y,) = x.inputs
+            inner = self.reindex(y, tuple(to.get(n, n) for n in y.names))
+            return self.order(self.reduce(x.op, inner, x.attrs[0], {a.name: a.dim for a in y.axes}), axes)
         if x.kind is Kind.REINDEX:
             # x[..] = y[t]: a rename of a rename is one rename, as long as x adds no axis of its own.
             inner_targets: tuple[str, ...] = x.attrs[0]

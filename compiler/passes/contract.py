@@ -5,7 +5,8 @@ carried out, and what is left is planned (`contraction.py`). Where a factor is i
 distributed over them when that is cheaper, above all when parts of the terms depend on data only and leave the loop of the
 solver: the gradient of least squares becomes one product with a Gram matrix. Squares of differences become matrix products in
 float64, after both sides are centred and with the result held at zero from below; there the error is some 1e-15 of the
-largest squared norm. In float32 it would be about 1e-6 of it, and more where matrix units round operands: left alone.
+largest squared norm. In float32 it would be about 1e-6 of it, and more where matrix units round operands: left alone. Weighted
+sums of the differences themselves become matrix products in both: their terms are no larger than the spread of the points.
 """
 
 from __future__ import annotations
@@ -171,7 +172,9 @@ class _Contracting(Sweep):
                 best = (cost, chosen, sum_.nonnegative)
         if best is None:
             return None
-        parts = [(s, b.order(self.made(b, way, node.axes), node.axes)) for s, way in best[1]]
+        # A term may itself have a factor that is a sum.
+        made = [(s, self.distribute(b, node, old, way) or self.made(b, way, node.axes)) for s, way in best[1]]
+        parts = [(s, b.order(x, node.axes)) for s, x in made]
         signed: list[Tree] = [slot(k) if s > 0 else ("neg", slot(k)) for k, (s, _) in enumerate(parts)]
         tree: Tree = ("add", *signed) if len(parts) > 1 else signed[0]
         total = b.map(tree, [x for _, x in parts], "real")
@@ -180,6 +183,8 @@ class _Contracting(Sweep):
     def price(self, x: Node, plain: Way) -> float:
         """What each call pays for the plain form, the making of `x` included where it is made for this sum alone."""
         own = 0.0
+        while x.kind is Kind.REINDEX:
+            x = x.inputs[0]
         if x.kind is Kind.MAP and self.single(x) and not self.static(x):
             own = ELEMENTWISE * self.sizes.count(x.axes) * kernel_flops(x.attrs[0].tree)
         return plain.plan.cost + own
@@ -188,8 +193,8 @@ class _Contracting(Sweep):
         """The ways to read a factor as a sum."""
         found = [s for s in (linear_terms(b, x),) if s is not None]
         others = [y for g in plain.groups for y in g.factors if y is not x]
-        if self.double and old.uid in self.smooth:
-            difference = difference_terms(b, x, others, self.sizes)
+        if old.uid in self.smooth:
+            difference = difference_terms(b, x, others, self.sizes, squares=self.double)
             found += [difference] if difference is not None else []
         return found
 
@@ -200,10 +205,17 @@ class _Contracting(Sweep):
             whole = plain.product.copy()
             whole.factors = [y for y in whole.factors if y is not x]
             for f in factors:
+                if f.kind is Kind.CONST and f.op == "number":
+                    whole.value = whole.value * f.attrs[0]
+                    continue
                 expansion = Expansion(b, through)
                 expansion.taken.update(axes_of(plain.product.factors), node.names, whole.bound)
                 expansion.taken.update(n for y in whole.factors for n in y.names)
-                inner = expansion.run(f) if is_product(f) and (through(f) or f.kind is Kind.MAP) else Product(1, [f])
+                below = f
+                while below.kind is Kind.REINDEX:
+                    below = below.inputs[0]
+                opens = is_product(below) and (through(below) or below.kind is Kind.MAP)
+                inner = expansion.run(f) if opens else Product(1, [f])
                 whole.value = whole.value * inner.value
                 whole.factors += inner.factors
                 whole.bound |= inner.bound

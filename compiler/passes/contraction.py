@@ -112,8 +112,14 @@ class Planner:
         for i, j in steps:
             a, b = left[i], left[j]
             left = [x for k, x in enumerate(left) if k not in (i, j)]
-            both = a.axes | b.axes
             needed = out.union(*(x.axes for x in left))
+            # What only one of them has is summed before they meet.
+            for x, other in ((a, b), (b, a)):
+                if not x.axes <= needed | other.axes:
+                    self._pay(plan, x.static, ELEMENTWISE * self.count(x.axes))
+            a = Operand(a.axes & (needed | b.axes), a.static)
+            b = Operand(b.axes & (needed | a.axes), b.static)
+            both = a.axes | b.axes
             # With a vector on one side the matrix is read once and used once: no faster than a loop.
             weight = ELEMENTWISE if a.axes >= b.axes or b.axes >= a.axes or both <= needed else 1
             made = Operand(both & needed, a.static and b.static)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.kernel import Tree, num, slot, walk
 from vspec.compiler.graph.node import Kind, Node
-from vspec.compiler.passes.patterns import factors, terms
+from vspec.compiler.passes.patterns import factors, number_of, product, terms
 
 MOST_TERMS = 4
 # Sizes from which on a matrix product of differences pays for the centring.
@@ -53,8 +54,9 @@ def _sum_kernel(b: Builder, x: Node) -> tuple[Tree, list[Node]] | None:
     return inner.attrs[0].tree, [b.reindex(i, tuple(to[n] for n in i.names)) for i in inner.inputs]
 
 
-def difference_terms(b: Builder, x: Node, others: Sequence[Node], sizes: Sizes) -> Sum | None:
-    """(u - v)**2 or u - v, with u and v over different axes, as a polynomial in u and v less their common centre."""
+def difference_terms(b: Builder, x: Node, others: Sequence[Node], sizes: Sizes, squares: bool = True) -> Sum | None:
+    """u - v and, where `squares` says so, (u - v)**2, with u and v over different axes, as a polynomial in u and v less their
+    common centre."""
     power, opened = 1, _sum_kernel(b, x)
     if opened is None and x.kind is Kind.MAP:
         parts = factors(x.attrs[0].tree)
@@ -69,10 +71,13 @@ def difference_terms(b: Builder, x: Node, others: Sequence[Node], sizes: Sizes) 
     if len(parts_) != 2 or parts_[0][0] == parts_[1][0]:
         return None
     (sign, first), (_, second) = parts_
+    scale, first, second = _common_number(first, second)
     u, v = b.map(first, opened[1]), b.map(second, opened[1])
     apart = [a for a in u.axes if a.name not in v.names], [a for a in v.axes if a.name not in u.names]
     common = [a for a in u.axes if a.name in v.names]
-    if not all(apart) or min(sizes.count(side) for side in apart) < LEAST_OUTER or sizes.count(common) < LEAST_SUMMED:
+    if not all(apart) or (power == 2 and not squares):
+        return None
+    if power == 2 and (min(map(sizes.count, apart)) < LEAST_OUTER or sizes.count(common) < LEAST_SUMMED):
         return None
     over = [a.name for a in apart[0]]
     total = b.reduce("sum", u, over)
@@ -80,9 +85,19 @@ def difference_terms(b: Builder, x: Node, others: Sequence[Node], sizes: Sizes) 
     centre = b.map(("div", slot(0), slot(1)), [total, count], "real")
     u, v = (b.map(("sub", slot(0), slot(1)), [n, centre], "real") for n in (u, v))
     if power == 1:
-        return Sum([(sign, [u]), (-sign, [v])])
-    squares = [b.map(("pow", slot(0), num(2)), [n], "real") for n in (u, v)]
-    return Sum([(1, [squares[0]]), (1, [squares[1]]), (-1, [b.number(2), u, v])], all(_even(y) for y in others))
+        return Sum([(sign, [b.number(scale), u]), (-sign, [b.number(scale), v])])
+    parabolas = [b.map(("pow", slot(0), num(2)), [n], "real") for n in (u, v)]
+    square = b.number(scale**2)
+    terms_ = [(1, [square, parabolas[0]]), (1, [square, parabolas[1]]), (-1, [b.number(2 * scale**2), u, v])]
+    return Sum(terms_, all(_even(y) for y in others))
+
+
+def _common_number(first: Tree, second: Tree) -> tuple[Any, Tree, Tree]:
+    """The number by which both are multiplied, and both without it."""
+    (one, rest), (other, left) = number_of(factors(first)), number_of(factors(second))
+    if one != other or one in (0, 1):
+        return 1, first, second
+    return one, product(rest), product(left)
 
 
 def _even(x: Node) -> bool:

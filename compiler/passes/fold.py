@@ -29,15 +29,35 @@ def run(graph: Graph) -> Graph:
     def visit(b: Builder, node: Node, old: Node) -> Node:
         if node.kind is not Kind.MAP or node.attrs[0].tree[0] in BORDER:
             return node
-        joined = _join(b, node, old, readers)
+        joined = _with_numbers(b, _join(b, node, old, readers))
         tree = simplify(joined.attrs[0].tree) if joined.kind is Kind.MAP else None
         if tree is None or tree is joined.attrs[0].tree:
-            return joined
-        # An operand that cancelled would take its axes with it.
-        simpler = b.map(tree, joined.inputs, joined.dtype)
-        return simpler if set(simpler.names) == set(node.names) else joined
+            return _over(b, joined, node)
+        return _over(b, b.map(tree, joined.inputs, joined.dtype), node)
 
     return rewrite(graph, visit)
+
+
+def _over(b: Builder, x: Node, node: Node) -> Node:
+    """x along all axes of a node: what an operand that cancelled took with it is broadcast."""
+    return x if set(x.names) == set(node.names) else b.order(x, node.axes)
+
+
+def _with_numbers(b: Builder, node: Node) -> Node:
+    """The map with numbers for operands that are one number everywhere."""
+    if node.kind is not Kind.MAP:
+        return node
+    inputs = [_number(x) for x in node.inputs]
+    if all(x is y for x, y in zip(inputs, node.inputs, strict=True)):
+        return node
+    return b.map(node.attrs[0].tree, inputs, node.dtype)
+
+
+def _number(x: Node) -> Node:
+    below = x
+    while below.kind is Kind.REINDEX:
+        below = below.inputs[0]
+    return below if below.kind is Kind.CONST and below.op == "number" and below.dtype == x.dtype == "real" else x
 
 
 def _join(b: Builder, node: Node, old: Node, readers: dict[int, int]) -> Node:
