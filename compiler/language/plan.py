@@ -391,6 +391,8 @@ def _listed(plan: _Plan, items: list[Scalar], what: str) -> tuple[str, ...] | No
         if symbol is not None and (symbol.kind == "param" or stacked is not None):
             names += [n for n in stacked or (name,) if n not in names]
             continue
+        if name in ctx.opaque:
+            return None
         known = movable(ctx)
         message = f"'{name}' is not a param" if symbol is not None else f"unknown param '{name}'"
         help = did_you_mean(name, known) or (f"params are {', '.join(known)}" if known else "")
@@ -433,7 +435,7 @@ def _methods(plan: _Plan, node: Mapping, verb: Scalar, over: tuple[str, ...]) ->
         names = _listed(plan, [key], "over")
         call = read_method(ctx, value, kind, key.span, whole)
         for name in names or ():
-            if name in moved or name not in over:
+            if name in moved or (name not in over and over):
                 why = "has two methods" if name in moved else f"does not move in this stage with '{kind}'"
                 ctx.error("VS0370", f"'{name}' {why}", key.span, label="this method")
             moved.setdefault(name, key)

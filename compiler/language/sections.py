@@ -190,6 +190,7 @@ def read_functions(ctx: Context, node: Value | None) -> dict[str, tuple[str, ...
         if function.network is None or not build(ctx, function):
             function.network, function.body = None, None
             function.sound = False
+            ctx.opaque.add(function.name)
     return calls
 
 
