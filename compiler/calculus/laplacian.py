@@ -25,6 +25,7 @@ from vspec.compiler.calculus.special import NoDerivative, NoWay
 from vspec.compiler.calculus.sweeps import depends, forward
 from vspec.compiler.calculus.terms import Algebra, Term, Terms
 from vspec.compiler.calculus.vjp import through_kernel, times
+from vspec.compiler.graph.builder import tree_dtype
 from vspec.compiler.graph.guard import may_be_infinite
 from vspec.compiler.graph.kernel import Kernel, Tree, kernel, num, slot, slots, walk
 from vspec.compiler.graph.node import Kind, Node
@@ -82,26 +83,50 @@ class _Sweep:
 
     def run(self, curved: bool = True) -> dict[int, list[Term]]:
         """The sums of second derivatives; first derivatives alone where these are not wanted."""
-        seeded = {*self.one, *self.two}
         for node in self.nodes:
-            if node.uid in seeded:
-                continue
-            with self.b.at(node.origin._replace(role="tangent")):
-                if node.kind not in jvp.RULES:
-                    raise NoWay("no sweep takes second derivatives through a loop or a search", node.origin)
-                if not curved:
-                    self.one[node.uid] = self._moved(node, self.one).collect(self.b)
-                    continue
-                total = self._moved(node, self.sums)
-                for term in self._curvature(node):
-                    total.add(term)
-                self.one[node.uid] = self._moved(node, self.one).collect(self.b)
-                if self.p.second is not None:
-                    self.two[node.uid] = self._moved(node, self.two).collect(self.b)
-                else:
-                    self.two[node.uid] = self._turned(self.one[node.uid])
-                self.sums[node.uid] = total.collect(self.b)
+            if node.uid not in self.p.first and (self.p.second is None or node.uid not in self.p.second):
+                self._visit(node, curved)
         return self.sums if curved else self.one
+
+    def _visit(self, node: Node, curved: bool) -> None:
+        with self.b.at(node.origin._replace(role="tangent")):
+            if node.kind not in jvp.RULES:
+                raise NoWay("no sweep takes second derivatives through a loop or a search", node.origin)
+            whole = self._apart(node, curved) if node.kind is Kind.MAP else node
+            if curved:
+                total = self._moved(whole, self.sums)
+                for term in self._curvature(whole):
+                    total.add(term)
+                self.sums[node.uid] = total.collect(self.b)
+            self.one[node.uid] = self._moved(whole, self.one).collect(self.b)
+            if self.p.second is not None:
+                self.two[node.uid] = self._moved(whole, self.two).collect(self.b)
+            elif curved:
+                self.two[node.uid] = self._turned(self.one[node.uid])
+
+    def _apart(self, node: Node, curved: bool) -> Node:
+        """A map whose kernel reads parts that have fewer axes as nodes of their own: `V[a, b]*tanh(z[n, a])` would be
+        differentiated for every b."""
+        names = [frozenset(x.names) for x in node.inputs]
+        varying = {k for k, x in enumerate(node.inputs) if self.one.get(x.uid) or self.two.get(x.uid)}
+        operands = list(node.inputs)
+
+        def split(tree: Tree) -> Tree:
+            # What stands in a branch stays there: it may be infinite where the other branch is taken.
+            if tree[0] in ("x", "num", "where"):
+                return tree
+            read = slots(tree)
+            fewer = frozenset[str]().union(*(names[k] for k in read)) < frozenset(node.names)
+            if fewer and read & varying and tree_dtype(tree, [x.dtype for x in node.inputs]) == "real":
+                part = self.b.map(tree, node.inputs, "real")
+                self._visit(part, curved)
+                operands.append(part)
+                return slot(len(operands) - 1)
+            return (tree[0], *map(split, tree[1:]))
+
+        tree = node.attrs[0].tree
+        made = tree if tree[0] in ("x", "num", "where") else (tree[0], *map(split, tree[1:]))
+        return node if len(operands) == len(node.inputs) else self.b.map(made, operands, node.dtype)
 
     def _turned(self, terms: Sequence[Term]) -> list[Term]:
         """First derivatives with their rows under the names of the second ones."""
