@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from vspec.compiler.calculus import jvp
+from vspec.compiler.calculus.apart import apart
 from vspec.compiler.calculus.determinant import cofactors
 from vspec.compiler.calculus.linear import inverse_transposed
 from vspec.compiler.calculus.scalar import partial, partial_by_value
@@ -25,7 +26,6 @@ from vspec.compiler.calculus.special import NoDerivative, NoWay
 from vspec.compiler.calculus.sweeps import depends, forward
 from vspec.compiler.calculus.terms import Algebra, Term, Terms
 from vspec.compiler.calculus.vjp import through_kernel, times
-from vspec.compiler.graph.builder import tree_dtype
 from vspec.compiler.graph.guard import may_be_infinite
 from vspec.compiler.graph.kernel import Kernel, Tree, kernel, num, slot, slots, walk
 from vspec.compiler.graph.node import Kind, Node
@@ -92,7 +92,9 @@ class _Sweep:
         with self.b.at(node.origin._replace(role="tangent")):
             if node.kind not in jvp.RULES:
                 raise NoWay("no sweep takes second derivatives through a loop or a search", node.origin)
-            whole = self._apart(node, curved) if node.kind is Kind.MAP else node
+            whole, parts = self._apart(node)
+            for part in parts:
+                self._visit(part, curved)
             if curved:
                 total = self._moved(whole, self.sums)
                 for term in self._curvature(whole):
@@ -104,29 +106,13 @@ class _Sweep:
             elif curved:
                 self.two[node.uid] = self._turned(self.one[node.uid])
 
-    def _apart(self, node: Node, curved: bool) -> Node:
-        """A map whose kernel reads parts that have fewer axes as nodes of their own: `V[a, b]*tanh(z[n, a])` would be
-        differentiated for every b."""
-        names = [frozenset(x.names) for x in node.inputs]
-        varying = {k for k, x in enumerate(node.inputs) if self.one.get(x.uid) or self.two.get(x.uid)}
-        operands = list(node.inputs)
+    def _apart(self, node: Node) -> tuple[Node, list[Node]]:
+        if node.kind is not Kind.MAP:
+            return node, []
+        return apart(self.b, node, [k for k, x in enumerate(node.inputs) if self._varies(x)], functions=True)
 
-        def split(tree: Tree) -> Tree:
-            # What stands in a branch stays there: it may be infinite where the other branch is taken.
-            if tree[0] in ("x", "num", "where"):
-                return tree
-            read = slots(tree)
-            fewer = frozenset[str]().union(*(names[k] for k in read)) < frozenset(node.names)
-            if fewer and read & varying and tree_dtype(tree, [x.dtype for x in node.inputs]) == "real":
-                part = self.b.map(tree, node.inputs, "real")
-                self._visit(part, curved)
-                operands.append(part)
-                return slot(len(operands) - 1)
-            return (tree[0], *map(split, tree[1:]))
-
-        tree = node.attrs[0].tree
-        made = tree if tree[0] in ("x", "num", "where") else (tree[0], *map(split, tree[1:]))
-        return node if len(operands) == len(node.inputs) else self.b.map(made, operands, node.dtype)
+    def _varies(self, x: Node) -> bool:
+        return bool(self.one.get(x.uid) or self.two.get(x.uid))
 
     def _turned(self, terms: Sequence[Term]) -> list[Term]:
         """First derivatives with their rows under the names of the second ones."""
@@ -226,7 +212,7 @@ class _Sweep:
         return self._summed(node, products)
 
     def _varying(self, node: Node) -> list[int]:
-        return [k for k, x in enumerate(node.inputs) if self.one.get(x.uid) or self.two.get(x.uid)]
+        return [k for k, x in enumerate(node.inputs) if self._varies(x)]
 
     def _curved_map(self, node: Node) -> list[Term]:
         found = []

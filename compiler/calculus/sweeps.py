@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from vspec.compiler.calculus import jvp, solutions, vjp
+from vspec.compiler.calculus.apart import apart
 from vspec.compiler.calculus.special import NoAdjoint, NoDerivative
 from vspec.compiler.calculus.terms import NO_PAIRS, Algebra, Term, Terms
 from vspec.compiler.graph.node import AnyRegion, Kind, Node, Pull, Region, Solve, innermost, topological
@@ -86,15 +87,26 @@ def reverse(a: Algebra, seeds: Seeds, xs: Sequence[Node], nodes: Sequence[Node])
             if node.uid in least:
                 solutions.pull_value(a, least[node.uid], terms, adjoints, flows)
                 continue
-            for k, operand in enumerate(node.inputs):
-                if operand.uid not in flows:
-                    continue
-                into = adjoints.setdefault(operand.uid, Terms())
-                for term in terms:
-                    moved = vjp.RULES[node.kind](a, node, term, k)
-                    if moved is not None:
-                        into.add(moved)
+            _pull(a, node, terms, adjoints, flows)
     return adjoints
+
+
+def _pull(a: Algebra, node: Node, terms: Sequence[Term], adjoints: dict[int, Terms], flows: Collection[int]) -> None:
+    """Adds what the adjoint of a node gives to those of its inputs; a map whose parts have fewer axes goes part by part."""
+    parts: list[Node] = []
+    if node.kind is Kind.MAP:
+        node, parts = apart(a.b, node, [k for k, x in enumerate(node.inputs) if x.uid in flows])
+    flowing = {*flows, *(p.uid for p in parts)} if parts else flows
+    for k, operand in enumerate(node.inputs):
+        if operand.uid not in flowing:
+            continue
+        into = adjoints.setdefault(operand.uid, Terms())
+        for term in terms:
+            moved = vjp.RULES[node.kind](a, node, term, k)
+            if moved is not None:
+                into.add(moved)
+    for part in reversed(parts):
+        _pull(a, part, adjoints.pop(part.uid, Terms()).collect(a.b), adjoints, flowing)
 
 
 def forward(a: Algebra, seeds: Seeds, nodes: Sequence[Node]) -> dict[int, list[Term]]:
