@@ -68,8 +68,10 @@ def test_the_text_computes_what_the_graph_says(seed: int, tmp_path: Path) -> Non
 
 
 def called(program: ModuleType, name: str, given: Mapping[str, Any]) -> Any:
-    """The results of a function of a program."""
+    """The results of a function of a program, what it reads of prepared arrays included."""
     function = getattr(program, name)
+    if name != "prepare" and hasattr(program, "prepare"):
+        given = {**given, **called(program, "prepare", given)}
     wanted = function.__code__.co_varnames[: function.__code__.co_argcount]
     return jax.jit(function)(**{k: jnp.asarray(given[k]) for k in wanted})
 
