@@ -466,3 +466,8 @@ def labelled(stages: Iterable[Stage], above: str = "stage") -> Iterator[tuple[st
         label = stage.name or f"{above}_{k}"
         yield label, stage
         yield from labelled(stage.stages, label)
+
+
+def as_named(params: Iterable[str]) -> tuple[str, ...]:
+    """The params as a spec names them: all weights of a network, which only move together, by its name."""
+    return tuple(dict.fromkeys(name.partition(".")[0] for name in params))

@@ -18,7 +18,7 @@ from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.node import Axis, Kind, Node
 from vspec.compiler.language.bodies import OF_STAGES, bodies
 from vspec.compiler.language.expr import Affine, Derivative
-from vspec.compiler.language.spec import Spec, Stage, labelled
+from vspec.compiler.language.spec import Spec, Stage, as_named, labelled
 from vspec.compiler.report.formulas import printer
 from vspec.runtime.registry import needs
 
@@ -125,7 +125,8 @@ def _asked(spec: Spec, low: Recorder, stage: Stage) -> list[Taken]:
     with low.sweep(hows):
         slopes = gradients(low.b, value, list(real_params(low, params).values()))
     line = stage.span.line
-    wrt = ", ".join(low.printer.element(p.name, p.letters) for p in params)
+    shown = {p.name: low.printer.element(p.name, p.letters) for p in params}
+    wrt = ", ".join(shown.get(name, name) for name in as_named(stage.over))
     found = [Taken(f"gradient of {name} by {wrt}", line, (f"one {hows[0]}",))]
     asked = {need for m in stage.methods for need in needs(m.name, m.arguments)}
     if "hvp" in asked:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from vspec.compiler.language.spec import Assignment, Count, MethodCall, Spec, Stage
+from vspec.compiler.language.spec import Assignment, Count, MethodCall, Spec, Stage, as_named
 from vspec.compiler.report.formulas import printer
 from vspec.compiler.report.math import Printer
 
@@ -44,13 +44,13 @@ def _head(s: Stage, p: Printer) -> str:
         subject = ", ".join(s.names)
     text = f"{s.kind} {subject}".rstrip()
     if s.kind == "saddle":
-        text += f" down in {', '.join(s.min)}, up in {', '.join(s.max)}"
+        text += f" down in {', '.join(as_named(s.min))}, up in {', '.join(as_named(s.max))}"
     elif s.over and len(s.methods) == 1:
-        text += f" over {', '.join(s.over)}"
+        text += f" over {', '.join(as_named(s.over))}"
     if len(s.methods) == 1:
         text += f" by {_call(s.methods[0], p)}"
     elif s.methods:
-        text += " by " + ", ".join(f"{_call(m, p)} over {', '.join(m.over)}" for m in s.methods)
+        text += " by " + ", ".join(f"{_call(m, p)} over {', '.join(as_named(m.over))}" for m in s.methods)
     for what, count in (("steps", s.steps), ("epochs", s.epochs)):
         if count is not None:
             text += f", {_count(count, p)} {what}"

@@ -9,7 +9,7 @@ import pytest
 from tests.language.helpers import diagnose, good
 from vspec.compiler.language.architectures import ARCHITECTURES, LIBRARY_ACTIVATIONS
 from vspec.compiler.language.expr import Stack
-from vspec.compiler.language.spec import Definition, Draw, Spec
+from vspec.compiler.language.spec import Definition, Draw, Spec, as_named
 from vspec.compiler.pipeline import check
 
 SPECS = Path(__file__).parents[2] / "specs"
@@ -63,6 +63,7 @@ def test_a_stage_moves_a_network_by_its_name() -> None:
         ("c", *weights, "g.W1", "g.b1"),
     ]
     assert [m.over for m in spec.plan[2].methods] == [weights, ("c",)]
+    assert as_named(spec.plan[3].over) == ("c", "f", "g")
 
 
 def test_a_network_that_nothing_calls_has_no_weights() -> None:
