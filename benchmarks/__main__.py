@@ -27,13 +27,14 @@ def others() -> dict[str, Callable[[], str]]:
         solving_smooth,
         structure,
         sweeping,
+        transport,
     )
     from benchmarks.timing import table
 
     def written(run: Callable[[], Any]) -> Callable[[], str]:
         return lambda: "\n".join(table(title, timings) for title, timings in run().items())
 
-    compared = (recurrences, sweeping, structure, solving_smooth, solving_constrained)
+    compared = (recurrences, sweeping, structure, solving_smooth, solving_constrained, transport)
     return {
         **compile_time.ALL,
         **memory.ALL,

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import peers, solving_smooth
+from benchmarks import peers, solving_smooth, transport
 from benchmarks.programs import Flat, shipped, with_setting
 from benchmarks.reaching import Found, Solver, loosest, raced
 from benchmarks.solving_constrained import LEAST
@@ -104,3 +104,27 @@ def test_settings_are_put_into_a_copy() -> None:
     changed = with_setting(program, "tol", 0.5)
     assert changed.manifest["plan"][0]["methods"][0]["arguments"]["tol"] == 0.5
     assert program.manifest["plan"][0]["methods"][0]["arguments"]["tol"] != 0.5
+
+
+def test_sides_of_transport_reach_one_residual() -> None:
+    """Sweeps of ours and of POT, judged by one formula from potentials and from a plan."""
+    problem = transport.assignment(12, 40.0)
+    solve, residual = transport.ours(problem, transport.SWEEPS.replace("FORM", "scaling"), "float64", 1e-9)
+    found = solve()
+    assert residual(found) <= 1e-9
+    plan = np.exp(problem.eta * (np.asarray(found["x"])[:, None] + np.asarray(found["y"]) - problem.cost) - 1)
+    assert problem.of_plan(plan) == pytest.approx(residual(found), abs=1e-15)
+    pytest.importorskip("ot")
+    peer = transport.pot(problem, "sinkhorn_log", 1e-9)
+    assert peer is not None
+    other = peer[0]()
+    assert peer[1](other) <= 1e-9
+    np.testing.assert_allclose(other, plan, atol=1e-9)
+
+
+def test_densities_on_a_grid_are_marginals() -> None:
+    problem = transport.grid(6)
+    for law in (problem.r, problem.c):
+        assert law.sum() == pytest.approx(1.0)
+        assert law.min() > 0
+    assert problem.cost.max() == 1.0
