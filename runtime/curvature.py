@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.scipy.linalg import solve_triangular
 
@@ -11,7 +12,8 @@ _SHIFTS = 40
 
 def descent(hessian: Array, gradient: Array, differentiable: bool = False) -> Array:
     """Newton's direction [n] for a Hessian [n, n], with a multiple of its diagonal added until that is positive definite
-    (Nocedal and Wright 2006, algorithm 3.3); where no multiple helps, minus the gradient.
+    (Nocedal and Wright 2006, algorithm 3.3), at first as little as rounding asks for; where no multiple helps, minus the
+    gradient.
 
     The matrix is scaled to a diagonal of 1 and -1 first, so that what is added is small for each unknown by its own measure. If
     differentiable, reverse mode goes through it, at the price of one more factorisation: what is added is a number.
@@ -26,14 +28,17 @@ def descent(hessian: Array, gradient: Array, differentiable: bool = False) -> Ar
         return lower
 
     def definite(matrix: Array) -> tuple[Array, Array, Array]:
-        first = jnp.maximum(-jnp.min(jnp.diag(matrix), initial=jnp.inf), 0.0) + 1e-3
+        lowest = jnp.min(jnp.diag(matrix), initial=jnp.inf)
+        first = jnp.maximum(-lowest, 0.0) + 1e-3
+        # Rounding alone makes a singular matrix indefinite, as where a constant may be moved between unknowns.
+        least = jnp.where(lowest > 0, 1e3 * float(np.finfo(gradient.dtype).eps), first)
 
         def indefinite(carry: tuple[Array, Array, Array]) -> Array:
             return ~jnp.all(jnp.isfinite(carry[1])) & (carry[2] < _SHIFTS)
 
         def grow(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             shift, _, k = carry
-            shift = jnp.where(k == 0, first, 4 * shift)
+            shift = jnp.where(k == 0, least, jnp.maximum(first, 4 * shift))
             return shift, factor(matrix, shift), k + 1
 
         none = jnp.zeros((), gradient.dtype)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SMALL = 32
 """Up to so many unknowns a Hessian is formed whatever its structure: one small factorisation is quick."""
 
+CLEARLY = 0.75
+"""The share of the cost of a dense factorisation below which an elimination is worth its longer program."""
+
 Ties = tuple[tuple[int, int], ...]
 
 
@@ -100,7 +103,7 @@ def useful(r: Request, terms: list[Tied]) -> bool:
     """Whether an elimination along the ties costs clearly less than factorising the whole matrix, at nominal sizes."""
     found = _plan(r, terms)
     whole = sum(prod(shape) for shape in _shapes(r).values())
-    return found.feasible and 2 * found.cost < dense_cost(whole)
+    return found.feasible and found.cost < CLEARLY * dense_cost(whole)
 
 
 def _plan(r: Request, terms: list[Tied]) -> Elimination:

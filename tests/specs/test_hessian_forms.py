@@ -147,3 +147,11 @@ def _inner(eqn: Any) -> Any:
                 yield x.jaxpr
             elif hasattr(x, "eqns"):
                 yield x
+
+
+def test_a_singular_hessian_costs_no_steps(tmp_path: Path) -> None:
+    """A constant may be moved from x to y, so that the Hessian has a direction without curvature; convergence stays quadratic."""
+    for form in ("dense", "structured"):
+        solve = f"solve: {{minimize: f, method: newton(tol=1e-10, hessian={form})}}\n"
+        result = vspec.run(built(tmp_path / form, SPECS["transport"] + solve))
+        assert result.stages[0].steps <= 12, form
