@@ -28,6 +28,7 @@ NAMES = (
     "from-stan",
     "from-sympy",
     "constraints",
+    "derivatives",
     "implicit",
     "networks",
     "python",
