@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from vspec.compiler.calculus.batches import Batches
@@ -288,9 +288,15 @@ def _discrepancy(low: Lowering, claim: Claim) -> Node:
     return low.b.reduce("max", gap, gap.names) if gap.names else gap
 
 
+@lru_cache(maxsize=4)
+def _lines(text: str) -> tuple[str, ...]:
+    """The lines of a text, split once for all that quote it."""
+    return tuple(text.splitlines())
+
+
 def excerpt(spec: Spec, span: Span) -> str:
     """The spec's text under a span, on one line."""
-    lines = spec.text.splitlines()[span.line - 1 : span.end_line]
+    lines = list(_lines(spec.text)[span.line - 1 : span.end_line])
     if not lines:
         return ""
     lines[-1] = lines[-1][: span.end_column - 1]
