@@ -41,7 +41,7 @@ params:
   w[m]: {init: 1}
   z[m, k]: {init: 0}
 objectives:
-  cost: -mean[n](log(sum[m](w[m]*exp(-sum[k]((x[n, k] - y[m, k] - z[m, k])**2)))))
+  cost: mean[n](sin(sum[m](w[m]*exp(-sum[k]((x[n, k] - y[m, k] - z[m, k])**2)))))
 solve: {minimize: cost, steps: 1}
 """
 SPECS = {"sinkhorn": SINKHORN, "kernel": KERNEL}
