@@ -40,6 +40,7 @@ NAMES = (
     "recurrences",
     "runs",
     "running",
+    "memory",
     "structure",
     "report",
     "sweeps",
