@@ -44,6 +44,7 @@ NAMES = (
     "structure",
     "report",
     "sweeps",
+    "benchmarks",
     "pipelines",
 )
 PAGES = (DOCS.parent / "README.md", *(DOCS / f"{name}.md" for name in NAMES))
