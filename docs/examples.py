@@ -42,6 +42,7 @@ NAMES = (
     "running",
     "memory",
     "structure",
+    "matrices",
     "report",
     "sweeps",
     "benchmarks",
