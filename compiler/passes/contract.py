@@ -101,8 +101,30 @@ class _Contracting(Sweep):
         plain = node.kind is Kind.REDUCE and node.op == "sum" and len(node.attrs) == 1
         if node.dtype == "real" and (node.kind is Kind.CONTRACT or plain):
             found = self.better(b, node, old) or node
+        elif node.kind is Kind.MAP:
+            found = self.shared(b, node) or node
         self.reads[found.uid] = max(self.reads.get(found.uid, 0), self.readers.get(old.uid, 1))
         return found
+
+    def shared(self, b: Builder, node: Node) -> Node | None:
+        """A sum or difference of two contractions with one operand in common as one contraction of it with that of the others."""
+        tree = node.attrs[0].tree
+        if tree not in (("add", slot(0), slot(1)), ("sub", slot(0), slot(1))) or len(node.inputs) != 2:
+            return None
+        x, y = node.inputs
+        if any(n.kind is not Kind.CONTRACT or len(n.inputs) != 2 or not self.single(n) for n in (x, y)):
+            return None
+        if self.static(x) or self.static(y):
+            # What is the same in every step is computed once per run.
+            return None
+        for common in x.inputs:
+            (left,) = (n for n in x.inputs if n is not common) if x.inputs[0] is not x.inputs[1] else (common,)
+            rest = [n for n in y.inputs if n is not common]
+            alike = len(rest) == 1 and set(rest[0].names) == set(left.names) and set(x.names) == set(y.names)
+            # A sum of operands larger than the one in common would cost what it saves.
+            if alike and self.sizes.count(left.axes) <= self.sizes.count(common.axes):
+                return b.contract([common, b.map(tree, [left, rest[0]], "real")], x.axes)
+        return None
 
     def better(self, b: Builder, node: Node, old: Node) -> Node | None:
         """The contractions of a sum; None where it is best as it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from tests.passes.support import (
 from tests.support.evaluate import evaluate_graph
 from vspec.compiler.calculus.derive import gradients
 from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.cost import Sizes, flops, graph_cost
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node
@@ -222,3 +224,36 @@ def test_bodies_of_loops() -> None:
     assert_equal(g, contract.run(g))
     assert K.name == "k"
     assert M.dim == N.dim
+
+
+@pytest.mark.parametrize("op", ["add", "sub"])
+def test_an_operand_in_common_is_read_once(op: str) -> None:
+    b = Builder(SIZES)
+    given = inputs(b)
+    u = b.map(("tanh", slot(0)), [given["w"]])
+    first, second = (b.reduce("sum", b.mul([given["X"], v]), ["i"]) for v in (given["w"], u))
+    graph = graph_of(b, given, [b.map(("tanh", (op, slot(0), slot(1))), [first, second])])
+    plain = graph_of(b, given, [b.map((op, slot(0), slot(1)), [first, second])])
+    for g in (graph, plain):
+        assert_equal(g, contract.run(g))
+    after = contract.run(plain)
+    assert count(after, Kind.CONTRACT) == 1
+    # Two products with a matrix of 4 by 3 become one.
+    assert graph_cost(after).flops < 0.75 * graph_cost(plain).flops
+
+
+def test_a_chain_of_five_is_done_from_its_thin_end() -> None:
+    dims = {"a": 40, "b": 50, "c": 60, "d": 70, "e": 80, "f": 1}
+    b = Builder(dims)
+    axes = {n: Axis(n, n) for n in dims}
+    letters = "abcdef"
+    given = {
+        f"M{k}": b.input(f"M{k}", "param", (axes[p], axes[q]), "real")
+        for k, (p, q) in enumerate(itertools.pairwise(letters))
+    }
+    product = b.reduce("sum", b.mul(list(given.values())), list("bcde"))
+    graph = graph_of(b, given, [product], dims=dims)
+    after = contract.run(graph)
+    assert count(after, Kind.CONTRACT) == 4
+    # From the vector at the end: 80*70 + 70*60 + 60*50 + 50*40 products, two operands each.
+    assert sum(flops(n, Sizes(dims)) for n in after.nodes) == 2 * (80 * 70 + 70 * 60 + 60 * 50 + 50 * 40)
