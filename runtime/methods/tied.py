@@ -19,6 +19,7 @@ from jax.scipy.linalg import cho_solve
 
 from vspec.runtime.curvature import descent
 from vspec.runtime.elimination import Described, Elimination, Shape, Ties
+from vspec.runtime.methods.largest import positions_of_largest
 
 Point = dict[str, Array]
 Shapes = Mapping[str, Shape]
@@ -306,7 +307,7 @@ def sparsified(
         return Sparse(diagonal, jnp.zeros((0,), diagonal.dtype), none, none)
     flat = [values for _, values in places]
     values = flat[0] if len(flat) == 1 else jnp.concatenate(flat)
-    _, at = lax.top_k(jnp.abs(values), min(count, values.size))
+    at = positions_of_largest(jnp.abs(values), min(count, values.size))
     rows = columns = jnp.zeros_like(at)
     first = 0
     for term, part in places:
