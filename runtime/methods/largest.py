@@ -24,7 +24,7 @@ def positions_of_largest(values: Array, count: int) -> Array:
         enough = jnp.sum(bits >= middle) >= count
         return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
 
-    steps = jnp.iinfo(whole).bits - 1
+    steps = 8 * values.dtype.itemsize - 1
     least, _ = lax.fori_loop(0, steps, halved, (jnp.zeros((), whole), jnp.max(bits) + 1))
     above, equal = bits > least, bits == least
     taken = above | (equal & (jnp.cumsum(equal) <= count - jnp.sum(above)))
