@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("report", "Make one HTML page of a run."),
     "explain": ("explain", "Show how a spec is derived and optimised."),
     "explain-error": ("explain_error", "Explain a diagnostic code, or list them all."),
-    "list": ("listing", "List shipped specs, methods, passes or functions."),
+    "list": ("listing", "List shipped specs, methods, networks, passes or functions."),
     "schema": ("schema", "Print or write a JSON Schema, for editors and tools."),
     "doctor": ("doctor", "Show versions and devices, and whether all is well."),
 }
