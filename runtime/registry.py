@@ -134,6 +134,12 @@ def needs(name: str, arguments: Mapping[str, Any], unknowns: int | None = None) 
     return tuple(dict.fromkeys(found))
 
 
+def counted(name: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a method is sure to count beside its steps, as facts of a run: `cg`, the iterations of conjugate gradients."""
+    given = arguments.get("hessian", {}).get("name"), arguments.get("linear", {}).get("name")
+    return ("cg",) if given[0] in ("sparsified", "products") or given[1] == "cg" else ()
+
+
 def needs_of_stage(
     methods: Iterable[tuple[str, Mapping[str, Any]]], strategy: str | None, unknowns: int | None = None
 ) -> tuple[str, ...]:

@@ -282,6 +282,7 @@ def run_facts(stages: Iterable[StageResult]) -> dict[str, Any]:
     def visit(stage: StageResult) -> None:
         if stage.name is not None:
             named[stage.name] = {"steps": stage.steps, "seconds": stage.seconds, "reason": stage.reason}
+            named[stage.name] |= {} if stage.cg is None else {"cg": stage.cg}
         for inner in stage.stages:
             visit(inner)
 

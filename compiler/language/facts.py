@@ -6,7 +6,7 @@ every quantity in it is a fact of some run or a constant.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from vspec.compiler.diagnostics.spans import Span
@@ -18,6 +18,7 @@ from vspec.compiler.language.expr import Dtype, Expr
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawFact, RawName, walk
 from vspec.compiler.language.rename import renamed
 from vspec.compiler.language.spec import Claim, Dim, Fact, Spec, Stage
+from vspec.runtime.registry import counted
 
 SELF = "run"
 """How a claim names the spec itself; its run is '' everywhere else."""
@@ -157,6 +158,9 @@ def _find(ctx: Context, raw: RawFact, whole: str, env: Env) -> str | None:
         return _enter(ctx, whole, raw, out.body.dtype, raw.base, ("outputs", first), letters)
     if rest == ["steps"] and first in stages:
         return _enter(ctx, whole, raw, "integer", ("" if own else raw.base), ("stages", first, "steps"))
+    plan = ctx.runs.plan if spec is None else spec.plan
+    if len(rest) == 1 and first in stages and rest[0] in _counted_by(plan, first):
+        return _enter(ctx, whole, raw, "integer", ("" if own else raw.base), ("stages", first, rest[0]))
     if not rest and own:
         known = first in ctx.outputs or first in ctx.symbols
         message = f"'{SELF}' has no fact '{first}'"
@@ -171,9 +175,26 @@ def _find(ctx: Context, raw: RawFact, whole: str, env: Env) -> str | None:
         listed = f"its stages are {', '.join(stages)}" if stages else "a stage has a name where it says 'name: ...'"
         help = did_you_mean(first, stages) or listed
     else:
-        message, help = f"the stage '{first}' has no fact '{'.'.join(rest)}'", "its fact is steps"
+        listed = " and ".join(("steps", *_counted_by(plan, first)))
+        message = f"the stage '{first}' has no fact '{'.'.join(rest)}'"
+        help = f"its {'facts are' if ' ' in listed else 'fact is'} {listed}"
     ctx.error("VS0241", message, raw.span, env, label="not known", help=help)
     return None
+
+
+def _counted_by(plan: Iterable[Stage], name: str) -> tuple[str, ...]:
+    """What the method of a stage counts beside its steps; nothing where several stages have the name or several methods move."""
+    found = [s for s in _all(plan) if s.name == name]
+    if len(found) != 1 or len(found[0].methods) != 1 or found[0].constraints is not None:
+        return ()
+    (call,) = found[0].methods
+    return counted(call.name, call.arguments)
+
+
+def _all(plan: Iterable[Stage]) -> Iterator[Stage]:
+    for stage in plan:
+        yield stage
+        yield from _all(stage.stages)
 
 
 def _enter(

@@ -142,6 +142,10 @@ class Method(abc.ABC):
         """The multipliers of the constraints, by their names; None where the method has none."""
         return None
 
+    def tally(self, problem: Problem, state: State) -> dict[str, Array]:
+        """What the method counts beside its steps, by the name of the fact; the problem only tells its form."""
+        return {}
+
     def turn(self, problem: Problem, state: State, point: Point) -> State:
         """One step from a point to which others have moved, as in a repetition of several stages, or on a problem that
         has changed, as with batches. Where the method evaluates before it moves, value and gradient of the state are those

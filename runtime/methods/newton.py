@@ -17,7 +17,7 @@ from jax.flatten_util import ravel_pytree
 from vspec.runtime.curvature import descent
 from vspec.runtime.elimination import Elimination, eliminate
 from vspec.runtime.methods.method import DIVERGED, RUNNING, STALLED, Method, Point, Problem, State, largest, select
-from vspec.runtime.methods.quadratic import spectrum, truncated, within_ball
+from vspec.runtime.methods.quadratic import iterated, spectrum, within_ball
 from vspec.runtime.methods.tied import diagonal, direction, shapes_of, sparsified, times
 from vspec.runtime.registry import DENSE
 
@@ -28,21 +28,24 @@ _FORCING = 0.5
 
 class Memory(NamedTuple):
     """The Hessian at the point, as `Newton.form` says: the matrix of the flattened point, the arrays of its terms, a sparse
-    matrix, or nothing where products are taken; the radius of trust; the first gradient's norm."""
+    matrix, or nothing where products are taken; the radius of trust; the first gradient's norm; the iterations of conjugate
+    gradients in all steps."""
 
     hessian: Any
     radius: Array
     first: Array
+    cg: Array
 
 
 class Trial(NamedTuple):
-    """A step tried: its length or the radius it was made for, the step, the value there, how many were tried before, and
-    gradient and Hessian there if they come with the value."""
+    """A step tried: its length or the radius it was made for, the step, the value there, how many were tried before, the
+    iterations of conjugate gradients for all of them, and gradient and Hessian there if they come with the value."""
 
     length: Array
     p: Array
     value: Array
     k: Array
+    cg: Array
     more: Any = ()
 
 
@@ -99,7 +102,9 @@ class Newton(Method):
         value, gradient, hessian = self.evaluate(problem, point)
         g, _ = ravel_pytree(gradient)
         radius = jnp.asarray(self.search["arguments"].get("radius", jnp.inf), g.dtype)
-        return self.begin(problem, point, value, gradient, Memory(hessian, radius, jnp.linalg.norm(g)))
+        return self.begin(
+            problem, point, value, gradient, Memory(hessian, radius, jnp.linalg.norm(g), jnp.zeros((), jnp.int32))
+        )
 
     def refresh(self, problem: Problem, state: State, point: Point) -> State:
         """The Hessian belongs to the point; the radius of trust stays."""
@@ -132,33 +137,44 @@ class Newton(Method):
         else:
             value, gradient, hessian = self.evaluate(problem, point)
         useful = found & ((state.value - value > slack) | (largest(gradient) < largest(state.gradient)))
-        extra = Memory(hessian, radius, state.extra.first)
+        extra = Memory(hessian, radius, state.extra.first, state.extra.cg + last.cg)
         new = self.advance(problem, state, point, value, gradient, extra)
-        stay = state._replace(steps=state.steps + 1, status=jnp.full((), STALLED, jnp.int32))
+        spent = state.extra._replace(cg=extra.cg)
+        stay = state._replace(steps=state.steps + 1, status=jnp.full((), STALLED, jnp.int32), extra=spent)
         good: State = select(useful | (new.status == DIVERGED) | (new.status != RUNNING), new, stay)
         return good
 
-    def direction(self, problem: Problem, state: State) -> Array:
-        """A minimiser of the quadratic model, or a direction of descent where it has none [point]."""
+    def tally(self, problem: Problem, state: State) -> dict[str, Array]:
+        """The iterations of conjugate gradients, where systems are solved by them."""
+        form = self.form(problem, sum(x.size for x in state.point.values()))
+        direct = form == "dense" and self.linear["name"] != "cg"
+        if form == "structured":
+            direct = self.search["name"] == "armijo" and self.elimination(problem, state.point) is not None
+        return {} if direct else {"cg": state.extra.cg}
+
+    def direction(self, problem: Problem, state: State) -> tuple[Array, Array]:
+        """A minimiser of the quadratic model, or a direction of descent where it has none [point], and the iterations that it
+        took."""
         g, _ = ravel_pytree(state.gradient)
         form = self.form(problem, g.size)
         if form == "dense" and self.linear["name"] != "cg":
-            return descent(state.extra.hessian, g)
+            return descent(state.extra.hessian, g), jnp.zeros((), jnp.int32)
         if form == "structured":
             order = self.elimination(problem, state.point)
             if order is not None:
                 arrays = state.extra.hessian
                 found = direction(order, problem.terms or (), arrays, state.gradient, self.damping)
-                return ravel_pytree(found)[0]
+                return ravel_pytree(found)[0], jnp.zeros((), jnp.int32)
         effort = self.effort(state, g)
         nowhere = jnp.asarray(jnp.inf, g.dtype)
         along = self.diagonal(problem, state)
         if along is None:
-            return truncated(self.times(problem, state), g, *effort, nowhere)
+            return iterated(self.times(problem, state), g, *effort, nowhere)
         # Coordinates in which the diagonal is 1: conjugate gradients with Jacobi's preconditioner.
         scale = 1 / jnp.sqrt(jnp.where(along > 0, along, 1.0))
         product = self.times(problem, state)
-        return scale * truncated(lambda v: scale * product(scale * v), scale * g, *effort, nowhere)
+        p, cg = iterated(lambda v: scale * product(scale * v), scale * g, *effort, nowhere)
+        return scale * p, cg
 
     def diagonal(self, problem: Problem, state: State) -> Array | None:
         """The diagonal of the damped Hessian [point]; None where only products with it are known."""
@@ -180,7 +196,7 @@ class Newton(Method):
     ) -> tuple[Array, Trial, Array]:
         """Whether there is a step, the step, and no radius: a direction, halved until the value falls by enough."""
         g, _ = ravel_pytree(state.gradient)
-        p = self.direction(problem, state)
+        p, cg = self.direction(problem, state)
         slope = g @ p
 
         def enough(t: Trial) -> Array:
@@ -188,7 +204,7 @@ class Newton(Method):
 
         def attempt(length: Array, p: Array, k: Array) -> Trial:
             value, more = at(p)
-            return Trial(length, p, value, k, more)
+            return Trial(length, p, value, k, cg, more)
 
         begun = attempt(jnp.ones((), g.dtype), p, jnp.zeros((), jnp.int32))
         last = lax.while_loop(
@@ -206,28 +222,29 @@ class Newton(Method):
         if self.form(problem, g.size) == "dense" and self.linear["name"] != "cg":
             model = spectrum(state.extra.hessian, g)
 
-            def step(radius: Array) -> Array:
-                return within_ball(model, radius)
+            def step(radius: Array) -> tuple[Array, Array]:
+                return within_ball(model, radius), jnp.zeros((), jnp.int32)
 
         else:
             effort = self.effort(state, g)
 
-            def step(radius: Array) -> Array:
-                return truncated(product, g, *effort, radius)
+            def step(radius: Array) -> tuple[Array, Array]:
+                return iterated(product, g, *effort, radius)
 
         def ratio(t: Trial) -> Array:
             expected = -(g @ t.p + t.p @ product(t.p) / 2)
             share = (state.value - t.value + slack) / (expected + slack)
             return jnp.where(jnp.isfinite(share), share, -1.0)
 
-        def attempt(radius: Array, k: Array) -> Trial:
-            p = step(radius)
-            return Trial(radius, p, at(p)[0], k)
+        def attempt(radius: Array, k: Array, before: Array) -> Trial:
+            p, cg = step(radius)
+            return Trial(radius, p, at(p)[0], k, before + cg)
 
         def shrink(t: Trial) -> Trial:
-            return attempt(jnp.linalg.norm(t.p) / 4, t.k + 1)
+            return attempt(jnp.linalg.norm(t.p) / 4, t.k + 1, t.cg)
 
-        begun = attempt(state.extra.radius, jnp.zeros((), jnp.int32))
+        none = jnp.zeros((), jnp.int32)
+        begun = attempt(state.extra.radius, none, none)
         last = lax.while_loop(lambda t: (ratio(t) < _ARMIJO) & (t.k < _HALVINGS), shrink, begun)
         share, size = ratio(last), jnp.linalg.norm(last.p)
         grown = jnp.where((share > 0.75) & (size > 0.99 * last.length), 2 * last.length, last.length)

@@ -73,7 +73,13 @@ class _Search(NamedTuple):
 
 
 def truncated(times: Product, g: Array, rtol: Array, limit: int, radius: Array) -> Array:
-    """A minimiser of the model to a relative residual of rtol [point], by conjugate gradients (Steihaug 1983).
+    """The step of `iterated` alone."""
+    return iterated(times, g, rtol, limit, radius)[0]
+
+
+def iterated(times: Product, g: Array, rtol: Array, limit: int, radius: Array) -> tuple[Array, Array]:
+    """A minimiser of the model to a relative residual of rtol [point], by conjugate gradients (Steihaug 1983), and how many
+    iterations they took.
 
     They end at the boundary of the ball, to which a direction of negative curvature leads as well. With an infinite radius such
     a direction ends them where they are, or is followed if it is the first (Nocedal and Wright 2006, algorithms 7.1 and 7.2).
@@ -100,4 +106,5 @@ def truncated(times: Product, g: Array, rtol: Array, limit: int, radius: Array) 
         return _Search(jnp.where(outside, edge, p), r, d, squared, s.k + 1, over)
 
     begun = _Search(jnp.zeros_like(g), g, -g, g @ g, jnp.zeros((), jnp.int32), g @ g <= 0)
-    return lax.while_loop(lambda s: ~s.over & (s.k < limit), iterate, begun).p
+    last = lax.while_loop(lambda s: ~s.over & (s.k < limit), iterate, begun)
+    return last.p, last.k

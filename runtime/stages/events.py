@@ -24,6 +24,7 @@ class Event:
         value: the objective as written.
         gradient: the largest absolute entry of its gradient.
         change: of an `update` the largest change of an entry in the last step.
+        cg: how many iterations of conjugate gradients its steps took in all, where they took any.
         part: of a stage inside of a `repeat`, its place there.
     """
 
@@ -103,6 +104,7 @@ class StageResult:
     value: float | None = None
     gradient: float | None = None
     change: float | None = None
+    cg: int | None = None
     violation: float | None = None
     stationarity: float | None = None
     complementarity: float | None = None
@@ -133,6 +135,8 @@ class StageResult:
             said += f": {self.reason} after {self.taken} in {self.seconds:.2f} s"
         elif self.kind != "evaluate":
             said += f": {self.taken}"
+        if self.cg is not None:
+            said += f", {self.cg} cg"
         if self.value is not None and self.names:
             said += f", {self.names[0]} = {self.value:.6g}"
         if self.change is not None:

@@ -394,6 +394,7 @@ def _result(stage: Stage, figures: Figures, reason: str | None, steps: int) -> S
         value=_float(found, "value"),
         gradient=_float(found, "gradient"),
         change=_float(found, "change"),
+        cg=int(found["cg"]) if "cg" in found else None,
         stages=inside,
     )
 

@@ -104,7 +104,9 @@ class Whole(Transition):
         figures, status, params = self._run(world, params, key)
         before = memory[0]
         for path, found in figures.items():
-            found["steps"] = found["steps"] + before[path]["steps"]
+            for count in ("steps", "cg"):
+                if count in found:
+                    found[count] = found[count] + before[path][count]
         return (figures, status), params
 
     def _run(self, world: World, params: Params, key: Array) -> tuple[Figures, Array, Params]:

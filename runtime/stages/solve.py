@@ -8,7 +8,7 @@ evaluates where the params are now, then moves.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -280,6 +280,9 @@ class Solve(Transition):
         steps = jnp.max(jnp.stack([s.steps for s in states]))
         bad = {k: ~jnp.all(jnp.isfinite(g)) for s in states for k, g in s.gradient.items()}
         found = {"value": self.sign * value, "gradient": measure, "steps": steps, "status": status, "bad": bad}
+        if self.strategy is None and len(states) == 1 and isinstance(self.objective, Objective):
+            form = replace(blank(states[0].point), terms=self.objective.terms)
+            found |= self.groups[0].plain().tally(form, states[0])
         if self.updates:
             found["assigned"] = fine
         if self.strategy is not None and len(states) == 1:

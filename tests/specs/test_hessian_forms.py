@@ -155,3 +155,44 @@ def test_a_singular_hessian_costs_no_steps(tmp_path: Path) -> None:
         solve = f"solve: {{minimize: f, method: newton(tol=1e-10, hessian={form})}}\n"
         result = vspec.run(built(tmp_path / form, SPECS["transport"] + solve))
         assert result.stages[0].steps <= 12, form
+
+
+TRANSPORT = """\
+vspec: 1
+name: transport
+precision: float64
+dims: {i: 100, j: 100}
+constants: {eta: 250.0, keep: 5, warm: 20}
+data:
+  C[i, j]: {draw: "uniform(0, 1)", seed: 0}
+params:
+  x[i]: {init: 0}
+  y[j]: {init: 0}
+define:
+  P[i, j]: exp(eta*(x[i] + y[j] - C[i, j]) - 1)
+  residual: sum[i](abs(1/size(i) - sum[j](P[i, j]))) + sum[j](abs(1/size(j) - sum[i](P[i, j])))
+objectives:
+  dual: mean[i](x[i]) + mean[j](y[j]) - sum[i, j](P[i, j])/eta
+solve:
+  - {name: sweep, maximize: dual, method: "block_coordinate([x], [y])", steps: warm}
+  - name: newton
+    maximize: dual
+    method: newton(tol=0, hessian=sparsified(keep*size(i)), linear=cg(rtol=1e-6), search=armijo)
+    until: residual < 1e-11
+    steps: 60
+outputs:
+  value: dual + 1/eta
+claims:
+  few: run.newton.steps <= 7
+  inner: run.newton.cg > 5*run.newton.steps and run.newton.cg < 1000
+  optimum: abs(value - 0.000313688515) < 1e-11
+"""
+
+
+def test_transport_between_a_hundred_points(tmp_path: Path) -> None:
+    """The published count of steps, 7 behind 20 sweeps, and the published value of this instance."""
+    path = tmp_path / "transport.yaml"
+    path.write_text(TRANSPORT)
+    result = vspec.run(vspec.compile(path))
+    assert all(c.holds for c in result.claims), [c.as_dict() for c in result.claims]
+    assert f", {result.stages[1].cg} cg" in "\n".join(result.stages[1].lines())
