@@ -33,6 +33,9 @@ TOGETHER = "laplacian"
 
 Label = tuple[str, str]
 
+# Derivatives of a higher order are taken sweep by sweep.
+HIGHEST = 6
+
 # Up to this many nodes both ways are made and compared by what they cost.
 COMPARED = 600
 
@@ -217,8 +220,10 @@ def flattened(low: Lowering, e: Derivative) -> Derivative:
 
 
 def pairable(e: Derivative) -> bool:
-    """Whether a derivative is of second or higher order, real, and not asked for in another way."""
-    return e.dtype == "real" and len(e.wrt) >= 2 and e.by.word in ("auto", TOGETHER)
+    """Whether a derivative is of second or higher order, real, and not asked for in another way; one of very high order, whose
+    passes within passes multiply, only if it is asked for so."""
+    asked = e.by.word == TOGETHER
+    return e.dtype == "real" and len(e.wrt) >= 2 and (asked or (e.by == AUTO and len(e.wrt) <= HIGHEST))
 
 
 def _key(w: Element) -> tuple[object, ...]:
