@@ -140,8 +140,9 @@ def literals() -> tuple[set[str], set[tuple[str, str]]]:
                 every.add(node.value)
             found: list[ast.expr] = []
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("get", "key"):
-                # Keywords of a call in an expression are not keys of YAML.
-                keywords = isinstance(node.func.value, ast.Attribute) and node.func.value.attr == "given"
+                # Keywords of a call, in an expression, of a method or of a network, are not keys of YAML.
+                at = node.func.value
+                keywords = isinstance(at, ast.Attribute) and at.attr in ("given", "arguments", "values")
                 found = [] if keywords else node.args[:1]
             elif isinstance(node, ast.Compare) and isinstance(node.left, ast.Attribute) and node.left.attr == "text":
                 found = [p for c in node.comparators for p in (c.elts if isinstance(c, ast.Tuple | ast.Set) else [c])]
