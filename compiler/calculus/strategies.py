@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vspec.compiler.calculus.pairs import Factor, Request, along, variable, weighted
-from vspec.compiler.calculus.special import NoWay
+from vspec.compiler.calculus.special import NoDerivative, NoWay
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.classes import Classes
@@ -77,7 +77,7 @@ def _shared(low: Lowering, e: Derivative) -> Node | None:
     v = variable(low, e.wrt[0])
     try:
         found = along(low, low.lower(e.body), v) if v is not None else None
-    except NoWay:
+    except NoDerivative:
         return None
     if found is not None:
         _record(low, e, e, "forward", (Candidate("forward", 0.0),), "second derivatives take it on their way")
@@ -270,7 +270,7 @@ def _chosen(
     factors = [_factor(low, below, x) for below, x in rest]
     try:
         together = _together(low, e, value, factors, list(bound))
-    except NoWay:
+    except NoDerivative:
         if asked:
             raise
         return None

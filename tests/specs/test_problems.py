@@ -210,7 +210,7 @@ def test_claims_hold(solved: Any, name: str) -> None:
 def filled(program: Program, bound: Bound) -> Bound:
     """The data with a value for whatever a stage or a claim would give to an entry."""
     rng = np.random.default_rng(1)
-    given: dict[str, dict[str, Any]] = {"counter": {}, "length": {}, "multiplier": {}, "fact": {}}
+    given: dict[str, dict[str, Any]] = {"counter": {}, "length": {}, "kernel": {}, "multiplier": {}, "fact": {}}
     for entry in program.entries.values():
         for a in entry.arguments:
             if a.role in given:
@@ -219,7 +219,7 @@ def filled(program: Program, bound: Bound) -> Bound:
     return replace(
         bound,
         key=jax.random.key(0),
-        counters=given["counter"] | given["length"],
+        counters=given["counter"] | given["length"] | given["kernel"],
         multipliers=given["multiplier"],
         facts=given["fact"],
         batch=bound.dims,
