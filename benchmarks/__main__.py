@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 SUITE = "suite"
+WIDTH = 200
+"""Columns of a file or a pipe: whatever the terminal is like, nothing is cut off there."""
 
 
 def others() -> dict[str, Callable[[], str]]:
@@ -103,7 +104,7 @@ def suite(names: Sequence[str], quick: bool, data: Path | None, drawing: Path | 
     from benchmarks import shown
     from benchmarks.suite import rows
 
-    console = Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "200")))
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task(names[0], total=len(names))
