@@ -17,6 +17,7 @@ from tests.emit.harness import load
 from tests.emit.harness import spec as named
 from tests.language.helpers import good
 from tests.passes.support import arguments, assert_equal, random_graph
+from tests.support.traced import largest
 from vspec.compiler.emit.python import emit_program
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Kind
@@ -238,18 +239,6 @@ def test_a_reduction_is_taken_as_it_is_told(tmp_path: Path) -> None:
     # Seven rows of five, without the two coordinates of each pair: of the last axis at most three at a time.
     assert largest(jaxpr.jaxpr) <= 7 * 3
     assert largest(jax.make_jaxpr(programs[0].loss_value_and_gradient)(**given).jaxpr) == 7 * 5
-
-
-def largest(jaxpr: Any) -> int:
-    """The elements of the largest array that is made on the way, in loops, too."""
-    found = 0
-    for e in jaxpr.eqns:
-        found = max([found, *(v.aval.size for v in e.outvars)])
-        for p in jax.tree.leaves(e.params, is_leaf=lambda x: hasattr(x, "jaxpr") or hasattr(x, "eqns")):
-            inner = getattr(p, "jaxpr", p)
-            if hasattr(inner, "eqns"):
-                found = max(found, largest(inner))
-    return found
 
 
 LOOP = """

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import vspec
+from tests.support.traced import largest
 from vspec.compiler import pipeline
 
 SPEC = """\
@@ -73,11 +74,6 @@ def test_values_are_exact_wherever_the_points_are(program: Any, offset: float) -
     for name, got in jax.jit(program.outputs)(*given).items():
         scale = float(np.max(np.abs(want[name])))
         np.testing.assert_allclose(got, want[name], rtol=2e-5, atol=1e-5 * scale, err_msg=name)
-
-
-def largest(jaxpr: Any) -> int:
-    """The most elements that a value of a traced function has."""
-    return max(v.aval.size for eqn in jaxpr.eqns for v in eqn.outvars)
 
 
 def test_nothing_is_larger_than_the_pairs(program: Any) -> None:

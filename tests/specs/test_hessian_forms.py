@@ -12,6 +12,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import vspec
+from tests.support.traced import largest
 from vspec.compiler import pipeline
 from vspec.runtime.methods.tied import dense, shapes_of
 from vspec.runtime.objective import Objective
@@ -128,25 +129,7 @@ def test_the_largest_array_of_a_step_is_a_term(tmp_path: Path) -> None:
     arrays = [jnp.ones((n, k, k)) + 3 * jnp.eye(k), jnp.ones((n, k, 4)), 900 * jnp.eye(4)]
     gradient = {"w": jnp.ones(4), "x": jnp.ones((n, k))}
     jaxpr = jax.make_jaxpr(lambda a, g: direction(eliminate(shapes, terms), terms, a, g, 0.0))(arrays, gradient)
-    assert _largest(jaxpr.jaxpr) <= n * k * k * 4
-
-
-def _largest(jaxpr: Any) -> int:
-    found = 0
-    for eqn in jaxpr.eqns:
-        found = max([found, *(v.aval.size for v in eqn.outvars if hasattr(v.aval, "size"))])
-        for inner in _inner(eqn):
-            found = max(found, _largest(inner))
-    return found
-
-
-def _inner(eqn: Any) -> Any:
-    for value in eqn.params.values():
-        for x in value if isinstance(value, tuple | list) else (value,):
-            if hasattr(x, "jaxpr"):
-                yield x.jaxpr
-            elif hasattr(x, "eqns"):
-                yield x
+    assert largest(jaxpr.jaxpr) <= n * k * k * 4
 
 
 def test_a_singular_hessian_costs_no_steps(tmp_path: Path) -> None:
