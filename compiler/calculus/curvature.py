@@ -17,7 +17,7 @@ from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.graph import Result
 from vspec.compiler.graph.node import Axis, Node
 from vspec.compiler.graph.strategy import Candidate, Choice
-from vspec.runtime.elimination import Elimination, dense_cost, eliminate
+from vspec.runtime.elimination import MOST, Elimination, dense_cost, eliminate
 
 if TYPE_CHECKING:
     from vspec.compiler.calculus.needs import Request
@@ -95,8 +95,13 @@ def by_terms(r: Request) -> str:
     plain = all(p.dtype == "real" and p.domain.kind == "real" for p in r.params)
     if not plain or has_loop(list(r.slopes.values()), list(r.reals.values())):
         return ""
-    sizes = [prod(shape) for shape in _shapes(r).values()]
-    return "structure" if sum(sizes) > SMALL and useful(r, terms_of(r)) else ""
+    if sum(prod(shape) for shape in _shapes(r).values()) <= SMALL:
+        return ""
+    found = terms_of(r)
+    # A term over two axes of a size that is not known might take any amount of memory.
+    large = Sizes(r.low.b.dims)
+    fit = all(large.count(t.node.axes) <= MOST for t in found)
+    return "structure" if fit and useful(r, found) else ""
 
 
 def useful(r: Request, terms: list[Tied]) -> bool:

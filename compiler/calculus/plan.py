@@ -149,8 +149,9 @@ class _Stage:
 
     def _may_choose(self) -> bool:
         """Whether all that is asked for beyond gradients is a Hessian of which the method leaves open what is kept."""
-        chosen = [m.arguments["hessian"]["name"] for m in self.stage.methods if "hessian" in m.arguments]
-        return bool(chosen) and not self.stage.batch and all(name == "auto" for name in chosen)
+        asked = [m.arguments for m in self.stage.methods if "hessian" in m.arguments]
+        free = all(a["hessian"]["name"] == "auto" and a["linear"]["name"] != "cg" for a in asked)
+        return bool(asked) and free and not self.stage.batch
 
     def _step(self, update: tuple[Result, ...]) -> str:
         """What moves and what is updated in one step, in one entry: both are computed from the same values."""

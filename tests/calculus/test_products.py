@@ -56,7 +56,7 @@ SPECS: dict[str, tuple[str, str]] = {
 def test_products_are_derivatives_of_the_gradient(name: str, level: int, tmp_path: Path) -> None:
     jax.config.update("jax_enable_x64", True)
     params, formulas = SPECS[name]
-    text = f"{HEAD}  {params}\ndefine:\n  {formulas}\nsolve: {{minimize: loss, method: newton(linear=cg)}}\n"
+    text = f"{HEAD}  {params}\ndefine:\n  {formulas}\nsolve: {{minimize: loss, method: newton(hessian=products)}}\n"
     spec, diagnostics = check_text(text, "products.yaml")
     assert spec is not None, [d.message for d in diagnostics]
     made = Emission(spec, level, tmp_path / "program.py")

@@ -197,7 +197,7 @@ def test_points_with_long_steps_run_apart(tmp_path: Path) -> None:
     text = (
         "vspec: 1\nname: long\nprecision: float64\ndims: {'n, m': 6, i: 2}\nconstants: {a: 1.0}\nparams: {x: {init: 1}}\n"
         "data: {'X[n, i]': {draw: 'normal(0, 1)', seed: 1}}\n"
-        "define:\n  'K[n, m]': a*sum[i](X[n, i]*X[m, i]) + (x**2 + 1)*delta[n, m]\n"
+        "define:\n  'K[n, m]': a*exp(-sum[i]((X[n, i] - X[m, i])**2)) + (x**2 + 1)*delta[n, m]\n"
         "objectives:\n  loss: logdet(K[:, :]) + x**2\nsolve: {minimize: loss, method: newton, steps: 2}\n"
     )
     asked = [Asked({"a": a}, 0) for a in (1.0, 2.0)]

@@ -110,6 +110,20 @@ def test_auto_stays_dense_where_it_does_not(tmp_path: Path) -> None:
     assert program.manifest["plan"][0].get("structure") is None
 
 
+def test_auto_keeps_no_term_over_pairs_of_an_open_size(tmp_path: Path) -> None:
+    """How much memory it would take is not known; a term along the size alone is another matter."""
+    text = "dims: {k: auto}\ndata:\n  K[k]: real\nparams:\n  v[k]: {init: 0}\n  u[k]: {init: 0}\nobjectives:\n  f: FORMULA\n"
+    plan = {}
+    for name, formula in (
+        ("pairs", "sum[k](v[k]**2*u[k]**2) + sum[k](v[k])**2"),
+        ("alone", "sum[k](K[k]*v[k]**4*exp(u[k]))"),
+    ):
+        program = built(tmp_path / name, text.replace("FORMULA", formula) + "solve: {minimize: f, method: newton}\n")
+        plan[name] = program.manifest["plan"][0].get("structure")
+    assert plan["pairs"] is None
+    assert plan["alone"] is not None
+
+
 def test_an_exponential_is_taken_once(tmp_path: Path) -> None:
     """Value, gradient and terms of the dual of transport share the plan."""
     program = built(tmp_path, SPECS["transport"] + "solve: {minimize: f, method: newton(hessian=structured)}\n")
