@@ -227,7 +227,9 @@ def _optimising(plan: _Plan, node: Mapping, verb: Scalar, target: Value) -> Stag
         stage = replace(stage, over=(*down, *up), min=down, max=up)
     else:
         stage = replace(stage, over=_over(plan, node.get("over")) or ())
-        if objective is not None and not any(s.kind == "param" for s in ctx.symbols.values()):
+        # A network that is wrong would have declared some.
+        wanting = not ctx.opaque and not any(s.kind == "param" for s in ctx.symbols.values())
+        if objective is not None and wanting:
             ctx.error(
                 "VS0316",
                 "there is nothing to optimise: the spec has no params",
