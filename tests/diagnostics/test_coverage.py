@@ -29,8 +29,6 @@ ELSEWHERE = {
     "VS0329": "language/test_sections.py",
     "VS0701": "source/test_load.py",
     "VS0720": "language/test_parse.py",
-    "VS0259": "calculus/test_strategies.py",
-    "VS0271": "passes/test_structure.py",
     "VS0391": "calculus/test_implicit.py",
     "VS0397": "specs/test_adjoints.py",
     "VS0726": "diagnostics/test_coverage.py",

@@ -15,7 +15,9 @@ def diagnosed(text: str, path: str) -> tuple[Diagnostic, ...]:
     spec, diagnostics = check_text(text, path, {}, Policy(pedantic=True))
     if any(d.severity == "error" for d in diagnostics):
         assert spec is None
-    if spec is None or not any(m.name in BY_FORM for s in spec.plan for m in s.methods):
+    by_form = spec is not None and any(m.name in BY_FORM for s in spec.plan for m in s.methods)
+    # Whether a way that is asked for leads to the result shows only where it is taken.
+    if spec is None or not (by_form or "by=" in text):
         return diagnostics
     try:
         compile_spec(spec)
