@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.scipy.linalg import solve_triangular
 
 _SHIFTS = 40
+Factors = TypeVar("Factors")
+
+
+def rounding(dtype: Any) -> float:
+    """What rounding alone may ask to be added to a singular matrix with a diagonal of 1."""
+    return 1e3 * float(np.finfo(dtype).eps)
+
+
+def shifted(factor: Callable[[Array], Factors], least: Array, first: Array | float = 0.0) -> tuple[Factors, Array]:
+    """Factors of a matrix with a shift that makes them finite, and the shift: none, `least`, then at least `first` and four
+    times the last one each time."""
+
+    def indefinite(carry: tuple[Factors, Array, Array]) -> Array:
+        finite = jax.tree.map(lambda x: jnp.all(jnp.isfinite(x)), carry[0])
+        return ~jnp.all(jnp.stack(jax.tree.leaves(finite))) & (carry[2] < _SHIFTS)
+
+    def grow(carry: tuple[Factors, Array, Array]) -> tuple[Factors, Array, Array]:
+        _, shift, k = carry
+        shift = jnp.where(k == 0, least, jnp.maximum(first, 4 * shift))
+        return factor(shift), shift, k + 1
+
+    none = jnp.zeros_like(least)
+    found, shift, _ = lax.while_loop(indefinite, grow, (factor(none), none, jnp.zeros((), jnp.int32)))
+    return found, shift
 
 
 def descent(hessian: Array, gradient: Array, differentiable: bool = False) -> Array:
@@ -27,24 +55,14 @@ def descent(hessian: Array, gradient: Array, differentiable: bool = False) -> Ar
         lower: Array = jnp.linalg.cholesky(matrix + shift * jnp.eye(n, dtype=gradient.dtype))
         return lower
 
-    def definite(matrix: Array) -> tuple[Array, Array, Array]:
+    def definite(matrix: Array) -> tuple[Array, Array]:
         lowest = jnp.min(jnp.diag(matrix), initial=jnp.inf)
         first = jnp.maximum(-lowest, 0.0) + 1e-3
         # Rounding alone makes a singular matrix indefinite, as where a constant may be moved between unknowns.
-        least = jnp.where(lowest > 0, 1e3 * float(np.finfo(gradient.dtype).eps), first)
+        least = jnp.where(lowest > 0, rounding(gradient.dtype), first)
+        return shifted(lambda shift: factor(matrix, shift), least, first)
 
-        def indefinite(carry: tuple[Array, Array, Array]) -> Array:
-            return ~jnp.all(jnp.isfinite(carry[1])) & (carry[2] < _SHIFTS)
-
-        def grow(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            shift, _, k = carry
-            shift = jnp.where(k == 0, least, jnp.maximum(first, 4 * shift))
-            return shift, factor(matrix, shift), k + 1
-
-        none = jnp.zeros((), gradient.dtype)
-        return lax.while_loop(indefinite, grow, (none, factor(matrix, none), jnp.zeros((), jnp.int32)))
-
-    shift, lower, _ = lax.stop_gradient(definite(lax.stop_gradient(scaled)))
+    lower, shift = lax.stop_gradient(definite(lax.stop_gradient(scaled)))
     if differentiable:
         lower = factor(scaled, shift)
     p = -scale * solve_triangular(lower, solve_triangular(lower, scale * gradient, lower=True), trans=1, lower=True)

@@ -90,29 +90,26 @@ def _canonical(algebra: Algebra, term: Term, rows: tuple[str, ...], columns: lis
     return tuple(sorted(kept)), node
 
 
-def by_terms(r: Request) -> str:
-    """`structure` where the terms of the Hessian are of use to whoever may choose, else ''."""
+def by_terms(r: Request) -> bool:
+    """Whether the terms of the Hessian are of use to whoever may choose."""
     plain = all(p.dtype == "real" and p.domain.kind == "real" for p in r.params)
     if not plain or has_loop(list(r.slopes.values()), list(r.reals.values())):
-        return ""
-    if sum(prod(shape) for shape in _shapes(r).values()) <= SMALL:
-        return ""
-    found = terms_of(r)
+        return False
+    if _unknowns(r) <= SMALL:
+        return False
     # A term over two axes of a size that is not known might take any amount of memory.
     large = Sizes(r.low.b.dims)
-    fit = all(large.count(t.node.axes) <= MOST for t in found)
-    return "structure" if fit and useful(r, found) else ""
+    fit = all(large.count(t.node.axes) <= MOST for t in r.terms)
+    found = _plan(r)
+    return fit and found.feasible and found.cost < CLEARLY * dense_cost(_unknowns(r))
 
 
-def useful(r: Request, terms: list[Tied]) -> bool:
-    """Whether an elimination along the ties costs clearly less than factorising the whole matrix, at nominal sizes."""
-    found = _plan(r, terms)
-    whole = sum(prod(shape) for shape in _shapes(r).values())
-    return found.feasible and found.cost < CLEARLY * dense_cost(whole)
+def _plan(r: Request) -> Elimination:
+    return eliminate(_shapes(r), [(t.p, t.q, t.ties) for t in r.terms])
 
 
-def _plan(r: Request, terms: list[Tied]) -> Elimination:
-    return eliminate(_shapes(r), [(t.p, t.q, t.ties) for t in terms])
+def _unknowns(r: Request) -> int:
+    return sum(prod(shape) for shape in _shapes(r).values())
 
 
 def _shapes(r: Request) -> dict[str, tuple[int, ...]]:
@@ -129,32 +126,31 @@ def structure(r: Request) -> None:
     """Value, gradient and the terms of the Hessian, in one entry; the facts say what each term is."""
     if "structure" in r.made:
         return
-    found = terms_of(r)
-    listed = (*r.both, *(Result((2, k), t.node) for k, t in enumerate(found)))
-    doc = f"{r.name}, its gradient and the terms of its Hessian by {r.wrt}: {said(r, found)}."
+    listed = (*r.both, *(Result((2, k), t.node) for k, t in enumerate(r.terms)))
+    doc = f"{r.name}, its gradient and the terms of its Hessian by {r.wrt}: {said(r)}."
     r.entry("structure", listed, doc)
-    r.structure = [{"of": [t.p, t.q], "ties": [list(tie) for tie in t.ties]} for t in found]
-    r.low.b.choices.append(choice(r, found))
+    r.structure = [{"of": [t.p, t.q], "ties": [list(tie) for tie in t.ties]} for t in r.terms]
+    r.low.b.choices.append(choice(r))
 
 
-def said(r: Request, terms: list[Tied]) -> str:
+def said(r: Request) -> str:
     """The terms in a few words: `x by x along i; x by y`."""
     words = []
-    for t in terms:
+    for t in r.terms:
         along = ", ".join(r.reals[t.p].names[k] for k, _ in t.ties)
         words.append(f"{t.p} by {t.q}" + (f" along {along}" if along else ""))
     return "; ".join(words) or "none"
 
 
-def choice(r: Request, terms: list[Tied]) -> Choice:
+def choice(r: Request) -> Choice:
     """The row of the table of strategies."""
-    sizes, whole = _sizes(r), sum(prod(shape) for shape in _shapes(r).values())
+    sizes, whole = _sizes(r), _unknowns(r)
     among = (
-        Candidate("structured", _plan(r, terms).cost, float(sum(sizes.count(t.node.axes) for t in terms))),
+        Candidate("structured", _plan(r).cost, float(sum(sizes.count(t.node.axes) for t in r.terms))),
         Candidate("dense", dense_cost(whole), float(whole) ** 2),
     )
-    because = f"kept as {said(r, terms)}"
+    because = f"kept as {said(r)}"
     return Choice("Hessian", f"{r.name} by {r.wrt}", r.stage.span.line, "structured", among, because)
 
 
-__all__ = ["SMALL", "Tied", "by_terms", "structure", "terms_of", "useful"]
+__all__ = ["SMALL", "Tied", "by_terms", "structure", "terms_of"]

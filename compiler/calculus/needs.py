@@ -9,7 +9,7 @@ from math import prod
 from types import MappingProxyType
 from typing import Any
 
-from vspec.compiler.calculus.curvature import structure
+from vspec.compiler.calculus.curvature import Tied, structure, terms_of
 from vspec.compiler.calculus.derive import derivative, directional, gradients, has_loop
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import joined, names
@@ -82,6 +82,11 @@ class Request:
         """The derivative by each real unknown."""
         with self.low.b.at(self.origin("gradient")):
             return dict(zip(self.reals, gradients(self.low.b, self.value, list(self.reals.values())), strict=True))
+
+    @cached_property
+    def terms(self) -> list[Tied]:
+        """The terms that the Hessian is a sum of."""
+        return terms_of(self)
 
     @cached_property
     def gradient(self) -> tuple[Result, ...]:

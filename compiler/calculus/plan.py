@@ -132,9 +132,9 @@ class _Stage:
         request = self._request()
         strategy = None if self.stage.constraints is None else self.stage.constraints.name
         asked = needs_of_stage(((m.name, m.arguments) for m in self.stage.methods), strategy, request.unknowns)
-        if strategy is None and self._may_choose() and (structured := by_terms(request)):
+        if strategy is None and self._may_choose() and by_terms(request):
             # Products with the terms are at hand as well.
-            asked = (*(need for need in asked if need not in ("hessian", "hvp")), structured)
+            asked = (*(need for need in asked if need not in ("hessian", "hvp")), "structure")
         needs = dict.fromkeys(("value", "gradient", *asked))
         for need in needs:
             _NEEDS[need](request)

@@ -56,7 +56,6 @@ HOIST = Pass("hoist", hoist.DOC, 2, hoist.run)
 STABILISE = Pass("stabilise", stabilise.DOC, 1, stabilise.run)
 CONTRACT = Pass("contract", contract.DOC, 2, contract.run)
 BLOCK = Pass("block", block.DOC, 1, block.run)
-
 STRUCTURE = Pass("structure", structure.DOC, 2, structure.run)
 
 # The only place that knows the order. Interning again merges what a pass before it made twice.

@@ -13,17 +13,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import Array, lax
+from jax import Array
 from jax.scipy.linalg import cho_solve
 
-from vspec.runtime.curvature import descent
+from vspec.runtime.curvature import descent, rounding, shifted
 from vspec.runtime.elimination import Described, Elimination, Shape, Ties
 from vspec.runtime.methods.largest import positions_of_largest
 
 Point = dict[str, Array]
 Shapes = Mapping[str, Shape]
-_SHIFTS = 40
 
 
 def shapes_of(point: Point) -> dict[str, Shape]:
@@ -249,19 +247,8 @@ def _arrow(blocks: _Blocks, g: Array, h: Array) -> tuple[Array, Array]:
         rest = border + shift * jnp.eye(border.shape[0], dtype=g.dtype) - jnp.einsum("sir,sit->rt", half, half)
         return Factors(lower, jnp.linalg.cholesky(rest))
 
-    def indefinite(carry: tuple[Factors, Array, Array]) -> Array:
-        found, _, k = carry
-        return ~(jnp.all(jnp.isfinite(found.inner)) & jnp.all(jnp.isfinite(found.border))) & (k < _SHIFTS)
-
-    def grow(carry: tuple[Factors, Array, Array]) -> tuple[Factors, Array, Array]:
-        _, shift, k = carry
-        shift = jnp.where(k == 0, least, 4 * shift)
-        return factors(shift), shift, k + 1
-
     # A singular matrix, as where a constant may be moved from one param to another, needs no more than rounding.
-    least = jnp.asarray(1e3 * float(np.finfo(g.dtype).eps), g.dtype)
-    none = jnp.zeros((), g.dtype)
-    found, _, _ = lax.while_loop(indefinite, grow, (factors(none), none, jnp.zeros((), jnp.int32)))
+    found, _ = shifted(factors, jnp.asarray(rounding(g.dtype), g.dtype))
 
     def solve(right: Array) -> Array:
         each: Callable[[Array, Array], Array] = jax.vmap(lambda m, x: cho_solve((m, True), x))
