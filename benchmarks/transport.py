@@ -58,7 +58,7 @@ NEWTON = """\
   - {maximize: dual, method: "block_coordinate([x], [y])", steps: 20}
   - repeat: 60
     stages:
-      - {maximize: dual, method: "newton(tol=0, hessian=sparsified(KEEP*size(i)), linear=cg(rtol=1e-6), search=armijo)"}
+      - {maximize: dual, method: "newton(hessian=sparsified(KEEP*size(i)), linear=cg(rtol=1e-6), search=armijo)"}
 POLISH
     until: residual < TARGET
 """

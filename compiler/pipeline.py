@@ -162,10 +162,11 @@ def _compile(spec: Spec, level: int, disable: Collection[str], tuning: Tuning | 
     # Formulas are stabilised before they are differentiated, so that the derivatives are stable, too.
     rules = STABILISE_RULES if level > 0 and "stabilise" not in disable else ()
     rules = (*rules, structure_rule(facts_of(spec), free=level > 1 and "structure" not in disable))
-    before = _proved(lower_spec(spec, rules), spec)
+    tuning = tuning or Tuning()
     if level < 1 or "block" in disable:
-        tuning = replace(tuning or Tuning(), memory=None)
-    before = replace(before, notes={**before.notes, "tuning": tuning or Tuning()})
+        tuning = replace(tuning, memory=None)
+    before = _proved(lower_spec(spec, rules, tuning), spec)
+    before = replace(before, notes={**before.notes, "tuning": tuning})
     lowered = time.perf_counter()
     graph, records = run_passes(before, level, disable)
     optimised = time.perf_counter()

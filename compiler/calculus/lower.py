@@ -26,6 +26,7 @@ from vspec.compiler.graph.guard import Guards
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Node, Origin, next_uid
 from vspec.compiler.graph.strategy import Choice
+from vspec.compiler.graph.tuning import MEMORY
 from vspec.compiler.language.expr import (
     AUTO,
     Affine,
@@ -100,6 +101,8 @@ class Lowering:
         # The step length of a proximal map, an argument of it.
         self.lengths: list[Node] = []
         self.kernels: dict[str, Node] = {}
+        # Bytes that arrays which a method keeps may take; None for any number.
+        self.memory: int | None = MEMORY
         self.vectors: dict[str, Node] = {}
         # What was derived from the form of objectives, in words: what, in which line, how.
         self.forms: list[tuple[str, int, tuple[str, ...]]] = []

@@ -27,6 +27,7 @@ from vspec.compiler.graph.linalg import NotStructured
 from vspec.compiler.graph.node import Kind, Node, Origin, topological
 from vspec.compiler.graph.rewrite import Sweep, rewrite
 from vspec.compiler.graph.strategy import with_choices
+from vspec.compiler.graph.tuning import Tuning
 from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.claims import conjuncts
 from vspec.compiler.language.draws import ordinals
@@ -40,13 +41,14 @@ RELATIONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=
 TURNED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
 
 
-def lower_spec(spec: Spec, rules: Iterable[Rule] = ()) -> Graph:
-    """The graph of a spec before any pass. `rules` are local rewrites that apply before differentiation.
+def lower_spec(spec: Spec, rules: Iterable[Rule] = (), tuning: Tuning | None = None) -> Graph:
+    """The graph of a spec before any pass. `rules` are local rewrites that apply before differentiation; `tuning` says what
+    arrays may take of memory.
 
     Raises SpecError where a derivative has no formula; the checker refuses what it sees of these before.
     """
     try:
-        return _lower_spec(spec, rules)
+        return _lower_spec(spec, rules, tuning or Tuning())
     except NoWay as e:
         line, column = (e.origin.line, e.origin.column) if e.origin else (1, 1)
         span = Span(spec.path, line, column, line, column + 1)
@@ -71,9 +73,10 @@ def lower_spec(spec: Spec, rules: Iterable[Rule] = ()) -> Graph:
         raise SpecError([Diagnostic("VS0330", f"{e.what} has no formula", span)]) from None
 
 
-def _lower_spec(spec: Spec, rules: Iterable[Rule]) -> Graph:
+def _lower_spec(spec: Spec, rules: Iterable[Rule], tuning: Tuning) -> Graph:
     b = Builder({name: d.size if isinstance(d.size, int) else None for name, d in spec.dims.items()}, rules)
     low = Lowering(b, spec.letters, spec.dims, spec.file)
+    low.memory = tuning.memory
     inputs = enter_equations(spec, low)
     entries: dict[str, Entry] = {}
     if spec.params:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from vspec.compiler.diagnostics.spans import Span
@@ -38,12 +39,15 @@ class _Bound:
     counts: dict[str, Expr] = field(default_factory=dict)
 
 
-def read_method(ctx: Context, node: Value | None, kind: str, span: Span, whole: Whole) -> MethodCall | None:
-    """The method of a stage of that kind; None after a mistake. `span` is where the stage's verb stands."""
+def read_method(
+    ctx: Context, node: Value | None, kind: str, span: Span, whole: Whole, until: bool = False
+) -> MethodCall | None:
+    """The method of a stage of that kind; None after a mistake. `span` is where the stage's verb stands; `until`: whether a
+    condition says when the stage ends, so that no tolerance of the method's own does unless it is written."""
     # A saddle and given directions have no values to compare.
     blind = kind in ("saddle", "descend")
     if node is None and not blind:
-        return MethodCall(DEFAULT_METHOD, defaults(METHODS[DEFAULT_METHOD]), span)
+        return MethodCall(DEFAULT_METHOD, {**defaults(METHODS[DEFAULT_METHOD]), **_absent(until)}, span)
     if node is None:
         example = "extragradient" if kind == "saddle" else "sgd(0.1)"
         ctx.error("VS0377", f"a stage with '{kind}' names its method", span, help=f"for example method: {example}")
@@ -70,7 +74,12 @@ def read_method(ctx: Context, node: Value | None, kind: str, span: Span, whole: 
             help=f"methods that follow a gradient can, such as {'extragradient' if kind == 'saddle' else 'sgd'} or adam",
         )
         return None
-    return _bound_call(ctx, call, method, whole)
+    return _bound_call(ctx, call, method, whole, _absent(until))
+
+
+def _absent(until: bool) -> dict[str, Any]:
+    """What keywords are that are not written, where it is not their default."""
+    return {"tol": 0.0} if until else {}
 
 
 def read_strategy(ctx: Context, node: Value, whole: Whole) -> MethodCall | None:
@@ -97,9 +106,11 @@ def _unknown(ctx: Context, call: Call, what: str, known: Mapping[str, Any], list
     )
 
 
-def _bound_call(ctx: Context, call: Call, of: Signature, whole: Whole) -> MethodCall | None:
+def _bound_call(
+    ctx: Context, call: Call, of: Signature, whole: Whole, absent: Mapping[str, Any] | None = None
+) -> MethodCall | None:
     bound = _Bound()
-    arguments = _arguments(ctx, call, of, "", bound, whole)
+    arguments = _arguments(ctx, call, of, "", bound, whole, absent or {})
     if arguments is None:
         return None
     return MethodCall(call.name, arguments, call.span, (), bound.schedule, bound.counts)
@@ -109,9 +120,16 @@ def _bound_call(ctx: Context, call: Call, of: Signature, whole: Whole) -> Method
 
 
 def _arguments(
-    ctx: Context, call: Call, of: Signature, path: str, bound: _Bound, whole: Whole
+    ctx: Context,
+    call: Call,
+    of: Signature,
+    path: str,
+    bound: _Bound,
+    whole: Whole,
+    absent: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any] | None:
-    """Every keyword with its value, defaults filled in; None after a mistake. Expressions go to `bound`."""
+    """Every keyword with its value, those that are `absent` and defaults filled in; None after a mistake. Expressions go to
+    `bound`."""
     given: dict[str, Any] = {}
     sound = True
     keywords, signature = of.keywords, of.signature
@@ -154,7 +172,8 @@ def _arguments(
     if missing:
         ctx.error("VS0314", f"'{call.name}' needs '{missing[0]}'", call.span, help=f"its signature is {signature}")
         sound = False
-    return {**defaults(of), **given} if sound else None
+    own = {k: v for k, v in absent.items() if k in names}
+    return {**defaults(of), **own, **given} if sound else None
 
 
 def _keyword_help(name: str, names: list[str]) -> str:

@@ -64,6 +64,8 @@ class _Plan:
     calls: Calls
     constraints: Map[str, Constraint]
     names: dict[str, Span] = field(default_factory=dict)
+    # Whether a repetition around the stages that are read ends by a condition; those without steps of their own do, too.
+    until: bool = False
 
 
 def read_plan(
@@ -202,7 +204,9 @@ def _repeat(plan: _Plan, node: Mapping, verb: Scalar, target: Value) -> Stage | 
     until = _until(plan.ctx, node.get("until"))
     average = _average(plan.ctx, node.get("average"))
     inner = node.get("stages")
+    around, plan.until = plan.until, plan.until or node.get("until") is not None
     stages = _stages(plan, inner, True) if inner is not None else ()
+    plan.until = around
     if rounds is None or not stages:
         return None
     return Stage("repeat", (), verb.span, rounds=rounds, until=until, average=average, stages=stages)
@@ -406,6 +410,8 @@ def _listed(plan: _Plan, items: list[Scalar], what: str) -> tuple[str, ...] | No
 def _methods(plan: _Plan, node: Mapping, verb: Scalar, over: tuple[str, ...]) -> tuple[MethodCall, ...]:
     """The methods of a stage, each with the params that it moves; a mistake is in the sink."""
     ctx, kind, given = plan.ctx, verb.text, node.get("over")
+    own = any(node.get(k) is not None for k in ("steps", "epochs"))
+    until = node.get("until") is not None or (plan.until and not own)
 
     def whole(e: Expr, what: str) -> bool:
         return _whole(plan, e, what)
@@ -420,7 +426,7 @@ def _methods(plan: _Plan, node: Mapping, verb: Scalar, over: tuple[str, ...]) ->
                 help="write over: {x: adam(0.1)}, or leave it out",
             )
             return ()
-        call = read_method(ctx, node.get("method"), kind, verb.span, whole)
+        call = read_method(ctx, node.get("method"), kind, verb.span, whole, until)
         return (replace(call, over=over),) if call is not None else ()
     if node.get("method") is not None:
         key = node.key("method")
@@ -435,7 +441,7 @@ def _methods(plan: _Plan, node: Mapping, verb: Scalar, over: tuple[str, ...]) ->
     moved: dict[str, Scalar] = {}
     for key, value in given.entries:
         names = _listed(plan, [key], "over")
-        call = read_method(ctx, value, kind, key.span, whole)
+        call = read_method(ctx, value, kind, key.span, whole, until)
         for name in names or ():
             if name in moved or (name not in over and over):
                 why = "has two methods" if name in moved else f"does not move in this stage with '{kind}'"

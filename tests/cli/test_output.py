@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from tests.cli.conftest import REPLIES, ROOT, Vspec
 from vspec.cli import COMMANDS
 from vspec.runtime.errors import NumericsError
+from vspec.runtime.stages.events import StageResult
 
 SCHEMA: dict[str, Any] = json.loads((ROOT / "schemas" / "output.schema.json").read_text(encoding="utf-8"))
 
@@ -120,3 +121,9 @@ def test_the_schema_refuses_what_no_command_says(change: dict[str, Any], vspec: 
     assert REPLIES.is_valid(found)
     changed = {k: v for k, v in {**found, **change}.items() if v is not None}
     assert not REPLIES.is_valid(changed)
+
+
+def test_the_schema_has_all_that_is_said_of_a_stage() -> None:
+    said = StageResult("minimize", ("loss",)).as_dict()
+    assert said.keys() == SCHEMA["$defs"]["stage"]["properties"].keys()
+    Draft202012Validator({**SCHEMA, "$ref": "#/$defs/stage"}).validate({**said, "cg": 12})

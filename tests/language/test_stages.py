@@ -312,3 +312,26 @@ def test_a_recurrence_steps_through_all_of_a_batched_index() -> None:
     text = "dims: {n: 9}\ndata:\n  x[n]: real\nparams:\n  w: {init: 1}\ndefine:\n  s[0]: w\n  s[n + 1]: s[n]*x[n]\n"
     text += "objectives:\n  loss: sum[n](s[n])\nsolve: {minimize: loss, method: sgd(0.1), batch: {n: 3}}\n"
     assert codes(text) == ["VS0374"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "tol"),
+    [
+        ("{minimize: f, method: newton}", 1e-8),
+        ("{minimize: f, method: newton, until: 'f < 1e-3'}", 0.0),
+        ("{minimize: f, until: 'f < 1e-3'}", 0.0),
+        ("{minimize: f, over: {x: newton}, until: 'f < 1e-3'}", 0.0),
+        ("{minimize: f, method: newton(tol=1e-4), until: 'f < 1e-3'}", 1e-4),
+        ("{repeat: 5, stages: [{minimize: f, method: newton}]}", 1e-8),
+        ("{repeat: 5, until: 'f < 1e-3', stages: [{minimize: f, method: newton}]}", 0.0),
+        ("{repeat: 5, until: 'f < 1e-3', stages: [{minimize: f, method: newton, steps: 3}]}", 1e-8),
+        ("{repeat: 5, until: 'f < 1e-3', stages: [{repeat: 2, stages: [{minimize: f, method: newton}]}]}", 0.0),
+    ],
+)
+def test_a_condition_to_end_takes_the_place_of_a_tolerance(stage: str, tol: float) -> None:
+    """Where nobody wrote a tolerance; stages that run to an end of their own in each round keep theirs."""
+    spec = good(f"params:\n  x: {{init: 1}}\nobjectives:\n  f: (x - 1)**4\nsolve:\n  {stage}\n")
+    (found,) = spec.plan
+    while found.stages:
+        (found,) = found.stages
+    assert found.methods[0].arguments["tol"] == tol

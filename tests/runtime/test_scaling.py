@@ -14,6 +14,7 @@ from scipy.special import logsumexp
 from tests.language.helpers import good
 from vspec.compiler import pipeline
 from vspec.compiler.diagnostics.diagnostic import SpecError
+from vspec.compiler.graph.tuning import Tuning
 from vspec.compiler.pipeline import compile_spec
 from vspec.compiler.report.strategies import strategies
 from vspec.runtime.methods.method import Problem
@@ -205,6 +206,21 @@ def test_the_form_is_chosen_by_cost_and_told() -> None:
     (row,) = rows(text.replace("FORM", "scaling").replace("steps: sweeps", "steps: 2"))
     assert (row["chosen"], row["because"]) == ("scaling", "asked for")
     assert not rows(text.replace("FORM", "log"))
+
+
+def test_a_kernel_is_kept_within_the_memory_budget() -> None:
+    text = TRANSPORT.split("\n", 2)[2].replace("PRECISION", "float64")
+
+    def row(form: str, memory: int | None) -> tuple[str, str]:
+        spec = good(text.replace("FORM", form))
+        (found,) = [r for r in strategies(compile_spec(spec, tuning=Tuning(memory=memory))) if r["kind"] == "sweep"]
+        return found["chosen"], found["because"]
+
+    # The kernel and its two terms have 16*16 + 16 + 16 numbers.
+    assert row("auto", 8 * 288) == ("scaling", "least cost")
+    assert row("auto", 8 * 288 - 1) == ("log", "the kernel would take too much memory")
+    assert row("auto", None) == ("scaling", "least cost")
+    assert row("scaling", 1000) == ("scaling", "asked for")
 
 
 @pytest.mark.parametrize(

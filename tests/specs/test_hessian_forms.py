@@ -174,7 +174,7 @@ solve:
   - {name: sweep, maximize: dual, method: "block_coordinate([x], [y])", steps: warm}
   - name: newton
     maximize: dual
-    method: newton(tol=0, hessian=sparsified(keep*size(i)), linear=cg(rtol=1e-6), search=armijo)
+    method: newton(hessian=sparsified(keep*size(i)), linear=cg(rtol=1e-6), search=armijo)
     until: residual < 1e-11
     steps: 60
 outputs:

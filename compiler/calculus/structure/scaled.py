@@ -11,7 +11,6 @@ from vspec.compiler.graph.cost import Sizes, flops, width
 from vspec.compiler.graph.graph import Entry, Result
 from vspec.compiler.graph.node import Node, topological
 from vspec.compiler.graph.strategy import Candidate, Choice
-from vspec.compiler.graph.tuning import MEMORY
 from vspec.compiler.language.expr import Element, Number
 from vspec.compiler.language.spec import MethodCall, Stage, labelled
 from vspec.runtime.registry import scaled_roles
@@ -57,7 +56,7 @@ def scaling_entries(r: Request, stage: Stage, call: MethodCall, blocks: Blocks) 
     among = (Candidate("scaling", scaled + anew / sweeps), Candidate("log", plain))
     kept = sum(width("real", r.spec.precision) * sizes.count(n.axes) for n in scaling.arguments.values())
     chosen, because = "scaling", "asked for" if wanted == "scaling" else "least cost"
-    if wanted == "auto" and kept > MEMORY:
+    if wanted == "auto" and r.low.memory is not None and kept > r.low.memory:
         chosen, because = "log", "the kernel would take too much memory"
     elif wanted == "auto" and among[0].flops >= among[1].flops:
         chosen = "log"
