@@ -13,6 +13,7 @@ from typing import Any
 
 import sympy as sp
 
+from vspec.compiler.calculus.branches import settled
 from vspec.compiler.calculus.functions import FUNCTIONS, OPAQUE, v_where
 from vspec.compiler.calculus.special import SPECIAL
 from vspec.compiler.graph.kernel import Kernel, Tree, kernel, num, slot, slots
@@ -243,7 +244,7 @@ def _sympy(k: Kernel) -> Any:
 @cache
 def _partial(k: Kernel, position: int) -> Tree:
     try:
-        return to_tree(sp.diff(_sympy(k), _symbol(position)))
+        return settled(to_tree(sp.diff(_sympy(k), _symbol(position))))
     except NotRealError:
         # The root of a negative number, say: there is no value, nor a derivative, at any argument.
         return num(math.nan)
@@ -296,11 +297,12 @@ def _simple_partial(tree: Tree, position: int) -> Tree | None:
 
 @cache
 def _simplified(k: Kernel) -> Tree:
-    return to_tree(_sympy(k))
+    return settled(to_tree(_sympy(k)))
 
 
 def simplify(tree: Tree) -> Tree:
     """SymPy's normal form of a tree (like terms collected, constants folded), where that makes it no longer."""
+    tree = settled(tree)
     k = kernel(tree)
     try:
         simpler = _simplified(k)

@@ -23,7 +23,7 @@ from vspec.compiler.emit.text import (
     negated,
     number,
 )
-from vspec.compiler.graph.kernel import Tree
+from vspec.compiler.graph.kernel import Tree, walk
 
 DTYPES = {
     "float32": {"real": "jnp.float32", "complex": "jnp.complex64"},
@@ -111,6 +111,8 @@ MODULES = {
     ),
 }
 COMPARISONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
+# A base of no more operations than a guard is written twice.
+TWICE = 2
 LOGIC = {"and": ("&", BIT_AND, "jnp.logical_and"), "or": ("|", BIT_OR, "jnp.logical_or")}
 
 
@@ -278,6 +280,14 @@ def _integer(tree: Tree) -> int | None:
     return None
 
 
+def _half(tree: Tree) -> int:
+    """k where a literal is k + 1/2, for a negative one -(k + 1/2); else 0."""
+    if tree[0] != "num" or isinstance(tree[1], bool) or not 1 < abs(tree[1]) < 8 or tree[1] * 2 != int(tree[1] * 2):
+        return 0
+    whole = int(abs(tree[1]))
+    return 0 if whole == abs(tree[1]) else whole if tree[1] > 0 else -whole
+
+
 def _power(base: Text, exponent: Text) -> str:
     if base.simple and exponent.simple:
         return f"{base.code}**{exponent.code}"
@@ -304,6 +314,13 @@ def _pow(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
         return call("jnp.sqrt", base)
     if trees[1] in (("num", Fraction(-1, 2)), ("num", -0.5)):
         return _infix(f"1 / {call('jnp.sqrt', base).code}", MUL, args)
+    whole = _half(trees[1])
+    if whole and not base.python and sum(t[0] not in ("x", "num") for t in walk(trees[0])) <= TWICE:
+        # A root and a product are several times faster than a power.
+        root = call("jnp.sqrt", base)
+        power = base if abs(whole) == 1 else _infix(_power(base, number(abs(whole))), POW, [base])
+        product = _infix(f"{power.at(MUL)} * {root.code}", MUL, args)
+        return product if whole > 0 else _infix(f"1 / {product.at(MUL + 1)}", MUL, args)
     return _infix(_power(base, exponent), POW, args)
 
 

@@ -7,7 +7,7 @@ map reads, point by point, becomes part of its kernel, so that the normal form s
 from __future__ import annotations
 
 from vspec.compiler.calculus.scalar import simplify
-from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.builder import Builder, is_number
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import BORDER, Tree, kernel, slot, substitute
 from vspec.compiler.graph.node import Kind, Node
@@ -27,6 +27,8 @@ def run(graph: Graph) -> Graph:
     readers = count_readers(graph)
 
     def visit(b: Builder, node: Node, old: Node) -> Node:
+        if node.kind is Kind.REDUCE and node.op == "sum" and is_number(_number(node.inputs[0]), 0):
+            return _over(b, b.number(0.0), node)
         if node.kind is not Kind.MAP or node.attrs[0].tree[0] in BORDER:
             return node
         joined = _with_numbers(b, _join(b, node, old, readers))
@@ -73,7 +75,9 @@ def _join(b: Builder, node: Node, old: Node, readers: dict[int, int]) -> Node:
         else:
             replace[k] = slot(len(inputs))
             inputs.append(x)
-    if len(inputs) == len(node.inputs) and all(x is y for x, y in zip(inputs, node.inputs, strict=True)):
+    # Operands that have become equal share a slot.
+    apart = len({x.uid for x in inputs}) == len(inputs)
+    if apart and len(inputs) == len(node.inputs) and all(x is y for x, y in zip(inputs, node.inputs, strict=True)):
         return node
     return b.map(kernel(substitute(tree, replace)).tree, inputs, node.dtype)
 

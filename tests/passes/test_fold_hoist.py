@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.passes.support import I, arguments, assert_equal, graph_of, inputs, random_graph
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.graph import Graph
-from vspec.compiler.graph.kernel import num, slot
+from vspec.compiler.graph.kernel import kernel, num, slot
 from vspec.compiler.graph.node import Kind, Origin
 from vspec.compiler.passes import fold, hoist
 
@@ -50,6 +50,19 @@ def test_fold_keeps_what_the_spec_named_and_what_several_read() -> None:
     after = fold.run(graph)
     assert_equal(graph, after)
     assert maps(after) == maps(graph)
+
+
+def test_fold_gives_operands_that_became_equal_one_slot() -> None:
+    b = Builder()
+    given_ = inputs(b)
+    w = given_["w"]
+    tree = ("sub", ("mul", X0, slot(2)), ("mul", X1, slot(2)))
+    twice = b.make(Kind.MAP, "", [w, w, given_["c"]], w.axes, "real", (kernel(tree),))
+    graph = graph_of(b, given_, [b.add([b.reduce("sum", twice, ["i"]), given_["c"]])])
+    after = fold.run(graph)
+    assert_equal(graph, after)
+    # w*c - w*c is nothing, and so is its sum.
+    assert [(n.kind, n.attrs) for n in after.roots] == [(Kind.INPUT, ("c",))]
 
 
 def test_fold_keeps_axes_that_would_cancel() -> None:
