@@ -50,7 +50,7 @@ def _with_numbers(b: Builder, node: Node) -> Node:
     if node.kind is not Kind.MAP:
         return node
     inputs = [_number(x) for x in node.inputs]
-    if all(x is y for x, y in zip(inputs, node.inputs, strict=True)):
+    if not any(is_number(x) for x in inputs):
         return node
     return b.map(node.attrs[0].tree, inputs, node.dtype)
 
