@@ -125,8 +125,8 @@ RULES: Mapping[str, Rule] = {
 }
 assert RULES.keys() == LAWS.keys()
 
-# What makes the first parameter of a law of the one that may be given instead.
-INSTEAD = {"bernoulli": "sigmoid", "categorical": "exp"}
+# What makes the first parameter of a law of the one that is given instead.
+INSTEAD = {("bernoulli", "logits"): "sigmoid", ("categorical", "logits"): "exp"}
 
 
 def drawn(low: Lowering, e: Sample) -> Node:
@@ -142,6 +142,6 @@ def drawn(low: Lowering, e: Sample) -> Node:
         x = low.lower(block.body)
         arguments.append(low.with_axes(x, block.core) if block.core else x)
     if e.instead:
-        arguments[0] = b.map((INSTEAD[e.law], X), [arguments[0]], "real")
+        arguments[0] = b.map((INSTEAD[e.law, e.instead], X), [arguments[0]], "real")
     value = RULES[e.law](Standard(low, key, axes), *arguments)
     return value if all(is_number(x) for x in arguments) or value.dtype != "real" else b.stop(value)

@@ -21,6 +21,7 @@ from vspec.compiler.diagnostics.codes_blocks import BLOCKS
 from vspec.compiler.diagnostics.codes_evaluation import EVALUATION
 from vspec.compiler.diagnostics.codes_implicit import IMPLICIT
 from vspec.compiler.diagnostics.codes_language import LANGUAGE
+from vspec.compiler.diagnostics.codes_laws import LAWS
 from vspec.compiler.diagnostics.codes_limits import LIMITS
 from vspec.compiler.diagnostics.codes_matrices import MATRICES
 from vspec.compiler.diagnostics.codes_networks import NETWORKS
@@ -41,5 +42,5 @@ def registry(*groups: Iterable[Code]) -> Mapping[str, Code]:
 
 
 CODES: Mapping[str, Code] = registry(
-    SOURCE, LANGUAGE, ARRAYS, IMPLICIT, NETWORKS, RUNS, EVALUATION, BLOCKS, MATRICES, LIMITS, WARNINGS
+    SOURCE, LANGUAGE, ARRAYS, IMPLICIT, NETWORKS, RUNS, EVALUATION, BLOCKS, MATRICES, LAWS, LIMITS, WARNINGS
 )

@@ -625,7 +625,7 @@ PLANNED: tuple[Code, ...] = tuple(
         ("VS0402", "dynamics", 'dynamics:\n  p: {ode: {q: "-q"}, start: {q: 1}, time: {t: [0, 1]}}\n'),
         ("VS0405", "kinds of stages and methods", "solve: {pareto: [a, b]}\n"),
         ("VS0407", "integrals", "define:\n  y: integral[x](exp(-x**2), over=[-5, 5])\n"),
-        ("VS0408", "expectations and densities", "define:\n  y: logpdf(normal(0, 1), x)\n"),
+        ("VS0408", "expectations", "define:\n  y: E[z](z**2)\n"),
         (
             "VS0411",
             "params of types other than real and complex",

@@ -8,6 +8,7 @@ from vspec.compiler.language import inline
 from vspec.compiler.language.architectures import ARCHITECTURES
 from vspec.compiler.language.arguments import argument_dim
 from vspec.compiler.language.context import Context, Env, Formal, Unknown
+from vspec.compiler.language.densities import logpdf
 from vspec.compiler.language.derivatives import derivative
 from vspec.compiler.language.draws import sample
 from vspec.compiler.language.evaluation import EVALUATED, read_by
@@ -25,6 +26,7 @@ from vspec.compiler.language.expr import (
 from vspec.compiler.language.facts import nodes
 from vspec.compiler.language.foreign import FOREIGN
 from vspec.compiler.language.implicit import implicit, is_implicit
+from vspec.compiler.language.laws import LAWS
 from vspec.compiler.language.linalg import linalg
 from vspec.compiler.language.lookup import arity, lookup
 from vspec.compiler.language.operators import (
@@ -119,7 +121,8 @@ def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
     if name in ctx.opaque:
         return Unknown(span=raw.span)
     builtin = (*ARCHITECTURES, *FUNCTIONS, *REDUCTIONS, *ALONG, *LINALG, *STRUCTURAL)
-    help = FOREIGN.get(name) or ctx.near(name, builtin)
+    law = f"a law stands in sample({name}(...)) or in logpdf({name}(...), x)" if name in LAWS else ""
+    help = law or FOREIGN.get(name) or ctx.near(name, builtin)
     return ctx.error("VS0214", f"unknown function '{name}'", raw.name_span, env, label="not declared", help=help)
 
 
@@ -379,6 +382,8 @@ def _structural(ctx: Context, raw: RawCall, env: Env) -> Expr:
         return derivative(ctx, raw, env)
     if name == "sample":
         return sample(ctx, raw, env)
+    if name == "logpdf":
+        return logpdf(ctx, raw, env)
     if name == "stop":
         body = ctx.infer(raw.args[0], env)
         lost = unknown((body,), span)

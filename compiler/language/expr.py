@@ -215,14 +215,14 @@ class Part(Expr):
 class Sample(Expr):
     """`sample(law(blocks...))`: a fresh draw from a law of `LAWS`, independent for every value of its axes.
 
-    `blocks`: an argument for each parameter. `instead`: the first is the one that may stand in the place of the law's first.
+    `blocks`: an argument for each parameter. `instead`: the name of the one that stands in the place of another, or ''.
     `times`: those of the axes that recurrences around it step through, the outermost first. `place`: what tells draws apart,
     the calls that led here and the text itself.
     """
 
     law: str
     blocks: tuple[Block, ...]
-    instead: bool
+    instead: str
     times: tuple[str, ...]
     place: tuple[Span, ...]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.language.context import (
     MAX_CALLS,
     MAX_INLINED,
@@ -107,9 +108,9 @@ def call(ctx: Context, function: Function, raw: RawCall, env: Env) -> Expr:
     formals = {}
     for formal, actual, arg in values:
         named = formal.name in function.inner
-        often = function.uses.get(formal.name, 0) > 1 and not _trivial(actual.expr)
-        if (named and not isinstance(actual.expr, Element)) or often or _needs_axis(ctx, actual):
-            actual = _hide(ctx, actual, arg, named, _label(function, formal))
+        often = function.uses.get(formal.name, 0) > 1 and not trivial(actual.expr)
+        if (named and not isinstance(actual.expr, Element)) or often or needs_axis(ctx, actual):
+            actual = hide(ctx, actual, arg.span, named, _label(function, formal))
         formals[formal.name] = actual
     letters = frozenset().union(*(a.letters for a in actuals)) if actuals else frozenset()
     slots = frozenset(s.letter for s in env.slices or () if s.letter is not None)
@@ -322,7 +323,7 @@ def _argument(ctx: Context, function: Function, formal: Formal, raw: Raw, env: E
     return Actual(rank, expr, taken, letters_of(expr))
 
 
-def _needs_axis(ctx: Context, actual: Actual) -> bool:
+def needs_axis(ctx: Context, actual: Actual) -> bool:
     """Whether the argument must be an array for its boundary to mean what it says.
 
     Beyond the ends, u + 1 is not what u is there plus 1; a plain element has the axis itself.
@@ -332,10 +333,10 @@ def _needs_axis(ctx: Context, actual: Actual) -> bool:
     return any(ctx.dims.boundary(dim) != "error" for _, dim in actual.slots)
 
 
-def _trivial(expr: Expr | None) -> bool:
+def trivial(expr: Expr | None) -> bool:
     """Whether reading the expression twice costs no more than reading it once."""
     if isinstance(expr, Pointwise) and expr.op in ("neg", "real"):
-        return _trivial(expr.args[0])
+        return trivial(expr.args[0])
     return isinstance(expr, Number | Element)
 
 
@@ -345,7 +346,7 @@ def _label(function: Function, formal: Formal) -> str:
     return f"{network}.{formal.name}" if network else "arg"
 
 
-def _hide(ctx: Context, actual: Actual, raw: Raw, real: bool, label: str) -> Actual:
+def hide(ctx: Context, actual: Actual, span: Span, real: bool, label: str) -> Actual:
     """The argument as an element of a hidden definition."""
     expr = actual.expr
     assert expr is not None
@@ -354,7 +355,7 @@ def _hide(ctx: Context, actual: Actual, raw: Raw, real: bool, label: str) -> Act
     slots = tuple(letter for letter, _ in actual.slots)
     letters = (*(x for x in expr.axes if x not in slots), *slots)
     name = ctx.hidden_name(label)
-    ctx.declare_hidden(Definition(name, letters, expr, expr.dtype, raw.span, hidden=True))
+    ctx.declare_hidden(Definition(name, letters, expr, expr.dtype, span, hidden=True))
     subscripts = tuple(Affine(x) for x in letters)
-    element = Element(span=raw.span, axes=letters, dtype=expr.dtype, name=name, subscripts=subscripts)
+    element = Element(span=span, axes=letters, dtype=expr.dtype, name=name, subscripts=subscripts)
     return Actual(actual.rank, element, actual.slots, frozenset(letters))

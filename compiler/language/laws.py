@@ -1,7 +1,8 @@
 """The table of laws: what can be drawn, the parameters that each law takes, and what its values are.
 
 Parameters have the meaning and the order that NumPy's generator gives them, so that a law means the same in `draw:` of data
-and in `sample(...)`. How a law is drawn stands in `calculus/draws.py`, one function per name of this table.
+and in `sample(...)`. How a law is drawn stands in `calculus/draws.py`, one function per name of this table; its density in
+`densities.py`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,20 @@ from vspec.compiler.language.expr import Dtype
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter: what it is if it is left out, how many whole axes it has, and whether it is a whole number."""
+    """One parameter: what it is if it is left out, its whole axes, and whether it is a whole number.
+
+    Axes with one name have one size in all parameters of a law, and in its values.
+    """
 
     name: str
     default: float | None = None
-    rank: int = 0
+    axes: tuple[str, ...] = ()
     integer: bool = False
+
+    @property
+    def rank(self) -> int:
+        """How many whole axes it has."""
+        return len(self.axes)
 
     @property
     def shown(self) -> str:
@@ -33,7 +42,7 @@ class Parameter:
 class Law:
     """A law: its parameters, the type of its values, what it is. `data`: whether data can be drawn from it.
 
-    `instead`: a parameter that may be given by its name in the place of the first one.
+    `instead`: parameters of which one may be given, by its name, in the place of the parameter number `place`.
     """
 
     name: str
@@ -41,14 +50,23 @@ class Law:
     doc: str
     dtype: Dtype = "real"
     data: bool = False
-    instead: Parameter | None = None
+    instead: tuple[Parameter, ...] = ()
+    place: int = 0
 
     @property
     def shown(self) -> str:
         """The law as it is written: `normal(mean=0, scale=1)`."""
         inner = ", ".join(p.shown for p in self.parameters)
-        other = f", or {self.name}({self.instead.name}=...)" if self.instead is not None else ""
-        return f"{self.name}({inner}){other}" if inner else self.name
+        before = "".join(f"{p.shown}, " for p in self.parameters[: self.place])
+        others = "".join(f", or {self.name}({before}{p.name}=...)" for p in self.instead)
+        return f"{self.name}({inner}){others}" if inner else self.name
+
+    def form(self, instead: str = "") -> tuple[Parameter, ...]:
+        """The parameters, the one named `instead` in its place."""
+        other = next((p for p in self.instead if p.name == instead), None)
+        if other is None:
+            return self.parameters
+        return (*self.parameters[: self.place], other, *self.parameters[self.place + 1 :])
 
 
 def _table(laws: Iterable[Law]) -> Mapping[str, Law]:
@@ -68,7 +86,7 @@ LAWS: Mapping[str, Law] = _table(
             "1 with probability p, which is sigmoid(logits), else 0.",
             "integer",
             data=True,
-            instead=Parameter("logits"),
+            instead=(Parameter("logits"),),
         ),
         Law("rademacher", (), "1 or -1, evenly.", "integer"),
         Law("exponential", (_SCALE,), "Exponential with mean scale.", data=True),
@@ -102,10 +120,10 @@ LAWS: Mapping[str, Law] = _table(
         ),
         Law(
             "categorical",
-            (Parameter("p", rank=1),),
+            (Parameter("p", axes=("k",)),),
             "A position, with probabilities in proportion to p, which is exp(logits).",
             "integer",
-            instead=Parameter("logits", rank=1),
+            instead=(Parameter("logits", axes=("k",)),),
         ),
     )
 )

@@ -313,6 +313,7 @@ STRUCTURAL: Mapping[str, str] = MappingProxyType(
         "spacing": "spacing(x): the distance between neighbouring coordinates.",
         "part": "part(s, i): the value that the configuration s gives to i, on a dim of configurations.",
         "sample": "sample(law): a fresh draw from a law, such as normal(0, 1), for every value of the indices around it.",
+        "logpdf": "logpdf(law, x): the logarithm of the density of a law at x; of a discrete law, of the probability of x.",
         "stop": "stop(e): the value of e, through which no derivative flows.",
         "nodes": "nodes(solve, linalg): in claims, how many nodes of a kind were compiled for a plan or a stage.",
     }
@@ -339,7 +340,7 @@ PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "integral": ("VS0407", "integrals"),
         **dict.fromkeys(("E", "Var"), ("VS0408", "expectations")),
-        **dict.fromkeys(("KL", "entropy", "logpdf"), ("VS0408", "densities of laws")),
+        **dict.fromkeys(("KL", "entropy"), ("VS0408", "densities of laws")),
         **dict.fromkeys(PLANNED_NETWORKS, ("VS0412", "networks")),
         "extern": ("VS0421", "external functions"),
     }

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from vspec.compiler.language.laws import LAWS
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawFact, RawList, RawName, RawOp
 from vspec.compiler.source.document import Scalar, Sequence, Value
 
 Names = Mapping[str, str]
+
+# What takes laws among its arguments.
+OF_LAWS = frozenset({"sample", "logpdf", "entropy", "KL"})
 
 
 def renamed(raw: Raw, names: Names) -> Raw:
@@ -20,7 +24,7 @@ def renamed(raw: Raw, names: Names) -> Raw:
         return replace(raw, name=names.get(raw.name, raw.name), subscripts=subscripts)
     if isinstance(raw, RawOp):
         return replace(raw, args=tuple(renamed(a, names) for a in raw.args))
-    if isinstance(raw, RawCall) and raw.name == "sample":
+    if isinstance(raw, RawCall) and raw.name in OF_LAWS:
         return replace(raw, args=tuple(_law(a, names) for a in raw.args))
     if isinstance(raw, RawCall):
         return replace(
@@ -40,11 +44,13 @@ def renamed(raw: Raw, names: Names) -> Raw:
 
 
 def _law(raw: Raw, names: Names) -> Raw:
-    """A law with its arguments renamed; laws have names of their own."""
-    if isinstance(raw, RawName):
+    """A law with its arguments renamed, or what is none; laws have names of their own."""
+    if isinstance(raw, RawName) and raw.name in LAWS:
         return raw
     found = renamed(raw, names)
-    return replace(found, name=raw.name) if isinstance(raw, RawCall) and isinstance(found, RawCall) else found
+    if isinstance(raw, RawCall) and raw.name in LAWS and isinstance(found, RawCall):
+        return replace(found, name=raw.name)
+    return found
 
 
 def composed(first: Names | None, second: Names) -> dict[str, str]:
