@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vspec.compiler.collector import paused
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, Sink, SpecError
 from vspec.compiler.diagnostics.policy import DEFAULT, Policy
 from vspec.compiler.diagnostics.spans import Span
@@ -65,7 +66,8 @@ def check_text(
     from vspec.compiler.source.load import parse_document
 
     try:
-        return _check(parse_document(text, path), overrides, policy)
+        with paused():
+            return _check(parse_document(text, path), overrides, policy)
     except SpecError as e:
         return None, e.diagnostics
 
@@ -83,7 +85,8 @@ def check(
     """
     from vspec.compiler.source.load import load_document
 
-    spec, diagnostics = _check(load_document(path), overrides, policy, allow_outside)
+    with paused():
+        spec, diagnostics = _check(load_document(path), overrides, policy, allow_outside)
     if spec is None:
         raise SpecError(diagnostics)
     return spec, diagnostics
@@ -136,7 +139,8 @@ def compile_spec(
     from vspec.compiler.graph.limits import TooLargeError
 
     try:
-        return _compile(spec, level, disable, tuning)
+        with paused():
+            return _compile(spec, level, disable, tuning)
     except TooLargeError as error:
         raise SpecError([_too_large(spec, error)]) from None
 

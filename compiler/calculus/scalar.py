@@ -15,6 +15,7 @@ import sympy as sp
 
 from vspec.compiler.calculus.branches import settled
 from vspec.compiler.calculus.functions import FUNCTIONS, OPAQUE, v_where
+from vspec.compiler.calculus.slope import slope
 from vspec.compiler.calculus.special import SPECIAL
 from vspec.compiler.graph.kernel import Kernel, Tree, kernel, num, slot, slots
 
@@ -72,7 +73,7 @@ def to_sympy(tree: Tree) -> Any:
 
 def _at_the_edge(op: str, args: list[Any]) -> Any:
     """What floating-point arithmetic makes of literals where SymPy would answer with a complex number or `zoo`; else None."""
-    if op == "div" and args[1].is_zero:
+    if op == "div" and args[1].is_Number and args[1].is_zero:
         # x/0 is an infinity with the sign of x.
         return args[0] * sp.oo
     if not all(a.is_number for a in args):
@@ -244,7 +245,7 @@ def _sympy(k: Kernel) -> Any:
 @cache
 def _partial(k: Kernel, position: int) -> Tree:
     try:
-        return settled(to_tree(sp.diff(_sympy(k), _symbol(position))))
+        return settled(to_tree(slope(_sympy(k), _symbol(position))))
     except NotRealError:
         # The root of a negative number, say: there is no value, nor a derivative, at any argument.
         return num(math.nan)

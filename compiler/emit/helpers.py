@@ -175,10 +175,20 @@ HELPERS: dict[str, str] = {
 }
 
 
+def words(code: str) -> frozenset[str]:
+    """What a text names: every run of letters and dots such as `jnp.exp`, called ones with their bracket, `jnp.exp(`, as well,
+    and the first part of each, `jnp.`."""
+    runs = set(re.findall(r"[\w.]+\(?", code))
+    runs |= {r.removesuffix("(") for r in runs}
+    return frozenset(runs | {r.split(".", 1)[0] + "." for r in runs if "." in r})
+
+
 def helpers(code: str) -> list[str]:
     """The texts of the helpers that a program's code calls, and of those that they call."""
     used: list[str] = []
+    called = words(code)
     for name in reversed(HELPERS):
-        if any(re.search(rf"(?<![\w.]){name}\(", text) for text in (code, *used)):
+        if f"{name}(" in called:
             used.insert(0, HELPERS[name].rstrip("\n"))
+            called |= words(used[0])
     return used

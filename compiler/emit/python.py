@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from vspec.compiler.emit.entry import EmittedEntry, emit_entry
-from vspec.compiler.emit.helpers import helpers
+from vspec.compiler.emit.helpers import helpers, words
 from vspec.compiler.emit.scalar import MODULES
 from vspec.compiler.emit.text import quoted
 from vspec.compiler.graph.graph import Graph
@@ -57,21 +57,21 @@ def _docstring(spec: Spec, file: str) -> str:
 
 def _imports(body: str) -> list[str]:
     """Only what the text uses; the names are reserved, so that a search finds no strangers."""
-    code = _code(body)
+    named = words(_code(body))
     lines = [""]
     standard = {"Callable": "collections.abc", "Any": "typing"}
-    lines += [f"from {m} import {n}" for n, m in standard.items() if re.search(rf"(?<![\w.]){n}\b", code)]
+    lines += [f"from {m} import {n}" for n, m in standard.items() if n in named]
     lines += [""] if len(lines) > 1 else []
-    if re.search(r"(?<![\w.])jax\.", code):
+    if "jax." in named:
         lines.append("import jax")
-    if re.search(r"(?<![\w.])jnp\.", code):
+    if "jnp." in named:
         lines.append("import jax.numpy as jnp")
-    if re.search(r"(?<![\w.])Array\b", code):
+    if "Array" in named:
         lines.append("from jax import Array")
-    if re.search(r"(?<![\w.])implicit\.", code):
+    if "implicit." in named:
         lines.append("from vspec.runtime import implicit")
     for module, functions in MODULES.items():
-        used = [f for f in functions if re.search(rf"(?<![\w.]){f}\(", code)]
+        used = [f for f in functions if f"{f}(" in named]
         if used:
             lines.append(f"from {module} import {', '.join(used)}")
     return lines if len(lines) > 1 else []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -111,6 +113,9 @@ def sequence(parts: list[str], opening: str = "(", closing: str = ")") -> str:
 
 _OPEN, _CLOSE = "([{", ")]}"
 _OPERATORS = ((" | ",), (" & ",), (" < ", " <= ", " > ", " >= ", " == ", " != "), (" + ", " - "), (" * ", " / ", " @ "))
+_BRACKET = re.compile(r"[()\[\]{}]")
+_LOOSENESS = {operator: k for k, group in enumerate(_OPERATORS) for operator in group}
+_MARK = re.compile(r"['\"()\[\]{}]|, | (?:[|&+\-*/@]|[<>]=?|[=!]=) ")
 
 
 def fitted(prefix: str, code: str, suffix: str, indent: int, width: int, bare: bool = False) -> list[str]:
@@ -134,7 +139,7 @@ def fitted(prefix: str, code: str, suffix: str, indent: int, width: int, bare: b
     if bracket is None:
         return [pad + prefix + code + suffix]
     start, end = bracket
-    parts = _split(code[start + 1 : end], (", ",))
+    parts = _arguments(code[start + 1 : end])
     comma = "," if len(parts) > 1 or code[start + 1 : end].endswith(",") else ""
     lines = [pad + prefix + code[: start + 1]]
     for part in parts:
@@ -149,45 +154,43 @@ def _operand(piece: str, suffix: str, indent: int, width: int) -> list[str]:
 
 def _operands(code: str) -> list[str]:
     """The operands of the loosest operator outside brackets, each but the first led by its operator."""
-    for group in _OPERATORS:
-        pieces = _split(code, group, keep=True)
-        if len(pieces) > 1:
-            return pieces
-    return [code]
+    marks = [(at, _LOOSENESS[mark]) for at, mark in _outside(code) if mark != ", "]
+    loosest = min((rank for _, rank in marks), default=None)
+    cuts = [0, *(at + 1 for at, rank in marks if rank == loosest), len(code) + 1]
+    return [code[start : end - 1] for start, end in itertools.pairwise(cuts)]
 
 
-def _split(code: str, separators: tuple[str, ...], keep: bool = False) -> list[str]:
-    parts, depth, start, k, quote = [], 0, 0, 0, ""
-    while k < len(code):
-        c = code[k]
-        if quote:
-            quote = "" if c == quote else quote
-        elif c in "'\"":
-            quote = c
-        elif c in _OPEN:
+def _arguments(code: str) -> list[str]:
+    """What commas outside brackets separate."""
+    cuts = [-2, *(at for at, mark in _outside(code) if mark == ", "), len(code)]
+    return [code[start + 2 : end] for start, end in itertools.pairwise(cuts)]
+
+
+def _outside(code: str) -> Iterator[tuple[int, str]]:
+    """The commas and operators outside brackets and strings, each with its position, in one walk along the text."""
+    depth, k = 0, 0
+    while (found := _MARK.search(code, k)) is not None:
+        mark, k = found.group(), found.end()
+        if mark in "'\"":
+            k = code.find(mark, k) + 1 or len(code)
+        elif mark in _OPEN:
             depth += 1
-        elif c in _CLOSE:
+        elif mark in _CLOSE:
             depth -= 1
         elif depth == 0:
-            found = next((s for s in separators if code.startswith(s, k)), None)
-            if found is not None:
-                parts.append(code[start:k])
-                start = k + 1 if keep else k + len(found)
-                k += len(found)
-                continue
-        k += 1
-    return [*parts, code[start:]]
+            yield found.start(), mark
 
 
 def _longest_bracket(code: str) -> tuple[int, int] | None:
     """The longest outermost bracketed stretch with something in it."""
     best, depth, start = None, 0, 0
-    for k, c in enumerate(code):
-        if c in _OPEN:
+    for found in _BRACKET.finditer(code):
+        k = found.start()
+        if found.group() in _OPEN:
             if depth == 0:
                 start = k
             depth += 1
-        elif c in _CLOSE:
+        else:
             depth -= 1
             if depth == 0 and k > start + 1 and (best is None or k - start > best[1] - best[0]):
                 best = (start, k)

@@ -151,8 +151,10 @@ class Builder:
             if node.uid not in where:
                 where[node.uid] = len(kept)
                 kept.append(node)
-            replace[k] = slot(where[node.uid])
-        tree = substitute(tree, replace)
+            if where[node.uid] != k:
+                replace[k] = slot(where[node.uid])
+        if replace:
+            tree = substitute(tree, replace)
         if tree[0] == "x":
             return kept[tree[1]]
         if tree[0] == "num":

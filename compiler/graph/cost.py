@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 
 from vspec.compiler.graph.graph import Graph
-from vspec.compiler.graph.kernel import BORDER, Tree, walk
+from vspec.compiler.graph.kernel import BORDER, Kernel, Tree, kernel, walk
 from vspec.compiler.graph.node import Axis, Blocks, Kind, Node, Pull, Solve, topological
 from vspec.compiler.graph.residuals import Count, kept
 from vspec.compiler.graph.tuning import rows_at_once
@@ -80,8 +81,13 @@ def width(dtype: str, precision: str) -> int:
 
 def kernel_flops(tree: Tree) -> int:
     """Operations of a kernel at one point."""
+    return _at_a_point(kernel(tree))
+
+
+@cache
+def _at_a_point(k: Kernel) -> int:
     total = 0
-    for t in walk(tree):
+    for t in walk(k.tree):
         if t[0] in ("x", "num", "real", "integer"):
             continue
         if t[0] in SIMPLE:
@@ -174,28 +180,67 @@ def block_bytes(region: Blocks, sizes: Sizes) -> int:
 
 def entry_cost(roots: Iterable[Node], sizes: Sizes, precision: str) -> Cost:
     """The cost of computing some nodes together, each value freed after its last reader."""
-    roots = list(roots)
-    order = topological(roots)
-    last: dict[int, int] = {x.uid: k for k, n in enumerate(order) for x in n.inputs}
-    last.update((r.uid, len(order)) for r in roots)
-    leaving: dict[int, list[Node]] = {}
-    for n in order:
-        leaving.setdefault(last.get(n.uid, len(order)), []).append(n)
-    total, moved, alive, peak = 0.0, 0.0, 0.0, 0.0
-    for k, n in enumerate(order):
-        own = size(n, sizes, precision)
-        total += flops(n, sizes)
-        moved += own + sum(size(x, sizes, precision) for x in n.inputs)
-        alive += own
-        peak = max(peak, alive)
-        alive -= sum(size(x, sizes, precision) for x in leaving.get(k, ()))
-    return Cost(total, moved, peak)
+    return Costs(sizes, precision).together(roots)
 
 
-def graph_cost(graph: Graph) -> Cost:
-    """Operations and bytes of all entries, and the largest peak among them. `prepare` runs once and is left out."""
-    sizes = Sizes.of(graph)
-    costs = [
-        entry_cost([r.node for r in e.results], sizes, graph.precision) for e in graph.entries if e.kind != "prepare"
-    ]
-    return Cost(sum(c.flops for c in costs), sum(c.bytes for c in costs), max((c.peak for c in costs), default=0.0))
+class Costs:
+    """What nodes cost at given sizes, each looked at once however many entries and graphs it is in."""
+
+    def __init__(self, sizes: Sizes, precision: str) -> None:
+        self.sizes = sizes
+        self.precision = precision
+        self._own: dict[int, tuple[float, int]] = {}
+        self._known: dict[tuple[int, ...], Cost] = {}
+
+    @classmethod
+    def of(cls, graph: Graph, before: Costs | None = None) -> Costs:
+        """Those of a graph; what is known `before` of nodes at the same sizes is kept."""
+        sizes = Sizes.of(graph)
+        if before is not None and (sizes.dims, sizes.unknowns) == (before.sizes.dims, before.sizes.unknowns):
+            return before
+        return cls(sizes, graph.precision)
+
+    def own(self, node: Node) -> tuple[float, int]:
+        """Operations of a node, and bytes of its value."""
+        found = self._own.get(node.uid)
+        if found is None:
+            found = flops(node, self.sizes), size(node, self.sizes, self.precision)
+            self._own[node.uid] = found
+        return found
+
+    def together(self, roots: Iterable[Node]) -> Cost:
+        """The cost of computing some nodes together, each value freed after its last reader."""
+        roots = list(roots)
+        key = tuple(r.uid for r in roots)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._together(roots)
+        return found
+
+    def _together(self, roots: list[Node]) -> Cost:
+        order = topological(roots)
+        own = {n.uid: self.own(n) for n in order}
+        last = {x.uid: k for k, n in enumerate(order) for x in n.inputs}
+        last.update((r.uid, len(order)) for r in roots)
+        leaving = [0] * (len(order) + 1)
+        for n in order:
+            leaving[last.get(n.uid, len(order))] += own[n.uid][1]
+        total, moved, alive, peak = 0.0, 0.0, 0.0, 0.0
+        for n, freed in zip(order, leaving, strict=False):
+            operations, made = own[n.uid]
+            total += operations
+            moved += made + sum(own[x.uid][1] for x in n.inputs)
+            alive += made
+            peak = max(peak, alive)
+            alive -= freed
+        return Cost(total, moved, peak)
+
+
+def graph_cost(graph: Graph, costs: Costs | None = None) -> Cost:
+    """Operations and bytes of all entries, and the largest peak among them. `prepare` runs once and is left out.
+
+    `costs`: what is known of the nodes at the sizes of this graph.
+    """
+    known = costs or Costs.of(graph)
+    each = [known.together(r.node for r in e.results) for e in graph.entries if e.kind != "prepare"]
+    return Cost(sum(c.flops for c in each), sum(c.bytes for c in each), max((c.peak for c in each), default=0.0))

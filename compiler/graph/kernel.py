@@ -16,7 +16,7 @@ The scalar calculus on kernels (SymPy) lives in `compiler/calculus/scalar.py`; t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,30 +41,39 @@ def slot(k: int) -> Tree:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kernel:
-    """An interned kernel: equal trees are the same object, so identity is equality."""
+    """An interned kernel: equal trees are the same object, so identity is equality. `slots` are those it reads."""
 
     tree: Tree
     arity: int
     ops: int
+    slots: frozenset[int]
 
     def __repr__(self) -> str:
         return f"Kernel({self.tree!r})"
 
 
 _TABLE: dict[Tree, Kernel] = {}
+# The trees of interned kernels by identity: they live as long as the table, so that an id is never given twice.
+_KNOWN: dict[int, Kernel] = {}
 
 
 def kernel(tree: Tree) -> Kernel:
     """The one kernel with this tree; its arity is one more than its largest slot."""
-    found = _TABLE.get(_key(tree))
+    known = _KNOWN.get(id(tree))
+    if known is not None:
+        return known
+    key = _key(tree)
+    found = _TABLE.get(key)
     if found is None:
-        largest, ops = -1, 0
+        read: set[int] = set()
+        ops = 0
         for node in walk(tree):
             if node[0] == "x":
-                largest = max(largest, node[1])
+                read.add(node[1])
             elif node[0] != "num":
                 ops += 1
-        found = _TABLE[_key(tree)] = Kernel(tree, largest + 1, ops)
+        found = _TABLE[key] = Kernel(tree, max(read, default=-1) + 1, ops, frozenset(read))
+        _KNOWN[id(tree)] = found
     return found
 
 
@@ -92,10 +101,15 @@ def slots(tree: Tree) -> frozenset[int]:
     return frozenset(node[1] for node in walk(tree) if node[0] == "x")
 
 
-def substitute(tree: Tree, values: dict[int, Tree]) -> Tree:
-    """The tree with each slot k in `values` replaced."""
-    if tree[0] == "x":
+def substitute(tree: Tree, values: Mapping[int, Tree]) -> Tree:
+    """The tree with each slot k in `values` replaced; what has none of them stays the same object."""
+    op = tree[0]
+    if op == "x":
         return values.get(tree[1], tree)
-    if tree[0] == "num":
+    if op == "num":
         return tree
-    return (tree[0], *(substitute(c, values) for c in tree[1:]))
+    parts = [substitute(c, values) for c in tree[1:]]
+    for part, old in zip(parts, tree[1:], strict=True):
+        if part is not old:
+            return (op, *parts)
+    return tree

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from vspec.compiler.graph.cost import graph_cost
+from vspec.compiler.graph.cost import Costs, graph_cost
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.rewrite import all_nodes
 from vspec.compiler.passes import block, contract, dead, fold, hoist, intern, recompute, stabilise, structure
@@ -76,21 +76,23 @@ def run_passes(graph: Graph, level: int = 2, disable: Collection[str] = ()) -> t
         raise ValueError(f"no pass is called {', '.join(map(repr, unknown))}; the passes are {', '.join(NAMES)}")
     records: list[PassRecord] = []
     chosen = [p for p in PASSES if p.level <= level and p.name not in disable]
-    before = figures(graph) if chosen else None
+    costs = Costs.of(graph)
+    before = figures(graph, costs) if chosen else None
     for p in chosen:
         start = time.perf_counter()
         graph = p.run(graph)
         seconds = time.perf_counter() - start
-        after = figures(graph)
+        costs = Costs.of(graph, costs)
+        after = figures(graph, costs)
         assert before is not None
         records.append(PassRecord(p.name, before, after, seconds))
         before = after
     return graph, tuple(records)
 
 
-def figures(graph: Graph) -> Figures:
-    """The figures of a graph, unknown sizes at their nominal value."""
-    cost = graph_cost(graph)
+def figures(graph: Graph, costs: Costs | None = None) -> Figures:
+    """The figures of a graph, unknown sizes at their nominal value. `costs`: what is known of its nodes."""
+    cost = graph_cost(graph, costs)
     return Figures(len(all_nodes(graph)), cost.flops, cost.bytes, cost.peak)
 
 
