@@ -11,6 +11,7 @@ sums of the differences themselves become matrix products in both: their terms a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -186,12 +187,16 @@ class _Contracting(Sweep):
         best: tuple[float, list[tuple[int, Way]], bool] | None = None
         for x in candidates if len(candidates) <= 6 else ():
             for sum_ in self.sums(b, old, x, plain):
-                ways = [(s, self.term(b, node, plain, x, t)) for s, t in sum_.terms]
-                cost = sum(min(w.plan.cost for w in options) for _, options in ways)
-                if cost >= WORTH * self.price(x, plain) or (best is not None and cost >= best[0]):
-                    continue
-                chosen = [(s, min(options, key=lambda w: (w.plan.cost, w.plan.once))) for s, options in ways]
-                best = (cost, chosen, sum_.nonnegative)
+                most = min(WORTH * self.price(x, plain), best[0] if best is not None else math.inf)
+                cost, chosen = 0.0, []
+                for sign, factors in sum_.terms:
+                    if cost >= most:
+                        break
+                    way = min(self.term(b, node, plain, x, factors), key=lambda w: (w.plan.cost, w.plan.once))
+                    cost += way.plan.cost
+                    chosen.append((sign, way))
+                if cost < most:
+                    best = (cost, chosen, sum_.nonnegative)
         if best is None:
             return None
         # A term may itself have a factor that is a sum.

@@ -66,14 +66,19 @@ class Planner:
         return best
 
     def _path(self, operands: Sequence[Operand], out: frozenset[str]) -> list[tuple[int, int]]:
-        if len(operands) < 2:
-            return []
-        used = sorted({n for x in operands for n in x.axes})
-        letters = {n: opt_einsum.get_symbol(k) for k, n in enumerate(used)}
-        text = ",".join("".join(letters[n] for n in sorted(x.axes)) for x in operands)
-        text += "->" + "".join(letters[n] for n in sorted(out) if n in letters)
-        shapes = tuple(tuple(self.count([n]) for n in sorted(x.axes)) for x in operands)
-        return list(_cached_path(text, shapes))
+        if len(operands) < 3:
+            return [(0, 1)] if len(operands) == 2 else []
+        # Letters go by what an axis is to the problem, so that two problems that differ in names alone are looked at once.
+        used: dict[str, list[int]] = {}
+        for k, x in enumerate(operands):
+            for n in x.axes:
+                used.setdefault(n, []).append(k)
+        order = sorted(used, key=lambda n: (used[n], n in out, self.count([n])))
+        letters = {n: opt_einsum.get_symbol(k) for k, n in enumerate(order)}
+        sides = [[n for n in order if k in used[n]] for k in range(len(operands))]
+        text = ",".join("".join(letters[n] for n in side) for side in sides)
+        text += "->" + "".join(letters[n] for n in order if n in out)
+        return list(_cached_path(text, tuple(tuple(self.count([n]) for n in side) for side in sides)))
 
     def _static_first(
         self, operands: Sequence[Operand], out: frozenset[str], static: Sequence[int]
