@@ -1,0 +1,63 @@
+"""The derivative of a kernel by `slope` is that of SymPy, in the same form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sympy as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vspec.compiler.calculus.functions import FUNCTIONS
+from vspec.compiler.calculus.scalar import _symbol, to_sympy
+from vspec.compiler.calculus.slope import slope
+from vspec.compiler.calculus.special import SPECIAL
+from vspec.compiler.graph.kernel import Tree, num, slot
+
+UNARY = ("exp", "log", "sin", "tanh", "sigmoid", "sqrt", "square", "abs", "neg", "softplus", "real", "floor", "erf")
+BINARY = ("add", "sub", "mul", "div", "maximum", "atan2", "hypot", "xlogy", "lt")
+LITERALS = {"polygamma": (2,), "bessel_ratio": (1,), "gammainc_da": (2,)}
+"""Functions that have no slope by their first argument."""
+
+
+def trees() -> st.SearchStrategy[Tree]:
+    leaves: st.SearchStrategy[Tree] = st.one_of(
+        st.integers(0, 2).map(slot), st.sampled_from([num(2), num(3), num(0.5), num(-1)])
+    )
+
+    def grown(parts: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
+        return st.one_of(
+            st.tuples(st.sampled_from(UNARY), parts),
+            st.tuples(st.sampled_from(BINARY), parts, parts),
+            st.tuples(st.just("pow"), parts, st.sampled_from([num(2), num(3), num(-1), slot(1)])),
+            st.tuples(st.just("where"), st.tuples(st.just("lt"), parts, parts), parts, parts),
+        )
+
+    return st.recursive(leaves, grown, max_leaves=8)
+
+
+@settings(max_examples=150, deadline=None)
+@given(trees(), st.integers(0, 2))
+def test_slopes_are_those_of_sympy(tree: Tree, k: int) -> None:
+    expression = to_sympy(tree)
+    ours, theirs = slope(expression, _symbol(k)), sp.diff(expression, _symbol(k))
+    assert ours == theirs or sp.simplify(ours - theirs) == 0
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS | SPECIAL))
+def test_every_function_has_its_own_slope_inside_of_others(name: str) -> None:
+    x, y = _symbol(0), _symbol(1)
+    function: Any = (FUNCTIONS | SPECIAL)[name]
+    given_numbers = [sp.Integer(n) for n in LITERALS.get(name, ())]
+    for count in (1, 2, 3):
+        arguments = [*given_numbers, *(x * y, x + 2, sp.sin(y))][:count]
+        try:
+            inner = function(*arguments)
+            whole = inner**2 * y + sp.exp(inner)
+            theirs = sp.diff(whole, x)
+        except (TypeError, ValueError):
+            continue
+        assert slope(whole, x) == theirs
+        return
+    pytest.fail(f"{name} takes none of these arguments")
