@@ -6,9 +6,10 @@ A key numbers axis names by first appearance and sorts the operands of commutati
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
-from vspec.compiler.graph.kernel import Tree, substitute
+from vspec.compiler.graph.kernel import Kernel, Tree, slot, substitute
 from vspec.compiler.graph.node import AnyRegion, Axis, Blocks, Kind, Node, Origin, Pull, Solve, topological
 
 COMMUTATIVE = frozenset({"add", "mul", "and", "or", "eq", "ne", "maximum", "minimum"})
@@ -27,6 +28,12 @@ def normal(tree: Tree) -> Tree:
     if tree[0] in COMMUTATIVE:
         children.sort(key=repr)
     return (tree[0], *children)
+
+
+@cache
+def _in_order(k: Kernel, order: tuple[int, ...]) -> Tree:
+    """The normal form of a kernel whose operands are taken in another order."""
+    return normal(substitute(k.tree, {old: slot(new) for new, old in enumerate(order)}))
 
 
 class Classes:
@@ -96,8 +103,7 @@ class Classes:
         if node.kind is not Kind.MAP:
             return list(node.inputs), None
         order = sorted(range(len(node.inputs)), key=lambda k: self.faces[node.inputs[k].uid])
-        place = {old: ("x", new) for new, old in enumerate(order)}
-        return [node.inputs[k] for k in order], normal(substitute(node.attrs[0].tree, place))
+        return [node.inputs[k] for k in order], _in_order(node.attrs[0], tuple(order))
 
     def region_key(self, region: AnyRegion) -> Any:
         """Equal for regions that do the same to operands with the same axes."""

@@ -96,7 +96,11 @@ def nodes(expr: Expr) -> Iterator[Expr]:
         if id(top) not in seen:
             seen.add(id(top))
             yield top
-            stack.extend(reversed(list(parts(top))))
+            # Most are one of these two.
+            if isinstance(top, Pointwise):
+                stack.extend(reversed(top.args))
+            elif not isinstance(top, Number):
+                stack.extend(reversed(list(parts(top))))
 
 
 def elements(expr: Expr) -> Iterator[Element]:

@@ -84,8 +84,12 @@ def kernel_rule(*ops: str) -> Callable[[Callable[[Scope, Tree], Tree | None]], R
         def rule(b: Builder, node: Node) -> Node | None:
             if node.kind is not Kind.MAP or not (operations(node.attrs[0]) & wanted):
                 return None
-            scope = Scope(b, node.inputs, node.names)
             tree = node.attrs[0].tree
+            scope = Scope(b, node.inputs, node.names)
+            # Nearly always there is nothing to say to any subtree.
+            if all(local(scope, t) is None for t in _starting(node.attrs[0], wanted)):
+                return None
+            scope = Scope(b, node.inputs, node.names)
             better = _bottom_up(scope, tree, local, wanted)
             if better is tree:
                 return None
@@ -97,6 +101,13 @@ def kernel_rule(*ops: str) -> Callable[[Callable[[Scope, Tree], Tree | None]], R
         return rule
 
     return decorate
+
+
+@cache
+def _starting(k: Kernel, wanted: frozenset[str]) -> tuple[Tree, ...]:
+    """The subtrees of a kernel that start with one of some operations, innermost first."""
+    found = [t for t in walk(k.tree) if t[0] in wanted]
+    return tuple(reversed(found))
 
 
 def _bottom_up(scope: Scope, tree: Tree, local: Callable[[Scope, Tree], Tree | None], wanted: frozenset[str]) -> Tree:
