@@ -12,6 +12,7 @@ from jax import Array
 from vspec.runtime.bound import Bound
 from vspec.runtime.elimination import Described
 from vspec.runtime.errors import ArtifactError
+from vspec.runtime.sparsity import Linked, linked
 
 if TYPE_CHECKING:
     from vspec.runtime.program import Program
@@ -40,6 +41,9 @@ class Objective:
             self.terms = tuple(
                 (t["of"][0], t["of"][1], tuple((k, m) for k, m in t["ties"])) for t in stage["structure"]
             )
+        self.pattern: tuple[Linked, ...] | None = None
+        if stage.get("pattern") is not None:
+            self.pattern = tuple(linked(record) for record in stage["pattern"])
         self.line = entry.line if entry.line is not None else stage.get("line")
 
     def has(self, role: str) -> bool:

@@ -86,10 +86,13 @@ def problem(
         dtype = jnp.result_type(*point.values())
         return sign * v, space.gradient(point, gradient), tuple(sign * x.astype(dtype) for x in arrays)
 
-    whole = Problem(value, value_and_gradient, newton, structure, None, hvp, squares, residuals)
+    whole = Problem(value, value_and_gradient, newton, structure, hvp=hvp, squares=squares, residuals=residuals)
     if isinstance(objective, Objective) and not space.maps and not space.complex:
         # Terms are by the params themselves.
         whole = replace(whole, terms=objective.terms)
+    if isinstance(objective, Objective):
+        # Coordinates of single elements leave everything where it is; the compiler tells of no others.
+        whole = replace(whole, pattern=objective.pattern)
     return structured(whole, objective, space, sign, params, bound) if isinstance(objective, Objective) else whole
 
 
@@ -172,6 +175,7 @@ def restricted(whole: Problem, base: Point, names: Collection[str]) -> Problem:
         newton=newton,
         structure=structure,
         terms=None if whole.terms is None else tuple(whole.terms[k] for k in kept),
+        pattern=None if whole.pattern is None else tuple(x for x in whole.pattern if {*x[:2]} <= set(names)),
         hvp=hvp,
         squares=squares,
         residuals=lambda point: whole.residuals(full(point)),

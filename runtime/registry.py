@@ -384,7 +384,7 @@ _SOLVERS = (
                 choices=(
                     Choice(
                         "auto",
-                        f"structured where it falls apart, else dense up to {DENSE} unknowns, else products",
+                        f"structured where it falls apart, sparse where it is, else dense up to {DENSE} unknowns, else products",
                         needs=("hessian", "hvp"),
                     ),
                     Choice("dense", "the whole matrix", needs=("hessian",)),
@@ -398,6 +398,11 @@ _SOLVERS = (
                         "the diagonal and the largest entries above it",
                         (Keyword("entries", int, None, "how many entries above the diagonal are kept", required=True),),
                         ("structure",),
+                    ),
+                    Choice(
+                        "sparse",
+                        "the entries that may differ from zero by its formula, from a few products with vectors",
+                        needs=("sparse",),
                     ),
                     Choice("products", "products with vectors", needs=("hvp",)),
                 ),

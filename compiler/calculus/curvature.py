@@ -95,30 +95,37 @@ def by_terms(r: Request) -> bool:
     plain = all(p.dtype == "real" and p.domain.kind == "real" for p in r.params)
     if not plain or has_loop(list(r.slopes.values()), list(r.reals.values())):
         return False
-    if _unknowns(r) <= SMALL:
+    if count_unknowns(r) <= SMALL:
         return False
     # A term over two axes of a size that is not known might take any amount of memory.
     large = Sizes(r.low.b.dims)
     fit = all(large.count(t.node.axes) <= MOST for t in r.terms)
     found = _plan(r)
-    return fit and found.feasible and found.cost < CLEARLY * dense_cost(_unknowns(r))
+    return fit and found.feasible and found.cost < CLEARLY * dense_cost(count_unknowns(r))
+
+
+def terms_cost(r: Request) -> float:
+    """Multiplications of an elimination with the terms."""
+    return _plan(r).cost
 
 
 def _plan(r: Request) -> Elimination:
-    return eliminate(_shapes(r), [(t.p, t.q, t.ties) for t in r.terms])
+    return eliminate(shapes_of(r), [(t.p, t.q, t.ties) for t in r.terms])
 
 
-def _unknowns(r: Request) -> int:
-    return sum(prod(shape) for shape in _shapes(r).values())
+def count_unknowns(r: Request) -> int:
+    """How many unknowns there are, at nominal sizes."""
+    return sum(prod(shape) for shape in shapes_of(r).values())
 
 
-def _shapes(r: Request) -> dict[str, tuple[int, ...]]:
+def shapes_of(r: Request) -> dict[str, tuple[int, ...]]:
     """The shapes of the unknowns, sizes that are known only at run time at their nominal value."""
-    sizes = _sizes(r)
+    sizes = sizes_of(r)
     return {p: tuple(sizes.dim(a.dim) for a in x.axes) for p, x in r.reals.items()}
 
 
-def _sizes(r: Request) -> Sizes:
+def sizes_of(r: Request) -> Sizes:
+    """The sizes of dims, those of the params known to be of unknowns."""
     return Sizes(r.low.b.dims, (a.dim for x in r.reals.values() for a in x.axes))
 
 
@@ -144,7 +151,7 @@ def said(r: Request) -> str:
 
 def choice(r: Request) -> Choice:
     """The row of the table of strategies."""
-    sizes, whole = _sizes(r), _unknowns(r)
+    sizes, whole = sizes_of(r), count_unknowns(r)
     among = (
         Candidate("structured", _plan(r).cost, float(sum(sizes.count(t.node.axes) for t in r.terms))),
         Candidate("dense", dense_cost(whole), float(whole) ** 2),
@@ -153,4 +160,15 @@ def choice(r: Request) -> Choice:
     return Choice("Hessian", f"{r.name} by {r.wrt}", r.stage.span.line, "structured", among, because)
 
 
-__all__ = ["SMALL", "Tied", "by_terms", "structure", "terms_of"]
+__all__ = [
+    "CLEARLY",
+    "SMALL",
+    "Tied",
+    "by_terms",
+    "count_unknowns",
+    "shapes_of",
+    "sizes_of",
+    "structure",
+    "terms_cost",
+    "terms_of",
+]

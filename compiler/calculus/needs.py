@@ -13,6 +13,7 @@ from vspec.compiler.calculus.curvature import Tied, structure, terms_of
 from vspec.compiler.calculus.derive import derivative, directional, gradients, has_loop
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import joined, names
+from vspec.compiler.calculus.pattern import Pattern, pattern_of, sparse_choice
 from vspec.compiler.calculus.structure.entries import block_entries, proximal_entries
 from vspec.compiler.calculus.structure.least_squares import square_entries
 from vspec.compiler.graph.graph import Entry, Result
@@ -26,8 +27,8 @@ class Request:
 
     `base` is the name of its value; `tag` tells sets of derivatives of one objective apart. What a need makes is kept here, so
     that the next one finds it: `made` has the entries by the role that the plan knows them by, `facts` what the manifest says of
-    them, `structure` what it says of the terms of the Hessian, `rows` and `augmented_slopes` the derivatives of constraints
-    (`constrained.py`).
+    them, `structure` what it says of the terms of the Hessian, `pattern` of where it may differ from zero, `rows` and
+    `augmented_slopes` the derivatives of constraints (`constrained.py`).
     """
 
     spec: Spec
@@ -38,6 +39,7 @@ class Request:
     made: dict[str, Entry] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     structure: list[dict[str, Any]] | None = None
+    pattern: list[dict[str, Any]] | None = None
     rows: dict[str, dict[str, Node]] = field(default_factory=dict)
     augmented_slopes: dict[str, Node] = field(default_factory=dict)
 
@@ -87,6 +89,11 @@ class Request:
     def terms(self) -> list[Tied]:
         """The terms that the Hessian is a sum of."""
         return terms_of(self)
+
+    @cached_property
+    def boxes(self) -> Pattern:
+        """Where the Hessian may differ from zero."""
+        return pattern_of(self)
 
     @cached_property
     def gradient(self) -> tuple[Result, ...]:
@@ -156,6 +163,14 @@ def hvp(r: Request) -> None:
     r.entry("hvp", results, f"The Hessian of {r.name} by {r.wrt} times a vector.")
 
 
+def sparse(r: Request) -> None:
+    """Products with the Hessian, and where it may differ from zero."""
+    if r.pattern is None:
+        hvp(r)
+        r.pattern = r.boxes.facts
+        r.low.b.choices.append(sparse_choice(r))
+
+
 def blocks(r: Request, slopes: Mapping[str, Node]) -> dict[tuple[str, str], Node]:
     """The symmetric matrix of derivatives of a gradient, in blocks by the real unknowns."""
     found: dict[tuple[str, str], Node] = {}
@@ -179,6 +194,7 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         "hessian": hessian,
         "structure": structure,
         "hvp": hvp,
+        "sparse": sparse,
         "squares": square_entries,
         "blocks": block_entries,
         "proximal": proximal_entries,

@@ -9,10 +9,11 @@ from typing import Any
 from vspec.compiler.calculus import constrained
 from vspec.compiler.calculus import needs as of_methods
 from vspec.compiler.calculus.batches import Batches
-from vspec.compiler.calculus.curvature import by_terms
+from vspec.compiler.calculus.curvature import by_terms, terms_cost
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.needs import Request
 from vspec.compiler.calculus.parts import joined
+from vspec.compiler.calculus.pattern import by_pattern, sparse_cost
 from vspec.compiler.graph.graph import Entry, Result
 from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import Axis, Node
@@ -94,6 +95,7 @@ class _Stage:
             found["form"] = self._request().facts["form"]
         if stage.optimises:
             found["structure"] = self._request().structure
+            found["pattern"] = self._request().pattern
         if stage.schedule:
             results = tuple(Result((key,), self._real(low.value(e))) for key, e in stage.schedule.items())
             found["schedule"] = self._add(
@@ -132,9 +134,11 @@ class _Stage:
         request = self._request()
         strategy = None if self.stage.constraints is None else self.stage.constraints.name
         asked = needs_of_stage(((m.name, m.arguments) for m in self.stage.methods), strategy, request.unknowns)
-        if strategy is None and self._may_choose() and by_terms(request):
-            # Products with the terms are at hand as well.
-            asked = (*(need for need in asked if need not in ("hessian", "hvp")), "structure")
+        if strategy is None and self._may_choose():
+            chosen = self._chosen(request)
+            if chosen is not None:
+                # Products with what is kept are at hand as well.
+                asked = (*(need for need in asked if need not in ("hessian", "hvp")), chosen)
         needs = dict.fromkeys(("value", "gradient", *asked))
         for need in needs:
             _NEEDS[need](request)
@@ -146,6 +150,14 @@ class _Stage:
                 request.made[role] = known
             found[role] = self.plan.add(request.made[role])
         return found
+
+    @staticmethod
+    def _chosen(request: Request) -> str | None:
+        """What is kept of a Hessian, where that is less than all of it."""
+        if not by_terms(request):
+            return "sparse" if by_pattern(request) else None
+        cheaper = by_pattern(request) and sparse_cost(request) < terms_cost(request)
+        return "sparse" if cheaper else "structure"
 
     def _may_choose(self) -> bool:
         """Whether all that is asked for beyond gradients is a Hessian of which the method leaves open what is kept."""

@@ -41,7 +41,8 @@ EVALUATION: tuple[Code, ...] = (
         "this form of the Hessian cannot be kept here",
         "'hessian=structured' and 'hessian=sparsified(n)' work on the terms of the Hessian by the params themselves: params are "
         "real and move freely, in a stage without batches that keeps no constraints. With hessian=auto the method chooses what "
-        "it can.",
+        "it can. 'hessian=sparse' works with domains of single elements, too, and wants a formula by which most of the Hessian "
+        "is zero: neighbours along an index meet, or elements at fixed distances.",
         "params:\n  x: {init: 1, domain: positive}\nobjectives:\n  f: (x - 1)**2\n"
         "solve: {minimize: f, method: newton(hessian=structured)}\n",
     ),

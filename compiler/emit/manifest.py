@@ -327,6 +327,8 @@ def _stage(stage: Stage, calls: Mapping[str, Any], roles: Iterator[Mapping[str, 
     }
     if calls.get("structure") is not None:
         record["structure"] = calls["structure"]
+    if calls.get("pattern") is not None:
+        record["pattern"] = calls["pattern"]
     if stage.kind == "saddle":
         record |= {"min": list(stage.min), "max": list(stage.max)}
     if stage.kind == "repeat":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from vspec.compiler.language.context import Context
 from vspec.compiler.language.spec import MethodCall, Param, Stage
 
 BY_TERMS = ("structured", "sparsified")
+ELEMENTWISE = frozenset({"real", "positive", "box"})
+"""The domains whose coordinates belong to one element each."""
 
 
 def check_hessians(ctx: Context, stage: Stage, params: Mapping[str, Param]) -> None:
@@ -24,8 +26,8 @@ def check_hessians(ctx: Context, stage: Stage, params: Mapping[str, Param]) -> N
                 m.span,
                 help="write linear=cg, or another hessian=",
             )
-        elif name in BY_TERMS:
-            why = _why_not(stage, m, params)
+        elif name in (*BY_TERMS, "sparse"):
+            why = _why_not(stage, m, params, ELEMENTWISE if name == "sparse" else {"real"})
             if why:
                 ctx.error(
                     "VS0264", f"'{m.name}' cannot keep a {name} Hessian here: {why}", m.span, help="write hessian=auto"
@@ -36,7 +38,7 @@ def _said(name: str) -> str:
     return "products with vectors" if name == "products" else "a sparsified Hessian"
 
 
-def _why_not(stage: Stage, m: MethodCall, params: Mapping[str, Param]) -> str:
+def _why_not(stage: Stage, m: MethodCall, params: Mapping[str, Param], domains: Collection[str]) -> str:
     if stage.constraints is not None:
         return f"the stage keeps constraints by {stage.constraints.name}"
     if stage.batch:
@@ -45,6 +47,6 @@ def _why_not(stage: Stage, m: MethodCall, params: Mapping[str, Param]) -> str:
         known = params.get(p)
         if known is not None and known.dtype != "real":
             return f"'{p}' is complex"
-        if known is not None and known.domain.kind != "real":
+        if known is not None and known.domain.kind not in domains:
             return f"'{p}' moves in coordinates of its domain '{known.domain.kind}'"
     return ""

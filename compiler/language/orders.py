@@ -35,7 +35,9 @@ def refuse_orders(sink: Sink, spec: Spec) -> None:
         if stage.optimises:
             order = (
                 2
-                if any({"hessian", "hvp", "structure"} & set(needs(m.name, m.arguments)) for m in stage.methods)
+                if any(
+                    {"hessian", "hvp", "structure", "sparse"} & set(needs(m.name, m.arguments)) for m in stage.methods
+                )
                 else 1
             )
             body = spec.objectives[stage.names[0]].body

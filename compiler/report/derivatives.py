@@ -129,7 +129,7 @@ def _asked(spec: Spec, low: Recorder, stage: Stage) -> list[Taken]:
     wrt = ", ".join(shown.get(name, name) for name in as_named(stage.over))
     found = [Taken(f"gradient of {name} by {wrt}", line, (f"one {hows[0]}",))]
     asked = {need for m in stage.methods for need in needs(m.name, m.arguments)}
-    if "hvp" in asked:
+    if asked & {"hvp", "sparse"}:
         found.append(Taken(f"Hessian of {name} by {wrt} times a vector", line, (hows[0], "one forward sweep")))
     if not asked & {"hessian", "structure"}:
         return found

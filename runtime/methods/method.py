@@ -13,6 +13,7 @@ from jax import Array, lax
 
 from vspec.runtime.constrained.constraints import Constraints
 from vspec.runtime.elimination import Described
+from vspec.runtime.sparsity import Linked
 
 Point = dict[str, Array]
 Blocks = tuple[tuple[str, ...], ...]
@@ -59,6 +60,7 @@ class Problem:
         newton: value, gradient and Hessian, the latter as dict p → dict q → block `[axes of p, axes of q]`.
         structure: value, gradient, and the arrays of the terms that the Hessian is a sum of.
         terms: what each of these arrays is (`runtime/elimination.py`); None where the program does not tell.
+        pattern: where the Hessian may differ from zero (`runtime/sparsity.py`); None where the program does not tell.
         hvp: the Hessian times a vector, `(point, vector) → vector`.
         squares: value, residuals `[m]` and their Jacobian `[m, size of the flattened point]`; the value is the sum of the squares
             of the residuals, up to a constant.
@@ -76,6 +78,7 @@ class Problem:
     newton: Callable[[Point], tuple[Array, Point, dict[str, dict[str, Array]]]] = missing
     structure: Callable[[Point], tuple[Array, Point, tuple[Array, ...]]] = missing
     terms: tuple[Described, ...] | None = None
+    pattern: tuple[Linked, ...] | None = None
     hvp: Callable[[Point, Point], Point] = missing
     squares: Callable[[Point], tuple[Array, Array, Array]] = missing
     residuals: Callable[[Point], Array] = missing

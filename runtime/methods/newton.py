@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -16,10 +17,12 @@ from jax.flatten_util import ravel_pytree
 
 from vspec.runtime.curvature import descent
 from vspec.runtime.elimination import Elimination, eliminate
+from vspec.runtime.methods import banded
 from vspec.runtime.methods.method import DIVERGED, RUNNING, STALLED, Method, Point, Problem, State, largest, select
 from vspec.runtime.methods.quadratic import iterated, spectrum, within_ball
 from vspec.runtime.methods.tied import diagonal, direction, shapes_of, sparsified, times
 from vspec.runtime.registry import DENSE
+from vspec.runtime.sparsity import Sparsity, sparsity
 
 _ARMIJO = 1e-4
 _HALVINGS = 40
@@ -28,8 +31,8 @@ _FORCING = 0.5
 
 class Memory(NamedTuple):
     """The Hessian at the point, as `Newton.form` says: the matrix of the flattened point, the arrays of its terms, a sparse
-    matrix, or nothing where products are taken; the radius of trust; the first gradient's norm; the iterations of conjugate
-    gradients in all steps."""
+    copy, the entries that may differ from zero, or nothing where products are taken; the radius of trust; the first gradient's
+    norm; the iterations of conjugate gradients in all steps."""
 
     hessian: Any
     radius: Array
@@ -65,12 +68,14 @@ class Newton(Method):
     chunk: ClassVar[int] = 1
 
     def form(self, problem: Problem, size: int) -> str:
-        """How the Hessian is kept for that many unknowns: dense, structured, sparsified or products."""
+        """How the Hessian is kept for that many unknowns: dense, structured, sparse, sparsified or products."""
         name: str = self.hessian["name"]
         if name != "auto":
             return name
         if problem.terms is not None:
             return "structured"
+        if problem.pattern is not None:
+            return "sparse"
         if self.linear["name"] == "auto":
             return "dense" if size <= DENSE else "products"
         return "dense" if self.linear["name"] == "cholesky" else "products"
@@ -81,6 +86,14 @@ class Newton(Method):
         forced = self.linear["name"] == "cholesky"
         return found if forced or (self.linear["name"] == "auto" and found.feasible) else None
 
+    def order(self, problem: Problem, point: Point) -> Sparsity | None:
+        """The order of a sparse Hessian; None where too much of it may differ from zero, so that products are taken."""
+        return sparsity(shapes_of(point), problem.pattern or ())
+
+    def factorised(self, order: Sparsity) -> bool:
+        """Whether a sparse Hessian is factorised rather than solved with by iterations."""
+        return self.linear["name"] == "cholesky" or (self.linear["name"] == "auto" and order.feasible)
+
     def evaluate(self, problem: Problem, point: Point) -> tuple[Array, Point, Any]:
         """Value, gradient, and the Hessian as `form` says; the damping is in matrices, not in terms."""
         x, _ = ravel_pytree(point)
@@ -90,12 +103,22 @@ class Newton(Method):
             return value, gradient, flatten(blocks) + self.damping * jnp.eye(x.size, dtype=x.dtype)
         if form == "products":
             return *problem.value_and_gradient(point), ()
+        if form == "sparse":
+            order = self.order(problem, point)
+            kept = () if order is None else self.entries(problem, point, order)
+            return *problem.value_and_gradient(point), kept
         value, gradient, arrays = problem.structure(point)
         if form == "structured":
             return value, gradient, arrays
         terms, shapes = problem.terms or (), shapes_of(point)
         along = ravel_pytree(diagonal(terms, shapes, arrays, point))[0] + self.damping
         return value, gradient, sparsified(terms, shapes, arrays, along, self.hessian["arguments"]["entries"])
+
+    def entries(self, problem: Problem, point: Point, order: Sparsity) -> banded.Entries:
+        """The entries of a sparse Hessian, damped, from products with vectors."""
+        x, unravel = ravel_pytree(point)
+        along = jax.vmap(lambda v: ravel_pytree(problem.hvp(point, unravel(v)))[0])(banded.directions(order, x.dtype))
+        return banded.damped(order, banded.entries(order, along), self.damping)
 
     def init(self, problem: Problem, point: Point) -> State:
         """Evaluate the start."""
@@ -150,6 +173,9 @@ class Newton(Method):
         direct = form == "dense" and self.linear["name"] != "cg"
         if form == "structured":
             direct = self.search["name"] == "armijo" and self.elimination(problem, state.point) is not None
+        if form == "sparse":
+            order = self.order(problem, state.point)
+            direct = self.search["name"] == "armijo" and order is not None and self.factorised(order)
         return {} if direct else {"cg": state.extra.cg}
 
     def direction(self, problem: Problem, state: State) -> tuple[Array, Array]:
@@ -165,6 +191,10 @@ class Newton(Method):
                 arrays = state.extra.hessian
                 found = direction(order, problem.terms or (), arrays, state.gradient, self.damping)
                 return ravel_pytree(found)[0], jnp.zeros((), jnp.int32)
+        if form == "sparse":
+            sparse = self.order(problem, state.point)
+            if sparse is not None and self.factorised(sparse):
+                return banded.direction(sparse, state.extra.hessian, g), jnp.zeros((), jnp.int32)
         effort = self.effort(state, g)
         nowhere = jnp.asarray(jnp.inf, g.dtype)
         along = self.diagonal(problem, state)
@@ -189,6 +219,9 @@ class Newton(Method):
         if form == "structured":
             own = diagonal(problem.terms or (), shapes_of(state.point), hessian, state.point)
             return ravel_pytree(own)[0] + self.damping
+        if form == "sparse":
+            order = self.order(problem, state.point)
+            return None if order is None else banded.diagonal(order, hessian)
         return None
 
     def backtrack(
@@ -261,6 +294,10 @@ class Newton(Method):
         if form == "structured":
             terms, shapes = problem.terms or (), shapes_of(state.point)
             return lambda v: ravel_pytree(times(terms, shapes, hessian, unravel(v)))[0] + self.damping * v
+        if form == "sparse":
+            order = self.order(problem, state.point)
+            if order is not None:
+                return lambda v: banded.times(order, hessian, v)
         return lambda v: ravel_pytree(problem.hvp(state.point, unravel(v)))[0] + self.damping * v
 
     def effort(self, state: State, g: Array) -> tuple[Array, int]:

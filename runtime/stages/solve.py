@@ -281,7 +281,7 @@ class Solve(Transition):
         bad = {k: ~jnp.all(jnp.isfinite(g)) for s in states for k, g in s.gradient.items()}
         found = {"value": self.sign * value, "gradient": measure, "steps": steps, "status": status, "bad": bad}
         if self.strategy is None and len(states) == 1 and isinstance(self.objective, Objective):
-            form = replace(blank(states[0].point), terms=self.objective.terms)
+            form = replace(blank(states[0].point), terms=self.objective.terms, pattern=self.objective.pattern)
             found |= self.groups[0].plain().tally(form, states[0])
         if self.updates:
             found["assigned"] = fine
