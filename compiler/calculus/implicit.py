@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from vspec.compiler.calculus.closing import closed
 from vspec.compiler.calculus.derive import derivative
 from vspec.compiler.calculus.lagrangian import gap
 from vspec.compiler.calculus.lower_levels import constrained, multiplier
 from vspec.compiler.calculus.parts import names
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from vspec.compiler.graph.builder import Builder, is_number
-from vspec.compiler.graph.instantiate import NotSeparate, instantiate
-from vspec.compiler.graph.node import REPORT, Axis, Kind, Node, Origin, Role, Solve, topological
+from vspec.compiler.graph.instantiate import NotSeparate
+from vspec.compiler.graph.node import REPORT, Axis, Node, Origin, Role, Solve
 from vspec.compiler.language.expr import Implicit, Problem
 from vspec.runtime.solvers import EXTREMES, SOLVERS
 
@@ -46,7 +47,7 @@ def _solved(low: Lowering, problem: Problem) -> tuple[Node, ...]:
             roles, body = _system(b, problem, unknowns, bodies)
     batch = tuple({a.name: a for n in (*body, *starts) for a in n.axes if a.name in _letters(low, problem)}.values())
     try:
-        outer, captured, body = _closed(b, body, unknowns, batch)
+        outer, captured, body = closed(b, body, unknowns, batch)
     except NotSeparate as e:
         raise _mixed(problem, e) from None
     region = Solve(
@@ -152,63 +153,6 @@ def _over(b: Builder, x: Node, unknown: Node) -> Node:
     """x with all the axes of the unknown."""
     missing = [a for a in unknown.axes if a.name not in x.names]
     return b.order(x, (*x.axes, *missing)) if missing else x
-
-
-def _closed(
-    b: Builder, roots: Sequence[Node], unknowns: Sequence[Node], batch: Sequence[Axis]
-) -> tuple[list[Node], list[Node], list[Node]]:
-    """Closes a body over what it reads from outside: (outer nodes, their placeholders, the body for one problem).
-
-    Whatever does not depend on the unknowns stays outside, so that it is computed once; constants go in.
-    """
-    inner = {n.uid for n in unknowns}
-    order = topological(roots)
-    for node in order:
-        if any(i.uid in inner for i in node.inputs):
-            inner.add(node.uid)
-    images = _images(roots, inner, {a.name: a.name for a in batch})
-    reached = {r.uid for r in roots}
-    arguments: dict[int, Node] = {n.uid: n for n in unknowns}
-    outer: list[Node] = []
-    captured: list[Node] = []
-
-    def capture(x: Node) -> None:
-        along = images.get(x.uid, {})
-        if x.kind in (Kind.CONST, Kind.INDEX) and x.op != "array" and not along:
-            arguments[x.uid] = x
-            return
-        outer.append(b.rename(x, along))
-        name = x.origin.name or f"captured_{len(outer)}"
-        captured.append(b.input(name, "captured", [a for a in x.axes if a.name not in along], x.dtype))
-        arguments[x.uid] = captured[-1]
-
-    for node in order:
-        for x in node.inputs if node.uid in inner else [node] if node.uid in reached else []:
-            if x.uid not in inner and x.uid not in arguments:
-                capture(x)
-    return outer, captured, instantiate(b, roots, arguments, images)
-
-
-def _images(roots: Sequence[Node], inner: set[int], batch: Mapping[str, str]) -> dict[int, dict[str, str]]:
-    """For nodes of a body and what they read, the axes along which there is a problem for each value, with the letters that
-    these have at the roots: on the way, derivatives may call them otherwise."""
-    found: dict[int, dict[str, str]] = {}
-    for root in roots:
-        found.setdefault(root.uid, {}).update({n: batch[n] for n in root.names if n in batch})
-    for node in reversed(topological(roots)):
-        mine = found.get(node.uid)
-        if node.uid not in inner or not mine:
-            continue
-        for x in node.inputs:
-            # A problem inside has no axes itself, but there is one for each value of those of its batch.
-            own = (
-                [a.name for a in x.attrs[0].batch]
-                if x.kind is Kind.REGION and isinstance(x.attrs[0], Solve)
-                else x.names
-            )
-            names = node.attrs[0] if node.kind is Kind.REINDEX else own
-            found.setdefault(x.uid, {}).update({o: mine[n] for o, n in zip(own, names, strict=True) if n in mine})
-    return found
 
 
 def report_of(b: Builder, node: Node) -> dict[str, Node]:

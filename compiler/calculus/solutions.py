@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from vspec.compiler.calculus.lagrangian import complementary, lagrangian
+from vspec.compiler.calculus.linear_systems import systems
 from vspec.compiler.calculus.terms import Algebra, Pairs, Term, Terms
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.classes import Classes
@@ -27,7 +28,8 @@ Slope = tuple[Node, tuple[str, ...]]
 @dataclass(slots=True)
 class Solution:
     """A solved problem at its solution: `unknowns` and `equations` have the axes `batch` and those of the unknown; `value` is
-    what was made least or greatest, `lagrangian` the same without constraints. `slopes` and `matrix`, the linear system, are
+    what was made least or greatest, `lagrangian` the same without constraints; `maps` are what the
+    unknowns are equal to, where a map is what the method asks for. `slopes` and `matrix`, the linear system, are
     made once they are asked for."""
 
     node: Node
@@ -36,6 +38,7 @@ class Solution:
     value: Node | None
     lagrangian: Node | None
     slopes: dict[tuple[int, int], Slope]
+    maps: list[Node]
     matrix: Matrix | None = None
 
     @property
@@ -70,11 +73,13 @@ def solution_of(b: Builder, node: Node) -> Solution:
     equations: dict[int, Node] = {}
     gaps: list[Node] = []
     slopes: dict[tuple[int, int], Slope] = {}
+    maps: list[Node] = []
     value: Node | None = None
     for role, n in zip(region.roles, instantiate(b, region.body, given), strict=True):
         if role.kind == "equation":
             equations[role.row] = n
         elif role.kind == "map":
+            maps.append(n)
             equations.setdefault(role.row, b.map(("sub", slot(0), slot(1)), [n, unknowns[role.row]], "real"))
         elif role.kind == "value":
             value = n
@@ -88,7 +93,7 @@ def solution_of(b: Builder, node: Node) -> Solution:
     if value is not None and gaps:
         own = [u.names for u in region.unknowns[region.sought :]]
         whole = lagrangian(b, region.op, value, gaps, unknowns[region.sought :], own)
-    found = Solution(node, unknowns, [equations[k] for k in range(len(unknowns))], value, whole, slopes)
+    found = Solution(node, unknowns, [equations[k] for k in range(len(unknowns))], value, whole, slopes, maps)
     b.solutions[node.uid] = found
     return found
 
@@ -223,8 +228,13 @@ def _slope(a: Algebra, solution: Solution, k: int, j: int) -> Slope:
 
 def _solve(a: Algebra, solution: Solution, parts: Sequence[Sequence[Node]], transposed: bool) -> list[Node]:
     """Solves the linear system, or the transposed one, for right sides that are sums of `parts`."""
+    given = [a.b.add(p) if p else a.b.number(0.0) for p in parts]
+    return systems(a, solution, given, transposed, _factored(a, solution, given, transposed))
+
+
+def _factored(a: Algebra, solution: Solution, given: Sequence[Node], transposed: bool) -> list[Node]:
+    """The same by the matrix of all slopes."""
     b = a.b
-    given = [b.add(p) if p else b.number(0.0) for p in parts]
     if len(given) == 1 and len(solution.own(0)) <= 1:
         slope, letters = _slope(a, solution, 0, 0)
         if not letters:
@@ -306,7 +316,7 @@ def least_values(b: Builder, nodes: Sequence[Node]) -> dict[int, Solution]:
             continue
         unknowns = node.attrs[0].sought
         moving = any(n.kind is Kind.ITEM and n.inputs[0] is node and n.attrs[0] < unknowns for n in nodes)
-        if node.attrs[0].gradient != "implicit" or not moving:
+        if node.attrs[0].gradient in ("unrolled", "none") or not moving:
             continue
         solution = solution_of(b, node)
         value = solution.value

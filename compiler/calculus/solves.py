@@ -42,6 +42,8 @@ def _problems(b: Builder, roots: Iterable[Node]) -> list[Node]:
         if node.kind is not Kind.REGION:
             continue
         region: AnyRegion = node.attrs[0]
+        if isinstance(region, Solve) and region.linear:
+            continue
         arity = len(node.inputs)
         while isinstance(region, Pull):
             arity = region.arity
@@ -63,7 +65,7 @@ def _hidden(roots: Iterable[Node], inside: bool = False) -> Iterator[str]:
             if not isinstance(region, Solve):
                 yield from _hidden(region.roots, True)
                 continue
-            if inside:
+            if inside and not region.linear:
                 yield region.name
             yield from _hidden(region.roots, inside)
 

@@ -191,11 +191,10 @@ def _refuse_steps(node: Node, region: AnyRegion, wanted: Collection[int], again:
             continue
         live.update(x.uid for x in inner.inputs)
         if again and inner.kind is Kind.REGION and isinstance(solve := innermost(inner.attrs[0]), Solve):
-            if solve.gradient == "implicit":
+            if solve.gradient not in ("unrolled", "none"):
                 # JAX does not keep the rule of a root when it goes back through a loop, so that there is none the second time.
-                what = (
-                    f"the second derivative of a recurrence whose steps solve for '{solve.name}' with gradient=implicit"
-                )
+                how = f"with gradient={solve.gradient}"
+                what = f"the second derivative of a recurrence whose steps solve for '{solve.name}' {how}"
                 raise NoDerivative(what, inner.origin)
         elif inner.kind is Kind.REGION:
             _refuse_steps(inner, inner.attrs[0], {k for k, x in enumerate(inner.inputs) if x.uid in uids}, again)

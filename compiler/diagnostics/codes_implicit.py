@@ -29,7 +29,8 @@ IMPLICIT: tuple[Code, ...] = (
     Code(
         "VS0388",
         "an option of an implicit quantity",
-        "The options are start, method, steps and gradient, and subject_to of argmin and argmax.",
+        "The options are start, method, steps and gradient, and subject_to of argmin and argmax. 'gradient' says how derivatives "
+        "pass through; not every method leaves every way open.",
         "define:\n  y: root[x](x**2 - 2, begin=1)\n",
     ),
     Code(

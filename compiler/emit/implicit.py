@@ -110,7 +110,7 @@ def _function(scope: Scope, region: Solve, captured: Sequence[Operand], label: s
     What it reads from outside reaches it as a closure."""
     names = scope.function.names
     nodes = list(region_nodes(region))
-    kind = {"root": "equations", "fixed_point": "equations" if region.of("equation") else "map"}.get(
+    kind = {"root": "equations", "fixed_point": "equations" if region.of("equation") else "map", "linear": "map"}.get(
         region.op, "objective"
     )
     if region.relations:

@@ -20,8 +20,10 @@ from vspec.compiler.graph.tuning import rows_at_once
 NOMINAL = 10_000
 NOMINAL_UNKNOWNS = 100
 
-# A search for an implicit quantity takes about this many steps.
+# A search for an implicit quantity takes about this many steps; one for the solution of a linear system as many as leave
+# rounding of double precision, 1e-12, of what is halved in each.
 NOMINAL_STEPS = 10
+NOMINAL_LINEAR_STEPS = 40
 
 # Transcendental functions cost about this many multiplications.
 TRANSCENDENTAL = 10
@@ -151,7 +153,8 @@ def solve_flops(region: Solve, sizes: Sizes) -> float:
     body = sum(flops(n, sizes) for n in topological(region.body))
     unknowns = sum(sizes.count(u.axes) for u in region.unknowns)
     own = unknowns**3 if region.of("slope") else unknowns
-    return float(sizes.count(region.batch) * NOMINAL_STEPS * (body + own))
+    steps = NOMINAL_LINEAR_STEPS if region.linear else NOMINAL_STEPS
+    return float(sizes.count(region.batch) * steps * (body + own))
 
 
 def sweep_bytes(pull: Pull, precision: str) -> Count:

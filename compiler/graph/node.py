@@ -196,7 +196,9 @@ class Solve:
     steps taken and whether the method converged, `[batch]`. Unknowns that were not found are NaN.
 
     `op`: root, fixed_point, argmin or argmax. `body` has a node for each of `roles`. `options` are the keywords of the method.
-    `gradient`: how derivatives pass through, implicit, unrolled or none.
+    `gradient`: how derivatives pass through: unrolled, none, or by the implicit function theorem with its linear system in one
+    way (direct, iterated) or the one of least cost (implicit). `op` is linear where such a system is what is solved: the
+    unknowns are their own image under an affine map.
 
     `relations` are those of the constraints, `eq` or `le`; the last unknowns are their multipliers, one array for each. There
     is a gap for each of these instead of an equation, and slopes are by the other unknowns only.
@@ -219,6 +221,11 @@ class Solve:
     def arguments(self) -> tuple[Node, ...]:
         """The arguments of the sub-graph."""
         return (*self.unknowns, *self.captured)
+
+    @property
+    def linear(self) -> bool:
+        """Whether this is the linear system of a derivative, which the spec does not name."""
+        return self.op == "linear"
 
     @property
     def sought(self) -> int:

@@ -24,7 +24,7 @@ from vspec.compiler.language.types import a_dtype, as_real
 from vspec.runtime.solvers import EXTREMES, ROOTS, SOLVERS
 
 OPTIONS = ("start", "method", "steps", "gradient", "subject_to")
-GRADIENTS = ("implicit", "unrolled", "none")
+GRADIENTS = ("implicit", "direct", "iterated", "unrolled", "none")
 
 
 class _Unknown(NamedTuple):
@@ -447,7 +447,7 @@ class _Options:
             near = did_you_mean(value.name, GRADIENTS) if isinstance(value, RawName) else ""
             self.ctx.error(
                 "VS0388",
-                "'gradient' says how derivatives pass through: implicit, unrolled or none",
+                f"'gradient' says how derivatives pass through: {', '.join(GRADIENTS[:-1])} or {GRADIENTS[-1]}",
                 keyword.span,
                 self.env,
                 help=near or "implicit, the default, is the implicit function theorem",
@@ -459,6 +459,18 @@ class _Options:
             help = f"gradient=implicit needs no steps; unrolled goes with {able}"
             if "subject_to" in self.given:
                 help = "gradient=implicit needs no steps; under constraints there is no other way"
+            self.ctx.error("VS0388", message, keyword.span, self.env, help=help)
+            return None
+        if (
+            value.name == "iterated"
+            and method is not None
+            and (self.raw.name != "fixed_point" or SOLVERS[method.name].matrix)
+        ):
+            able = " and ".join(s.name for s in SOLVERS.values() if not s.matrix)
+            message = f"'{method.name}' has no map that could be iterated for derivatives"
+            if self.raw.name != "fixed_point":
+                message = f"a derivative of '{self.raw.name}' is no fixed point"
+            help = f"gradient=iterated is for fixed_point with {able}; gradient=direct is what there is here"
             self.ctx.error("VS0388", message, keyword.span, self.env, help=help)
             return None
         return value.name

@@ -12,8 +12,20 @@ from __future__ import annotations
 from vspec.runtime.implicit.extremes import argmax, argmin
 from vspec.runtime.implicit.fixed_points import anderson, picard
 from vspec.runtime.implicit.interior import interior_point
+from vspec.runtime.implicit.linear import linear
 from vspec.runtime.implicit.newton import newton
 from vspec.runtime.implicit.roots import fixed_point, root
 from vspec.runtime.implicit.search import Report
 
-__all__ = ["Report", "anderson", "argmax", "argmin", "fixed_point", "interior_point", "newton", "picard", "root"]
+__all__ = [
+    "Report",
+    "anderson",
+    "argmax",
+    "argmin",
+    "fixed_point",
+    "interior_point",
+    "linear",
+    "newton",
+    "picard",
+    "root",
+]
