@@ -79,7 +79,10 @@ def mapped(scope: Scope, tree: Tree, operands: list[Value], node: Node) -> Value
     """The kernel `tree` over values, in the order of axes that costs the fewest transposes."""
     present = {a for v in operands for a in v.layout}
     own = tuple(a for a in node.names if a in present)
+    order = tuple(a for a in scope.wanted.get(node.uid, ()) if a in present) or own
     candidates = [own, *(v.layout for v in operands if len(v.layout) == len(present))]
+    if len(order) == len(own):
+        candidates.append(order)
 
     def cost(layout: Layout) -> int:
         total = 0
@@ -88,7 +91,8 @@ def mapped(scope: Scope, tree: Tree, operands: list[Value], node: Node) -> Value
             # Axes in between that the operand lacks must be written; those in front need not.
             gaps = bool(wanted) and len(layout) - layout.index(wanted[0]) > len(wanted)
             total += 2 * moves(v, wanted) + gaps
-        return total
+        # Among equals the order in which the readers want it.
+        return 2 * total + (layout != order)
 
     context = scope.context(node.dtype)
 

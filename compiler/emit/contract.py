@@ -50,6 +50,8 @@ def _pair(a: Value, b: Value, node: Node, wanted: Layout) -> Value:
         ways = _batched(a, b, batch, summed, free_a, free_b) if batch else _plain(a, b, summed[0], free_a, free_b)
     elif summed and not batch and not free_a and not free_b:
         return Value(name(f"jnp.vdot({a.text.code}, {arranged(b, a.layout).code})"), ())
+    elif summed and not batch:
+        ways = [w for x, y in ((a, b), (b, a)) if (w := _tensor(x, y, len(summed))) is not None]
     if not ways:
         return _einsum([a, b], node)
     # Among equals the one whose axes come out in the order that the readers want.
@@ -64,9 +66,10 @@ def _plain(a: Value, b: Value, s: str, free_a: Layout, free_b: Layout) -> list[W
     for x, y, free_x, free_y in ((a, b, free_a, free_b), (b, a, free_b, free_a)):
         if len(free_y) <= 1:
             ways.append(_product(x, (*free_x, s), y, (s, *free_y), (*free_x, *free_y)))
-        if not free_x and free_y:
-            # A vector from the left meets the last axis but one.
-            ways.append(_product(x, (s,), y, (*free_y[:-1], s, free_y[-1]), free_y))
+        if free_y and len(free_x) <= (len(free_y) > 1):
+            # What comes from the left meets the last axis but one.
+            layout = (*free_y[:-1], *free_x, free_y[-1])
+            ways.append(_product(x, (*free_x, s), y, (*free_y[:-1], s, free_y[-1]), layout))
     return ways
 
 
@@ -80,6 +83,16 @@ def _batched(a: Value, b: Value, batch: Layout, summed: Layout, free_a: Layout, 
         if moves(x, left) < 2 and moves(y, right) < 2:
             ways.append(_product(x, left, y, right, batch + free_x + free_y))
     return ways
+
+
+def _tensor(x: Value, y: Value, count: int) -> Way | None:
+    """`jnp.tensordot` where the last axes of one are the first of the other, in the same order; None where they are not."""
+    left = tuple(n for n in x.layout if n not in y.layout) + x.layout[len(x.layout) - count :]
+    right = x.layout[len(x.layout) - count :] + tuple(n for n in y.layout if n not in x.layout)
+    if x.layout != left or moves(y, right) > 1:
+        return None
+    layout = (*left[: len(left) - count], *right[count:])
+    return 0, layout, name(f"jnp.tensordot({x.text.code}, {arranged(y, right).code}, {count})")
 
 
 def _product(x: Value, left: Layout, y: Value, right: Layout, layout: Layout) -> Way:

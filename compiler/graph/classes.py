@@ -36,6 +36,20 @@ def _in_order(k: Kernel, order: tuple[int, ...]) -> Tree:
     return normal(substitute(k.tree, {old: slot(new) for new, old in enumerate(order)}))
 
 
+@cache
+def places(k: Kernel) -> dict[int, tuple[Any, ...]]:
+    """Where each slot stands in a kernel: paths from the root, in which the children of commutative operations are alike."""
+    found: dict[int, list[Any]] = {}
+    stack: list[tuple[Tree, tuple[Any, ...]]] = [(k.tree, ())]
+    while stack:
+        t, path = stack.pop()
+        if t[0] == "x":
+            found.setdefault(t[1], []).append(path)
+        elif t[0] != "num":
+            stack.extend((c, (*path, (t[0], 0 if t[0] in COMMUTATIVE else j))) for j, c in enumerate(t[1:]))
+    return {s: tuple(sorted(paths)) for s, paths in found.items()}
+
+
 class Classes:
     """Classes of nodes; `faces` by uid, `origins` the most telling origin per class."""
 
@@ -103,6 +117,10 @@ class Classes:
         if node.kind is not Kind.MAP:
             return list(node.inputs), None
         order = sorted(range(len(node.inputs)), key=lambda k: self.faces[node.inputs[k].uid])
+        if len({self.faces[x.uid][0] for x in node.inputs}) < len(order):
+            # x[a] - x[b] is x[b] - x[a] with other names: of equal operands, the place in the kernel tells which is which.
+            roles = places(node.attrs[0])
+            order.sort(key=lambda k: (self.faces[node.inputs[k].uid][0], roles.get(k, ())))
         return [node.inputs[k] for k in order], _in_order(node.attrs[0], tuple(order))
 
     def region_key(self, region: AnyRegion) -> Any:

@@ -21,6 +21,7 @@ from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node
 from vspec.compiler.graph.rewrite import Sweep, all_nodes, count_readers, with_results
+from vspec.compiler.passes.common import together
 from vspec.compiler.passes.contraction import ELEMENTWISE, Operand, Plan, Planner, build
 from vspec.compiler.passes.distribute import Sum, difference_terms, linear_terms, smooth_readers
 from vspec.compiler.passes.products import Expansion, Product, axes_of, is_product, without_deltas
@@ -103,29 +104,9 @@ class _Contracting(Sweep):
         if node.dtype == "real" and (node.kind is Kind.CONTRACT or plain):
             found = self.better(b, node, old) or node
         elif node.kind is Kind.MAP:
-            found = self.shared(b, node) or node
+            found = together(b, node, self.single, self.static, self.sizes) or node
         self.reads[found.uid] = max(self.reads.get(found.uid, 0), self.readers.get(old.uid, 1))
         return found
-
-    def shared(self, b: Builder, node: Node) -> Node | None:
-        """A sum or difference of two contractions with one operand in common as one contraction of it with that of the others."""
-        tree = node.attrs[0].tree
-        if tree not in (("add", slot(0), slot(1)), ("sub", slot(0), slot(1))) or len(node.inputs) != 2:
-            return None
-        x, y = node.inputs
-        if any(n.kind is not Kind.CONTRACT or len(n.inputs) != 2 or not self.single(n) for n in (x, y)):
-            return None
-        if self.static(x) or self.static(y):
-            # What is the same in every step is computed once per run.
-            return None
-        for common in x.inputs:
-            (left,) = (n for n in x.inputs if n is not common) if x.inputs[0] is not x.inputs[1] else (common,)
-            rest = [n for n in y.inputs if n is not common]
-            alike = len(rest) == 1 and set(rest[0].names) == set(left.names) and set(x.names) == set(y.names)
-            # A sum of operands larger than the one in common would cost what it saves.
-            if alike and self.sizes.count(left.axes) <= self.sizes.count(common.axes):
-                return b.contract([common, b.map(tree, [left, rest[0]], "real")], x.axes)
-        return None
 
     def better(self, b: Builder, node: Node, old: Node) -> Node | None:
         """The contractions of a sum; None where it is best as it is."""
@@ -188,7 +169,7 @@ class _Contracting(Sweep):
         for x in candidates if len(candidates) <= 6 else ():
             for sum_ in self.sums(b, old, x, plain):
                 most = min(WORTH * self.price(x, plain), best[0] if best is not None else math.inf)
-                cost, chosen = 0.0, []
+                cost, chosen = sum(self.making(x, f) for _, t in sum_.terms for f in t), []
                 for sign, factors in sum_.terms:
                     if cost >= most:
                         break
@@ -215,6 +196,14 @@ class _Contracting(Sweep):
         if x.kind is Kind.MAP and self.single(x) and not self.static(x):
             own = ELEMENTWISE * self.sizes.count(x.axes) * kernel_flops(x.attrs[0].tree)
         return plain.plan.cost + own
+
+    def making(self, x: Node, f: Node) -> float:
+        """What each call pays to make a factor of a term of x that x itself does not read."""
+        while f.kind is Kind.REINDEX:
+            f = f.inputs[0]
+        if f.kind is not Kind.MAP or is_product(f) or self.static(f) or any(f is y for y in x.inputs):
+            return 0.0
+        return ELEMENTWISE * self.sizes.count(f.axes) * kernel_flops(f.attrs[0].tree)
 
     def sums(self, b: Builder, old: Node, x: Node, plain: Way) -> list[Sum]:
         """The ways to read a factor as a sum."""

@@ -68,17 +68,25 @@ class Planner:
     def _path(self, operands: Sequence[Operand], out: frozenset[str]) -> list[tuple[int, int]]:
         if len(operands) < 3:
             return [(0, 1)] if len(operands) == 2 else []
-        # Letters go by what an axis is to the problem, so that two problems that differ in names alone are looked at once.
+        # Letters go by what an axis is to the problem, so that two problems that differ in names alone are looked at once. What
+        # only one operand has is summed before anything else.
         used: dict[str, list[int]] = {}
         for k, x in enumerate(operands):
             for n in x.axes:
                 used.setdefault(n, []).append(k)
-        order = sorted(used, key=lambda n: (used[n], n in out, self.count([n])))
+        order = sorted(
+            (n for n in used if n in out or len(used[n]) > 1), key=lambda n: (used[n], n in out, self.count([n]))
+        )
         letters = {n: opt_einsum.get_symbol(k) for k, n in enumerate(order)}
         sides = [[n for n in order if k in used[n]] for k in range(len(operands))]
         text = ",".join("".join(letters[n] for n in side) for side in sides)
         text += "->" + "".join(letters[n] for n in order if n in out)
-        return list(_cached_path(text, tuple(tuple(self.count([n]) for n in side) for side in sides)))
+        paths = [list(p) for p in _cached_paths(text, tuple(tuple(self.count([n]) for n in side) for side in sides))]
+        return paths[0] if len(paths) == 1 else min(paths, key=lambda p: self._price(operands, out, p))
+
+    def _price(self, operands: Sequence[Operand], out: frozenset[str], path: list[tuple[int, int]]) -> float:
+        plan = self._walk(operands, out, path)
+        return plan.cost + plan.once
 
     def _static_first(
         self, operands: Sequence[Operand], out: frozenset[str], static: Sequence[int]
@@ -140,17 +148,29 @@ class Planner:
 
 
 @cache
-def _cached_path(text: str, shapes: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, int], ...]:
+def _cached_paths(text: str, shapes: tuple[tuple[int, ...], ...]) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """The orders that opt_einsum's searches find. They count multiplications; what those cost is for the planner to say."""
     # The search that is called optimal misses orders where an axis is in three operands; the other finds those.
-    found = [
-        opt_einsum.contract_path(text, *shapes, shapes=True, optimize=search)
-        for search in (("optimal", "dp") if len(shapes) <= 6 else ("auto",))
-    ]
-    path, _ = min(found, key=lambda x: x[1].opt_cost)
+    searches = ("auto",) if len(shapes) > 6 else ("optimal", "dp") if len(shapes) > 2 else ("optimal",)
+    found = (opt_einsum.contract_path(text, *shapes, shapes=True, optimize=s)[0] for s in searches)
+    return tuple(dict.fromkeys(_pairs(path, len(shapes)) for path in found))
+
+
+def _pairs(path: Iterable[Sequence[int]], count: int) -> tuple[tuple[int, int], ...]:
+    """A path of opt_einsum with two operands in every step."""
+    # Operands are told apart by numbers; `theirs` has them as opt_einsum does, which appends one that it sums by itself again.
+    theirs, ours, fresh = list(range(count)), list(range(count)), count
     pairs: list[tuple[int, int]] = []
     for step in path:
-        # Only the last step may take more than two operands: all that are left.
-        pairs += [tuple(sorted(step))] if len(step) == 2 else [(0, 1)] * (len(step) - 1)
+        taken = [theirs[k] for k in step]
+        theirs = [x for x in theirs if x not in taken]
+        while len(taken) > 1:
+            i, j = sorted((ours.index(taken[0]), ours.index(taken[1])))
+            pairs.append((i, j))
+            ours = [x for k, x in enumerate(ours) if k not in (i, j)] + [fresh]
+            taken = [fresh, *taken[2:]]
+            fresh += 1
+        theirs.append(taken[0])
     return tuple(pairs)
 
 

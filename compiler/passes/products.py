@@ -12,6 +12,7 @@ from typing import Any
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.kernel import Tree, slot
 from vspec.compiler.graph.node import Axis, Kind, Node
+from vspec.compiler.passes.common import factored
 from vspec.compiler.passes.patterns import factors, number_of, powered
 
 Through = Callable[[Node], bool]
@@ -64,7 +65,11 @@ class Expansion:
         self._leaf(self.b.reindex(node, tuple(to[n] for n in node.names)))
 
     def _add_map(self, node: Node, to: dict[str, str]) -> None:
-        value, parts = number_of(factors(node.attrs[0].tree))
+        common = factored(node.attrs[0])
+        if common is None:
+            value, parts = number_of(factors(node.attrs[0].tree))
+        else:
+            value, parts = 1, [*((t, 1) for t in common[0]), (common[1], 1)]
         self.product.value = self.product.value * value
         inputs: list[Node] | None = None
         for t, e in parts:
@@ -98,9 +103,11 @@ def summed_axes(node: Node) -> list[Axis]:
 
 
 def is_product(node: Node) -> bool:
-    """Whether a node is a product, or a sum over axes."""
+    """Whether a node is a product, also one that is written as a sum of terms with a common factor, or a sum over axes."""
     if node.kind is Kind.MAP:
         tree = node.attrs[0].tree
+        if tree[0] in ("add", "sub"):
+            return factored(node.attrs[0]) is not None
         return tree[0] in ("mul", "div", "neg") or (tree[0] == "pow" and len(factors(tree)) > 1)
     # A sum that says how it is taken stays one.
     return node.kind is Kind.CONTRACT or (node.kind is Kind.REDUCE and node.op == "sum" and len(node.attrs) == 1)

@@ -73,6 +73,11 @@ CONTRACTIONS = [
     ("bni", "i", "bn", "a @ b"),
     ("bni", "ik", "bnk", "a @ b"),
     ("bni", "bik", "bnk", "a @ b"),
+    ("ki", "bin", "bkn", "a @ b"),
+    ("bin", "ki", "bkn", "b @ a"),
+    ("bni", "nik", "bk", "jnp.tensordot(a, b, 2)"),
+    ("nik", "bni", "bk", "jnp.tensordot(b, a, 2)"),
+    ("bni", "ink", "bk", "einsum"),
     ("bni", "bin", "b", "einsum"),
     ("ni", "ni", "", "jnp.vdot(a, b)"),
     ("ni", "in", "", "jnp.vdot(a, b.T)"),
@@ -88,6 +93,15 @@ def test_contractions(tmp_path: Path, left: str, right: str, out: str, text: str
     a, b = arg("a", *left), arg("b", *right)
     found = check(op(Kind.CONTRACT, "sum", [a, b], axes(*out)), tmp_path)
     assert text in found
+
+
+def test_products_come_out_in_the_order_of_the_result(tmp_path: Path) -> None:
+    # Of two orders that cost the same the one that is asked for: nothing is transposed after the last operation.
+    turned = map_(("mul", X, Y), arg("f", "k", "n"), arg("t", "n", "k"))
+    ordered = op(Kind.REINDEX, "", [turned], axes("n", "k"), ("k", "n"))
+    text = check({("x",): ordered, ("y",): op(Kind.REDUCE, "sum", [turned], (), ("k", "n"))}, tmp_path)
+    assert "scaled = f.T * t " in text
+    assert '"x": scaled,' in text
 
 
 def test_contractions_of_many(tmp_path: Path) -> None:

@@ -242,6 +242,53 @@ def test_an_operand_in_common_is_read_once(op: str) -> None:
     assert graph_cost(after).flops < 0.75 * graph_cost(plain).flops
 
 
+def test_a_common_factor_is_taken_out_of_a_sum() -> None:
+    b = Builder(BIG)
+    given = inputs(b)
+    X, w, c = given["X"], given["w"], given["c"]
+    u = b.map(("tanh", slot(0)), [w])
+    terms = ("sub", ("add", ("mul", slot(0), slot(1)), ("mul", slot(2), slot(0), slot(3))), ("mul", slot(0), slot(2)))
+    total = b.reduce("sum", b.map(terms, [X, w, u, c]), ["i"])
+    g = graph_of(b, given, [total], dims=BIG)
+    after = contract.run(g)
+    assert_equal(g, after, arguments(0, BIG))
+    # X meets w + u*c - u once.
+    assert shapes(after) == [("ni", "i", "n")]
+    assert max(len(n.axes) for n in after.nodes if n.kind is Kind.MAP) == 1
+
+
+@pytest.mark.parametrize("number", [1, -2])
+def test_two_sums_over_one_array_are_one_though_the_names_differ(number: int) -> None:
+    b = Builder(SIZES)
+    given = inputs(b)
+    difference = b.map(("sub", slot(0), slot(1)), [given["X"], b.rename(given["X"], {"n": "m"})])
+    weight = b.contract([given["X"], b.map(("exp", slot(0)), [b.rename(given["X"], {"n": "m"})])], (N, M))
+    weight = b.map(("mul", slot(0), slot(1)), [weight, given["c"]])
+    forth = b.contract([difference, weight], (N, I))
+    other = b.rename(b.rename(weight, {"n": "q", "m": "n"}), {"q": "m"})
+    inner = b.rename(b.rename(difference, {"m": "q"}), {})
+    back = b.contract([inner, b.rename(other, {"m": "q"})], (N, I))
+    tree = ("add", slot(2), ("div", ("add", slot(0), ("mul", num(number), slot(1))), num(3)))
+    g = graph_of(b, given, [b.map(tree, [forth, back, given["w"]])])
+    after = contract.run(intern.run(g))
+    assert_equal(g, after)
+    # One for the weights, one for both sums of differences.
+    assert count(after, Kind.CONTRACT) == 2
+
+
+def test_what_one_operand_alone_has_is_summed_first() -> None:
+    dims = {"n": 256, "e": 4, "i": 3, "a": 32, "b": 32}
+    b = Builder(dims)
+    n, e, i, a, o = (Axis(x, x) for x in dims)
+    T, U, V = (b.input(x, "param", axes, "real") for x, axes in (("T", (n, e, a)), ("U", (i, a)), ("V", (a, o))))
+    g = graph_of(b, {"T": T, "U": U, "V": V}, [b.reduce("sum", b.mul([T, U, V]), ["e", "i", "a"])], dims=dims)
+    after = contract.run(g)
+    rng = np.random.default_rng(0)
+    assert_equal(g, after, {x.attrs[0]: rng.normal(size=[dims[y] for y in x.names]) for x in (T, U, V)})
+    # No array over n, a and b.
+    assert max(len(x.axes) for x in after.nodes if x.kind is not Kind.INPUT) == 2
+
+
 def test_a_chain_of_five_is_done_from_its_thin_end() -> None:
     dims = {"a": 40, "b": 50, "c": 60, "d": 70, "e": 80, "f": 1}
     b = Builder(dims)

@@ -59,6 +59,26 @@ def test_merges_modulo_names_and_operand_order() -> None:
     assert [n.origin.name for n in merged.nodes if n.kind is Kind.MAP] == ["named"]
 
 
+def test_a_difference_and_its_opposite_are_one() -> None:
+    b = Builder(SIZES)
+    given = inputs(b)
+    X = given["X"]
+    Z = b.rename(X, {"n": "m"})
+    tree = ("sub", slot(0), ("mul", num(2), slot(1)))
+    away, back = b.map(tree, [X, Z]), b.map(tree, [Z, X])
+    symmetric = b.map(("mul", slot(0), slot(1)), [X, Z]), b.map(("mul", slot(1), slot(0)), [Z, X])
+    g = graph_of(b, given, [away, b.map(("exp", slot(0)), [back])], list(symmetric))
+    merged = intern.run(g)
+    assert_equal(g, merged)
+    # x[m] - 2 x[n] is x[n] - 2 x[m] with names exchanged.
+    assert count(merged, Kind.MAP) == 3
+    # What is symmetric is the same node, without an exchange.
+    first, second = (r.node for r in merged.entries[1].results)
+    assert (second.inputs[0] if second.kind is Kind.REINDEX else second) is (
+        first.inputs[0] if first.kind is Kind.REINDEX else first
+    )
+
+
 def test_transposed_and_diagonal_differ() -> None:
     b = Builder(SIZES)
     given = inputs(b)
