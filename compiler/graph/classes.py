@@ -19,15 +19,41 @@ Face = tuple[int, tuple[str, ...]]
 
 
 def normal(tree: Tree) -> Tree:
-    """The tree with the children of commutative operations in a fixed order, numbers told apart by type."""
-    if tree[0] == "num":
-        return ("num", type(tree[1]).__name__, repr(tree[1]))
-    if tree[0] == "x":
-        return tree
-    children = [normal(c) for c in tree[1:]]
-    if tree[0] in COMMUTATIVE:
+    """The tree with the children of commutative operations in a fixed order, minus signs in front, numbers told apart by type.
+
+    Trees of one normal form give the same value to the last bit.
+    """
+    negative, found = _signed(tree)
+    return ("neg", found) if negative else found
+
+
+def _signed(tree: Tree) -> tuple[bool, Tree]:
+    """Whether a tree has a minus sign in front, and the normal form of what follows it."""
+    op = tree[0]
+    if op == "num":
+        negative = type(tree[1]) is not bool and tree[1] < 0
+        value = -tree[1] if negative else tree[1]
+        return negative, ("num", type(value).__name__, repr(value))
+    if op == "x":
+        return False, tree
+    if op == "neg":
+        negative, found = _signed(tree[1])
+        return not negative, found
+    if op == "sub":
+        op, tree = "add", ("add", tree[1], ("neg", tree[2]))
+    parts = [_signed(c) for c in tree[1:]]
+    if op in ("mul", "div"):
+        minus, children = sum(n for n, _ in parts) % 2 == 1, [c for _, c in parts]
+        if op == "mul":
+            children = [c for c in children if c[0] != "num" or c[2] not in ("1", "1.0")] or children[:1]
+            if len(children) == 1:
+                return minus, children[0]
+    else:
+        minus = op == "add" and all(n for n, _ in parts)
+        children = [("neg", c) if n and not minus else c for n, c in parts]
+    if op in COMMUTATIVE:
         children.sort(key=repr)
-    return (tree[0], *children)
+    return minus, (op, *children)
 
 
 @cache

@@ -6,7 +6,8 @@ stretch of one. All other axes are batch axes and meet by name. The two ops are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from math import prod
 from typing import TYPE_CHECKING
 
 from vspec.compiler.graph.node import Axis, Kind, Node
@@ -188,6 +189,26 @@ def renamed(x: Node) -> tuple[Node, dict[str, str]]:
         (source,) = x.inputs
         return source, dict(zip(source.names, x.attrs[0], strict=True))
     return x, {n: n for n in x.names}
+
+
+def joint_axis(b: Builder, groups: Sequence[Group], name: str, taken: Iterable[str] = ()) -> Axis:
+    """A new axis, called like `name`, over all groups raveled one after the other."""
+    counts: list[Node] = []
+    total: int | None = 0
+    for group in groups:
+        sizes = [b.size(a.dim) for a in group]
+        counts.append(
+            b.map(("mul", *(("x", k) for k in range(len(sizes)))), sizes, "integer") if sizes else b.number(1)
+        )
+        known = [b.dims.get(a.dim) for a in group]
+        numbers = [k for k in known if isinstance(k, int)]
+        total = total + prod(numbers) if total is not None and len(numbers) == len(known) else None
+    dim = "_" + "_".join("x".join(a.dim for a in group) or "1" for group in groups)
+    if total is None:
+        b.dims[dim] = b.map(("add", *(("x", k) for k in range(len(counts)))), counts, "integer")
+    else:
+        b.dims[dim] = total
+    return Axis(b.fresh(name, taken), dim)
 
 
 def _whole(

@@ -24,7 +24,7 @@ from vspec.compiler.graph.rewrite import Sweep, all_nodes, count_readers, with_r
 from vspec.compiler.passes.common import together
 from vspec.compiler.passes.contraction import ELEMENTWISE, Operand, Plan, Planner, build
 from vspec.compiler.passes.distribute import Sum, difference_terms, linear_terms, smooth_readers
-from vspec.compiler.passes.products import Expansion, Product, axes_of, is_product, without_deltas
+from vspec.compiler.passes.products import Expansion, Product, axes_of, is_product, scaled, without_deltas
 
 DOC = "A sum of products with factors over different axes is a chain of two-operand contractions; no delta is summed over."
 
@@ -77,6 +77,10 @@ class _Contracting(Sweep):
         """Whether a node has one reader, so that looking through it computes nothing twice."""
         return self.reads.get(node.uid, 1) <= 1
 
+    def through(self, node: Node) -> bool:
+        """Whether an expansion looks through a node: nobody else reads it, or it is a number times another one."""
+        return self.single(node) or scaled(node) is not None
+
     def static(self, node: Node) -> bool:
         """Whether a node depends on data and constants only (in a loop's body: on what the loop does not change)."""
         stack = [node]
@@ -110,7 +114,7 @@ class _Contracting(Sweep):
 
     def better(self, b: Builder, node: Node, old: Node) -> Node | None:
         """The contractions of a sum; None where it is best as it is."""
-        plain = self.way(b, node, Expansion(b, self.single).run(node))
+        plain = self.way(b, node, Expansion(b, self.through).run(node))
         distributed = self.distribute(b, node, old, plain)
         if distributed is not None:
             return distributed
@@ -122,6 +126,10 @@ class _Contracting(Sweep):
 
     def unchanged(self, node: Node, way: Way) -> bool:
         """Whether expansion found nothing but the elementwise product that was summed before."""
+        inner = scaled(node.inputs[0])
+        if inner is not None and not self.single(inner):
+            # The number goes outside of the sum, which others may want as well.
+            return False
         bound = {a.name for x in node.inputs for a in x.axes} - set(node.names)
         return node.kind is Kind.REDUCE and set(way.product.bound) == bound
 
@@ -147,7 +155,11 @@ class _Contracting(Sweep):
 
     def made(self, b: Builder, way: Way, axes: Sequence[Axis]) -> Node:
         """The nodes of a way, without axes that no factor has."""
-        scalars = [b.number(way.product.value), *way.scalars]
+        value = way.product.value
+        if value == -1 and way.groups:
+            way.product.value = 1
+            return b.neg(self.made(b, way, axes))
+        scalars = [b.number(value), *way.scalars]
         if not way.groups:
             return b.mul(scalars)
         operands = [b.mul(g.factors) if len(g.factors) > 1 else g.factors[0] for g in way.groups]

@@ -113,6 +113,14 @@ def is_product(node: Node) -> bool:
     return node.kind is Kind.CONTRACT or (node.kind is Kind.REDUCE and node.op == "sum" and len(node.attrs) == 1)
 
 
+def scaled(node: Node) -> Node | None:
+    """What a node is a multiple of, by a number; None if it is anything else."""
+    if node.kind is not Kind.MAP or len(node.inputs) != 1 or node.attrs[0].tree[0] not in ("neg", "mul", "div"):
+        return None
+    _, rest = number_of(factors(node.attrs[0].tree))
+    return node.inputs[0] if rest == [(slot(0), 1)] else None
+
+
 def without_deltas(b: Builder, p: Product) -> Product:
     """The product with each delta that meets a summed axis carried out: the axis takes its partner's name."""
     p = p.copy()

@@ -14,7 +14,7 @@ from vspec.compiler.calculus.derive import gradients, tangent_terms
 from vspec.compiler.calculus.structure.zero import at_zero
 from vspec.compiler.calculus.terms import Algebra, Term, pair
 from vspec.compiler.graph.builder import Builder, is_number
-from vspec.compiler.graph.kernel import slot
+from vspec.compiler.graph.concat import joint_axis
 from vspec.compiler.graph.node import Axis, Node
 
 
@@ -106,7 +106,7 @@ def solved(b: Builder, form: Quadratic) -> list[Node]:
         (axis,) = cores[0]
         matrix, copies = form.matrix(b, 0, 0, shared)
         return [b.order(_cholesky(b, matrix, form.slopes[0], axis, copies[axis.name]), form.xs[0].axes)]
-    row, column = _joint(b, cores), _joint(b, cores)
+    row, column = joint_axis(b, cores, "r"), joint_axis(b, cores, "r")
     copied = [{n: Axis(b.fresh(n), a.dim) for n, a in ((a.name, a) for a in core)} for core in cores]
     rows = []
     for p in range(len(form.xs)):
@@ -127,25 +127,6 @@ def _entry(b: Builder, form: Quadratic, p: int, q: int, shared: Sequence[str], c
     own = {copies[a.name].name: a.name for a in form.xs[p].axes if a.name not in shared}
     # Names of p and of q may be the same letters: both change at once.
     return b.rename(node, {**{n: new.name for n, new in copied.items()}, **own})
-
-
-def _joint(b: Builder, cores: Sequence[Sequence[Axis]]) -> Axis:
-    """A new axis over all core axes raveled one after the other."""
-    counts = []
-    for core in cores:
-        sizes = [b.size(a.dim) for a in core]
-        counts.append(b.map(("mul", *(slot(k) for k in range(len(sizes)))), sizes, "integer") if sizes else b.number(1))
-    total = counts[0] if len(counts) == 1 else b.map(("add", *(slot(k) for k in range(len(counts)))), counts, "integer")
-    known = 0
-    for core in cores:
-        count = 1
-        for a in core:
-            size = b.dims.get(a.dim)
-            count = count * size if isinstance(size, int) and count else 0
-        known = known + count if count and known >= 0 else -1
-    dim = "_" + "_".join(a.dim for core in cores for a in core) if any(cores) else "_block"
-    b.dims[dim] = known if known > 0 else total
-    return Axis(b.fresh("r"), dim)
 
 
 def _cholesky(b: Builder, matrix: Node, slope: Node, row: Axis, column: Axis) -> Node:
