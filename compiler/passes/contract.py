@@ -194,6 +194,9 @@ class _Contracting(Sweep):
             return None
         # A term may itself have a factor that is a sum.
         made = [(s, self.distribute(b, node, old, way) or self.made(b, way, node.axes)) for s, way in best[1]]
+        made = [
+            (-s, x.inputs[0]) if x.kind is Kind.MAP and x.attrs[0].tree == ("neg", slot(0)) else (s, x) for s, x in made
+        ]
         parts = [(s, b.order(x, node.axes)) for s, x in made]
         signed: list[Tree] = [slot(k) if s > 0 else ("neg", slot(k)) for k, (s, _) in enumerate(parts)]
         tree: Tree = ("add", *signed) if len(parts) > 1 else signed[0]
