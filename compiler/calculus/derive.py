@@ -144,7 +144,7 @@ def tracked(e: Node, x: Node, position: int, letter: str, nodes: Sequence[Node])
         elif node.kind in (Kind.WINDOW, Kind.GATHER, Kind.CUMULATE):
             if name == node.attrs[0]:
                 return None
-        elif node.kind is Kind.LINALG:
+        elif node.kind in (Kind.LINALG, Kind.CALL):
             if any(name in core for core in node.attrs[0]):
                 return None
         elif node.kind is Kind.CONCAT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vspec.compiler.calculus.calls import call_pushforward
 from vspec.compiler.calculus.circular import CIRCULAR, circular_pushforward
 from vspec.compiler.calculus.cumulative import cumulative_pushforward
 from vspec.compiler.calculus.decompositions import PUSHFORWARDS
@@ -127,6 +128,10 @@ def _linalg(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
     return Term(b.linalg(node.op, [node.inputs[0], right], cores, result), t.pairs)
 
 
+def _call(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
+    return call_pushforward(a, node, t, k)
+
+
 def _hold(a: Algebra, node: Node, t: Term, k: int) -> Term | None:
     return t
 
@@ -142,5 +147,6 @@ RULES: dict[Kind, JVP] = {
     Kind.CUMULATE: _cumulate,
     Kind.CONCAT: _concat,
     Kind.LINALG: _linalg,
+    Kind.CALL: _call,
     Kind.STOP: _hold,
 }

@@ -12,6 +12,7 @@ from functools import cache, partial
 from typing import TypeVar
 
 from vspec.compiler.calculus import parts
+from vspec.compiler.calculus.convolution import convolved
 from vspec.compiler.calculus.derive import derivative
 from vspec.compiler.calculus.draws import drawn
 from vspec.compiler.calculus.implicit import implicit_quantity
@@ -426,6 +427,9 @@ class Lowering:
             together = summed(self, e)
             if together is not None:
                 return together
+            moved = convolved(self, e)
+            if moved is not None:
+                return moved
         x = self.lower(e.body)
         if e.op == "mean":
             return self._mean(x, letters)

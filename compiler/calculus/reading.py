@@ -31,6 +31,9 @@ def read_affine(b: Builder, x: Node, name: str, s: Affine, letter: Axis, bound: 
             return b.rename(b.flip(x, name), {name: s.letter})
         new = Axis(b.fresh(s.letter), letter.dim)
         return b.rename(b.window(x, name, new, s.scale, s.offset), {new.name: s.letter})
+    if s.letter not in bound and _all_inside(b, axis, s, letter):
+        new = Axis(b.fresh(s.letter), letter.dim)
+        return b.rename(b.scatter_affine(x, name, new, 1, -s.offset), {new.name: s.letter})
     same = s.letter not in bound and axis.dim == letter.dim
     if same and s.scale == 1 and not s.sizes and s.mode in ("periodic", "zero"):
         return b.rename(b.shift(x, name, s.offset, s.mode), {name: s.letter})
@@ -48,6 +51,14 @@ def read_affine(b: Builder, x: Node, name: str, s: Affine, letter: Axis, bound: 
         return b.map(("and", slot(0), slot(1)), [inside, found], "boolean")
     zero = num(0) if x.dtype == "integer" else num(0.0)
     return b.map(("where", slot(0), slot(1), zero), [inside, found], x.dtype)
+
+
+def _all_inside(b: Builder, axis: Axis, s: Affine, letter: Axis) -> bool:
+    """Whether a shifted subscript reads all of an axis, and zeros around it: no element is lost."""
+    size, whole = b.dims.get(axis.dim), b.dims.get(letter.dim)
+    if s.mode != "zero" or s.scale != 1 or s.sizes or not isinstance(size, int) or not isinstance(whole, int):
+        return False
+    return s.offset <= 0 and size - s.offset <= whole
 
 
 def _within(b: Builder, position: Node, size: Node, mode: str) -> Node:

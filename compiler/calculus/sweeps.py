@@ -54,7 +54,7 @@ def see(a: Algebra, nodes: Sequence[Node]) -> None:
         a.see(node.axes)
         for i in node.inputs:
             a.see(i.axes)
-        if node.kind is Kind.LINALG:
+        if node.kind in (Kind.LINALG, Kind.CALL):
             for core, operand in zip(node.attrs[0], node.inputs, strict=True):
                 a.see(operand.axis(n) for n in core)
 

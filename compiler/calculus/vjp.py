@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from vspec.compiler.calculus.calls import call_pullback
 from vspec.compiler.calculus.circular import CIRCULAR, circular_pullback
 from vspec.compiler.calculus.cumulative import cumulative_pullback
 from vspec.compiler.calculus.decompositions import PULLBACKS
@@ -233,6 +234,10 @@ def _linalg(a: Algebra, node: Node, g: Term, k: int) -> Term | None:
     return a.sum(Term(bar, g.pairs), [n for n in node.names if n not in x.names and n not in result])
 
 
+def _call(a: Algebra, node: Node, g: Term, k: int) -> Term | None:
+    return call_pullback(a, node, g, k)
+
+
 def _hold(a: Algebra, node: Node, g: Term, k: int) -> Term | None:
     return g
 
@@ -248,6 +253,7 @@ RULES: dict[Kind, VJP] = {
     Kind.CUMULATE: _cumulate,
     Kind.CONCAT: _concat,
     Kind.LINALG: _linalg,
+    Kind.CALL: _call,
     Kind.STOP: _hold,
 }
 

@@ -631,7 +631,6 @@ PLANNED: tuple[Code, ...] = tuple(
             "params of types other than real and complex",
             "params:\n  w: {init: 1, type: integer}\n",
         ),
-        ("VS0412", "networks without a closed form here", "functions:\n  f(x): conv()\n"),
         (
             "VS0414",
             "identities by quadrature",

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from vspec.compiler.emit.calls import pull_key
 from vspec.compiler.emit.layout import Layout, Value, arranged
 from vspec.compiler.emit.scope import Scope, defined_name
 from vspec.compiler.emit.text import name
@@ -69,14 +71,16 @@ def factor_key(node: Node) -> tuple[Key, dict[str, str]]:
     return (call, matrix.uid, tuple(sorted(back[n] for n in node.attrs[0][0]))), own
 
 
-def gather_parts(nodes: Iterable[Node]) -> dict[Key, dict[str, Node]]:
-    """What the nodes read of each decomposition: by matrix, then by part."""
-    found: dict[Key, dict[str, Node]] = {}
+def gather_parts(nodes: Iterable[Node]) -> dict[Any, dict[str, Node]]:
+    """What the nodes read of each decomposition: by matrix, then by part; of each call, the adjoints by operand."""
+    found: dict[Any, dict[str, Node]] = {}
     for node in nodes:
         if node.kind is Kind.LINALG and node.op in FAMILIES:
             found.setdefault(matrix_key(node)[0], {})[node.op] = node
         elif node.kind is Kind.LINALG and node.op in FACTORED and not is_cholesky(node.inputs[0]):
             found.setdefault(factor_key(node)[0], {})[str(node.uid)] = node
+        elif (key := pull_key(node)) is not None:
+            found.setdefault(key, {})[str(node.attrs[2].operand)] = node
     return found
 
 

@@ -159,6 +159,41 @@ def in_parts(
     return rows, totals
 '''
 
+_CONVOLUTION = '''\
+def convolution(*strides: int) -> Callable[[Array, Array], Array]:
+    """x[position, i] and w[offset, i, k] to the sum over offset and i of x[strides*position + offset, i] w[offset, i, k]."""
+    axes = "DHW"[-len(strides) :]
+
+    def convolved(x: Array, w: Array) -> Array:
+        numbers = (f"N{axes}C", f"{axes}IO", f"N{axes}C")
+        return jax.lax.conv_general_dilated(x[None], w, strides, "VALID", dimension_numbers=numbers)[0]
+
+    return convolved
+'''
+
+_PULLBACK = '''\
+def pullback(function: Callable[..., Array], *wanted: int) -> Callable[..., Any]:
+    """The adjoints of some arguments of a function, from its arguments and the adjoint of its value."""
+
+    def pulled(*given: Array) -> Any:
+        *primals, bar = given
+        adjoints = jax.vjp(function, *primals)[1](bar)
+        return adjoints[wanted[0]] if len(wanted) == 1 else tuple(adjoints[k] for k in wanted)
+
+    return pulled
+'''
+
+_PUSHFORWARD = '''\
+def pushforward(function: Callable[..., Array], k: int) -> Callable[..., Array]:
+    """The tangent of the value of a function, from its arguments and the tangent of argument k."""
+
+    def pushed(*given: Array) -> Array:
+        *primals, dot = given
+        return jax.jvp(lambda x: function(*primals[:k], x, *primals[k + 1 :]), (primals[k],), (dot,))[1]
+
+    return pushed
+'''
+
 # In the order in which they are written: each uses only JAX and those before it.
 HELPERS: dict[str, str] = {
     "erfinv": _ERFINV,
@@ -172,6 +207,9 @@ HELPERS: dict[str, str] = {
     "checkpointed": _CHECKPOINTED,
     "rows_at_once": _ROWS_AT_ONCE,
     "in_parts": _IN_PARTS,
+    "convolution": _CONVOLUTION,
+    "pullback": _PULLBACK,
+    "pushforward": _PUSHFORWARD,
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vspec.compiler.emit import access, arrays, cumulative, draws, join, linear, loops
+from vspec.compiler.emit import access, arrays, calls, cumulative, draws, join, linear, loops
 from vspec.compiler.emit.layout import Value
 from vspec.compiler.emit.scope import EmissionError, Scope
 from vspec.compiler.graph.node import Kind, Node
@@ -53,7 +53,7 @@ EMITTERS: dict[tuple[Kind, str], Emitter] = {
     (Kind.RANDOM, "key"): draws.emit_key,
     (Kind.RANDOM, "fold"): draws.emit_fold,
     (Kind.RANDOM, ""): draws.emit_draw,
-    (Kind.CALL, ""): emit_unsupported,
+    (Kind.CALL, ""): calls.emit_call,
     (Kind.REGION, "scan"): loops.emit_region,
     (Kind.REGION, "solve"): loops.emit_region,
     (Kind.REGION, "vjp"): loops.emit_region,

@@ -278,6 +278,7 @@ _WORDS = {
     "sum": "total",
     "region": "path",
     "stack": "joined",
+    "convolution": "convolved",
 }
 
 
@@ -300,7 +301,7 @@ def helper_name(scope: Scope, node: Node) -> str:
         return "draw_key" if node.op == "key" else "step_key"
     if node.kind is Kind.MAP:
         word = node.attrs[0].tree[0]
-    elif node.kind in (Kind.REDUCE, Kind.LINALG, Kind.CONCAT):
+    elif node.kind in (Kind.REDUCE, Kind.LINALG, Kind.CONCAT, Kind.CALL):
         word = node.op.removesuffix("_pd")
     elif node.kind is Kind.CUMULATE or node.op == "shift":
         word = _ALONG[node.op]

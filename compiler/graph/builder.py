@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from vspec.compiler.graph import concat, limits
+from vspec.compiler.graph.call import Function
 from vspec.compiler.graph.kernel import Tree, kernel, num, slot, slots, substitute
 from vspec.compiler.graph.node import Axis, Kind, Node, Origin, Region
 from vspec.compiler.graph.strategy import Choice
@@ -42,6 +43,8 @@ class Builder:
         self.taken: tuple[str | int, ...] = ()
         # How each derivative since it was last emptied is taken: the mode, and the cost of each mode there is.
         self.sweeps: list[tuple[str, dict[str, float]]] = []
+        # Maps and reductions on diagonals, by their uid and targets.
+        self._diagonals: dict[tuple[int, tuple[str, ...]], Node | None] = {}
         self._fresh = 0
         self._made = 0
 
@@ -219,16 +222,13 @@ class Builder:
             return x
         if x.kind is Kind.INDEX and x.op == "value" and len(axes) == 1:
             return self.index(axes[0])
-        if len(set(targets)) < len(targets) and x.kind is Kind.MAP:
-            # Of a map on its diagonal only the diagonal is computed.
-            to = dict(zip(x.names, targets, strict=True))
-            inputs = [self.reindex(y, tuple(to[n] for n in y.names)) for y in x.inputs]
-            return self.order(self.map(x.attrs[0].tree, inputs, x.dtype), axes)
-        if len(set(targets)) < len(targets) and x.kind is Kind.REDUCE and not set(x.attrs[0]) & set(targets):
-            to = dict(zip(x.names, targets, strict=True))
-            (y,) = x.inputs
-            inner = self.reindex(y, tuple(to.get(n, n) for n in y.names))
-            return self.order(self.reduce(x.op, inner, x.attrs[0], {a.name: a.dim for a in y.axes}), axes)
+        if len(set(targets)) < len(targets) and x.kind in (Kind.MAP, Kind.REDUCE):
+            # What several readers share is made once.
+            key = (x.uid, tuple(targets))
+            if key not in self._diagonals:
+                self._diagonals[key] = self._diagonal(x, targets)
+            if (found := self._diagonals[key]) is not None:
+                return self.order(found, axes)
         if x.kind is Kind.REINDEX:
             # x[..] = y[t]: a rename of a rename is one rename, as long as x adds no axis of its own.
             inner_targets: tuple[str, ...] = x.attrs[0]
@@ -236,6 +236,18 @@ class Builder:
             if set(inner_targets) == set(x.names):
                 return self.reindex(x.inputs[0], tuple(to[n] for n in inner_targets), axes)
         return self.make(Kind.REINDEX, "", (x,), axes, x.dtype, (tuple(targets),))
+
+    def _diagonal(self, x: Node, targets: Sequence[str]) -> Node | None:
+        """A map or a reduction on its diagonal, of which only the diagonal is computed; None where it reduces along it."""
+        to = dict(zip(x.names, targets, strict=True))
+        if x.kind is Kind.MAP:
+            inputs = [self.reindex(y, tuple(to[n] for n in y.names)) for y in x.inputs]
+            return self.map(x.attrs[0].tree, inputs, x.dtype)
+        if set(x.attrs[0]) & set(targets):
+            return None
+        (y,) = x.inputs
+        inner = self.reindex(y, tuple(to.get(n, n) for n in y.names))
+        return self.reduce(x.op, inner, x.attrs[0], {a.name: a.dim for a in y.axes})
 
     def rename(self, x: Node, names: Mapping[str, str]) -> Node:
         """x with some axes renamed; two that get one name become the diagonal."""
@@ -336,6 +348,22 @@ class Builder:
         self, op: str, operands: Sequence[Node], cores: Sequence[tuple[str, ...]], result: Sequence[Axis]
     ) -> Node:
         """A LINALG node; operands that lack a core axis are broadcast along it."""
+        full, axes = self._with_cores(operands, cores, result)
+        attrs = (tuple(tuple(c) for c in cores), tuple(a.name for a in result))
+        return self.make(Kind.LINALG, op, full, axes, "real", attrs)
+
+    def call(
+        self, function: Function, operands: Sequence[Node], cores: Sequence[tuple[str, ...]], result: Sequence[Axis]
+    ) -> Node:
+        """A CALL node; operands that lack a core axis are broadcast along it."""
+        full, axes = self._with_cores(operands, cores, result)
+        attrs = (tuple(tuple(c) for c in cores), tuple(a.name for a in result), function)
+        return self.make(Kind.CALL, function.word, full, axes, "real", attrs)
+
+    def _with_cores(
+        self, operands: Sequence[Node], cores: Sequence[tuple[str, ...]], result: Sequence[Axis]
+    ) -> tuple[list[Node], tuple[Axis, ...]]:
+        """The operands with all of their core axes, and the axes of what is made of them."""
         full: list[Node] = []
         dims = {a.name: a for x in operands for a in x.axes} | {a.name: a for a in result}
         for x, core in zip(operands, cores, strict=True):
@@ -343,8 +371,7 @@ class Builder:
             full.append(self.order(x, (*x.axes, *missing)) if missing else x)
         consumed = {n for core in cores for n in core}
         batch = [a for a in union_axes(full) if a.name not in consumed]
-        attrs = (tuple(tuple(c) for c in cores), tuple(a.name for a in result))
-        return self.make(Kind.LINALG, op, full, (*batch, *result), "real", attrs)
+        return full, (*batch, *result)
 
     def stop(self, x: Node) -> Node:
         """x, through which no derivative flows."""

@@ -254,4 +254,6 @@ def _attrs(node: Node, numbers: _Numbers) -> Any:
         return (*numbers.of([a[0].name]), a[0].dim, tuple(numbers.of(group) for group in a[1]))
     if node.kind is Kind.LINALG:
         return (tuple(numbers.of(core) for core in a[0]), numbers.of(a[1]))
+    if node.kind is Kind.CALL:
+        return (tuple(numbers.of(core) for core in a[0]), numbers.of(a[1]), a[2])
     return () if node.kind is Kind.MAP else a

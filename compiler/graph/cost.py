@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import prod
 
+from vspec.compiler.graph.call import operations
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import BORDER, Kernel, Tree, kernel, walk
 from vspec.compiler.graph.node import Axis, Blocks, Kind, Node, Pull, Solve, topological
@@ -133,6 +134,8 @@ def flops(node: Node, sizes: Sizes) -> float:
             return float(systems * DECOMPOSED[node.op] * rows * square)
         factor = rows**power / (2 if node.op.endswith("_pd") else 1)
         return float(systems * (factor + columns * rows**2))
+    if node.kind is Kind.CALL:
+        return call_flops(node, sizes)
     if node.kind is Kind.REGION:
         region, factor = node.attrs[0], 1.0
         while isinstance(region, Pull):
@@ -146,6 +149,14 @@ def flops(node: Node, sizes: Sizes) -> float:
         steps = sizes.dim(region.axis.dim)
         return factor * steps * sum(flops(n, sizes) for n in topological(region.roots))
     return 0.0
+
+
+def call_flops(node: Node, sizes: Sizes) -> float:
+    """Operations of a call: of a convolution those of its sums."""
+    cores, _, function = node.attrs
+    shapes = [[sizes.dim(x.axis(n).dim) for n in core] for x, core in zip(node.inputs, cores, strict=True)]
+    batch = sizes.count(a for a in node.axes if a.name not in node.attrs[1])
+    return float(batch * operations(function, shapes, sizes.count(a for a in node.axes if a.name in node.attrs[1])))
 
 
 def solve_flops(region: Solve, sizes: Sizes) -> float:

@@ -269,7 +269,7 @@ class Guards:
             read = [inputs[k] for k in sorted(slots(argument))]
             related = bool(self.sources(read) & sources)
             if op in GROWING:
-                return related
+                return related and not (op == "exp" and _share(argument, inputs))
             if op in ("log", "sqrt", "pow", "div", "xlogy") and is_positive(argument, inputs):
                 return False
             return related or whole or any(n in names for x in read for n in x.names)
@@ -339,6 +339,14 @@ class Guards:
             axis, new, scale, offset = node.attrs
             count = b.scatter_affine(_spread(b, one, [node.axis(new)]), new, x.axis(axis), scale, offset)
         return b.map(("gt", slot(0), num(0)), [count], "boolean")
+
+
+def _share(argument: Tree, inputs: Sequence[Node]) -> bool:
+    """Whether an exponent is x less the logarithm of the sum of the exponentials of x, which is never positive."""
+    if argument[0] != "sub" or any(side[0] != "x" for side in argument[1:]):
+        return False
+    x, total = (inputs[side[1]] for side in argument[1:])
+    return total.kind is Kind.REDUCE and total.op == "logsumexp" and total.inputs[0] is x
 
 
 def _spread(b: Builder, x: Node, axes: Sequence[Axis]) -> Node:

@@ -95,9 +95,11 @@ def rebuilt(b: Builder, node: Node, inputs: Sequence[Node], dropped: Collection[
         if node.op == "stack":
             return b.stack(inputs, stretches(node), a[0], [x.name for x in axes])
         return b.part(inputs[0], a[0], stretches(node), a[2])
-    if node.kind is Kind.LINALG:
+    if node.kind in (Kind.LINALG, Kind.CALL):
         consumed = [n for core in a[0] for n in core]
         _kept(node, consumed, dropped)
+        if node.kind is Kind.CALL:
+            return b.call(a[2], inputs, a[0], [node.axis(n) for n in a[1]])
         return b.linalg(node.op, inputs, a[0], [node.axis(n) for n in a[1]])
     if node.kind is Kind.STOP:
         return b.hold(inputs[0]) if node.op == "hold" else b.stop(inputs[0])

@@ -30,6 +30,7 @@ broadcasting rule. Two axes of one node never share a name. An axis belongs to a
 | CONCAT   | stack                       | parts         | (new Axis, group of axis names per part)    | out[.., new, ..]: the parts one after the other, each with its group raveled (C order), its other axes batch |
 | CONCAT   | part                        | one           | (axis, dims of every group, k, group)       | the adjoint of stack: the k-th stretch of `axis`, unraveled into the axes `group` |
 | LINALG   | see `linalg.py`             | operands      | (core axis names per operand, core of result) | batched over the other axes |
+| CALL     | see `call.py`               | operands      | (core axis names per operand, core of result, function) | a function that the graph does not look into, batched over the other axes |
 | RANDOM   | key                         | key           | (ordinal,)                                  | the key folded with the number of a draw; keys have the dtype 'key' |
 | RANDOM   | fold                        | key, index    | ()                                          | the key folded with an integer, one for each element of it |
 | RANDOM   | see `draws.py`              | key, arguments| ()                                          | independent draws of a standard law over `axes`; those of the key come first, the last argument of `categorical` has one axis more |

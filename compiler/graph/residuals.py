@@ -215,7 +215,7 @@ def _step(region: Region, active: frozenset[int]) -> _Kept:
             keep((n.op, n.uid), n.inputs[0].axes, n.inputs)
         elif n.kind in (Kind.GATHER, Kind.SCATTER) and len(n.inputs) > 1:
             whole(n.inputs[1])
-        elif n.kind is Kind.LINALG or (n.kind is Kind.CUMULATE and n.op != "sum"):
+        elif n.kind in (Kind.LINALG, Kind.CALL) or (n.kind is Kind.CUMULATE and n.op != "sum"):
             for x in (*n.inputs, n):
                 whole(x)
         elif n.kind is Kind.REGION:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-Kind = Literal["sizes", "size", "count", "activation", "init", "last", "flag", "number"]
+Kind = Literal["sizes", "size", "count", "activation", "init", "last", "flag", "number", "pad"]
 """What a keyword takes: a list of widths (each a whole number or the letter of a dim), one width, a whole number, the name of
-a scalar function, that of an initialiser, `init` or `zero`, true or false, a positive number."""
+a scalar function, that of an initialiser, `init` or `zero`, true or false, a positive number, `same` or `valid`."""
 
 WANTED: Mapping[Kind, str] = MappingProxyType(
     {
@@ -21,6 +21,7 @@ WANTED: Mapping[Kind, str] = MappingProxyType(
         "last": "init or zero",
         "flag": "true or false",
         "number": "a positive number",
+        "pad": "same or valid",
     }
 )
 
@@ -123,11 +124,51 @@ ARCHITECTURES: Mapping[str, Architecture] = _table(
             ),
             "Self-attention over the first axis of an input with two axes, which is the first axis of the result.",
         ),
+        Architecture(
+            "conv",
+            (
+                Option(
+                    "channels",
+                    "sizes",
+                    "The channels of the layers before the last one, which has those of the result.",
+                ),
+                Option("kernel", "count", "The width of the window along each axis of places."),
+                Option("stride", "count", "By how many places the window moves.", 1),
+                Option(
+                    "pad",
+                    "pad",
+                    "What lies beyond the ends: (kernel - 1)//2 zeros in front and the others of kernel - 1 behind, or nothing.",
+                    "same",
+                ),
+                Option("act", "activation", "The activation of the layers before the last one.", "relu"),
+                _INIT,
+                _BIAS,
+                _LAST,
+            ),
+            "Convolutions over all axes of the input but the last one, its channels; the result has axes of both kinds, too.",
+        ),
+        Architecture(
+            "transformer",
+            (
+                Option("width", "size", "The width of all blocks, which the heads share."),
+                Option("blocks", "count", "The number of blocks."),
+                Option("heads", "count", "The number of heads."),
+                Option("hidden", "size", "The width of the layer between the two maps that follow each attention."),
+                Option("act", "activation", "The activation of that layer.", "relu"),
+                Option("causal", "flag", "Whether a place sees only itself and those before it.", False),
+                _INIT,
+                _BIAS,
+                Option(
+                    "last",
+                    "last",
+                    "How the second matrix after each attention starts: as the others, or at zero.",
+                    "init",
+                ),
+            ),
+            "Blocks of attention and of two maps, each on what a layer norm gives, between two linear maps of a sequence.",
+        ),
     )
 )
 
 LIBRARY_ACTIVATIONS = ("silu", "gelu", "mish", "selu", "hard_tanh", "hard_sigmoid", "softsign", "gaussian")
 """Functions of one number that std/activations has, for messages; an activation is any function of one number."""
-
-PLANNED_NETWORKS = ("conv", "transformer", "cnn")
-"""Architectures of the design that are no closed forms here yet."""

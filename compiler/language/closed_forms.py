@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from vspec.compiler.language import inline
+from vspec.compiler.language import grid_forms, inline, sequence_forms
 from vspec.compiler.language.context import Context, Formal, Function
 from vspec.compiler.language.layers import Draft, Layer
 from vspec.compiler.language.networks import Weight
 from vspec.compiler.language.raw import Raw, RawRows
-
-NORM_EPSILON = 1e-5
-"""What is added to a variance before its root is taken, as the field has it."""
 
 
 def build(ctx: Context, function: Function) -> bool:
@@ -78,16 +75,10 @@ def _resnet(d: Draft) -> Raw:
 
 
 def _normed(d: Draft, label: str, h: str, before: Layer) -> Layer:
-    """The layer with mean 0 and variance 1 over its entries, scaled and shifted (Ba et al. 2016); itself without `norm`."""
+    """The layer normalised; itself without `norm`."""
     if not d.network.values["norm"]:
         return before
-    t, over = d.t, d.ctx.dims.fresh(d.ctx.dims.dim_of(h))
-    gain = t.element(d.weight(f"g{label}", (), (h,), 1.0), (h,))
-    shift = t.element(d.weight(f"s{label}", (), (h,), 0.0), (h,))
-    mean = t.bind("mean", (over,), t.element("a", (over,)))
-    deviation = t.call("sqrt", t.add(t.bind("var", (over,), t.element("a", (over,))), t.number(NORM_EPSILON)))
-    centred = t.op("sub", t.element("a", (h,)), mean)
-    return d.then(f"n{label}", (h,), t.add(t.mul(gain, t.op("div", centred, deviation)), shift), before)
+    return d.then(f"n{label}", (h,), d.normalised(label, (), h), before)
 
 
 def _gated(d: Draft) -> Raw:
@@ -118,49 +109,14 @@ def _fourier_features(d: Draft) -> Raw | None:
     return RawRows(span=t.span, letter=network.results[0], rows=rows)
 
 
-def _attention(d: Draft) -> Raw | None:
-    """softmax(q k'/sqrt(width)) v in each head, over the first axis of the input (Vaswani et al. 2017)."""
-    t, network, values = d.t, d.network, d.network.values
-    if len(network.formals) != 1 or network.formals[0].rank != 2:
-        message = f"'{network.name}' is attention over the first axis of one input with two"
-        d.ctx.error("VS0253", message, network.span, help=f"for example {network.name}(x[:, :]) -> [s, k]")
-        return None
-    if len(network.results) != 2:
-        d.refuse("'attention' gives a vector for each value of the first axis of its input", "-> [s, k]")
-        return None
-    (formal,) = network.formals
-    (place, i), (at, k) = d.inputs, network.results
-    network.shared = (place, at)
-    (head,) = d.dim("head", values["heads"])
-    (c,) = d.dim("c", values["width"]) if isinstance(values["width"], int) else (d.width("c", values["width"]),)
-
-    def projected(weight: str, bias: str, letters: Sequence[str], seat: str) -> Raw:
-        name = d.weight(weight, (i,), letters, d.init)
-        of = d.product(name, (i,), letters, t.element(formal.name, (seat, i)))
-        return t.add(of, d.bias(bias, letters))
-
-    other = d.ctx.dims.fresh(d.ctx.dims.dim_of(at))
-    query = d.first("q", (at, head, c), projected("Q", "bQ", (head, c), at))
-    key = d.first("k", (at, head, c), projected("K", "bK", (head, c), at))
-    value = d.first("v", (at, head, c), projected("V", "bV", (head, c), at))
-    product = t.mul(d.read(query, (at, head, c)), d.read(key, (other, head, c)))
-    score = t.op("div", t.bind("sum", (c,), product), t.call("sqrt", t.call("size", t.name(c))))
-    if values["causal"]:
-        later = t.op("gt", t.call("index", t.name(other)), t.call("index", t.name(at)))
-        score = t.op("where", later, t.op("neg", t.name("inf")), score)
-    weights = d.layer("p", network.formals, (at, head, other), t.bind("softmax", (other,), score), t.whole(formal))
-    mixed = t.bind("sum", (other,), t.mul(d.read(weights, (at, head, other)), d.read(value, (other, head, c))))
-    heads = d.layer("o", network.formals, (at, head, c), mixed, t.whole(formal))
-    weight = d.weight("W", (head, c), (k,), d.last)
-    return t.add(d.product(weight, (head, c), (k,), d.read(heads, (at, head, c))), d.bias("b", (k,)))
-
-
 _BUILDERS: Mapping[str, Callable[[Draft], Raw | None]] = MappingProxyType(
     {
         "mlp": _mlp,
         "resnet": _resnet,
         "gated": _gated,
         "fourier_features": _fourier_features,
-        "attention": _attention,
+        "attention": sequence_forms.attention,
+        "conv": grid_forms.convolutions,
+        "transformer": sequence_forms.transformer,
     }
 )

@@ -18,6 +18,9 @@ from vspec.compiler.language.networks import Network, Weight
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawNumber, RawOp, RawSlice
 from vspec.compiler.language.spec import Dim
 
+NORM_EPSILON = 1e-5
+"""What is added to a variance before its root is taken, as the field has it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trees:
@@ -171,8 +174,11 @@ class Draft:
 
     def read(self, layer: Layer, subscripts: Sequence[str]) -> Raw:
         """The result of a layer at these letters."""
+        return self.read_at(layer, tuple(self.t.name(x) for x in subscripts))
+
+    def read_at(self, layer: Layer, items: tuple[Raw, ...]) -> Raw:
+        """The result of a layer at these subscripts."""
         call = self.t.call(layer.name, *layer.arguments)
-        items = tuple(self.t.name(x) for x in subscripts)
         return RawCall(span=call.span, name=call.name, args=call.args, name_span=call.span, subscripts=items or None)
 
     def passed(self, layer: Layer) -> Raw:
@@ -184,6 +190,16 @@ class Draft:
     def product(self, weight: str, inputs: Sequence[str], outputs: Sequence[str], of: Raw) -> Raw:
         """`sum[inputs](W[inputs, outputs]*of)`."""
         return self.t.bind("sum", inputs, self.t.mul(self.t.element(weight, (*inputs, *outputs)), of))
+
+    def normalised(self, label: str, batch: Sequence[str], h: str) -> Raw:
+        """`a[batch, h]` with mean 0 and variance 1 over h, scaled and shifted (Ba et al. 2016)."""
+        t, over = self.t, self.ctx.dims.fresh(self.ctx.dims.dim_of(h))
+        gain = t.element(self.weight(f"g{label}", (), (h,), 1.0), (h,))
+        shift = t.element(self.weight(f"s{label}", (), (h,), 0.0), (h,))
+        entry = t.element("a", (*batch, over))
+        deviation = t.call("sqrt", t.add(t.bind("var", (over,), entry), t.number(NORM_EPSILON)))
+        centred = t.op("sub", t.element("a", (*batch, h)), t.bind("mean", (over,), entry))
+        return t.add(t.mul(gain, t.op("div", centred, deviation)), shift)
 
     def activated(self, label: str, pre: Raw) -> Raw:
         """The activation of a formula; for a function of the spec, which may read it more than once, that gets a name."""

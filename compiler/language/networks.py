@@ -15,7 +15,6 @@ from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.architectures import (
     ARCHITECTURES,
     LIBRARY_ACTIVATIONS,
-    PLANNED_NETWORKS,
     WANTED,
     Architecture,
     Option,
@@ -24,6 +23,7 @@ from vspec.compiler.language.context import Actual, Context, Env, Formal, Functi
 from vspec.compiler.language.expr import Expr, Number, Pointwise, SizeOf
 from vspec.compiler.language.initialisers import INITIALISERS, entries_of, normals
 from vspec.compiler.language.operators import FUNCTIONS
+from vspec.compiler.language.places import places_fit, room_for
 from vspec.compiler.language.raw import Raw, RawCall, RawList, RawName, RawNumber
 from vspec.compiler.language.sizes import settle_sizes
 from vspec.compiler.language.spec import Data, Domain, Draw, Param
@@ -51,7 +51,8 @@ class Network:
 
     `places`: for each formal the placeholders of its axes. `dims` are those it declared itself. `bound`: the call that gave its
     inputs their sizes. `wanted`: where its weights were asked for by its name. `shared`: a placeholder and a letter of the result
-    that range over one dim.
+    that range over one dim. `expected`: dims of the network's own, each with a letter of the result that has to range over as
+    many values.
     """
 
     name: str
@@ -67,20 +68,18 @@ class Network:
     bound: Span | None = None
     wanted: Span | None = None
     shared: tuple[str, str] | None = None
+    expected: tuple[tuple[str, str], ...] = ()
     settled: bool = False
 
 
 def network_call(raw: Raw | None) -> RawCall | None:
     """The call of an architecture that is all of a function's body; None if the body is something else."""
-    known = isinstance(raw, RawCall) and raw.name in (*ARCHITECTURES, *PLANNED_NETWORKS)
+    known = isinstance(raw, RawCall) and raw.name in ARCHITECTURES
     return raw if known and isinstance(raw, RawCall) else None
 
 
 def read_network(ctx: Context, function: Function, raw: RawCall) -> Network | None:
     """The network of a function with its keywords; None after a mistake."""
-    if raw.name in PLANNED_NETWORKS:
-        ctx.planned("VS0412", f"networks of the kind '{raw.name}'", raw.name_span, help=f"there are {_listed()}")
-        return None
     architecture = ARCHITECTURES[raw.name]
     if raw.bound is not None or raw.subscripts is not None:
         example = f"{function.shown}: {architecture.signature}"
@@ -97,10 +96,6 @@ def read_network(ctx: Context, function: Function, raw: RawCall) -> Network | No
     if values is None:
         return None
     return Network(function.name, architecture, values, function.formals, function.results, raw.span)
-
-
-def _listed() -> str:
-    return ", ".join(ARCHITECTURES)
 
 
 # --- keywords ---------------------------------------------------------------------------------------------------
@@ -158,6 +153,8 @@ def _value(ctx: Context, of: Architecture, option: Option, raw: Raw) -> Any:
         return width
     elif option.kind == "count" and isinstance(number, int) and not isinstance(number, bool) and number > 0:
         return number
+    elif option.kind == "pad" and word in ("same", "valid"):
+        return word
     elif option.kind == "number" and isinstance(number, int | float) and not isinstance(number, bool) and number > 0:
         return float(number)
     elif option.kind == "flag" and (isinstance(number, bool) or word in ("true", "false")):
@@ -235,6 +232,8 @@ def bind(ctx: Context, network: Network, actuals: list[Actual], span: Span, env:
             return False
     if network.bound is None:
         network.bound = at
+        if not room_for(ctx, network, tuple(dim for a in actuals for _, dim in a.slots), span, env):
+            return False
         for symbol in network.symbols:
             ctx.symbols[symbol.name] = symbol
         for places, actual in zip(network.places, actuals):
@@ -242,7 +241,7 @@ def bind(ctx: Context, network: Network, actuals: list[Actual], span: Span, env:
                 _join(ctx, network, place, dim)
         ctx.dims.linear.clear()
         settle_sizes(ctx)
-        return True
+        return places_fit(ctx, network, span, env)
     for formal, places, actual in zip(network.formals, network.places, actuals):
         for place, (_, dim) in zip(places, actual.slots):
             own = ctx.dims.dim_of(place)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, TypeVar
 
-from vspec.compiler.language.architectures import ARCHITECTURES, PLANNED_NETWORKS
+from vspec.compiler.language.architectures import ARCHITECTURES
 
 Rule = Literal["real", "same", "compare", "logic", "choose", "cast", "whole", "part"]
 """How the result's dtype follows from the arguments:
@@ -341,7 +341,6 @@ PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
         "integral": ("VS0407", "integrals"),
         **dict.fromkeys(("E", "Var"), ("VS0408", "expectations")),
         **dict.fromkeys(("KL", "entropy"), ("VS0408", "densities of laws")),
-        **dict.fromkeys(PLANNED_NETWORKS, ("VS0412", "networks")),
         "extern": ("VS0421", "external functions"),
     }
 )

@@ -392,8 +392,8 @@ def operands(node: Node, axis: str) -> list[tuple[Node, str | None]] | None:
         return [(x, across), (index, axis if axis in index.names else None)]
     if kind is Kind.CUMULATE:
         return None if axis == node.attrs[0] else [(x, axis if axis in x.names else None) for x in node.inputs]
-    if kind is Kind.LINALG:
-        cores, result = node.attrs
+    if kind in (Kind.LINALG, Kind.CALL):
+        cores, result = node.attrs[:2]
         if axis in result or any(axis in core for core in cores):
             return None
         return [(x, axis if axis in x.names else None) for x in node.inputs]

@@ -150,7 +150,7 @@ class Reader:
     def _applied(self, node: Node, places: Places) -> Expr:
         """What has no expression of its own, as a function of its operands at letters of their own."""
         words = {"argsort": "argsort", "linear": "recurrence", "stack": "stack", "part": "part"}
-        word = words.get(node.op, node.op if node.kind is Kind.RANDOM else str(node.kind))
+        word = words.get(node.op, node.op if node.kind in (Kind.RANDOM, Kind.CALL) else str(node.kind))
         return _call(word, [self._read(x, self._own(x, places)) for x in node.inputs])
 
     def _own(self, x: Node, places: Places) -> dict[str, Subscript]:

@@ -190,7 +190,6 @@ def test_facts_about_the_spec() -> None:
         (LOSS + "solve: {pareto: [loss, loss]}\n", "VS0405"),
         ("define:\n  a: 'integral[x](exp(-x**2), over=[-5, 5])'\n", "VS0407"),
         ("define:\n  a: 'E[z](z, by=samples(4))'\n", "VS0408"),
-        ("functions:\n  f(x): transformer(layers=2)\n", "VS0412"),
         ("constants: {c: 1}\nclaims:\n  a: {identity: c == c + 0, tolerance: 1e-6, by: quadrature(9)}\n", "VS0414"),
     ],
 )

@@ -18,6 +18,7 @@ import numpy as np
 from scipy import special  # type: ignore[import-untyped]
 
 from tests.support.lower_levels import Local, least
+from vspec.compiler.graph.call import Convolution, Function, Mapped, Pulled, linear
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree
 from vspec.compiler.graph.node import Axis, Blocks, Kind, Node, Role, Solve, topological
@@ -287,6 +288,18 @@ class Interpreter:
             for x, core in zip(node.inputs, cores, strict=True)
         ]
         value = LINALG[node.op](*args)
+        return self.align(value, [*(a.name for a in batch), *result], node.axes)
+
+    def on_call(self, node: Node) -> Any:
+        cores, result, function = node.attrs
+        batch = [a for a in node.axes if a.name not in result]
+        args = [
+            self.operand(x, [*batch, *(x.axis(n) for n in core)], True)
+            for x, core in zip(node.inputs, cores, strict=True)
+        ]
+        lead = self.shape(batch)
+        calls = [called(function, [x[at] for x in args]) for at in np.ndindex(*lead)]
+        value = np.reshape(calls, (*lead, *np.shape(calls[0])))
         return self.align(value, [*(a.name for a in batch), *result], node.axes)
 
     def on_stop(self, node: Node) -> Any:
@@ -566,6 +579,36 @@ def _circle(a: Array) -> Array:
     """The circulant matrix with this first column."""
     n = a.shape[-1]
     return a[..., (np.arange(n)[:, None] - np.arange(n)) % n]
+
+
+def called(f: Function, args: list[Any]) -> Any:
+    """The value of a function of a CALL node, place by place; of what is linear in an operand, slopes entry by entry."""
+    if isinstance(f, Mapped):
+        has, *more = f.over
+        inner = Mapped(f.function, tuple(more)) if more else f.function
+        size = next(len(x) for x, own in zip(args, has, strict=True) if own)
+        rows = [[x[k] if own else x for x, own in zip(args, has, strict=True)] for k in range(size)]
+        return np.stack([called(inner, row) for row in rows])
+    if isinstance(f, Pulled):
+        *primals, bar = args
+        assert linear(f.function, f.operand, len(primals))
+        slope = np.zeros_like(primals[f.operand])
+        for at in np.ndindex(*slope.shape):
+            unit = np.zeros_like(slope)
+            unit[at] = 1.0
+            primals[f.operand] = unit
+            slope[at] = np.sum(bar * called(f.function, primals))
+        return slope
+    if isinstance(f, Convolution):
+        x, w = args
+        rank = len(f.strides)
+        places = [(n - u) // s + 1 for n, u, s in zip(x.shape, w.shape, f.strides, strict=False)]
+        out = np.zeros((*places, w.shape[-1]))
+        for p in np.ndindex(*places):
+            window = x[tuple(slice(s * k, s * k + u) for k, s, u in zip(p, f.strides, w.shape, strict=False))]
+            out[p] = np.tensordot(window, w, rank + 1)
+        return out
+    raise NotImplementedError(f"the reference interpreter does not run {f}")
 
 
 LINALG: dict[str, Callable[..., Any]] = {

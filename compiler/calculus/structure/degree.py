@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from vspec.compiler.graph.call import depends, linear
 from vspec.compiler.graph.kernel import Tree
 from vspec.compiler.graph.node import Kind, Node, topological
 
@@ -111,6 +112,12 @@ def _linalg(node: Node, below: Sequence[Degree]) -> Degree:
     return below[1] if solves and below[0] == 0 else None
 
 
+def _call(node: Node, below: Sequence[Degree]) -> Degree:
+    function, count = node.attrs[2], len(below)
+    moving = [k for k, d in enumerate(below) if d != 0 and depends(function, k, count)]
+    return _product([below[k] for k in moving]) if all(linear(function, k, count) for k in moving) else None
+
+
 def _hold(node: Node, below: Sequence[Degree]) -> Degree:
     return below[0] if node.op == "hold" else None
 
@@ -125,5 +132,6 @@ RULES: Mapping[Kind, Callable[[Node, Sequence[Degree]], Degree]] = {
     Kind.SCATTER: _indexed,
     Kind.CUMULATE: _cumulate,
     Kind.LINALG: _linalg,
+    Kind.CALL: _call,
     Kind.STOP: _hold,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.call import linear
 from vspec.compiler.graph.kernel import Tree, num
 from vspec.compiler.graph.node import Kind, Node, topological
 from vspec.compiler.graph.rewrite import with_inputs
@@ -45,6 +46,10 @@ def _one(b: Builder, node: Node, new: dict[int, Node | None]) -> Node | None:
         if node.kind is Kind.CONTRACT and any(x is None for x in inputs):
             return None
         if node.kind is Kind.CONCAT and all(x is None for x in inputs):
+            return None
+        if node.kind is Kind.CALL and any(
+            x is None and linear(node.attrs[2], k, len(inputs)) for k, x in enumerate(inputs)
+        ):
             return None
         if node.kind is Kind.LINALG and len(inputs) == 2 and inputs[1] is None:
             return None
