@@ -12,6 +12,7 @@ from jax import Array
 from vspec.runtime.bound import Bound
 from vspec.runtime.elimination import Described
 from vspec.runtime.errors import ArtifactError
+from vspec.runtime.factors import Layout, layout_of
 from vspec.runtime.sparsity import Linked, linked
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class Objective:
         self.pattern: tuple[Linked, ...] | None = None
         if stage.get("pattern") is not None:
             self.pattern = tuple(linked(record) for record in stage["pattern"])
+        self.factors: Layout | None = None
+        if stage.get("factors") is not None:
+            self.factors = layout_of(stage["factors"])
         self.line = entry.line if entry.line is not None else stage.get("line")
 
     def has(self, role: str) -> bool:
@@ -86,6 +90,11 @@ class Objective:
     def structure(self, params: Params, bound: Bound) -> tuple[Array, Gradient, tuple[Array, ...]]:
         """Value, gradient, and the arrays of the terms of the Hessian that `terms` describes."""
         value, gradient, *arrays = self._call("structure", params, bound)
+        return jnp.asarray(value), self._named(gradient), tuple(arrays[0]) if arrays else ()
+
+    def factored(self, params: Params, bound: Bound) -> tuple[Array, Gradient, tuple[Array, ...]]:
+        """Value, gradient, and the arrays that `factors` describes."""
+        value, gradient, *arrays = self._call("factored", params, bound)
         return jnp.asarray(value), self._named(gradient), tuple(arrays[0]) if arrays else ()
 
     def smooth(self, params: Params, bound: Bound) -> tuple[Array, Gradient]:

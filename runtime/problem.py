@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -86,10 +86,18 @@ def problem(
         dtype = jnp.result_type(*point.values())
         return sign * v, space.gradient(point, gradient), tuple(sign * x.astype(dtype) for x in arrays)
 
+    def factored(point: Point) -> tuple[Array, Point, tuple[Array, ...]]:
+        at = params(point)
+        v, g, arrays = objective.factored(at, bound)
+        gradient = {k: sign * g[k].astype(at[k].dtype) for k in space.domains}
+        dtype, curved = jnp.result_type(*point.values()), objective.factors.curved if objective.factors else ()
+        kept = tuple((sign * x if own else x).astype(dtype) for x, own in zip(arrays, curved, strict=True))
+        return sign * v, space.gradient(point, gradient), kept
+
     whole = Problem(value, value_and_gradient, newton, structure, hvp=hvp, squares=squares, residuals=residuals)
     if isinstance(objective, Objective) and not space.maps and not space.complex:
-        # Terms are by the params themselves.
-        whole = replace(whole, terms=objective.terms)
+        # Terms and factors are by the params themselves.
+        whole = replace(whole, terms=objective.terms, factored=factored, factors=objective.factors)
     if isinstance(objective, Objective):
         # Coordinates of single elements leave everything where it is; the compiler tells of no others.
         whole = replace(whole, pattern=objective.pattern)
@@ -137,6 +145,12 @@ def restricted(whole: Problem, base: Point, names: Collection[str]) -> Problem:
         value, gradient, arrays = whole.structure(full(point))
         return value, of(gradient), tuple(arrays[k] for k in kept)
 
+    layout, left = (None, ()) if whole.factors is None else whole.factors.only(names)
+
+    def factored(point: Point) -> tuple[Array, Point, tuple[Array, ...]]:
+        value, gradient, arrays = whole.factored(full(point))
+        return value, of(gradient), tuple(arrays[k] for k in left)
+
     def hvp(point: Point, vector: Point) -> Point:
         others = {k: jnp.zeros_like(x) for k, x in base.items()}
         product: Point = whole.hvp(full(point), {**others, **vector})
@@ -176,6 +190,8 @@ def restricted(whole: Problem, base: Point, names: Collection[str]) -> Problem:
         structure=structure,
         terms=None if whole.terms is None else tuple(whole.terms[k] for k in kept),
         pattern=None if whole.pattern is None else tuple(x for x in whole.pattern if {*x[:2]} <= set(names)),
+        factored=factored,
+        factors=layout,
         hvp=hvp,
         squares=squares,
         residuals=lambda point: whole.residuals(full(point)),
@@ -185,6 +201,11 @@ def restricted(whole: Problem, base: Point, names: Collection[str]) -> Problem:
         blocks={key: block(minimum) for key, minimum in whole.blocks.items()},
         scaled={},
     )
+
+
+def told(objective: Objective) -> dict[str, Any]:
+    """What a program tells of the Hessian of its objective, as fields of a problem."""
+    return {"terms": objective.terms, "pattern": objective.pattern, "factors": objective.factors}
 
 
 def blank(point: Point) -> Problem:

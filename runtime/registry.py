@@ -384,7 +384,7 @@ _SOLVERS = (
                 choices=(
                     Choice(
                         "auto",
-                        f"structured where it falls apart, sparse where it is, else dense up to {DENSE} unknowns, else products",
+                        f"structured, sparse or factored where that is less, else dense up to {DENSE} unknowns, else products",
                         needs=("hessian", "hvp"),
                     ),
                     Choice("dense", "the whole matrix", needs=("hessian",)),
@@ -403,6 +403,11 @@ _SOLVERS = (
                         "sparse",
                         "the entries that may differ from zero by its formula, from a few products with vectors",
                         needs=("sparse",),
+                    ),
+                    Choice(
+                        "factored",
+                        "diagonals and derivatives of fewer observations than there are unknowns",
+                        needs=("factored",),
                     ),
                     Choice("products", "products with vectors", needs=("hvp",)),
                 ),

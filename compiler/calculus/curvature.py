@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from vspec.compiler.calculus.derive import derivative, has_loop, tangent_terms
 from vspec.compiler.calculus.terms import Algebra, Term
+from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.graph import Result
 from vspec.compiler.graph.node import Axis, Node
@@ -48,12 +49,12 @@ def terms_of(r: Request) -> list[Tied]:
     for k, (p, slope) in enumerate(r.slopes.items()):
         for q, x in list(r.reals.items())[k:]:
             with r.low.b.at(r.origin("hessian")):
-                found += _block(r, p, q, slope, x)
+                found += terms_between(r.low.b, p, q, slope, x)
     return found
 
 
-def _block(r: Request, p: str, q: str, slope: Node, x: Node) -> list[Tied]:
-    b = r.low.b
+def terms_between(b: Builder, p: str, q: str, slope: Node, x: Node) -> list[Tied]:
+    """The terms of the derivative by x, called q, of a slope by what is called p; none where it is zero."""
     if has_loop([slope], [x]):
         # JAX differentiates loops, and knows no deltas.
         letters = [Axis(b.fresh(a.name), a.dim) for a in x.axes]
@@ -169,6 +170,7 @@ __all__ = [
     "shapes_of",
     "sizes_of",
     "structure",
+    "terms_between",
     "terms_cost",
     "terms_of",
 ]

@@ -11,6 +11,7 @@ from typing import Any
 
 from vspec.compiler.calculus.curvature import Tied, structure, terms_of
 from vspec.compiler.calculus.derive import derivative, directional, gradients, has_loop
+from vspec.compiler.calculus.factored import Factors, factored, factors_of
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import joined, names
 from vspec.compiler.calculus.pattern import Pattern, pattern_of, sparse_choice
@@ -89,6 +90,11 @@ class Request:
     def terms(self) -> list[Tied]:
         """The terms that the Hessian is a sum of."""
         return terms_of(self)
+
+    @cached_property
+    def factors(self) -> Factors | None:
+        """The factors of the Hessian, where its curvature is that of single observations."""
+        return factors_of(self)
 
     @cached_property
     def boxes(self) -> Pattern:
@@ -195,6 +201,7 @@ NEEDS: Mapping[str, Need] = MappingProxyType(
         "structure": structure,
         "hvp": hvp,
         "sparse": sparse,
+        "factored": factored,
         "squares": square_entries,
         "blocks": block_entries,
         "proximal": proximal_entries,

@@ -10,6 +10,7 @@ from vspec.compiler.calculus import constrained
 from vspec.compiler.calculus import needs as of_methods
 from vspec.compiler.calculus.batches import Batches
 from vspec.compiler.calculus.curvature import by_terms, terms_cost
+from vspec.compiler.calculus.factored import by_factors, factored_cost
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.needs import Request
 from vspec.compiler.calculus.parts import joined
@@ -96,6 +97,8 @@ class _Stage:
         if stage.optimises:
             found["structure"] = self._request().structure
             found["pattern"] = self._request().pattern
+            if "factored" in self._request().made and (factors := self._request().factors) is not None:
+                found["factors"] = factors.facts
         if stage.schedule:
             results = tuple(Result((key,), self._real(low.value(e))) for key, e in stage.schedule.items())
             found["schedule"] = self._add(
@@ -154,10 +157,13 @@ class _Stage:
     @staticmethod
     def _chosen(request: Request) -> str | None:
         """What is kept of a Hessian, where that is less than all of it."""
-        if not by_terms(request):
-            return "sparse" if by_pattern(request) else None
-        cheaper = by_pattern(request) and sparse_cost(request) < terms_cost(request)
-        return "sparse" if cheaper else "structure"
+        ways = (
+            ("structure", by_terms, terms_cost),
+            ("sparse", by_pattern, sparse_cost),
+            ("factored", by_factors, factored_cost),
+        )
+        costs = {name: cost(request) for name, feasible, cost in ways if feasible(request)}
+        return min(costs, key=lambda name: costs[name], default=None)
 
     def _may_choose(self) -> bool:
         """Whether all that is asked for beyond gradients is a Hessian of which the method leaves open what is kept."""

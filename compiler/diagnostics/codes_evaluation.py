@@ -39,9 +39,10 @@ EVALUATION: tuple[Code, ...] = (
     Code(
         "VS0264",
         "this form of the Hessian cannot be kept here",
-        "'hessian=structured' and 'hessian=sparsified(n)' work on the terms of the Hessian by the params themselves: params are "
-        "real and move freely, in a stage without batches that keeps no constraints. With hessian=auto the method chooses what "
-        "it can. 'hessian=sparse' works with domains of single elements, too, and wants a formula by which most of the Hessian "
+        "'hessian=structured', 'factored' and 'sparsified(n)' work on derivatives by the params themselves: params are real and "
+        "move freely, in a stage without batches that keeps no constraints. With hessian=auto the method chooses what it can. "
+        "'hessian=factored' wants curvature that is one number for each of some observations, affine in the params. "
+        "'hessian=sparse' works with domains of single elements, too, and wants a formula by which most of the Hessian "
         "is zero: neighbours along an index meet, or elements at fixed distances.",
         "params:\n  x: {init: 1, domain: positive}\nobjectives:\n  f: (x - 1)**2\n"
         "solve: {minimize: f, method: newton(hessian=structured)}\n",

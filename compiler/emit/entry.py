@@ -131,7 +131,7 @@ def _meanings(entry: Entry) -> tuple[str, ...]:
         return ("value", "gradient", "new") if entry.of else ("direction", "new")
     if entry.kind.removeprefix("augmented_") in ("value_and_gradient", "newton"):
         return ("value", "gradient", "hessian")
-    if entry.kind == "structure":
+    if entry.kind in ("structure", "factored"):
         return ("value", "gradient", "curvature")
     if entry.kind == "lagrangian":
         return ("value", "gradient", "gap", "jacobian", "hessian")

@@ -329,6 +329,8 @@ def _stage(stage: Stage, calls: Mapping[str, Any], roles: Iterator[Mapping[str, 
         record["structure"] = calls["structure"]
     if calls.get("pattern") is not None:
         record["pattern"] = calls["pattern"]
+    if calls.get("factors") is not None:
+        record["factors"] = calls["factors"]
     if stage.kind == "saddle":
         record |= {"min": list(stage.min), "max": list(stage.max)}
     if stage.kind == "repeat":

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from vspec.compiler.language.context import Context
 from vspec.compiler.language.spec import MethodCall, Param, Stage
 
-BY_TERMS = ("structured", "sparsified")
+BY_TERMS = ("structured", "sparsified", "factored")
 ELEMENTWISE = frozenset({"real", "positive", "box"})
 """The domains whose coordinates belong to one element each."""
 

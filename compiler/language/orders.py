@@ -36,7 +36,8 @@ def refuse_orders(sink: Sink, spec: Spec) -> None:
             order = (
                 2
                 if any(
-                    {"hessian", "hvp", "structure", "sparse"} & set(needs(m.name, m.arguments)) for m in stage.methods
+                    {"hessian", "hvp", "structure", "sparse", "factored"} & set(needs(m.name, m.arguments))
+                    for m in stage.methods
                 )
                 else 1
             )

@@ -131,7 +131,7 @@ def _asked(spec: Spec, low: Recorder, stage: Stage) -> list[Taken]:
     asked = {need for m in stage.methods for need in needs(m.name, m.arguments)}
     if asked & {"hvp", "sparse"}:
         found.append(Taken(f"Hessian of {name} by {wrt} times a vector", line, (hows[0], "one forward sweep")))
-    if not asked & {"hessian", "structure"}:
+    if not asked & {"hessian", "structure", "factored"}:
         return found
     slope_of = dict(zip(real_params(low, params), slopes, strict=True))
     for k, p in enumerate(params):

@@ -13,6 +13,7 @@ from jax import Array, lax
 
 from vspec.runtime.constrained.constraints import Constraints
 from vspec.runtime.elimination import Described
+from vspec.runtime.factors import Layout
 from vspec.runtime.sparsity import Linked
 
 Point = dict[str, Array]
@@ -61,6 +62,8 @@ class Problem:
         structure: value, gradient, and the arrays of the terms that the Hessian is a sum of.
         terms: what each of these arrays is (`runtime/elimination.py`); None where the program does not tell.
         pattern: where the Hessian may differ from zero (`runtime/sparsity.py`); None where the program does not tell.
+        factored: value, gradient, and the arrays of the factors of the Hessian.
+        factors: what each of these is (`runtime/factors.py`); None where the program does not tell.
         hvp: the Hessian times a vector, `(point, vector) → vector`.
         squares: value, residuals `[m]` and their Jacobian `[m, size of the flattened point]`; the value is the sum of the squares
             of the residuals, up to a constant.
@@ -79,6 +82,8 @@ class Problem:
     structure: Callable[[Point], tuple[Array, Point, tuple[Array, ...]]] = missing
     terms: tuple[Described, ...] | None = None
     pattern: tuple[Linked, ...] | None = None
+    factored: Callable[[Point], tuple[Array, Point, tuple[Array, ...]]] = missing
+    factors: Layout | None = None
     hvp: Callable[[Point, Point], Point] = missing
     squares: Callable[[Point], tuple[Array, Array, Array]] = missing
     residuals: Callable[[Point], Array] = missing

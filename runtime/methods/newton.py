@@ -17,7 +17,8 @@ from jax.flatten_util import ravel_pytree
 
 from vspec.runtime.curvature import descent
 from vspec.runtime.elimination import Elimination, eliminate
-from vspec.runtime.methods import banded
+from vspec.runtime.factors import Layout
+from vspec.runtime.methods import banded, factored
 from vspec.runtime.methods.method import DIVERGED, RUNNING, STALLED, Method, Point, Problem, State, largest, select
 from vspec.runtime.methods.quadratic import iterated, spectrum, within_ball
 from vspec.runtime.methods.tied import diagonal, direction, shapes_of, sparsified, times
@@ -27,6 +28,11 @@ from vspec.runtime.sparsity import Sparsity, sparsity
 _ARMIJO = 1e-4
 _HALVINGS = 40
 _FORCING = 0.5
+
+TOGETHER = ("structured", "factored", "sparsified")
+"""The forms of which the arrays come with value and gradient."""
+
+NO_LAYOUT = Layout((), ())
 
 
 class Memory(NamedTuple):
@@ -68,7 +74,7 @@ class Newton(Method):
     chunk: ClassVar[int] = 1
 
     def form(self, problem: Problem, size: int) -> str:
-        """How the Hessian is kept for that many unknowns: dense, structured, sparse, sparsified or products."""
+        """How the Hessian is kept for that many unknowns: dense, structured, sparse, factored, sparsified or products."""
         name: str = self.hessian["name"]
         if name != "auto":
             return name
@@ -76,6 +82,8 @@ class Newton(Method):
             return "structured"
         if problem.pattern is not None:
             return "sparse"
+        if problem.factors is not None:
+            return "factored"
         if self.linear["name"] == "auto":
             return "dense" if size <= DENSE else "products"
         return "dense" if self.linear["name"] == "cholesky" else "products"
@@ -107,6 +115,8 @@ class Newton(Method):
             order = self.order(problem, point)
             kept = () if order is None else self.entries(problem, point, order)
             return *problem.value_and_gradient(point), kept
+        if form == "factored":
+            return problem.factored(point)
         value, gradient, arrays = problem.structure(point)
         if form == "structured":
             return value, gradient, arrays
@@ -140,7 +150,7 @@ class Newton(Method):
         """A direction, its length, and the derivatives where it leads."""
         x, unravel = ravel_pytree(state.point)
         slack = 10 * float(np.finfo(x.dtype).eps) * jnp.abs(state.value)
-        together = self.search["name"] == "armijo" and self.form(problem, x.size) in ("structured", "sparsified")
+        together = self.search["name"] == "armijo" and self.form(problem, x.size) in TOGETHER
 
         def at(p: Array) -> tuple[Array, Any]:
             """The value; where the Hessian comes with what it is made of anyway, all that the next step needs."""
@@ -176,6 +186,8 @@ class Newton(Method):
         if form == "sparse":
             order = self.order(problem, state.point)
             direct = self.search["name"] == "armijo" and order is not None and self.factorised(order)
+        if form == "factored":
+            direct = self.search["name"] == "armijo" and self.linear["name"] != "cg"
         return {} if direct else {"cg": state.extra.cg}
 
     def direction(self, problem: Problem, state: State) -> tuple[Array, Array]:
@@ -191,6 +203,10 @@ class Newton(Method):
                 arrays = state.extra.hessian
                 found = direction(order, problem.terms or (), arrays, state.gradient, self.damping)
                 return ravel_pytree(found)[0], jnp.zeros((), jnp.int32)
+        if form == "factored" and self.linear["name"] != "cg":
+            layout = problem.factors or NO_LAYOUT
+            step = factored.direction(layout, state.extra.hessian, state.gradient, self.damping)
+            return step, jnp.zeros((), jnp.int32)
         if form == "sparse":
             sparse = self.order(problem, state.point)
             if sparse is not None and self.factorised(sparse):
@@ -222,6 +238,8 @@ class Newton(Method):
         if form == "sparse":
             order = self.order(problem, state.point)
             return None if order is None else banded.diagonal(order, hessian)
+        if form == "factored":
+            return factored.diagonal(problem.factors or NO_LAYOUT, hessian, state.point, self.damping)
         return None
 
     def backtrack(
@@ -298,6 +316,9 @@ class Newton(Method):
             order = self.order(problem, state.point)
             if order is not None:
                 return lambda v: banded.times(order, hessian, v)
+        if form == "factored":
+            layout = problem.factors or NO_LAYOUT
+            return lambda v: factored.times(layout, hessian, state.point, self.damping, v)
         return lambda v: ravel_pytree(problem.hvp(state.point, unravel(v)))[0] + self.damping * v
 
     def effort(self, state: State, g: Array) -> tuple[Array, int]:

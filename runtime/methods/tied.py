@@ -94,7 +94,7 @@ def _spread(term: Described, shapes: Shapes, array: Array, keep: Ties) -> Array:
 
 def dense(terms: Sequence[Described], shapes: Shapes, arrays: Sequence[Array]) -> Array:
     """The whole matrix, params in the order of the shapes."""
-    start, n = _offsets(shapes)
+    start, n = offsets(shapes)
     matrix = jnp.zeros((n, n), jnp.result_type(*arrays) if arrays else float)
     for term, array in zip(terms, arrays, strict=True):
         p, q, _ = term
@@ -106,7 +106,8 @@ def dense(terms: Sequence[Described], shapes: Shapes, arrays: Sequence[Array]) -
     return matrix
 
 
-def _offsets(shapes: Shapes) -> tuple[dict[str, int], int]:
+def offsets(shapes: Shapes) -> tuple[dict[str, int], int]:
+    """Where each param begins in the flattened point, and the size of that."""
     found, n = {}, 0
     for p, shape in shapes.items():
         found[p] = n
@@ -131,8 +132,8 @@ class _Order:
     def __init__(self, e: Elimination, shapes: Shapes) -> None:
         self.e = e
         self.shapes = shapes
-        self.inside = _offsets({p: self.rest_of(p) for p in e.inner})[0]
-        self.outside = _offsets({p: shapes[p] for p in e.border})[0]
+        self.inside = offsets({p: self.rest_of(p) for p in e.inner})[0]
+        self.outside = offsets({p: shapes[p] for p in e.border})[0]
 
     def rest_of(self, p: str) -> Shape:
         """The axes of a param that goes first which are not those of the slices."""
@@ -323,7 +324,7 @@ def _off_diagonal(
 def _position(term: Described, shapes: Shapes, at: Array) -> tuple[Array, Array]:
     """Row and column, in the matrix of the flattened point, of entries of the flattened array of a term."""
     p, q, ties = term
-    start, _ = _offsets(shapes)
+    start, _ = offsets(shapes)
     tied = {m: k for k, m in ties}
     free = [m for m in range(len(shapes[q])) if m not in tied]
     index = jnp.unravel_index(at, (*shapes[p], *(shapes[q][m] for m in free)))

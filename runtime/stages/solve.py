@@ -22,7 +22,7 @@ from vspec.runtime.errors import ArtifactError
 from vspec.runtime.methods import Method, Problem, State, method
 from vspec.runtime.methods.method import DIVERGED, RUNNING, select
 from vspec.runtime.objective import Objective
-from vspec.runtime.problem import blank, problem, remembering, restricted
+from vspec.runtime.problem import blank, problem, remembering, restricted, told
 from vspec.runtime.program import Program
 from vspec.runtime.space import Space, parts
 from vspec.runtime.stages.batches import Axes, Batches, Rows, placed, row_axes, taken
@@ -281,7 +281,7 @@ class Solve(Transition):
         bad = {k: ~jnp.all(jnp.isfinite(g)) for s in states for k, g in s.gradient.items()}
         found = {"value": self.sign * value, "gradient": measure, "steps": steps, "status": status, "bad": bad}
         if self.strategy is None and len(states) == 1 and isinstance(self.objective, Objective):
-            form = replace(blank(states[0].point), terms=self.objective.terms, pattern=self.objective.pattern)
+            form = replace(blank(states[0].point), **told(self.objective))
             found |= self.groups[0].plain().tally(form, states[0])
         if self.updates:
             found["assigned"] = fine

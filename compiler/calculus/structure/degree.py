@@ -36,6 +36,10 @@ class Degrees:
         """Whether a node depends on the inputs."""
         return self.of(node) != 0
 
+    def within(self, node: Node, tree: Tree) -> Degree:
+        """The degree of a part of the kernel of a map."""
+        return _kernel(tree, [self.of(x) for x in node.inputs])
+
     def _one(self, node: Node) -> Degree:
         below = [self.found[x.uid] for x in node.inputs]
         if all(d == 0 for d in below):
