@@ -12,4 +12,24 @@ LAWS: tuple[Code, ...] = (
         "type and the law does not have it (0 of 'pareto', 2 of 'bernoulli'), the result is -inf and no mistake.",
         "dims: {k: 3}\ndata:\n  p[k]: real\n  x: real\ndefine:\n  y: logpdf(categorical(p[:]), x)\n",
     ),
+    Code(
+        "VS0681",
+        "an entropy without a closed form",
+        "entropy(law) is a formula of the arguments of the law. Some laws have none; their entropy is an expectation, "
+        "which can be estimated from draws.",
+        "define:\n  y: entropy(poisson(3))\n",
+    ),
+    Code(
+        "VS0682",
+        "a divergence without a closed form",
+        "KL(q, p) is a formula of the arguments of both laws, which laws of one family have, and others where the moments of the "
+        "first are known. For other pairs it is an expectation under the first law.",
+        "define:\n  y: KL(cauchy(0, 1), normal(0, 1))\n",
+    ),
+    Code(
+        "VS0683",
+        "laws of values of different sizes",
+        "A divergence is between laws of the same values: positions on axes of one size, vectors of one size.",
+        "dims: {k: 3, j: 4}\ndata:\n  p[k]: real\n  q[j]: real\ndefine:\n  y: KL(categorical(p[:]), categorical(q[:]))\n",
+    ),
 )

@@ -10,6 +10,7 @@ from vspec.compiler.language.arguments import argument_dim
 from vspec.compiler.language.context import Context, Env, Formal, Unknown
 from vspec.compiler.language.densities import logpdf
 from vspec.compiler.language.derivatives import derivative
+from vspec.compiler.language.divergences import divergence, entropy
 from vspec.compiler.language.draws import sample
 from vspec.compiler.language.evaluation import EVALUATED, read_by
 from vspec.compiler.language.expr import (
@@ -384,6 +385,10 @@ def _structural(ctx: Context, raw: RawCall, env: Env) -> Expr:
         return sample(ctx, raw, env)
     if name == "logpdf":
         return logpdf(ctx, raw, env)
+    if name == "entropy":
+        return entropy(ctx, raw, env)
+    if name == "KL":
+        return divergence(ctx, raw, env)
     if name == "stop":
         body = ctx.infer(raw.args[0], env)
         lost = unknown((body,), span)

@@ -34,7 +34,22 @@ def instance(
     env: Env,
     owner: str,
 ) -> Expr:
-    """The checked expression of a text.
+    """The checked expression of a text that has no letters of its own; see `instance_of`."""
+    return instance_of(ctx, text, let, values, sizes, span, env, owner).body
+
+
+def instance_of(
+    ctx: Context,
+    text: str,
+    let: Sequence[tuple[str, str]],
+    values: Mapping[str, Block],
+    sizes: Mapping[str, str],
+    span: Span,
+    env: Env,
+    owner: str,
+    core: Sequence[str] = (),
+) -> Block:
+    """The checked expression of a text, with new letters for those of its letters that are free.
 
     Args:
         ctx: gets hidden definitions for what is read more than once.
@@ -45,8 +60,10 @@ def instance(
         span: where the expression stands in the spec.
         env: the place there.
         owner: what the text belongs to, for names of hidden definitions.
+        core: the letters of the text that are free in it.
     """
-    letters: dict[str, str] = {}
+    letters = {name: ctx.dims.fresh(sizes[name]) for name in core}
+    own = tuple(letters.values())
     formals = {name: _actual(ctx, block) for name, block in values.items()}
     bodies = [(name, _placed(ctx, _parsed(part), sizes, letters, formals, span)) for name, part in let]
     bodies.append(("", _placed(ctx, _parsed(text), sizes, letters, formals, span)))
@@ -57,7 +74,7 @@ def instance(
     taken = frozenset().union(*(a.letters for a in formals.values()))
     place = replace(
         env,
-        scope={},
+        scope={x: x for x in own},
         bound=frozenset(),
         open=False,
         callees={},
@@ -77,7 +94,7 @@ def instance(
             if read.count(name) > 1 and not trivial(result):
                 formals[name] = hide(ctx, formals[name], span, False, f"{owner}.{name}")
     assert result is not None
-    return result
+    return Block(result, own)
 
 
 def _actual(ctx: Context, block: Block) -> Actual:

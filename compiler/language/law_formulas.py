@@ -25,7 +25,7 @@ class Formula:
 
 
 _Z = (("z", "(x - location)/scale"),)
-_ENDS = (
+ENDS = (
     # By symmetry both ends of a tail are taken to the left of the mean, where their distribution functions are exact.
     ("left", "(low - mean)/scale"),
     ("right", "(high - mean)/scale"),
@@ -64,7 +64,7 @@ DENSITIES: Mapping[str, Formula] = MappingProxyType(
             support="x >= low and x <= high",
         ),
         "truncated_normal": Formula(
-            "-((x - mean)/scale)**2/2 - log(scale) - log(2*pi)/2 - mass", _ENDS, support="x >= low and x <= high"
+            "-((x - mean)/scale)**2/2 - log(scale) - log(2*pi)/2 - mass", ENDS, support="x >= low and x <= high"
         ),
         "poisson": Formula("xlogy(x, rate) - rate - lgamma(x + 1)", support="x >= 0"),
         "binomial": Formula(

@@ -314,6 +314,8 @@ STRUCTURAL: Mapping[str, str] = MappingProxyType(
         "part": "part(s, i): the value that the configuration s gives to i, on a dim of configurations.",
         "sample": "sample(law): a fresh draw from a law, such as normal(0, 1), for every value of the indices around it.",
         "logpdf": "logpdf(law, x): the logarithm of the density of a law at x; of a discrete law, of the probability of x.",
+        "entropy": "entropy(law): the entropy of a law, in nats.",
+        "KL": "KL(law, law): the Kullback-Leibler divergence of the first law from the second, in nats.",
         "stop": "stop(e): the value of e, through which no derivative flows.",
         "nodes": "nodes(solve, linalg): in claims, how many nodes of a kind were compiled for a plan or a stage.",
     }
@@ -340,7 +342,6 @@ PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "integral": ("VS0407", "integrals"),
         **dict.fromkeys(("E", "Var"), ("VS0408", "expectations")),
-        **dict.fromkeys(("KL", "entropy"), ("VS0408", "densities of laws")),
         "extern": ("VS0421", "external functions"),
     }
 )
