@@ -194,6 +194,45 @@ def pushforward(function: Callable[..., Array], k: int) -> Callable[..., Array]:
     return pushed
 '''
 
+_SCALED_STEPS = '''\
+def scaled_steps(
+    by_logs: Callable[[Any, Array], Any],
+    kernel: Callable[[Any], Any],
+    by_products: Callable[[Any, Array, Any, Any], Any],
+    start: Any,
+    length: int,
+    size: int,
+) -> Any:
+    """The states after `length` steps, by products with a kernel for as long as these lose nothing to underflow.
+
+    The kernel is made anew where they would; before one that follows a kernel which served no step, there are steps by
+    logarithms, each time twice as many. Where a kernel of `size` bytes is above MEMORY, all steps are by logarithms.
+    """
+    if isinstance(size, int) and size > MEMORY:
+        return jax.lax.fori_loop(0, length, lambda t, states: by_logs(states, t)[0], start)
+    none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(by_logs, start, jnp.int32(0))[1])
+
+    def serve(carry: Any) -> Any:
+        t, states, terms, served, count = carry
+        stop = jnp.where(served, t, jnp.minimum(t + count, length)).astype(jnp.int32)
+        t, states, terms = jax.lax.while_loop(
+            lambda c: c[0] < stop, lambda c: (c[0] + 1, *by_logs(c[1], c[0])), (t, states, terms)
+        )
+        kernels = kernel(terms)
+
+        def step(c: Any) -> Any:
+            new = by_products(c[1], c[0], kernels, terms)
+            states, here = jax.tree.map(lambda a, b: jnp.where(new[2], a, b), new[:2], c[1:3])
+            return c[0] + new[2].astype(jnp.int32), states, here, new[2]
+
+        begun = (t, states, terms, jnp.asarray(True))
+        last, states, here, _ = jax.lax.while_loop(lambda c: c[3] & (c[0] < length), step, begun)
+        return last, states, here, last > t, jnp.where(last > t, 1, jnp.minimum(2 * count, 1 << 20)).astype(jnp.int32)
+
+    begun = (jnp.int32(0), start, none, jnp.asarray(False), jnp.int32(1))
+    return jax.lax.while_loop(lambda c: c[0] < length, serve, begun)[1]
+'''
+
 # In the order in which they are written: each uses only JAX and those before it.
 HELPERS: dict[str, str] = {
     "erfinv": _ERFINV,
@@ -210,6 +249,7 @@ HELPERS: dict[str, str] = {
     "convolution": _CONVOLUTION,
     "pullback": _PULLBACK,
     "pushforward": _PUSHFORWARD,
+    "scaled_steps": _SCALED_STEPS,
 }
 
 

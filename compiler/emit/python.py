@@ -38,15 +38,15 @@ def emit_program(graph: Graph, spec: Spec) -> Emitted:
 
 def _budget(graph: Graph, body: str) -> list[str]:
     """What the loops over rows go by, where there are any: numbers that a reader may change."""
-    if "rows_at_once(" not in body:
+    parts, kernels = "rows_at_once(" in body, "scaled_steps(" in body
+    if not parts and not kernels:
         return []
     budget = tuning_of(graph.notes)
     memory = budget.memory or 0
-    return [
-        "",
-        f"MEMORY = {memory:_}  # bytes that the arrays of a reduction may take",
-        f"CHUNK = {min(budget.chunk, memory):_}  # bytes of those that are computed at a time where they would take more",
-    ]
+    what = "the arrays of a reduction" if parts else "the kernels of a loop"
+    head = ["", f"MEMORY = {memory:_}  # bytes that {what} may take"]
+    chunk = f"CHUNK = {min(budget.chunk, memory):_}  # bytes of those that are computed at a time where they would take more"
+    return [*head, chunk] if parts else head
 
 
 def _docstring(spec: Spec, file: str) -> str:

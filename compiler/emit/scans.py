@@ -13,7 +13,7 @@ from vspec.compiler.emit.reads import gather_loops
 from vspec.compiler.emit.scope import Line, Scope, count_uses, defined_name
 from vspec.compiler.emit.text import Text, name
 from vspec.compiler.emit.wanted import wanted
-from vspec.compiler.graph.node import Axis, Kind, Node, Region, region_nodes, topological
+from vspec.compiler.graph.node import Axis, Kind, Node, Region, topological
 
 
 class Operand(NamedTuple):
@@ -68,7 +68,7 @@ def write_loop(
         sorted({k for kind, k in kinds if kind == "path"}),
         sorted({k for kind, k in kinds if kind == "final"}),
         [],
-        any(n is region.index for n in region_nodes(region)),
+        any(n is region.index for n in topological(region.steps)),
     )
     for k, carry in enumerate(region.carry):
         start = state(scope, operands[k], carry)
@@ -77,7 +77,12 @@ def write_loop(
             start = assigned(scope, f"{label(region, k)}_start", start, scope.comment(carry, carry.names))
         loop.starts.append(start)
     wished = {result: wishes.get(position, "") for position, result in enumerate(region.results)}
-    if region.until is not None and not loop.paths and not scope.differentiated:
+    if region.products is not None and not loop.paths and not scope.differentiated:
+        # Imported here, since each of the two modules writes what the other has parts of.
+        from vspec.compiler.emit.products import write_products
+
+        done = write_products(scope, loop)
+    elif region.until is not None and not loop.paths and not scope.differentiated:
         done = _while(scope, loop)
     else:
         done = _scan(scope, loop, wished, line)
@@ -157,14 +162,14 @@ def _step(scope: Scope, loop: Loop, counted: bool = False, carried: bool = False
     `counted`: the index is the first thing that is carried, and no path is returned; `carried`: so is the flag of a stop.
     """
     names, region, count = scope.function.names, loop.region, loop.count
-    nodes = list(region_nodes(region))
+    nodes = topological(region.steps)
     step = names.reserve("step")
     states = [names.reserve(f"{label(region, k)}_t") for k in range(count)]
     if loop.reads_index or counted:
         loop.index = names.reserve(region.axis.name.split("~")[0])
     flag = names.reserve("stopped_t") if carried else ""
 
-    inner = Scope(scope.function, count_uses(nodes, region.roots, scope.graph.dims), scope.indent + 4, scope)
+    inner = Scope(scope.function, count_uses(nodes, region.steps, scope.graph.dims), scope.indent + 4, scope)
     inner.parts = gather_parts(nodes)
     inner.wanted = wanted(nodes, [(n, c.names) for n, c in zip(region.body, region.carry, strict=True)])
     gather_loops(inner, nodes)

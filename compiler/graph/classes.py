@@ -162,7 +162,8 @@ class Classes:
             key = self._blocks_key(region)
         else:
             own = [("carry", n) for n in region.carry] + [("captured", n) for n in region.captured]
-            for k, (role, n) in enumerate([*own, ("index", region.index)]):
+            more = () if region.products is None else region.products.arguments
+            for k, (role, n) in enumerate([*own, ("index", region.index), *(("kept", n) for n in more)]):
                 self.faces[n.uid] = (self._class((role, k, n.axes, n.dtype)), n.names)
             for node in topological([*region.roots, region.length]):
                 self.add(node)

@@ -26,6 +26,9 @@ NOMINAL_UNKNOWNS = 100
 NOMINAL_STEPS = 10
 NOMINAL_LINEAR_STEPS = 40
 
+# In so many steps the kernel that products are taken with is made anew.
+ANEW = 5
+
 # Transcendental functions cost about this many multiplications.
 TRANSCENDENTAL = 10
 SIMPLE = frozenset(
@@ -147,7 +150,12 @@ def flops(node: Node, sizes: Sizes) -> float:
             whole = sizes.having(region.axis.dim, sizes.dim(region.dim))
             return factor * sum(flops(n, whole) for n in topological(region.roots))
         steps = sizes.dim(region.axis.dim)
-        return factor * steps * sum(flops(n, sizes) for n in topological(region.roots))
+        plain = sum(flops(n, sizes) for n in topological(region.steps))
+        if region.products is None:
+            return factor * steps * plain
+        made = sum(flops(n, sizes) for n in topological((*region.steps, *region.products.terms, *region.products.made)))
+        quick = sum(flops(n, sizes) for n in topological(region.products.quick))
+        return factor * (min(steps, ANEW) * made + steps * quick)
     return 0.0
 
 

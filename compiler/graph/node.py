@@ -44,8 +44,8 @@ broadcasting rule. Two axes of one node never share a name. An axis belongs to a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -139,6 +139,47 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Products:
+    """Steps of a loop by products with kernels that are kept from step to step: exponentials of exponents at one point.
+
+    `kernels` and `references` are arguments of the steps: the kernels, and the terms of their exponents where they were made.
+    `terms` are these terms after a step as the loop has it, of the loop's arguments; `made` are the kernels, of references and of what
+    is captured; `body` are the next states by products, `moved` the terms there, and `fine` says whether these steps lose nothing that
+    counts to underflow.
+    Where `bytes`, a number times the sizes of dims, is more than memory allows, there are no kernels.
+    """
+
+    kernels: tuple[Node, ...]
+    references: tuple[Node, ...]
+    terms: tuple[Node, ...]
+    made: tuple[Node, ...]
+    body: tuple[Node, ...]
+    moved: tuple[Node, ...]
+    fine: Node
+    bytes: tuple[int, tuple[str, ...]]
+
+    @property
+    def roots(self) -> tuple[Node, ...]:
+        """What is computed."""
+        return (*self.terms, *self.made, *self.quick)
+
+    @property
+    def quick(self) -> tuple[Node, ...]:
+        """What a step by products computes."""
+        return (*self.body, *self.moved, self.fine)
+
+    @property
+    def arguments(self) -> tuple[Node, ...]:
+        """The arguments that the loop itself lacks."""
+        return (*self.kernels, *self.references)
+
+    def with_roots(self, new: Callable[[Node], Node]) -> Products:
+        """The same with other nodes."""
+        terms, made, body, moved = (tuple(map(new, part)) for part in (self.terms, self.made, self.body, self.moved))
+        return replace(self, terms=terms, made=made, body=body, moved=moved, fine=new(self.fine))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Region:
     """The loop of a `scan`: a sub-graph with arguments of its own.
 
@@ -147,7 +188,7 @@ class Region:
 
     `until`, a condition over some of the axes that every state has, is a further root of the body: from the first step at which
     it holds, the states keep their values, for each point of its axes by itself. `adjoint` says what the derivative of the loop
-    keeps: 'stored' or 'checkpointed'; no derivative goes through one of 'none'.
+    keeps: 'stored' or 'checkpointed'; no derivative goes through one of 'none'. `products`: another way to take its steps.
 
     Results (one ITEM each): per state k, the final value (`("final", k)`) or the trajectory with the initial state
     in front (`("path", k)`), whose first axis is `axis` and has length + 1 slices. `results` lists which are made.
@@ -163,16 +204,23 @@ class Region:
     results: tuple[tuple[str, int], ...]
     until: Node | None = None
     adjoint: str = "stored"
+    products: Products | None = None
+
+    @property
+    def steps(self) -> tuple[Node, ...]:
+        """What a step computes: the next states, and the condition at which they stay as they are."""
+        return self.body if self.until is None else (*self.body, self.until)
 
     @property
     def roots(self) -> tuple[Node, ...]:
-        """What the body computes: the next states, and the condition at which they stay as they are."""
-        return self.body if self.until is None else (*self.body, self.until)
+        """What the body computes, in either way to take a step."""
+        return self.steps if self.products is None else (*self.steps, *self.products.roots)
 
     @property
     def arguments(self) -> tuple[Node, ...]:
         """The arguments of the sub-graph."""
-        return (*self.carry, *self.captured, self.index)
+        more = () if self.products is None else self.products.arguments
+        return (*self.carry, *self.captured, self.index, *more)
 
 
 class Role(NamedTuple):

@@ -77,6 +77,8 @@ class Sweep:
             made = region if all(x is y for x, y in zip(body, region.body)) else replace(region, body=body)
             if isinstance(made, Region) and made.until is not None and self.new[made.until.uid] is not made.until:
                 made = replace(made, until=self.new[made.until.uid])
+            if isinstance(made, Region) and made.products is not None:
+                made = replace(made, products=made.products.with_roots(lambda n: self.new[n.uid]))
         self.regions[id(region)] = made
         return made
 

@@ -53,6 +53,11 @@ REDUCTION = ways(
     Way("whole", "all at once, with all that is computed on the way in memory"),
     Way("blocks", "so many values of the index at a time", 1, 1),
 )
+# Logarithms of sums of exponentials may share what they take from step to step of a recurrence.
+LOGARITHM = {
+    **REDUCTION,
+    "scaling": Way("scaling", "products with a kernel of exponentials, which the steps of a recurrence keep"),
+}
 # Reductions whose parts become one by an operation on two results.
 JOINED = ("sum", "mean", "prod", "max", "min", "any", "all", "logsumexp", "argmax", "argmin")
 
@@ -61,6 +66,7 @@ EVALUATED: Mapping[str, Mapping[str, Way]] = {
     "d": DERIVATIVE,
     **dict.fromkeys(("solve", "logdet", "inv"), MATRIX),
     **dict.fromkeys(JOINED, REDUCTION),
+    "logsumexp": LOGARITHM,
 }
 
 

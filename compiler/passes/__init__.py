@@ -13,7 +13,19 @@ from dataclasses import dataclass
 from vspec.compiler.graph.cost import Costs, graph_cost
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.rewrite import all_nodes
-from vspec.compiler.passes import block, contract, dead, fold, hoist, intern, recompute, share, stabilise, structure
+from vspec.compiler.passes import (
+    block,
+    contract,
+    dead,
+    fold,
+    hoist,
+    intern,
+    recompute,
+    scaling,
+    share,
+    stabilise,
+    structure,
+)
 from vspec.compiler.passes.stabilise import STABILISE_RULES
 from vspec.compiler.passes.structure import structure_rule
 
@@ -57,11 +69,12 @@ STABILISE = Pass("stabilise", stabilise.DOC, 1, stabilise.run)
 CONTRACT = Pass("contract", contract.DOC, 2, contract.run)
 SHARE = Pass("share", share.DOC, 2, share.run)
 BLOCK = Pass("block", block.DOC, 1, block.run)
+SCALING = Pass("scaling", scaling.DOC, 2, scaling.run)
 STRUCTURE = Pass("structure", structure.DOC, 2, structure.run)
 
 # The only place that knows the order. Interning again merges what a pass before it made twice.
 PASSES: tuple[Pass, ...] = (
-    STABILISE, INTERN, STRUCTURE, INTERN, FOLD, CONTRACT, INTERN, SHARE, RECOMPUTE, HOIST, INTERN, BLOCK, DEAD,
+    STABILISE, INTERN, STRUCTURE, INTERN, SCALING, FOLD, CONTRACT, INTERN, SHARE, RECOMPUTE, HOIST, INTERN, BLOCK, DEAD,
 )  # fmt: skip
 
 NAMES: tuple[str, ...] = tuple(dict.fromkeys(p.name for p in PASSES))

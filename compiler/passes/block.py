@@ -148,11 +148,19 @@ class _Blocking:
             inner = self.region(region.inner)
             made = region if inner is region.inner else replace(region, inner=inner)
         elif not isinstance(region, Blocks):
-            new = self.scope(region.roots)
-            if any(new[n.uid] is not n for n in region.roots):
+            products = region.products if isinstance(region, Region) else None
+            steps = region.roots
+            if isinstance(region, Region) and products is not None:
+                # A step by products is no reduction of what is large: it reads kernels that there is memory for.
+                steps = (*region.steps, *products.terms)
+            new = self.scope(steps)
+            if any(new[n.uid] is not n for n in steps):
                 made = replace(region, body=tuple(new[n.uid] for n in region.body))
                 if isinstance(made, Region) and made.until is not None:
                     made = replace(made, until=new[made.until.uid])
+                if isinstance(made, Region) and products is not None:
+                    terms = tuple(new[n.uid] for n in products.terms)
+                    made = replace(made, products=replace(products, terms=terms))
         self.regions[id(region)] = made
         return made
 

@@ -143,6 +143,8 @@ def _scan_plan(region: Region, use: Use) -> Plan:
     roots = [region.body[k] for k in sorted(live)]
     if region.until is not None:
         roots.insert(0, region.until)
+    if region.products is not None:
+        roots += region.products.roots
     while roots:
         for node in topological([roots.pop()]):
             reads.add(node.uid)
@@ -159,6 +161,9 @@ def _scan_plan(region: Region, use: Use) -> Plan:
         captured=tuple(region.captured[k] for k in captured),
         body=tuple(region.body[k] for k in states),
         results=tuple((region.results[k][0], place[region.results[k][1]]) for k in results),
+        products=None
+        if region.products is None
+        else replace(region.products, body=tuple(region.products.body[k] for k in states)),
     )
     inputs = [*states, *(count + k for k in captured)]
     changes = len(results) < len(region.results) or len(inputs) < count + len(region.captured)

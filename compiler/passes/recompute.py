@@ -129,7 +129,8 @@ class _Moving:
         with b.at(argument.origin):
             sweep.new[argument.uid] = b.reindex(new[inputs[k].uid], argument.names)
         sweep.run(region.roots)
-        inside = Streams([sweep.new[n.uid] for n in region.roots], scope.sizes, scope.precision, scope.budget)
+        # A kernel that is kept is made of it once in many steps, where there is memory for it.
+        inside = Streams([sweep.new[n.uid] for n in region.steps], scope.sizes, scope.precision, scope.budget)
         groups = inside.groups()
         taken = {n.uid for g in groups for n in g.inner.values()}
         sinks = {s.node.uid for g in groups for s in g.sinks}
@@ -141,7 +142,9 @@ class _Moving:
         captured = (*region.captured[:place], *region.captured[place + 1 :], *arguments)
         until = None if region.until is None else sweep.new[region.until.uid]
         body = tuple(sweep.new[n.uid] for n in region.body)
-        return replace(region, captured=captured, body=body, until=until), (*inputs[:k], *inputs[k + 1 :], *fresh)
+        products = None if region.products is None else region.products.with_roots(lambda n: sweep.new[n.uid])
+        whole = replace(region, captured=captured, body=body, until=until, products=products)
+        return whole, (*inputs[:k], *inputs[k + 1 :], *fresh)
 
 
 def _parts(operand: Node, scope: Streams) -> _Moved | None:

@@ -21,7 +21,7 @@ from tests.support.lower_levels import Local, least
 from vspec.compiler.graph.call import Convolution, Function, Mapped, Pulled, linear
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree
-from vspec.compiler.graph.node import Axis, Blocks, Kind, Node, Role, Solve, topological
+from vspec.compiler.graph.node import Axis, Blocks, Kind, Node, Region, Role, Solve, topological
 
 Array = np.ndarray[Any, Any]
 Sizes = Mapping[str, int]
@@ -324,12 +324,19 @@ class Interpreter:
         paths = [[s] for s in states]
         over = region.until.axes if region.until is not None else ()
         stopped = np.zeros(self.shape(over), dtype=bool)
+        kept: list[Any] | None = None
         for t in range(int(self.values([region.length])[0])):
             body = Interpreter(self.arguments, self.dims, self.real.name)
             body.found.update(captured)
             body.found[region.index.uid] = np.asarray(t)
             body.found.update({c.uid: body.cast(c, s) for c, s in zip(region.carry, states, strict=True)})
-            body.values(region.roots)
+            if region.products is not None and kept is not None:
+                states, kept = self.by_products(region, body, kept)
+                if kept is not None:
+                    continue
+            body.values(region.steps)
+            if region.products is not None:
+                kept = body.values(region.products.terms)
             nexts = [body.operand(b, c.axes, True) for b, c in zip(region.body, region.carry, strict=True)]
             if region.until is not None:
                 stopped = stopped | body.operand(region.until, over)
@@ -340,6 +347,24 @@ class Interpreter:
             for path, s in zip(paths, states, strict=True):
                 path.append(s)
         return [states[k] if what == "final" else np.stack(paths[k]) for what, k in region.results]
+
+    def by_products(self, region: Region, body: Interpreter, terms: list[Any]) -> tuple[list[Any], list[Any] | None]:
+        """The states and the terms after a step by products with kernels made at some terms; where these lose too much the
+        states as they are, and no terms."""
+        products = region.products
+        assert products is not None
+        step = Interpreter(self.arguments, self.dims, self.real.name)
+        step.found.update(body.found)
+        for reference, term, value in zip(products.references, products.terms, terms, strict=True):
+            step.found[reference.uid] = self.align(value, term.names, reference.axes)
+        for kernel, made, value in zip(products.kernels, products.made, step.values(products.made), strict=True):
+            step.found[kernel.uid] = self.align(value, made.names, kernel.axes)
+        *found, fine = step.values(products.quick)
+        if not fine:
+            return [body.found[c.uid] for c in region.carry], None
+        count = len(region.carry)
+        pairs = zip(found[:count], products.body, region.carry, strict=True)
+        return [self.align(v, n.names, c.axes) for v, n, c in pairs], found[count:]
 
     def in_parts(self, node: Node) -> list[Any]:
         """Stretches of rows one after the other, each result joined with those before."""

@@ -49,7 +49,10 @@ def scaling_entries(r: Request, stage: Stage, call: MethodCall, blocks: Blocks) 
     sizes = Sizes(b.dims, (a.dim for xs in moving for x in xs for a in x.axes))
     fixed = [r.value] if value is None else []
     plain = _work(sizes, scaling, [*(v for vs in updates for v in vs), r.value])
-    nodes = [n for m in made for n in (*m.values, m.drift, m.least)] + ([value] if value is not None else fixed)
+    ends = [(m.drift(b), m.least(b)) for m in made]
+    nodes = [n for m, e in zip(made, ends, strict=True) for n in (*m.values, *e)] + (
+        [value] if value is not None else fixed
+    )
     scaled = _work(sizes, scaling, nodes)
     sweeps = _sweeps(r, stage)
     anew = min(sweeps, _ANEW) * (plain + _work(sizes, scaling, absorbed.values()))
@@ -68,9 +71,9 @@ def scaling_entries(r: Request, stage: Stage, call: MethodCall, blocks: Blocks) 
     results = tuple(Result((name,), node) for name, node in absorbed.items())
     doc = f"What sweeps for {r.name} keep: exponentials, and the terms of their exponents."
     r.made[kernel_role] = Entry(f"{r.base}_kernel{r.tag}", "kernel", results, r.name, doc)
-    for names, role, m in zip(blocks, roles, made, strict=True):
+    for names, role, m, (drift, least) in zip(blocks, roles, made, ends, strict=True):
         rows = [Result(("point", p), node) for p, node in zip(names, m.values, strict=True)]
-        rows += [Result(("drift",), m.drift), Result(("least",), m.least)]
+        rows += [Result(("drift",), drift), Result(("least",), least)]
         if m is made[-1] and value is not None:
             rows.append(Result(("value",), value))
         what = "smallest" if stage.kind == "minimize" else "largest"

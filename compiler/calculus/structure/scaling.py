@@ -58,12 +58,19 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """New values of a block; how far the terms are from the kernel's; the least sum; the objective, where it has the form."""
+    """New values of a block; the terms less those of the kernels, `apart`; the sums that were taken with these."""
 
     values: tuple[Node, ...]
-    drift: Node
-    least: Node
-    value: Node | None = None
+    apart: tuple[Node, ...]
+    sums: tuple[Node, ...]
+
+    def drift(self, b: Builder) -> Node:
+        """How far the terms are from the kernels'."""
+        return _folded(b, "maximum", [b.reduce("max", b.map(("abs", slot(0)), [x]), x.names) for x in self.apart])
+
+    def least(self, b: Builder) -> Node:
+        """The least of the sums."""
+        return _folded(b, "minimum", [b.reduce("min", x, x.names) for x in self.sums])
 
 
 class Scaling:
@@ -184,27 +191,34 @@ class Scaling:
         """What holds the kernels, by name."""
         return {n.attrs[0]: n for k in self.kernels for n in (k.array, *k.references.values())}
 
-    def update(self, values: Sequence[Node]) -> Scaled:
-        """New values, each logarithm of a sum read off its kernel."""
+    def update(self, values: Sequence[Node], sums: Sequence[Node] | None = None) -> Scaled:
+        """New values, each logarithm of a sum read off its kernel; all of these below the values, or those among `sums`."""
         b = self.b
-        drifts: list[Node] = []
-        leasts: list[Node] = []
+        aparts: list[Node] = []
+        totals: list[Node] = []
         made: dict[int, Node] = {}
-        for node in self.sums(values):
+        sweep = Sweep(b, lambda b, node, old: made.get(old.uid, node))
+
+        def settled(node: Node) -> Node:
+            """A node with what it reads of other sums read off kernels."""
+            sweep.run([node])
+            return sweep.new[node.uid]
+
+        for node in self.sums(values) if sums is None else sums:
             reading = self.reading(node.inputs[0])
             assert reading is not None
             over = frozenset(reading.names[n] for n in node.attrs[0])
             total, apart = self._summed(reading, over)
-            drifts += [b.reduce("max", b.map(("abs", slot(0)), [x]), x.names) for x in apart]
-            leasts.append(b.reduce("min", total, total.names))
-            outside = [b.map(("log", slot(0)), [total]), self.table.node(reading.scalar)]
-            outside += self._outside(reading, over)
+            total, apart = settled(total), [settled(x) for x in apart]
+            aparts += apart
+            totals.append(total)
+            scalar = [self.table.node(reading.scalar)] if reading.scalar != 0 else []
+            outside = [b.map(("log", slot(0)), [total]), *scalar]
+            outside += [settled(x) for x in self._outside(reading, over)]
             back = {k: n for n, k in reading.names.items()}
             made[node.uid] = b.rename(b.add(outside), back)
-        sweep = Sweep(b, lambda b, node, old: made.get(old.uid, node))
-        sweep.run(values)
-        new = tuple(b.order(sweep.new[v.uid], v.axes) for v in values)
-        return Scaled(new, _folded(b, "maximum", drifts), _folded(b, "minimum", leasts))
+        new = tuple(b.order(settled(v), v.axes) for v in values)
+        return Scaled(new, tuple(aparts), tuple(totals))
 
     def _summed(self, reading: Reading, over: Group) -> tuple[Node, list[Node]]:
         """The sum of the kernel over some of its axes, weighted with what the terms along these have become; and how far these
