@@ -85,8 +85,8 @@ ARRAYS: tuple[Code, ...] = (
         "no scaling form",
         "'form=scaling' computes logarithms of sums of exponentials as products with a kernel of exponentials that is kept from "
         "sweep to sweep. The exponents must be a fixed array plus terms with fewer indices, as those of optimal transport are, "
-        "and one block_coordinate must be all that acts in a step. 'logsumexp[i](..., by=scaling)' asks for the same in the steps "
-        "of a recurrence of which the end alone is read, and through which no derivative goes. 'vspec build' looks for it.",
+        "and one block_coordinate must be all that acts in a step. 'logsumexp[i](..., by=scaling)' asks for the same in the "
+        "steps of a recurrence of which the end alone is read, and through which no derivative goes. 'vspec build' looks for it.",
         "params:\n  x: {init: 1}\nobjectives:\n  loss: x**2\n"
         "solve: {minimize: loss, method: block_coordinate(form=scaling)}\n",
     ),

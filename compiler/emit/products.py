@@ -97,7 +97,7 @@ def _function(
         parameters.insert(1, f"{index}: Array")
     opened = [Line(inner.indent, ", ".join(g.names), g.together) for g in arguments if len(g.names) > 1]
     result = "Array" if len(ends) == len(results[0]) == 1 else "Any"
-    if scope.lines and (scope.lines[-1].code or scope.lines[-1].target):
+    if not scope.lines or scope.lines[-1].code or scope.lines[-1].target:
         scope.line("", "")
     scope.line(f"def {called}({', '.join(parameters)}) -> {result}:", "")
     scope.lines += [*opened, *inner.lines, Line(inner.indent, "return", ", ".join(ends))]
