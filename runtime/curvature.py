@@ -52,19 +52,29 @@ def descent(hessian: Array, gradient: Array, differentiable: bool = False) -> Ar
     scaled = scale[:, None] * hessian * scale
 
     def factor(matrix: Array, shift: Array) -> Array:
-        lower: Array = jnp.linalg.cholesky(matrix + shift * jnp.eye(n, dtype=gradient.dtype))
+        # A Hessian is symmetric: its lower half says it all.
+        whole = matrix + shift * jnp.eye(n, dtype=gradient.dtype)
+        lower: Array = lax.linalg.cholesky(whole, symmetrize_input=differentiable)
         return lower
 
-    def definite(matrix: Array) -> tuple[Array, Array]:
+    def applied(lower: Array, right: Array) -> Array:
+        half = solve_triangular(lower, right, lower=True)
+        found: Array = solve_triangular(lower, half, trans=1, lower=True)
+        return found
+
+    def definite(matrix: Array, right: Array) -> tuple[Array, Array]:
         lowest = jnp.min(jnp.diag(matrix), initial=jnp.inf)
         first = jnp.maximum(-lowest, 0.0) + 1e-3
         # Rounding alone makes a singular matrix indefinite, as where a constant may be moved between unknowns.
         least = jnp.where(lowest > 0, rounding(gradient.dtype), first)
-        return shifted(lambda shift: factor(matrix, shift), least, first)
+        # What is sought is small beside the factor, and no more finite than this. No shift helps a right side that is not.
+        sound = jnp.where(jnp.all(jnp.isfinite(right)), right, 0.0)
+        return shifted(lambda shift: applied(factor(matrix, shift), sound), least, first)
 
-    lower, shift = lax.stop_gradient(definite(lax.stop_gradient(scaled)))
+    right = scale * gradient
+    found, shift = lax.stop_gradient(definite(*lax.stop_gradient((scaled, right))))
     if differentiable:
-        lower = factor(scaled, shift)
-    p = -scale * solve_triangular(lower, solve_triangular(lower, scale * gradient, lower=True), trans=1, lower=True)
+        found = applied(factor(scaled, shift), right)
+    p = -scale * found
     usable = jnp.all(jnp.isfinite(p)) & (gradient @ p <= 0)
     return jnp.where(usable, p, -gradient)

@@ -22,6 +22,8 @@ ELEMENTWISE = 4
 # Static intermediates are kept for the whole run: none of more than this many elements, unless its operands are as large.
 STATIC_LIMIT = 8_000_000
 STATIC_GROWTH = 8
+# To read an element of one that is larger than its operands costs each call as much as this many multiplications.
+READ = 8
 
 
 @dataclass(slots=True)
@@ -61,7 +63,10 @@ class Planner:
         static = [k for k, x in enumerate(operands) if x.static]
         if 2 <= len(static) < len(operands):
             first = self._walk(operands, out, self._static_first(operands, out, static))
-            if self._within(operands, out, static) and (first.cost, first.once) < (best.cost, best.once):
+            made, largest = self._made(operands, out, static)
+            kept = made <= max(STATIC_LIMIT, STATIC_GROWTH * largest)
+            read = READ * max(0, made - largest)
+            if kept and (first.cost + read, first.once) < (best.cost, best.once):
                 return first
         return best
 
@@ -114,9 +119,9 @@ class Planner:
         needed = out.union(*(x.axes for k, x in enumerate(operands) if k not in static))
         return frozenset[str]().union(*(operands[k].axes for k in static)) & needed
 
-    def _within(self, operands: Sequence[Operand], out: frozenset[str], static: Sequence[int]) -> bool:
-        largest = max(self.count(operands[k].axes) for k in static)
-        return self.count(self._static_axes(operands, out, static)) <= max(STATIC_LIMIT, STATIC_GROWTH * largest)
+    def _made(self, operands: Sequence[Operand], out: frozenset[str], static: Sequence[int]) -> tuple[int, int]:
+        """The elements of what static work alone makes, and of the largest of its operands."""
+        return self.count(self._static_axes(operands, out, static)), max(self.count(operands[k].axes) for k in static)
 
     def _walk(self, operands: Sequence[Operand], out: frozenset[str], steps: list[tuple[int, int]]) -> Plan:
         plan, left = Plan(steps), list(operands)

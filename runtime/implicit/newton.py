@@ -79,19 +79,26 @@ class newton:  # noqa: N801 (called as the spec calls it)
         return repeat(step, begin(x, largest(first[0]), self.tol, start), steps, unrolled)
 
     def least(self, at: Callable[[Array], Local], x: Array, steps: int, unrolled: bool) -> State:
-        """Descent directions of a positive-definite Hessian; steps that are halved until the value falls (Armijo's rule)."""
+        """Descent directions of a positive-definite Hessian; steps that are halved until the value falls (Armijo's rule).
+
+        What is tried has a value and a gradient; the Hessian is made where a step begins, and not once more at the end.
+        """
+
+        def slope_at(x: Array) -> Local:
+            return at(x)._replace(hessian=None)
 
         def step(state: State) -> State:
             here: Local = state.extra
-            assert here.hessian is not None
-            p = descent(here.hessian, here.gradient, unrolled)
+            hessian = at(state.x).hessian
+            assert hessian is not None
+            p = descent(hessian, here.gradient, unrolled)
             slope = here.gradient @ p
             slack = 10 * float(np.finfo(x.dtype).eps) * jnp.abs(here.value)
 
             def enough(length: Array, tried: Local) -> Array:
                 return tried.value <= here.value + _ARMIJO * length * slope + slack
 
-            length, tried = _shorten(lambda t: at(state.x + t * p), enough, unrolled)
+            length, tried = _shorten(lambda t: slope_at(state.x + t * p), enough, unrolled)
             new = state.x + length * p
             residual = largest(tried.gradient)
             # Near the solution the decrease drowns in rounding: there a smaller gradient counts.
@@ -99,7 +106,7 @@ class newton:  # noqa: N801 (called as the spec calls it)
             settled = largest(p) <= rounding(state.x)
             return advance(state, new, residual, self.tol, settled, ~(enough(length, tried) & useful), tried)
 
-        first = at(x)
+        first = slope_at(x)
         return repeat(step, begin(x, largest(first.gradient), self.tol, first), steps, unrolled)
 
 

@@ -304,3 +304,16 @@ def test_a_chain_of_five_is_done_from_its_thin_end() -> None:
     assert count(after, Kind.CONTRACT) == 4
     # From the vector at the end: 80*70 + 70*60 + 60*50 + 50*40 products, two operands each.
     assert sum(flops(n, Sizes(dims)) for n in after.nodes) == 2 * (80 * 70 + 70 * 60 + 60 * 50 + 50 * 40)
+
+
+@pytest.mark.parametrize(("problems", "kept"), [(8, False), (10_000, True)])
+def test_what_is_larger_than_the_data_is_prepared_where_few_calls_read_it_often(problems: int, kept: bool) -> None:
+    """sum[n](X[n, i]*X[n, j]*w[p, n]): the product of X with itself has n*i*i numbers, and each step would read them all."""
+    dims: dict[str, Any] = {"n": 400, "i": 50, "p": problems}
+    b = Builder(dims)
+    X = b.input("X", "data", [Axis("n", "n"), Axis("i", "i")], "real")
+    w = b.input("w", "param", [Axis("p", "p"), Axis("n", "n")], "real")
+    squared = b.reduce("sum", b.mul([X, b.rename(X, {"i": "j"}), w]), ["n"])
+    g = graph_of(b, {"X": X, "w": w}, [squared], dims=dims)
+    static = [n for n in contract.run(g).nodes if n.kind is Kind.MAP and set(n.names) == {"n", "i", "j"}]
+    assert bool(static) == kept
