@@ -59,6 +59,7 @@ class Batches:
             low.postpone(name, body, (), "real")
         own = (b.expr for b in of_stage(changed, label) if b.kind != "until")
         reads = state_reads(equations, [*objectives.values(), *own])
+        low.random = self.spec.random
         for e in equations:
             enter(low, e, reads)
         return low, changed

@@ -159,7 +159,7 @@ def tracked(e: Node, x: Node, position: int, letter: str, nodes: Sequence[Node])
                 return None
             names[node.uid] = name
             continue
-        elif node.kind not in (Kind.MAP, Kind.REDUCE, Kind.CONTRACT, Kind.STOP, Kind.ITEM):
+        elif node.kind not in (Kind.MAP, Kind.REDUCE, Kind.CONTRACT, Kind.STOP, Kind.ITEM, Kind.RANDOM):
             return None
         if name not in node.names:
             return None

@@ -7,10 +7,10 @@ derivative flows through the arguments of a law.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from vspec.compiler.graph.builder import is_number
+from vspec.compiler.graph.builder import Builder, is_number
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node
 from vspec.compiler.language.expr import Sample
@@ -23,15 +23,18 @@ if TYPE_CHECKING:
 class Standard:
     """Makes the standard draws of one `sample`: one key, any axes."""
 
-    def __init__(self, low: Lowering, key: Node, axes: Sequence[Axis]) -> None:
-        self.b = low.b
+    def __init__(self, b: Builder, key: Node, axes: Sequence[Axis], core: Collection[str] = ()) -> None:
+        self.b = b
         self.key = key
+        self.core = frozenset(core)
         first = key.axes
         self.axes = (*first, *(a for a in axes if a.name not in key.names))
 
     def draw(self, op: str, *arguments: Node, dtype: str = "real") -> Node:
-        """A RANDOM node over the axes of the draw."""
-        return self.b.make(Kind.RANDOM, op, (self.key, *arguments), self.axes, dtype)
+        """A RANDOM node over the axes of the draw, and over those of the arguments."""
+        axes = {a.name: a for a in self.axes}
+        axes.update({a.name: a for x in arguments for a in x.axes if a.name not in axes and a.name not in self.core})
+        return self.b.make(Kind.RANDOM, op, (self.key, *arguments), tuple(axes.values()), dtype)
 
     def map(self, tree: Tree, *operands: Node) -> Node:
         """A real kernel of the draw and its arguments."""
@@ -129,19 +132,42 @@ assert RULES.keys() == LAWS.keys()
 INSTEAD = {("bernoulli", "logits"): "sigmoid", ("categorical", "logits"): "exp"}
 
 
+def key_of(low: Lowering, place: tuple[object, ...], times: Sequence[str]) -> Node:
+    """The key of a draw: that of the run folded with its number, and with the times that it knows."""
+    b = low.b
+    key = b.make(Kind.RANDOM, "key", (low.key(),), (), "key", (low.ordinal(place),))
+    for letter in times:
+        index = low.bound.get(letter) or b.index(low.axis(letter))
+        key = b.make(Kind.RANDOM, "fold", (key, index), (*key.axes, *index.axes), "key")
+    return key
+
+
+def arguments_of(low: Lowering, e: Sample) -> list[Node]:
+    """The arguments of the law of a draw, of its first parameter or of what stands in its place."""
+    found = []
+    for block in e.blocks:
+        x = low.lower(block.body)
+        found.append(low.with_axes(x, block.core) if block.core else x)
+    return found
+
+
+def core_of(e: Sample) -> frozenset[str]:
+    """The whole axes of the arguments."""
+    return frozenset(x for block in e.blocks for x in block.core)
+
+
+def in_place(b: Builder, e: Sample, arguments: Sequence[Node]) -> list[Node]:
+    """The arguments by the parameters of the law."""
+    if not e.instead:
+        return list(arguments)
+    return [b.map((INSTEAD[e.law, e.instead], X), [arguments[0]], "real"), *arguments[1:]]
+
+
 def drawn(low: Lowering, e: Sample) -> Node:
     """The node of a draw, through which no derivative flows."""
     b = low.b
-    key = b.make(Kind.RANDOM, "key", (low.key(),), (), "key", (low.ordinal(e.place),))
-    for letter in e.times:
-        index = low.bound.get(letter) or b.index(low.axis(letter))
-        key = b.make(Kind.RANDOM, "fold", (key, index), (*key.axes, *index.axes), "key")
+    key = key_of(low, e.place, e.times)
     axes = [low.axis(x) for x in e.axes if x not in low.bound]
-    arguments = []
-    for block in e.blocks:
-        x = low.lower(block.body)
-        arguments.append(low.with_axes(x, block.core) if block.core else x)
-    if e.instead:
-        arguments[0] = b.map((INSTEAD[e.law, e.instead], X), [arguments[0]], "real")
-    value = RULES[e.law](Standard(low, key, axes), *arguments)
+    arguments = in_place(b, e, arguments_of(low, e))
+    value = RULES[e.law](Standard(b, key, axes, core_of(e)), *arguments)
     return value if all(is_number(x) for x in arguments) or value.dtype != "real" else b.stop(value)

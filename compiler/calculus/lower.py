@@ -12,6 +12,8 @@ from functools import cache, partial
 from typing import TypeVar
 
 from vspec.compiler.calculus import parts
+from vspec.compiler.calculus.chance.expectations import expectation
+from vspec.compiler.calculus.chance.variables import Variable
 from vspec.compiler.calculus.convolution import convolved
 from vspec.compiler.calculus.derive import derivative
 from vspec.compiler.calculus.draws import drawn
@@ -37,6 +39,7 @@ from vspec.compiler.language.expr import (
     Delta,
     Derivative,
     Element,
+    Expectation,
     Expr,
     Gather,
     Implicit,
@@ -55,6 +58,7 @@ from vspec.compiler.language.expr import (
     Subscript,
 )
 from vspec.compiler.language.spec import Definition, Dim, Param
+from vspec.compiler.language.spec import Variable as Declared
 
 Made = TypeVar("Made")
 
@@ -113,6 +117,9 @@ class Lowering:
         self.unknowns: dict[str, Node] = {}
         self.problems: dict[tuple[int, ...], tuple[Node, ...]] = {}
         self.definitions: Mapping[str, Definition] = {}
+        # The random variables of the spec, and as the graph has them.
+        self.random: Mapping[str, Declared] = {}
+        self.chance: dict[str, Variable] = {}
         # Whether an integer expression surely is at least 0, and whether it surely is below the size of a dim.
         self.sides: Callable[[Expr, str], tuple[bool, bool]] = lambda e, dim: (False, False)
         # On batches: the dim of all values for each dim of a batch.
@@ -173,6 +180,12 @@ class Lowering:
             yield
         finally:
             self.bound, self.slices, self.dropped, self.level = outer
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """Outside of all steps."""
+        with self._place({}, {}, {}, ()):
+            yield
 
     def _later(self, make: Callable[[], Made]) -> Callable[[], Made]:
         """The function, to be called in the place where the lowering is now."""
@@ -286,6 +299,8 @@ class Lowering:
             return self.b.stop(self.lower(e.body))
         if isinstance(e, Sample):
             return drawn(self, e)
+        if isinstance(e, Expectation):
+            return expectation(self, e)
         if isinstance(e, Coord | Spacing):
             return self._coordinate(e)
         if isinstance(e, Part):

@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from vspec.compiler.calculus.batches import Batches
+from vspec.compiler.calculus.chance.variables import NoEstimate
 from vspec.compiler.calculus.constrained import difference, parts
 from vspec.compiler.calculus.known import facts_of
 from vspec.compiler.calculus.levels import state_reads
@@ -59,6 +60,10 @@ def lower_spec(spec: Spec, rules: Iterable[Rule] = (), tuning: Tuning | None = N
         span = Span(spec.path, line, column, line, column + 1)
         tips = (e.tip, "leave 'by' out, and the way that costs least is taken")
         raise SpecError([Diagnostic("VS0271", e.what, span, "this matrix", tips)]) from None
+    except NoEstimate as e:
+        line, column = (e.origin.line, e.origin.column) if e.origin.line else (1, 1)
+        span = Span(spec.path, line, column, line, column + 1)
+        raise SpecError([Diagnostic(e.code, e.what, span, "", (e.tip,) if e.tip else ())]) from None
     except NoDerivative as e:
         line, column = (e.origin.line, e.origin.column) if e.origin else (1, 1)
         span = Span(spec.path, line, column, line, column + 1)
@@ -124,6 +129,7 @@ def enter_equations(spec: Spec, low: Lowering) -> dict[str, Node]:
     low.text = partial(excerpt, spec)
     low.paired = pairs_of(spec, low.text)
     low.ordinals = ordinals(spec)
+    low.random = spec.random
     inputs = _inputs(spec, low)
     reads = state_reads(spec.equations, (b.expr for b in bodies(spec) if not b.loops))
     for name, objective in spec.objectives.items():

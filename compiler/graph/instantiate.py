@@ -101,6 +101,8 @@ def rebuilt(b: Builder, node: Node, inputs: Sequence[Node], dropped: Collection[
         if node.kind is Kind.CALL:
             return b.call(a[2], inputs, a[0], [node.axis(n) for n in a[1]])
         return b.linalg(node.op, inputs, a[0], [node.axis(n) for n in a[1]])
+    if node.kind is Kind.RANDOM and node.dtype != "key":
+        return b.make(Kind.RANDOM, node.op, inputs, axes, node.dtype, a)
     if node.kind is Kind.STOP:
         return b.hold(inputs[0]) if node.op == "hold" else b.stop(inputs[0])
     if node.kind is Kind.REGION:

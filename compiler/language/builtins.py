@@ -13,6 +13,7 @@ from vspec.compiler.language.derivatives import derivative
 from vspec.compiler.language.divergences import divergence, entropy
 from vspec.compiler.language.draws import sample
 from vspec.compiler.language.evaluation import EVALUATED, read_by
+from vspec.compiler.language.expectations import expectation
 from vspec.compiler.language.expr import (
     AUTO,
     Affine,
@@ -32,6 +33,7 @@ from vspec.compiler.language.linalg import linalg
 from vspec.compiler.language.lookup import arity, lookup
 from vspec.compiler.language.operators import (
     ALONG,
+    EXPECTATIONS,
     FUNCTIONS,
     LINALG,
     PLANNED,
@@ -70,6 +72,8 @@ def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
             return _reduction(ctx, raw, raw.bound, env)
         if name in ALONG and not raw.keywords:
             return _along(ctx, raw, raw.bound, env)
+    if name in EXPECTATIONS:
+        return expectation(ctx, raw, env)
     if name in PLANNED:
         code, what = PLANNED[name]
         return ctx.planned(code, f"{what} ('{name}')", raw.name_span, env)

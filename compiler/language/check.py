@@ -133,11 +133,12 @@ def _check(ctx: Context, document: Document, overrides: Mapping[str, Any], settl
     used = read_dims(ctx, root.get("dims"), overrides)
     constants, more = read_constants(ctx, root.get("constants"), overrides)
     settled_names |= used | more
+    ctx.numbers = {name: c.value for name, c in constants.items()}
     read_coordinates(ctx, constants)
     data = read_data(ctx, root.get("data"))
     declared = declare_params(ctx, root.get("params"))
     calls = read_functions(ctx, root.get("functions"))
-    system = declare_equations(ctx, root.get("define"), root.get("objectives"))
+    system = declare_equations(ctx, root.get("define"), root.get("objectives"), root.get("random"))
     check_functions(ctx, calls)
     params = read_params(ctx, declared)
     # Outputs are declared before the equations are checked, so that a definition that reads one is told so.
@@ -262,6 +263,7 @@ def _assemble(
         sha256=hashlib.sha256(document.text.encode()).hexdigest(),
         text=document.text,
         parts={path: hashlib.sha256(text.encode()).hexdigest() for path, text in document.parts},
+        random={name: v.found for name, v in ctx.variables.items() if v.found is not None},
         facts=ctx.runs.facts,
     )
     return _without_idle_dims(spec) if spec.parts else spec

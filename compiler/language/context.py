@@ -16,6 +16,7 @@ from vspec.compiler.language.spec import Definition, Fact, Spec, Stage
 
 if TYPE_CHECKING:
     from vspec.compiler.language.networks import Network
+    from vspec.compiler.language.random import Declared
 
 MAX_INLINED = 100_000
 MAX_CALLS = 60
@@ -222,6 +223,7 @@ class Context:
     names of runs that the quick size of a claim may set, besides the constants and dims of the spec. `problems`:
     those with several unknowns, by the identity of their text, which stands for several definitions. `parts`: how often each
     part of a network was named. `made`: the hidden definitions of calls of networks and their layers, by their arguments.
+    `variables`: the random variables. `numbers`: the values of constants.
     """
 
     sink: Sink
@@ -246,6 +248,8 @@ class Context:
     problems: dict[int, Problem | Unknown] = field(default_factory=dict)
     parts: dict[str, int] = field(default_factory=dict)
     made: dict[object, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    variables: dict[str, Declared] = field(default_factory=dict)
+    numbers: dict[str, object] = field(default_factory=dict)
 
     def infer(self, raw: Raw, env: Env) -> Expr:
         """The checked expression of a raw tree."""

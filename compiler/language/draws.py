@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from vspec.compiler.language.context import Context, Env, Unknown
 from vspec.compiler.language.distributions import read_law
-from vspec.compiler.language.expr import Expr, Sample
+from vspec.compiler.language.expr import Expectation, Expr, Sample
 from vspec.compiler.language.lookup import arity
 from vspec.compiler.language.operators import STRUCTURAL
 from vspec.compiler.language.raw import RawCall
@@ -71,6 +71,11 @@ def refuse_draws(ctx: Context, expr: Expr, what: str) -> bool:
     return False
 
 
+def draws_of(e: Expectation, name: str) -> tuple[object, ...]:
+    """What tells the draws of a variable for an expectation apart from others."""
+    return ("common", name, e.way.count) if e.way.common else (*e.place, name)
+
+
 def ordinals(spec: Spec) -> dict[tuple[object, ...], int]:
     """The number of each draw, by its place, in the order of the spec; draws that nothing reads count, too."""
     from vspec.compiler.language.bodies import bodies
@@ -80,4 +85,7 @@ def ordinals(spec: Spec) -> dict[tuple[object, ...], int]:
         for e in nodes(body.expr):
             if isinstance(e, Sample):
                 found.setdefault(e.place, len(found))
+            elif isinstance(e, Expectation):
+                for name in e.names:
+                    found.setdefault(draws_of(e, name), len(found))
     return found

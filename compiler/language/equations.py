@@ -9,6 +9,7 @@ from vspec.compiler.language.context import Context, Env, Unknown
 from vspec.compiler.language.expr import Element, Expr
 from vspec.compiler.language.graph import components
 from vspec.compiler.language.left import Equation, System
+from vspec.compiler.language.random import check_variable
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, skeleton, walk
 from vspec.compiler.language.rows import check_rows
 from vspec.compiler.language.spec import Definition, Objective, Recurrence
@@ -82,6 +83,9 @@ def check_equations(ctx: Context, system: System, calls: dict[str, tuple[str, ..
             solved.equations += drain(ctx)
             if definition is not None:
                 solved.equations.append(definition)
+            if group[0] in ctx.variables:
+                check_variable(ctx, ctx.variables[group[0]], definition)
+                solved.equations += drain(ctx)
     return solved
 
 

@@ -225,6 +225,41 @@ class Sample(Expr):
     instead: str
     times: tuple[str, ...]
     place: tuple[Span, ...]
+    event: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How an expectation is evaluated: `by=word(...)`.
+
+    `count`: the number of draws or of nodes. `over`: the ends of a rule for integrals. `rate`: that of a tracked mean.
+    `antithetic`: draws come in mirrored pairs. `common`: the draws of a variable are those of every other expectation that
+    says so and has as many.
+    """
+
+    word: str = "auto"
+    count: int | None = None
+    over: tuple[Expr, Expr] | None = None
+    rate: Expr | None = None
+    antithetic: bool = False
+    common: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation(Expr):
+    """`E[names](body)`, `Var[names](body)`, `Cov[names](body, body)`: over the laws of random variables, given all others.
+
+    `reads`: the variables and their log-densities as they are declared. `times`: the letters of the recurrences around it, the
+    outermost first. `place`: what tells its draws from others.
+    """
+
+    op: str
+    names: tuple[str, ...]
+    bodies: tuple[Expr, ...]
+    way: Evaluation
+    reads: tuple[Element, ...]
+    times: tuple[str, ...]
+    place: tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from vspec.compiler.language.entries import entries
 from vspec.compiler.language.heads import Head, declare, left_letter, parse_head, parse_heads, refuse_several
 from vspec.compiler.language.operators import BINDERS
 from vspec.compiler.language.parse import parse_expression
+from vspec.compiler.language.random import Declared, RandomLine, law_of_line
 from vspec.compiler.language.raw import Raw, RawCall
 from vspec.compiler.language.rows import choose_axes, read_rows
 from vspec.compiler.language.stacks import settle_stacks
@@ -57,10 +58,19 @@ class System:
         return [*found, *(row for e in found for row in e.rows)]
 
 
-def declare_equations(ctx: Context, define: Value | None, objectives: Value | None) -> System:
+Right = Value | RandomLine
+
+
+def declare_equations(ctx: Context, define: Value | None, objectives: Value | None, random: Value | None) -> System:
     """Take the left sides apart and enter the names; right sides are parsed, not checked."""
     system = System()
-    lines: dict[str, list[tuple[Head, Scalar, Value]]] = {}
+    lines: dict[str, list[tuple[Head, Scalar, Right]]] = {}
+    for key, value in entries(random):
+        head = parse_head(ctx, key)
+        if head is not None:
+            line = RandomLine(value)
+            ctx.variables.setdefault(head.name, Declared(head.name, line, head.span))
+            lines.setdefault(head.name, []).append((head, key, line))
     for key, value in entries(define):
         heads = parse_heads(ctx, key)
         if len(heads) == 1:
@@ -105,7 +115,9 @@ def declare_equations(ctx: Context, define: Value | None, objectives: Value | No
 STEP_OPTIONS = ("until", "adjoint")
 
 
-def _right(ctx: Context, value: Value, name: str, step: bool = False) -> Raw | None:
+def _right(ctx: Context, value: Right, name: str, step: bool = False) -> Raw | None:
+    if isinstance(value, RandomLine):
+        return law_of_line(ctx, value, name)
     if isinstance(value, Scalar):
         return parse_expression(value, ctx.sink)
     inner = value.get("is") if isinstance(value, Mapping) else None
@@ -132,7 +144,7 @@ def _shifted(ctx: Context, raw: Raw) -> bool:
     return form is not None and (form[1], form[2]) != (1, 0)
 
 
-def _rows(ctx: Context, group: list[tuple[Head, Scalar, Value]]) -> bool:
+def _rows(ctx: Context, group: list[tuple[Head, Scalar, Right]]) -> bool:
     """Whether the lines give an array row by row: whole numbers on the left, other than a recurrence's 0."""
     if any(_shifted(ctx, s) for head, _, _ in group for s in head.subscripts):
         return False
@@ -140,7 +152,7 @@ def _rows(ctx: Context, group: list[tuple[Head, Scalar, Value]]) -> bool:
     return len(numbers) > 1 or any(n != 0 for n in numbers)
 
 
-def _declare_rows(ctx: Context, system: System, name: str, group: list[tuple[Head, Scalar, Value]]) -> None:
+def _declare_rows(ctx: Context, system: System, name: str, group: list[tuple[Head, Scalar, Right]]) -> None:
     lines = read_rows(ctx, name, [(head, _right(ctx, value, name)) for head, _, value in group])
     if lines is not None:
         rows = tuple(Equation(name, "row", x.letters, -1, x.raw, x.span, at=x.at) for x in lines)
@@ -148,7 +160,7 @@ def _declare_rows(ctx: Context, system: System, name: str, group: list[tuple[Hea
         system.names.append(name)
 
 
-def _declare_definition(ctx: Context, system: System, head: Head, value: Value) -> None:
+def _declare_definition(ctx: Context, system: System, head: Head, value: Right) -> None:
     symbol = declare(ctx, head, "definition")
     raw = _right(ctx, value, head.name)
     if symbol is not None:
@@ -174,7 +186,7 @@ def _declare_together(ctx: Context, system: System, heads: tuple[Head, ...], key
         system.names.append(head.name)
 
 
-def _declare_state(ctx: Context, system: System, name: str, group: list[tuple[Head, Scalar, Value]]) -> None:
+def _declare_state(ctx: Context, system: System, name: str, group: list[tuple[Head, Scalar, Right]]) -> None:
     """The lines of one state: `s[0, ...]` and `s[t + 1, ...]`, in either order."""
     init: Equation | None = None
     step: Equation | None = None
@@ -237,7 +249,7 @@ def shown_left(step: Equation) -> str:
     return f"{step.name}[{', '.join(parts)}]"
 
 
-def _state_line(ctx: Context, head: Head, value: Value) -> Equation | None:
+def _state_line(ctx: Context, head: Head, value: Right) -> Equation | None:
     """One line of a state as an equation of kind init or step."""
     letters: list[str] = []
     time, kind = -1, ""

@@ -338,10 +338,12 @@ FUNCTIONS: Mapping[str, Operator] = MappingProxyType(
 )
 
 # What the design has and the compiler does not yet: name → (code, what it is called in a message).
+# What averages over random variables, bound in brackets.
+EXPECTATIONS = ("E", "Var", "Cov")
+
 PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "integral": ("VS0407", "integrals"),
-        **dict.fromkeys(("E", "Var"), ("VS0408", "expectations")),
         "extern": ("VS0421", "external functions"),
     }
 )
@@ -366,6 +368,7 @@ BUILTINS: frozenset[str] = frozenset(
     | set(CONSTANTS)
     | set(STRUCTURAL)
     | set(PLANNED)
+    | set(EXPECTATIONS)
     | set(COUNTERS)
     | set(ARCHITECTURES)
 )

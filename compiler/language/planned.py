@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 
 from vspec.compiler.language.context import Context
-from vspec.compiler.source.document import Mapping, Scalar, Value
+from vspec.compiler.source.document import Mapping, Value
 
 _SECTIONS = {
-    "random": ("VS0401", "random variables (the section 'random')"),
     "dynamics": ("VS0402", "dynamics (the section 'dynamics')"),
 }
 
@@ -34,5 +33,3 @@ def _names(ctx: Context, section: str, value: Value) -> None:
             for _, equations in inner.entries:
                 if isinstance(equations, Mapping):
                     _names(ctx, "equations", equations)
-        if section == "random" and isinstance(inner, Scalar):
-            continue

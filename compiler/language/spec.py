@@ -137,6 +137,27 @@ class State:
     span: Span
 
 
+@dataclass(frozen=True, slots=True)
+class Estimator:
+    """How a derivative passes through a draw: a word of `ESTIMATORS`, and the baseline of a score function: 'none', 'loo',
+    'mean' or an expression."""
+
+    word: str = "auto"
+    baseline: str | Expr = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A random variable, whose current draw is the definition of the same name. `density`: the log-density at its own draw,
+    None where its law has none."""
+
+    name: str
+    letters: tuple[str, ...]
+    estimator: Estimator
+    density: Expr | None
+    span: Span
+
+
 ADJOINTS = ("stored", "checkpointed", "none")
 
 
@@ -442,6 +463,7 @@ class Spec:
     text: str = field(default="", repr=False)
     parts: Mapping[str, str] = field(default_factory=dict)
     constraints: Mapping[str, Constraint] = field(default_factory=dict)
+    random: Mapping[str, Variable] = field(default_factory=dict)
     facts: Mapping[str, Fact] = field(default_factory=dict)
     run: str = ""
     runs: Mapping[str, Spec] = field(default_factory=dict)

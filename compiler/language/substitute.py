@@ -13,6 +13,7 @@ from vspec.compiler.language.expr import (
     Delta,
     Derivative,
     Element,
+    Expectation,
     Expr,
     Gather,
     Implicit,
@@ -65,6 +66,10 @@ def parts(expr: Expr) -> Iterator[Expr]:
     elif isinstance(expr, Derivative):
         yield expr.body
         yield from expr.wrt
+    elif isinstance(expr, Expectation):
+        yield from expr.bodies
+        yield from expr.reads
+        yield from expr.way.over or ()
     elif isinstance(expr, Rows):
         yield from expr.rows
     elif isinstance(expr, Stack | Sample):
@@ -143,6 +148,9 @@ def substitute(expr: Expr, by: Mapping[str, Subscript]) -> Expr:
         body = substitute(expr.body, by)
         wrt = tuple(w for w in (substitute(w, by) for w in expr.wrt) if isinstance(w, Element))
         return replace(expr, body=body, wrt=wrt, axes=union((body, *wrt)))
+    if isinstance(expr, Expectation):
+        bodies = tuple(substitute(x, by) for x in expr.bodies)
+        return replace(expr, bodies=bodies, axes=union(bodies))
     if isinstance(expr, Delta):
         left, right = substitute(expr.left, by), substitute(expr.right, by)
         return replace(expr, left=left, right=right, axes=union((left, right)))

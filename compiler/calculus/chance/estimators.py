@@ -1,0 +1,303 @@
+"""Estimates of the expectation of one expression, whose derivatives estimate the derivatives of the expectation.
+
+Each variable has a strategy of its own; they compose. What is made is a value whose derivatives, taken by the ordinary calculus,
+are unbiased: an enumerated variable is an axis with weights, a reparameterised one a function of noise; for a score function
+the value is multiplied by exp(l - stop(l)), l the log-density of the draw (the value 1 with the derivative of l: Foerster et al.
+2018); a measure-valued variable adds (p - stop(p))*c*(f(v+) - f(v-)), the value 0 with the derivative of the law. Only variables on
+which the expression depends take part, and of their elements only those that it reads (Rao-Blackwellisation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from vspec.compiler.calculus.chance import measures
+from vspec.compiler.calculus.chance.noise import Repeated
+from vspec.compiler.calculus.chance.supports import Values, enumerated, laid_out
+from vspec.compiler.calculus.chance.variables import Frames, NoEstimate, Variable, reached, size_of
+from vspec.compiler.calculus.draws import RULES, core_of, in_place, key_of
+from vspec.compiler.graph.instantiate import instantiate
+from vspec.compiler.graph.kernel import Tree, num, slot
+from vspec.compiler.graph.node import Axis, Node
+from vspec.compiler.language.draws import draws_of
+from vspec.compiler.language.expr import Expectation, Expr
+
+if TYPE_CHECKING:
+    from vspec.compiler.calculus.lower import Lowering
+
+DRAWN = ("reparam", "score", "measure_valued")
+X, A, B = slot(0), slot(1), slot(2)
+ONE: Tree = ("exp", ("sub", X, A))
+
+
+@dataclass(frozen=True)
+class Weight:
+    """The weights of the values of a variable, along an axis; `by` is the variable."""
+
+    by: Variable
+    axis: Axis
+    node: Node
+
+
+@dataclass
+class Play:
+    """Values for variables: what stands in the place of each draw (by uid), weights, log-densities of draws, noise."""
+
+    values: dict[int, Node] = field(default_factory=dict)
+    weights: list[Weight] = field(default_factory=list)
+    logs: dict[str, Node] = field(default_factory=dict)
+    noise: dict[str, tuple[Repeated, list[Node]]] = field(default_factory=dict)
+
+    def copy(self) -> Play:
+        """Another that goes on from here."""
+        return Play(dict(self.values), list(self.weights), dict(self.logs), dict(self.noise))
+
+
+class Estimator:
+    """Estimates for one expectation. `repeats`: the axes of independent draws."""
+
+    def __init__(self, low: Lowering, e: Expectation, variables: Sequence[Variable]) -> None:
+        self.low, self.b, self.e = low, low.b, e
+        self.variables = list(variables)
+        self.repeats: tuple[Axis, ...] = ()
+        self.pair: Axis | None = None
+        way = e.way
+        if way.word == "samples" and way.count is not None and way.count > 1:
+            count = way.count
+            if way.antithetic:
+                count //= 2
+                self.pair = self._axis("side", 2)
+            self.repeats = (self._axis("draw", count), *([self.pair] if self.pair is not None else []))
+        self.keys: dict[str, Node] = {}
+        self.over = tuple(low.lower(x) for x in way.over) if way.over is not None else None
+
+    def _axis(self, wish: str, size: int) -> Axis:
+        dim, k = f"{wish}s", 2
+        while dim in self.b.dims and self.b.dims[dim] != size:
+            dim, k = f"{wish}s_{k}", k + 1
+        self.b.dims[dim] = size
+        return Axis(self.b.fresh(wish), dim)
+
+    # --- the estimate ---------------------------------------------------------------------------------------------
+
+    def relevant(self, c: Node) -> list[Variable]:
+        """The variables on which an expression depends, themselves or by others."""
+        return [v for v in self.variables if c.uid in reached([c], {v.node.uid})]
+
+    def estimate(self, c: Node, variables: Sequence[Variable], chosen: Mapping[str, str], pairs: bool = False) -> Node:
+        """The estimate of E[c], with the axes of c or fewer. `chosen`: the strategy of each variable.
+
+        With `pairs`, c is one of two numbers whose draws are compared (see `covariance`).
+        """
+        return _One(self, c, variables, chosen).total()
+
+    def key(self, v: Variable) -> Node:
+        """The key of the draws of a variable."""
+        if v.name not in self.keys:
+            self.keys[v.name] = key_of(self.low, draws_of(self.e, v.name), self.e.times)
+        return self.keys[v.name]
+
+    def mean(self, x: Node) -> Node:
+        """The mean over the repetitions, of a node that may lack their axes."""
+        own = [a for a in self.repeats if a.name in x.names]
+        if not own:
+            return x
+        count = self.count(own)
+        total = self.b.reduce("sum", x, [a.name for a in own])
+        return self.b.map(("div", X, ("real", A)), [total, count], "real")
+
+    def count(self, axes: Sequence[Axis]) -> Node:
+        """The number of elements along axes."""
+        found: Node = self.b.number(1)
+        for a in axes:
+            size = self.b.size(a.dim)
+            known = size_of(self.b.dims, a)
+            if known is not None and found.kind == "const" and found.op == "number":
+                found = self.b.number(found.attrs[0] * known)
+            else:
+                found = self.b.map(("mul", X, A), [found, size], "integer")
+        return found
+
+
+class _One:
+    """The estimate of one expression."""
+
+    def __init__(self, of: Estimator, c: Node, variables: Sequence[Variable], chosen: Mapping[str, str]) -> None:
+        self.of, self.b, self.c = of, of.b, c
+        self.variables = list(variables)
+        self.chosen = chosen
+        self.frames = Frames.around(c, variables)
+
+    def total(self) -> Node:
+        """The estimate: the mean over the draws of the sum over what is enumerated."""
+        b = self.b
+        play = self.play(Play(), self.variables)
+        cost = self._at(self.c, play)
+        terms = [self._weighted(self._scored(cost, list(play.logs.values())), play.weights)]
+        for k, v in enumerate(self.variables):
+            before = [w for w in play.weights if w.by in self.variables[:k]]
+            if self.chosen[v.name] == "measure_valued":
+                terms += [self._weighted(x, before) for x in self._measured(v, k, play)]
+            if v.name in play.logs and v.estimator.baseline != "none":
+                base = self._baseline(v, k, cost, play)
+                held = b.map(("mul", ("sub", num(1.0), ONE), B), [play.logs[v.name], b.stop(play.logs[v.name]), base], "real")
+                terms.append(self._weighted(held, before))
+        return b.add([self.of.mean(t) for t in terms])
+
+    # --- values -----------------------------------------------------------------------------------------------------
+
+    def play(self, start: Play, variables: Sequence[Variable]) -> Play:
+        """Gives each variable that has no value yet one, by its strategy."""
+        play = start.copy()
+        for v in variables:
+            if v.node.uid not in play.values:
+                self._give(v, play)
+        return play
+
+    def _give(self, v: Variable, play: Play) -> None:
+        arguments = [self._at(x, play) for x in v.arguments]
+        strategy = self.chosen[v.name]
+        if strategy in ("enumerate", "quadrature"):
+            found = self._listed(v, arguments)
+            self._set(v, found.value, play)
+            log = self._density(v, play) if found.dense else None
+            factor = self._framed(v, found.factor)
+            weight = factor if log is None else self.b.map(("mul", X, ("exp", A)), [factor, log], "real")
+            play.weights.append(Weight(v, found.axis, weight))
+            return
+        given = in_place(self.b, v.sample, arguments)
+        if strategy != "reparam":
+            given = [self.b.stop(x) if x.dtype == "real" else x for x in given]
+        noise = Repeated(self.b, v, self.of.key(v), self.of.repeats, self.of.pair, core_of(v.sample))
+        value = RULES[v.sample.law](noise, *given)
+        if strategy != "reparam" and value.dtype == "real":
+            value = self.b.stop(value)
+        self._set(v, value, play)
+        play.noise[v.name] = noise, in_place(self.b, v.sample, arguments)
+        if strategy == "score":
+            log = self._density(v, play)
+            if log is None:
+                message = f"the law '{v.sample.law}' of '{v.name}' has no density for a score function"
+                raise NoEstimate("VS0693", message, v.origin)
+            play.logs[v.name] = log
+
+    def _listed(self, v: Variable, arguments: Sequence[Node]) -> Values:
+        joint = self.frames.joint(v)
+        if self.chosen[v.name] == "enumerate":
+            return enumerated(self.b, v, joint)
+        over = self.of.over
+        ends = (over[0], over[1]) if over is not None else None
+        return laid_out(self.b, v, arguments, self.of.e.way.count or 0, ends, joint)
+
+    def _set(self, v: Variable, value: Node, play: Play) -> None:
+        """What stands in the place of a draw has all of its axes."""
+        more = [a for a in value.axes if a.name not in v.node.names]
+        play.values[v.node.uid] = self.b.order(value, (*v.node.axes, *more))
+
+    def _at(self, x: Node, play: Play) -> Node:
+        return instantiate(self.b, [x], play.values)[0]
+
+    def _density(self, v: Variable, play: Play) -> Node | None:
+        """The log-density of what a variable is, of all its elements that one value of the expression reads."""
+        return None if v.density is None else self._framed(v, self._at(v.density, play), joint=True)
+
+    def _framed(self, v: Variable, x: Node, joint: bool = False) -> Node:
+        """A node over the axes of a variable as the expression calls them, summed over those that it mixes if `joint`."""
+        own = self.frames.of[v.name]
+        if joint:
+            dims = {a.name: a.dim for a in v.plates}
+            over = [a.name for a in v.plates if a.name not in own]
+            x = self.b.reduce("sum", x, over, dims) if over else x
+        return self.b.rename(x, {a: n for a, n in own.items() if a in x.names})
+
+    # --- terms --------------------------------------------------------------------------------------------------------
+
+    def _scored(self, cost: Node, logs: Sequence[Node]) -> Node:
+        if not logs:
+            return cost
+        log = self.b.add(logs)
+        return self.b.map(("mul", ONE, B), [log, self.b.stop(log), cost], "real")
+
+    def _weighted(self, x: Node, weights: Sequence[Weight]) -> Node:
+        """The sum over the axes of the weights."""
+        if not weights:
+            return x
+        product = self.b.mul([*(w.node for w in weights), x])
+        return self.b.reduce("sum", product, [w.axis.name for w in weights], {w.axis.name: w.axis.dim for w in weights})
+
+    def _measured(self, v: Variable, k: int, play: Play) -> list[Node]:
+        """For each parameter of a law, what has the derivative of the expectation by it, and the value 0."""
+        rule = measures.RULES.get(v.sample.law)
+        if rule is None:
+            message = f"no measure-valued derivative of the law '{v.sample.law}' is known here"
+            listed = ", ".join(measures.RULES)
+            raise NoEstimate("VS0693", message, v.origin, f"there are those of {listed}; else reparam, score or enumerate")
+        noise, given = play.noise[v.name]
+        value = play.values[v.node.uid]
+        held = [self.b.stop(x) if x.dtype == "real" else x for x in given]
+        found = []
+        for n, branch in enumerate(rule(self.b, noise, value, *held)):
+            parameter = given[_position(held, branch.parameter, n)]
+            found.append(self._branch(v, k, play, replace(branch, parameter=parameter)))
+        return found
+
+    def _branch(self, v: Variable, k: int, play: Play, branch: measures.Branch) -> Node:
+        b = self.b
+        before = self.variables[:k]
+        start = Play({u.node.uid: play.values[u.node.uid] for u in before})
+        value = play.values[v.node.uid]
+        joint = self.frames.joint(v)
+        turns = {a.name: Axis(b.fresh(a.name), a.dim) for a in joint}
+
+        def changed(part: Node) -> Node:
+            # One element at a time takes the other value.
+            if not joint:
+                return part
+            tests: list[Tree] = []
+            nodes: list[Node] = [part, value]
+            for a in joint:
+                nodes += [b.index(a), b.index(turns[a.name])]
+                tests.append(("eq", slot(len(nodes) - 2), slot(len(nodes) - 1)))
+            test = tests[0]
+            for other in tests[1:]:
+                test = ("and", test, other)
+            return b.map(("where", test, X, A), nodes, value.dtype)
+
+        sides = []
+        for part in (branch.plus, branch.minus):
+            inside = start.copy()
+            self._set(v, value if part is None else changed(part), inside)
+            after = self.play(inside, self.variables[k + 1 :])
+            sides.append(self._weighted(self._at(self.c, after), after.weights))
+        names = {**self.frames.of[v.name], **{a: t.name for a, t in turns.items()}}
+        parameter, constant = (b.rename(x, {a: n for a, n in names.items() if a in x.names}) for x in (branch.parameter, branch.constant))
+        tree: Tree = ("mul", ("sub", X, A), B, ("sub", slot(3), slot(4)))
+        zero = b.map(tree, [parameter, b.stop(parameter), b.stop(constant), *(b.stop(x) for x in sides)], "real")
+        return b.reduce("sum", zero, [t.name for t in turns.values()], {t.name: t.dim for t in turns.values()})
+
+    def _baseline(self, v: Variable, k: int, cost: Node, play: Play) -> Node:
+        """What is subtracted from the expression before it meets the score of a variable; no derivative flows through it."""
+        b, baseline = self.b, v.estimator.baseline
+        if isinstance(baseline, Expr):
+            node = self.of.low.lower(baseline)
+            after = {u.node.uid for u in self.variables[k:]}
+            if node.uid in reached([node], after):
+                raise NoEstimate("VS0693", f"the baseline of '{v.name}' depends on it, which is a bias", v.origin)
+            return b.stop(self._framed(v, self._at(node, play)))
+        later = [w for w in play.weights if w.by not in self.variables[:k]]
+        each = b.stop(self._weighted(cost, later))
+        drawn = [u for u in self.variables if self.chosen[u.name] in DRAWN]
+        shared = self.frames.shared(drawn)
+        axes = [*self.of.repeats, *(a for a in self.c.axes if a.name in shared)]
+        known = [size_of(b.dims, a) for a in axes]
+        if all(n == 1 for n in known):
+            tip = "take more than one draw, by=samples(16), or baseline=mean"
+            raise NoEstimate("VS0693", f"there is no other draw for the leave-one-out baseline of '{v.name}'", v.origin, tip)
+        total = b.reduce("sum", each, [a.name for a in axes], {a.name: a.dim for a in axes})
+        return b.stop(b.map(("div", ("sub", X, A), ("real", ("sub", B, num(1)))), [total, each, self.of.count(axes)], "real"))
+
+
+def _position(held: Sequence[Node], parameter: Node, n: int) -> int:
+    return next((k for k, x in enumerate(held) if x is parameter), n)

@@ -1,0 +1,213 @@
+"""`E[z](e)`: taken apart by linearity, so that each part meets only the variables on which it depends.
+
+Sums, differences and multiples of what is averaged become those of averages, down to parts that are no such thing. A part that
+depends on no variable leaves the expectation; one with a closed form is integrated; the others are estimated (`estimators.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vspec.compiler.calculus.chance.estimators import DRAWN, Estimator
+from vspec.compiler.calculus.chance.supports import configurations, count_of
+from vspec.compiler.calculus.chance.variables import Frames, NoEstimate, Variable, reached, variables_of
+from vspec.compiler.graph.instantiate import rebuilt
+from vspec.compiler.graph.kernel import Tree, slot, slots
+from vspec.compiler.graph.node import Kind, Node, topological
+from vspec.compiler.graph.strategy import Choice
+from vspec.compiler.language.expr import Expectation
+
+if TYPE_CHECKING:
+    from vspec.compiler.calculus.lower import Lowering
+
+# Up to so many values a variable without an estimator of its own is summed over rather than drawn.
+FEW = 4096
+# Laws that are functions of noise and of all their arguments.
+REPARAMETERISED = frozenset(
+    {"normal", "uniform", "exponential", "laplace", "logistic", "gumbel", "cauchy", "lognormal", "weibull", "pareto", "rayleigh"}
+)
+X, A = slot(0), slot(1)
+
+
+def expectation(low: Lowering, e: Expectation) -> Node:
+    """The node of an expectation, a variance or a covariance. Raises NoEstimate where it cannot be evaluated as asked."""
+    variables = variables_of(low, e.names)
+    bodies = [low.lower(x) for x in e.bodies]
+    _entangled(low, e, bodies, variables)
+    average = _Average(low, e, variables)
+    if e.op == "E":
+        found = average.of(bodies[0])
+    else:
+        found = average.covariance(bodies[0], bodies[-1])
+    chosen = ", ".join(f"{n}: {word}" for n, word in average.chosen.items())
+    if chosen:
+        because = "; ".join(dict.fromkeys(average.because.values()))
+        low.choices.append((e, Choice("expectation", "", e.span.line, chosen, because=because)))
+    return found
+
+
+def _entangled(low: Lowering, e: Expectation, bodies: Sequence[Node], variables: Sequence[Variable]) -> None:
+    """Refuses variables that are not averaged over and depend on ones that are."""
+    marks = {v.node.uid for v in variables}
+    hit = reached(bodies, marks)
+    others = {low.values[n].uid: n for n in low.random if n not in e.names and n in low.values}
+    for node in topological(bodies):
+        if node.uid in others and node.uid in hit:
+            name = others[node.uid]
+            message = f"'{name}' depends on what is averaged here, and is not averaged itself"
+            raise NoEstimate("VS0695", message, low.b.origin, f"write {e.op}[{', '.join((*e.names, name))}](...)")
+
+
+class _Average:
+    """Averages parts of an expression. `chosen` and `because`: the strategy of each variable so far, and why."""
+
+    def __init__(self, low: Lowering, e: Expectation, variables: Sequence[Variable]) -> None:
+        self.low, self.b, self.e = low, low.b, e
+        self.variables = variables
+        self.marks = {v.node.uid for v in variables}
+        self.estimator = Estimator(low, e, variables)
+        self.done: dict[int, Node] = {}
+        self.hit: dict[int, bool] = {}
+        self.chosen: dict[str, str] = {}
+        self.because: dict[str, str] = {}
+
+    def random(self, node: Node) -> bool:
+        """Whether a node depends on the variables."""
+        if node.uid not in self.hit:
+            found = reached([node], self.marks)
+            self.hit.update({n.uid: n.uid in found for n in topological([node])})
+        return self.hit[node.uid]
+
+    def of(self, node: Node) -> Node:
+        """The average of a node, with its axes."""
+        if not self.random(node):
+            return node
+        if node.uid not in self.done:
+            with self.b.at(node.origin):
+                self.done[node.uid] = self.b.order(self._of(node), node.axes)
+        return self.done[node.uid]
+
+    def _of(self, node: Node) -> Node:
+        b = self.b
+        if node.uid in self.marks:
+            return self.part(node)
+        if node.kind is Kind.MAP:
+            return self._map(node)
+        if node.kind is Kind.REDUCE and node.op == "sum":
+            (x,) = node.inputs
+            return b.reduce("sum", self.of(x), node.attrs[0], {a.name: a.dim for a in x.axes})
+        if node.kind is Kind.CONTRACT:
+            random = [x for x in node.inputs if self.random(x)]
+            if len(random) == 1:
+                return b.contract([self.of(x) for x in node.inputs], node.axes)
+            product = b.mul(node.inputs)
+            over = [a for a in product.axes if a.name not in node.names]
+            return b.reduce("sum", self.of(product), [a.name for a in over], {a.name: a.dim for a in over})
+        if node.kind in (Kind.REINDEX, Kind.WINDOW, Kind.CONCAT) or (node.kind is Kind.STOP and node.op == "hold"):
+            return rebuilt(b, node, [self.of(x) for x in node.inputs])
+        if node.kind is Kind.GATHER and not self.random(node.inputs[1]):
+            return rebuilt(b, node, [self.of(node.inputs[0]), node.inputs[1]])
+        return self.part(node)
+
+    def _map(self, node: Node) -> Node:
+        """A sum of averages: what depends on the same variables stays together."""
+        b = self.b
+        apart: list[Node] = []
+        together: dict[tuple[str, ...], list[Node]] = {}
+        for factors, tree in self._terms(node.attrs[0].tree, node.inputs):
+            if tree[0] == "x":
+                one: Node = self.of(node.inputs[tree[1]])
+                apart.append(self._times(factors, one, node))
+                continue
+            part = b.map(self._product(factors, tree), node.inputs, "real")
+            if not self.random(part):
+                apart.append(part)
+            else:
+                names = tuple(v.name for v in self.estimator.relevant(part))
+                together.setdefault(names, []).append(part)
+        apart += [self.part(b.add(parts)) for parts in together.values()]
+        return b.add(apart)
+
+    def _times(self, factors: Sequence[Tree], x: Node, node: Node) -> Node:
+        if not factors:
+            return x if x.dtype == "real" else self.b.map(("real", X), [x], "real")
+        tree = self._product(factors, slot(len(node.inputs)))
+        return self.b.map(tree, [*node.inputs, x], "real")
+
+    def _product(self, factors: Sequence[Tree], tree: Tree) -> Tree:
+        for f in factors:
+            tree = ("neg", tree) if f == ("neg",) else ("div", tree, f[1]) if f[0] == "per" else ("mul", f, tree)
+        return tree
+
+    def _terms(self, tree: Tree, inputs: Sequence[Node]) -> list[tuple[tuple[Tree, ...], Tree]]:
+        """The kernel as a sum: for each term, factors that depend on no variable, outermost last, and the rest."""
+
+        def random(t: Tree) -> bool:
+            return any(self.random(inputs[k]) for k in slots(t))
+
+        op = tree[0]
+        if not random(tree) or op == "x":
+            return [((), tree)]
+        if op == "add":
+            return [term for child in tree[1:] for term in self._terms(child, inputs)]
+        if op in ("sub", "neg"):
+            first = self._terms(tree[1], inputs) if op == "sub" else []
+            return [*first, *(((*f, ("neg",)), t) for f, t in self._terms(tree[-1], inputs))]
+        if op == "real":
+            return self._terms(tree[1], inputs) if _number_valued(tree[1], inputs) else [((), tree)]
+        if op == "mul":
+            rest = [c for c in tree[1:] if random(c)]
+            if len(rest) == 1:
+                known = [c for c in tree[1:] if c is not rest[0]]
+                return [((*f, *known), t) for f, t in self._terms(rest[0], inputs)]
+        if op == "div" and not random(tree[2]):
+            return [((*f, ("per", tree[2])), t) for f, t in self._terms(tree[1], inputs)]
+        return [((), tree)]
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def part(self, c: Node) -> Node:
+        """The average of what is no sum."""
+        variables = self.estimator.relevant(c)
+        chosen = self.strategies(c, variables)
+        return self.estimator.estimate(c, variables, chosen)
+
+    def strategies(self, c: Node, variables: Sequence[Variable]) -> dict[str, str]:
+        """How each variable on which a part depends is treated there."""
+        found = {}
+        frames = Frames.around(c, variables)
+        for v in variables:
+            word, why = self._strategy(v, frames)
+            found[v.name] = word
+            self.chosen[v.name] = word
+            self.because[v.name] = why
+        return found
+
+    def _strategy(self, v: Variable, frames: Frames) -> tuple[str, str]:
+        word = self.e.way.word
+        if word in ("enumerate", "quadrature"):
+            return word, "asked for"
+        if v.estimator.word not in ("auto", "analytic"):
+            return v.estimator.word, "asked for"
+        if word == "analytic" or v.estimator.word == "analytic":
+            tip = "leave it to the compiler: by=auto"
+            raise NoEstimate("VS0695", f"no closed form is known for the part that depends on '{v.name}'", self.b.origin, tip)
+        if word == "auto" and count_of(self.b, v) is not None:
+            total = configurations(self.b, v, frames.joint(v))
+            if total is not None and total <= FEW:
+                return "enumerate", f"{total} values"
+        if v.node.dtype == "real" and v.sample.law in REPARAMETERISED:
+            return "reparam", "a function of noise"
+        return "score", "neither few values nor a function of noise"
+
+    def covariance(self, f: Node, g: Node) -> Node:
+        """The covariance of two nodes."""
+        raise NoEstimate("VS0695", "variances are not there yet", self.b.origin)
+
+
+def _number_valued(tree: Tree, inputs: Sequence[Node]) -> bool:
+    return tree[0] == "x" and inputs[tree[1]].dtype == "integer"
+
+
+__all__ = ["DRAWN", "expectation"]

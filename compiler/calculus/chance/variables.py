@@ -1,0 +1,125 @@
+"""Random variables as the graph has them: the node of a current draw, the arguments of its law, its log-density.
+
+An expectation takes the node of the draw for a placeholder: whatever is computed from it is made again for other values of the
+variable, by `instantiate`. Which of its elements an expression reads for one value of an index is told by the graph, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from vspec.compiler.calculus.derive import tracked
+from vspec.compiler.calculus.draws import arguments_of
+from vspec.compiler.graph.node import Axis, Node, Origin, topological
+from vspec.compiler.language.expr import Sample
+from vspec.compiler.language.spec import Estimator
+
+if TYPE_CHECKING:
+    from vspec.compiler.calculus.lower import Lowering
+
+
+class NoEstimate(ValueError):  # noqa: N818 (it says what cannot be done)
+    """Where an expectation cannot be evaluated as asked. `code`, `what` and `tip` are for a person."""
+
+    def __init__(self, code: str, what: str, origin: Origin, tip: str = "") -> None:
+        super().__init__(what)
+        self.code, self.what, self.origin, self.tip = code, what, origin, tip
+
+
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """A random variable. `node`: its current draw, which stands for its value. `density`: the logarithm of its density there,
+    over the axes of the draw but those of an event of its law; None where there is none."""
+
+    name: str
+    node: Node
+    sample: Sample
+    arguments: tuple[Node, ...]
+    density: Node | None
+    estimator: Estimator
+
+    @property
+    def event(self) -> tuple[str, ...]:
+        """The axes along which its law is one of vectors."""
+        return self.sample.event
+
+    @property
+    def plates(self) -> tuple[Axis, ...]:
+        """The axes along which it is independent draws of a law."""
+        return tuple(a for a in self.node.axes if a.name not in self.event)
+
+    @property
+    def origin(self) -> Origin:
+        """Where it is declared."""
+        return self.node.origin
+
+
+def variables_of(low: Lowering, names: Iterable[str]) -> list[Variable]:
+    """The variables of these names, each after those on which its law depends."""
+    found = []
+    with low.outside():
+        for name in names:
+            if name not in low.chance:
+                declared = low.random[name]
+                sample = low.definitions[name].body
+                assert isinstance(sample, Sample)
+                node = low.get(name)
+                arguments = tuple(arguments_of(low, sample))
+                density = low.lower(declared.density) if declared.density is not None else None
+                low.chance[name] = Variable(name, node, sample, arguments, density, declared.estimator)
+            found.append(low.chance[name])
+    return sorted(found, key=lambda v: v.node.uid)
+
+
+def reached(roots: Sequence[Node], marks: Collection[int]) -> set[int]:
+    """The nodes below the roots that depend on marked ones, by uid."""
+    hit: set[int] = set()
+    for node in topological(roots):
+        if node.uid in marks or any(x.uid in hit for x in node.inputs):
+            hit.add(node.uid)
+    return hit
+
+
+@dataclass
+class Frames:
+    """What the plates of variables are called in an expression that reads them one by one: for each variable, axis → axis.
+
+    An axis is missing where one value of the expression depends on several elements along it.
+    """
+
+    of: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @staticmethod
+    def around(c: Node, variables: Sequence[Variable]) -> Frames:
+        """The frames of an expression."""
+        found = Frames()
+        for v in variables:
+            hit = reached([c], {v.node.uid})
+            nodes = [n for n in topological([c]) if n.uid in hit]
+            own: dict[str, str] = {}
+            for k, axis in enumerate(v.node.axes):
+                if axis.name in v.event:
+                    continue
+                for letter in c.names:
+                    if tracked(c, v.node, k, letter, nodes) is not None:
+                        own[axis.name] = letter
+            several = {x for x in own.values() if list(own.values()).count(x) > 1}
+            found.of[v.name] = {a: x for a, x in own.items() if x not in several}
+        return found
+
+    def joint(self, v: Variable) -> tuple[Axis, ...]:
+        """The plates of a variable along which the expression reads several elements."""
+        return tuple(a for a in v.plates if a.name not in self.of[v.name])
+
+    def shared(self, variables: Sequence[Variable]) -> set[str]:
+        """The axes of the expression along which it reads each of the variables one by one."""
+        axes: list[set[str]] = [set(self.of[v.name].values()) for v in variables]
+        return set.intersection(*axes) if axes else set()
+
+
+def size_of(dims: Mapping[str, int | Node | None], axis: Axis) -> int | None:
+    """The size of an axis where it is known at build."""
+    known = dims.get(axis.dim)
+    return known if isinstance(known, int) else None

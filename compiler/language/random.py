@@ -1,0 +1,207 @@
+"""The section `random`: variables with their laws and estimators.
+
+A variable is a definition whose right side is a draw, `z[n]: normal(0, 1)` as `define` would have `z[n]: sample(normal(0, 1))`; what
+more there is to it, expectations over it and its log-density, hangs on its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Map
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from vspec.compiler.diagnostics.spans import Span
+from vspec.compiler.diagnostics.suggest import did_you_mean
+from vspec.compiler.language.context import Context, Env, Unknown
+from vspec.compiler.language.densities import has_density, log_density
+from vspec.compiler.language.expr import Affine, Element, Expr, Sample
+from vspec.compiler.language.laws import LAWS
+from vspec.compiler.language.parse import parse_expression
+from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName
+from vspec.compiler.language.spec import Definition, Estimator, Variable
+from vspec.compiler.language.substitute import subscript_axes
+from vspec.compiler.language.types import as_real
+from vspec.compiler.source.document import Mapping, Scalar, Value
+
+ESTIMATORS: Map[str, str] = MappingProxyType(
+    {
+        "auto": "the first of analytic, enumerate, reparam and score that is possible",
+        "analytic": "in closed form",
+        "reparam": "through the draw, as a function of noise and of the law's arguments",
+        "score": "by the derivative of the log-density, times what is averaged less a baseline",
+        "enumerate": "as a sum over all values",
+        "measure_valued": "as a difference of two expectations, of the parts in which the law grows and shrinks",
+    }
+)
+BASELINES: Map[str, str] = MappingProxyType(
+    {"none": "no baseline", "loo": "the mean of the other draws", "mean": "the running mean of earlier steps"}
+)
+SHOWN = tuple("score(baseline=loo)" if word == "score" else word for word in ESTIMATORS)
+DENSITY = "logpdf"
+
+
+@dataclass(frozen=True, slots=True)
+class RandomLine:
+    """The right side of a line of `random`: the law's text, and its options."""
+
+    value: Value
+
+    @property
+    def span(self) -> Span:
+        """Where it stands."""
+        return self.value.span
+
+    @property
+    def law(self) -> Value | None:
+        """The text of the law."""
+        return self.value.get("law") if isinstance(self.value, Mapping) else self.value
+
+    def option(self, key: str) -> Value | None:
+        """An option of the variable."""
+        return self.value.get(key) if isinstance(self.value, Mapping) else None
+
+
+@dataclass(slots=True)
+class Declared:
+    """A random variable before its law is checked; `definition` and `found` once it is."""
+
+    name: str
+    line: RandomLine
+    span: Span
+    definition: Definition | None = None
+    found: Variable | None = None
+
+    @property
+    def reads(self) -> tuple[Element, ...]:
+        """Itself and its log-density, as they are declared; nothing before its law is checked."""
+        if self.found is None:
+            return ()
+        letters, density = self.found.letters, self.found.density
+        subscripts = tuple(Affine(x) for x in letters)
+        dtype = self.definition.dtype if self.definition is not None else "real"
+        own = Element(span=self.span, axes=letters, dtype=dtype, name=self.name, subscripts=subscripts)
+        return (own, density) if isinstance(density, Element) else (own,)
+
+
+def law_of_line(ctx: Context, line: RandomLine, name: str) -> Raw | None:
+    """The right side as the draw that it is; None after a mistake."""
+    law = line.law
+    if not isinstance(law, Scalar):
+        ctx.error("VS0326", f"the law of '{name}' is a call such as normal(0, 1)", line.span, label="not a law")
+        return None
+    sampler = line.option("sampler")
+    if sampler is not None:
+        ctx.planned("VS0401", "chains that draw from a law ('sampler')", sampler.span)
+    raw = parse_expression(law, ctx.sink)
+    if raw is None:
+        return None
+    return RawCall(span=raw.span, name="sample", args=(raw,), name_span=raw.span)
+
+
+def check_variable(ctx: Context, declared: Declared, definition: Definition | None) -> None:
+    """Read the estimator of a variable, and its log-density, once its law is checked."""
+    if definition is None:
+        return
+    body = definition.body
+    if not isinstance(body, Sample):
+        # Rows and the like, of which the law is said line by line.
+        ctx.error(
+            "VS0690",
+            f"'{declared.name}' has several laws",
+            declared.span,
+            label="one law for all its indices",
+            help="give each part a name of its own",
+        )
+        return
+    estimator = _estimator(ctx, declared, definition)
+    letters = definition.letters
+    own = Element(
+        span=declared.span,
+        axes=letters,
+        dtype=definition.dtype,
+        name=declared.name,
+        subscripts=tuple(Affine(x) for x in letters),
+    )
+    density: Expr | None = None
+    if has_density(body.law):
+        env = Env(subject=f"'{declared.name}'", scope={x: x for x in letters})
+        found = log_density(ctx, LAWS[body.law], body.blocks, body.instead, own, declared.span, env)
+        if not isinstance(found, Unknown):
+            kept = tuple(x for x in letters if x not in body.event)
+            name = ctx.hidden_name(f"{DENSITY}_{declared.name}")
+            ctx.declare_hidden(Definition(name, kept, as_real(found), "real", declared.span, hidden=True))
+            density = Element(
+                span=declared.span, axes=kept, dtype="real", name=name, subscripts=tuple(Affine(x) for x in kept)
+            )
+    declared.definition = definition
+    declared.found = Variable(declared.name, letters, estimator, density, declared.span)
+
+
+def _estimator(ctx: Context, declared: Declared, definition: Definition) -> Estimator:
+    given = declared.line.option("estimator")
+    if given is None:
+        return Estimator()
+    raw = parse_expression(given, ctx.sink) if isinstance(given, Scalar) else None
+    if raw is None:
+        return Estimator()
+    word = raw.name if isinstance(raw, RawName | RawCall) else ""
+    if word not in ESTIMATORS or (isinstance(raw, RawCall) and (raw.args or raw.bound or raw.subscripts)):
+        ctx.error(
+            "VS0691",
+            f"'{declared.name}' has no estimator '{word}'" if word else "an estimator is a word",
+            raw.span,
+            label="no such estimator",
+            help=did_you_mean(word, ESTIMATORS) or f"the estimators are {', '.join(SHOWN)}",
+        )
+        return Estimator()
+    baseline: str | Expr = "none"
+    for keyword in raw.keywords if isinstance(raw, RawCall) else ():
+        if word != "score" or keyword.name != "baseline":
+            ctx.error(
+                "VS0691",
+                f"the estimator '{word}' has no option '{keyword.name}'",
+                keyword.span,
+                help=f"the estimators are {', '.join(SHOWN)}",
+            )
+            continue
+        value = keyword.value
+        if isinstance(value, RawName) and value.name in BASELINES and value.name not in ctx.symbols:
+            baseline = value.name
+            continue
+        env = Env(subject=f"the baseline of '{declared.name}'", scope={x: x for x in definition.letters})
+        found = ctx.infer(value, env)
+        if not isinstance(found, Unknown):
+            baseline = as_real(found)
+    return Estimator(word, baseline)
+
+
+def variable_at(ctx: Context, raw: Raw, env: Env) -> tuple[Declared, Element] | None:
+    """The random variable that an expression reads, with its subscripts; None if it is none."""
+    name = getattr(raw, "name", "")
+    if name not in ctx.variables or isinstance(raw, RawCall) or name in env.formals:
+        return None
+    declared = ctx.variables[name]
+    if isinstance(raw, RawName):
+        letters = ctx.symbols[name].letters if name in ctx.symbols else ()
+        if all(x in env.scope for x in letters):
+            raw = _whole(raw, letters)
+    found = ctx.infer(raw, env)
+    return (declared, found) if isinstance(found, Element) else None
+
+
+def _whole(raw: RawName, letters: tuple[str, ...]) -> Raw:
+    if not letters:
+        return raw
+    subscripts = tuple(RawName(span=raw.span, name=x) for x in letters)
+    return RawElement(span=raw.span, name=raw.name, subscripts=subscripts, name_span=raw.span)
+
+
+def own_density(ctx: Context, declared: Declared, element: Element) -> Expr | None:
+    """The log-density of a variable at its own draw, at the subscripts of `element`; None where it has none."""
+    if declared.found is None or not isinstance(declared.found.density, Element):
+        return None
+    kept = declared.found.density.axes
+    at = dict(zip(declared.found.letters, element.subscripts, strict=True))
+    subscripts = tuple(at[x] for x in kept)
+    axes = subscript_axes(subscripts)
+    return replace(element, name=declared.found.density.name, subscripts=subscripts, axes=axes, dtype="real")
