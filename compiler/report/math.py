@@ -22,6 +22,7 @@ from vspec.compiler.language.expr import (
     Delta,
     Derivative,
     Element,
+    Expectation,
     Expr,
     Gather,
     Implicit,
@@ -200,6 +201,9 @@ class Printer:
             return self._implicit(e)
         if isinstance(e, Stop):
             return self._call("stop", [e.body])
+        if isinstance(e, Expectation):
+            head = self.n.sub(self.n.word(e.op), [self._name(name) for name in e.names])
+            return Piece(self.n.call(head, [self._any(x).text for x in e.bodies]))
         if isinstance(e, Sample):
             law = self.n.call(self.n.word(e.law), [self._block(b).text for b in e.blocks])
             return Piece(self.n.call(self.n.word("sample"), [law]))

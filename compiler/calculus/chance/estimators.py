@@ -157,6 +157,10 @@ class _One:
         return play
 
     def _give(self, v: Variable, play: Play) -> None:
+        with self.b.at(v.origin._replace(role="part")):
+            self._given(v, play)
+
+    def _given(self, v: Variable, play: Play) -> None:
         arguments = [self._at(x, play) for x in v.arguments]
         strategy = self.chosen[v.name]
         if strategy in ("enumerate", "quadrature"):

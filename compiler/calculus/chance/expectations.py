@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from vspec.compiler.calculus.chance.closed import integrated
 from vspec.compiler.calculus.chance.estimators import DRAWN, Estimator
 from vspec.compiler.calculus.chance.supports import configurations, count_of
 from vspec.compiler.calculus.chance.variables import Frames, NoEstimate, Variable, reached, variables_of
+from vspec.compiler.calculus.draws import in_place
 from vspec.compiler.graph.instantiate import rebuilt
 from vspec.compiler.graph.kernel import Tree, slot, slots
 from vspec.compiler.graph.node import Kind, Node, topological
@@ -40,9 +42,9 @@ def expectation(low: Lowering, e: Expectation) -> Node:
         found = average.of(bodies[0])
     else:
         found = average.covariance(bodies[0], bodies[-1])
-    chosen = ", ".join(f"{n}: {word}" for n, word in average.chosen.items())
+    chosen = ", ".join(f"{n}: {' and '.join(words)}" for n, words in average.chosen.items())
     if chosen:
-        because = "; ".join(dict.fromkeys(average.because.values()))
+        because = "; ".join(dict.fromkeys(why for words in average.chosen.values() for why in words.values()))
         low.choices.append((e, Choice("expectation", "", e.span.line, chosen, because=because)))
     return found
 
@@ -60,7 +62,7 @@ def _entangled(low: Lowering, e: Expectation, bodies: Sequence[Node], variables:
 
 
 class _Average:
-    """Averages parts of an expression. `chosen` and `because`: the strategy of each variable so far, and why."""
+    """Averages parts of an expression. `chosen`: the strategies of each variable so far, each with why."""
 
     def __init__(self, low: Lowering, e: Expectation, variables: Sequence[Variable]) -> None:
         self.low, self.b, self.e = low, low.b, e
@@ -69,8 +71,7 @@ class _Average:
         self.estimator = Estimator(low, e, variables)
         self.done: dict[int, Node] = {}
         self.hit: dict[int, bool] = {}
-        self.chosen: dict[str, str] = {}
-        self.because: dict[str, str] = {}
+        self.chosen: dict[str, dict[str, str]] = {}
 
     def random(self, node: Node) -> bool:
         """Whether a node depends on the variables."""
@@ -121,8 +122,9 @@ class _Average:
                 apart.append(self._times(factors, one, node))
                 continue
             part = b.map(self._product(factors, tree), node.inputs, "real")
-            if not self.random(part):
-                apart.append(part)
+            known = self.closed(part) if self.random(part) else part
+            if known is not None:
+                apart.append(self.of(known))
             else:
                 names = tuple(v.name for v in self.estimator.relevant(part))
                 together.setdefault(names, []).append(part)
@@ -169,6 +171,31 @@ class _Average:
 
     def part(self, c: Node) -> Node:
         """The average of what is no sum."""
+        known = self.closed(c)
+        if known is not None:
+            return self.of(known)
+        return self._estimated(c)
+
+    def closed(self, c: Node) -> Node | None:
+        """The expectation of a part over one of its variables, given the others, in closed form; None if there is none."""
+        if self.e.way.word not in ("auto", "samples", "analytic"):
+            return None
+        variables = self.estimator.relevant(c)
+        for k, v in reversed(list(enumerate(variables))):
+            later = [x for u in variables[k + 1 :] for x in u.arguments]
+            if v.estimator.word not in ("auto", "analytic") or reached(later, {v.node.uid}) & {x.uid for x in later}:
+                continue
+            found = integrated(self.b, c, v, in_place(self.b, v.sample, v.arguments))
+            if found is not None:
+                self._note(v, "analytic", "a closed form")
+                return found
+        return None
+
+    def _note(self, v: Variable, word: str, why: str) -> None:
+        words = self.chosen.setdefault(v.name, {})
+        words.setdefault(word, why)
+
+    def _estimated(self, c: Node) -> Node:
         variables = self.estimator.relevant(c)
         chosen = self.strategies(c, variables)
         return self.estimator.estimate(c, variables, chosen)
@@ -180,8 +207,7 @@ class _Average:
         for v in variables:
             word, why = self._strategy(v, frames)
             found[v.name] = word
-            self.chosen[v.name] = word
-            self.because[v.name] = why
+            self._note(v, word, why)
         return found
 
     def _strategy(self, v: Variable, frames: Frames) -> tuple[str, str]:
