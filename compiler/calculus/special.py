@@ -135,6 +135,23 @@ class v_gammainc_da(sp.Function):  # type: ignore[misc]  # noqa: N801
         return v_where(OPAQUE["gt"](x, 0), inside, sp.Integer(0))
 
 
+class v_gamma_draw(sp.Function):  # type: ignore[misc]  # noqa: N801
+    """A draw z of a gamma law of shape a, its second argument, as a function of a: gammainc(a, z) stays what it is.
+
+    Implicit reparameterisation (Figurnov et al. 2018).
+    """
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        return v_gamma_slope(self.args[0], self) if argindex == 1 else sp.Integer(1)
+
+
+class v_gamma_slope(sp.Function):  # type: ignore[misc]  # noqa: N801
+    """The derivative of a draw of a gamma law by its shape, at equal probability."""
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        raise NoDerivative("the second derivative of a draw by the shape of a gamma law")
+
+
 class v_i0e(sp.Function):  # type: ignore[misc]  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         x = self.args[0]
@@ -170,6 +187,8 @@ SPECIAL: dict[str, type[Any]] = {
     "gammainc": v_gammainc,
     "gammaincc": v_gammaincc,
     "gammainc_da": v_gammainc_da,
+    "gamma_draw": v_gamma_draw,
+    "gamma_slope": v_gamma_slope,
     "i0e": v_i0e,
     "i1e": v_i1e,
     "bessel_ratio": v_bessel_ratio,

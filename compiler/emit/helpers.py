@@ -89,6 +89,12 @@ def bessel_ratio(n: int, x: Array) -> Array:
     return jnp.where(near, series, ratio)
 '''
 
+_GAMMA_SLOPE = '''\
+def gamma_slope(shape: Array, z: Array) -> Array:
+    """The derivative of a draw z of a standard gamma law by its shape, at equal probability."""
+    return random_gamma_grad(*jnp.broadcast_arrays(shape, z))
+'''
+
 _LINEAR_RECURRENCE = '''\
 def linear_recurrence(factors: Array, terms: Array, axis: int, reverse: bool = False) -> Array:
     """y with y[k] = factors[k] * y[k - 1] + terms[k] along the axis and y[-1] = 0; from the end if `reverse`."""
@@ -241,6 +247,7 @@ HELPERS: dict[str, str] = {
     "log_ndtr": _LOG_NDTR,
     "betaln": _BETALN,
     "bessel_ratio": _BESSEL_RATIO,
+    "gamma_slope": _GAMMA_SLOPE,
     "linear_recurrence": _LINEAR_RECURRENCE,
     "pivots": _PIVOTS,
     "checkpointed": _CHECKPOINTED,

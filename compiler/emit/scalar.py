@@ -86,6 +86,7 @@ FUNCTIONS = {
     "gammainc": "gammainc",
     "gammaincc": "gammaincc",
     "gammainc_da": "igamma_grad_a",
+    "gamma_slope": "gamma_slope",
     "i0e": "i0e",
     "i1e": "i1e",
     "bessel_ratio": "bessel_ratio",
@@ -94,7 +95,7 @@ FUNCTIONS = {
 MODULES = {
     "jax.nn": ("log_sigmoid", "relu", "sigmoid", "softplus"),
     "jax.scipy.linalg": ("cho_factor", "cho_solve", "expm", "lu_factor", "lu_solve", "solve_triangular"),
-    "jax.lax": ("erf_inv", "igamma_grad_a"),
+    "jax.lax": ("erf_inv", "igamma_grad_a", "random_gamma_grad"),
     "jax.scipy.special": (
         "digamma",
         "erf",
@@ -387,6 +388,11 @@ def _complex(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     return _infix(f"{re.at(ADD)} + {imaginary.at(ADD + 1)}", ADD, [re, imaginary])
 
 
+def _drawn(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
+    # A draw is what it is; only its derivative knows of the shape.
+    return args[1]
+
+
 def _hypot(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     # JAX's derivatives of jnp.hypot are wrong to second order where both parts are equal; those of the modulus are right.
     return call("jnp.abs", _complex(trees, args, context))
@@ -408,6 +414,7 @@ _SPECIAL: dict[str, Callable[[Sequence[Tree], list[Text], Context], Text]] = {
     "integer": _whole,
     "complex": _complex,
     "hypot": _hypot,
+    "gamma_draw": _drawn,
 }
 
 OPERATIONS: frozenset[str] = frozenset({*_SPECIAL, *COMPARISONS, *LOGIC, *FUNCTIONS})

@@ -9,7 +9,8 @@ A kernel's `tree` is a nested tuple:
 - `(op, child, ...)` an operation of `compiler/language/operators.py`; `add` and `mul` take two or more children,
   `("pow", base, exponent)`, `("where", condition, yes, no)`, comparisons and `and or not` give booleans,
   `("real", c)` turns a boolean or integer into a real, `("integer", c)` a boolean or real into an integer;
-- some operations exist only as derivatives of others: `polygamma gammainc_da ndtr_ratio ndtr_excess bessel_ratio`.
+- some operations exist only as derivatives of others: `polygamma gammainc_da ndtr_ratio ndtr_excess bessel_ratio`;
+- `("gamma_draw", shape, z)` is z as a function of the shape, a draw at equal probability; `gamma_slope` is its derivative.
 
 The scalar calculus on kernels (SymPy) lives in `compiler/calculus/scalar.py`; this module knows only their shape.
 """

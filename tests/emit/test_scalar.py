@@ -111,6 +111,7 @@ NAMESPACE = {
     **{op: FUNCTIONS[op] for op in ("erfinv", "ndtr", "log_ndtr", "ndtr_ratio", "ndtr_excess", "betaln")},
     **{op: FUNCTIONS[op] for op in ("gammainc", "gammaincc", "i0e", "i1e", "bessel_ratio")},
     "igamma_grad_a": FUNCTIONS["gammainc_da"],
+    "gamma_slope": FUNCTIONS["gamma_slope"],
 }
 UNARY = [
     "exp",
@@ -174,6 +175,7 @@ def test_every_operation_has_a_text() -> None:
     two = {"add", "sub", "mul", "div", "pow", "mod", "floordiv", "lt", "le", "gt", "ge", "eq", "ne", "and", "or"}
     two |= {"hypot", "copysign", "complex"}
     two |= {"maximum", "minimum", "atan2", "xlogy", "betaln", "gammainc", "gammaincc", "gammainc_da", "bessel_ratio"}
+    two |= {"gamma_draw", "gamma_slope"}
     for op in OPERATIONS:
         count = arity.get(op, 2 if op in two else 1)
         compile(expression((op, *[X, Y, Z][:count]), NAMES).code, op, "eval")

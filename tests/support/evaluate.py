@@ -785,6 +785,14 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "gammainc": special.gammainc,
     "gammaincc": special.gammaincc,
     "gammainc_da": _by_mpmath(lambda a, x: mp.diff(lambda t: mp.gammainc(t, 0, x, regularized=True), a)),
+    "gamma_draw": lambda a, z: z,
+    "gamma_slope": _by_mpmath(
+        lambda a, z: (
+            -mp.diff(lambda t: mp.gammainc(t, 0, z, regularized=True), a)
+            * mp.exp(z - (a - 1) * mp.log(z))
+            * mp.gamma(a)
+        )
+    ),
     "i0e": special.i0e,
     "i1e": special.i1e,
     "bessel_ratio": _by_mpmath(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from vspec.compiler.calculus.chance import measures
 from vspec.compiler.calculus.chance.noise import Repeated
+from vspec.compiler.calculus.chance.paths import has_path, path
 from vspec.compiler.calculus.chance.supports import Values, enumerated, laid_out
 from vspec.compiler.calculus.chance.variables import Frames, NoEstimate, Variable, reached, size_of
 from vspec.compiler.calculus.draws import RULES, core_of, in_place, key_of
@@ -86,12 +87,46 @@ class Estimator:
         """The variables on which an expression depends, themselves or by others."""
         return [v for v in self.variables if c.uid in reached([c], {v.node.uid})]
 
-    def estimate(self, c: Node, variables: Sequence[Variable], chosen: Mapping[str, str], pairs: bool = False) -> Node:
-        """The estimate of E[c], with the axes of c or fewer. `chosen`: the strategy of each variable.
-
-        With `pairs`, c is one of two numbers whose draws are compared (see `covariance`).
-        """
+    def estimate(self, c: Node, variables: Sequence[Variable], chosen: Mapping[str, str]) -> Node:
+        """The estimate of E[c], with the axes of c or fewer. `chosen`: the strategy of each variable."""
         return _One(self, c, variables, chosen).total()
+
+    def covariance(
+        self, f: Node, g: Node, both: Node, variables: Sequence[Variable], chosen: Mapping[str, str]
+    ) -> Node:
+        """The unbiased covariance of the values of two nodes over the draws; `both` reads what either reads.
+
+        It is the mean over pairs of different draws of (f - f')(g - g')/2; a score meets it once for each of the two.
+        """
+        b, way = self.b, self.e.way
+        count = way.count or 1
+        if count < 2 or way.antithetic:
+            what = "independent draws" if way.antithetic else "at least two draws"
+            raise NoEstimate("VS0695", f"a variance that is estimated takes {what}", b.origin, "write by=samples(64)")
+        for v in variables:
+            if chosen[v.name] not in ("reparam", "score"):
+                message = f"a variance is estimated by reparam or score, and '{v.name}' has the estimator {chosen[v.name]}"
+                raise NoEstimate("VS0695", message, v.origin)
+            if v.estimator.baseline != "none" and chosen[v.name] == "score":
+                raise NoEstimate("VS0695", f"no baseline of '{v.name}' is independent of its pairs of draws", v.origin)
+        one = _One(self, both, variables, chosen)
+        play = one.play(Play(), variables)
+        axes = [a.name for a in self.repeats]
+        dims = {a.name: a.dim for a in self.repeats}
+        values = [instantiate(b, [x], play.values)[0] for x in (f, g)]
+        product = b.mul(values)
+        totals = [b.reduce("sum", x, axes, dims) for x in (*values, product)]
+        pairs: Tree = (
+            "div",
+            ("add", ("mul", num(float(count)), X), ("neg", ("mul", A, slot(4))), ("neg", ("mul", B, slot(3))), slot(5)),
+            num(2.0 * (count - 1)),
+        )
+        each = b.map(pairs, [product, *values, *totals], "real")
+        if play.logs:
+            log = b.add(list(play.logs.values()))
+            twice: Tree = ("mul", ("sub", ("mul", num(2.0), ONE), num(1.0)), B)
+            each = b.map(twice, [log, b.stop(log), each], "real")
+        return self.mean(each)
 
     def key(self, v: Variable) -> Node:
         """The key of the draws of a variable."""
@@ -175,9 +210,14 @@ class _One:
         if strategy != "reparam":
             given = [self.b.stop(x) if x.dtype == "real" else x for x in given]
         noise = Repeated(self.b, v, self.of.key(v), self.of.repeats, self.of.pair, core_of(v.sample))
-        value = RULES[v.sample.law](noise, *given)
-        if strategy != "reparam" and value.dtype == "real":
-            value = self.b.stop(value)
+        if strategy == "reparam":
+            if not has_path(v.sample.law):
+                message = f"a draw of the law '{v.sample.law}' of '{v.name}' is no function of its arguments"
+                raise NoEstimate("VS0693", message, v.origin, "its estimators are score and enumerate")
+            value = path(self.b, v.sample.law, noise, *given)
+        else:
+            value = RULES[v.sample.law](noise, *given)
+            value = self.b.stop(value) if value.dtype == "real" else value
         self._set(v, value, play)
         play.noise[v.name] = noise, in_place(self.b, v.sample, arguments)
         if strategy == "score":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from vspec.compiler.calculus.chance.closed import integrated
 from vspec.compiler.calculus.chance.estimators import DRAWN, Estimator
+from vspec.compiler.calculus.chance.paths import has_path
 from vspec.compiler.calculus.chance.supports import configurations, count_of
 from vspec.compiler.calculus.chance.variables import Frames, NoEstimate, Variable, reached, variables_of
 from vspec.compiler.calculus.draws import in_place
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 
 # Up to so many values a variable without an estimator of its own is summed over rather than drawn.
 FEW = 4096
-# Laws that are functions of noise and of all their arguments.
-REPARAMETERISED = frozenset(
-    {"normal", "uniform", "exponential", "laplace", "logistic", "gumbel", "cauchy", "lognormal", "weibull", "pareto", "rayleigh"}
-)
 X, A = slot(0), slot(1)
 
 
@@ -72,6 +69,8 @@ class _Average:
         self.done: dict[int, Node] = {}
         self.hit: dict[int, bool] = {}
         self.chosen: dict[str, dict[str, str]] = {}
+        # Whether what would have to be estimated is refused.
+        self.exact = False
 
     def random(self, node: Node) -> bool:
         """Whether a node depends on the variables."""
@@ -198,6 +197,8 @@ class _Average:
     def _estimated(self, c: Node) -> Node:
         variables = self.estimator.relevant(c)
         chosen = self.strategies(c, variables)
+        if self.exact and any(word in DRAWN for word in chosen.values()):
+            raise _Inexact
         return self.estimator.estimate(c, variables, chosen)
 
     def strategies(self, c: Node, variables: Sequence[Variable]) -> dict[str, str]:
@@ -223,17 +224,31 @@ class _Average:
             total = configurations(self.b, v, frames.joint(v))
             if total is not None and total <= FEW:
                 return "enumerate", f"{total} values"
-        if v.node.dtype == "real" and v.sample.law in REPARAMETERISED:
+        if v.node.dtype == "real" and has_path(v.sample.law):
             return "reparam", "a function of noise"
         return "score", "neither few values nor a function of noise"
 
     def covariance(self, f: Node, g: Node) -> Node:
-        """The covariance of two nodes."""
-        raise NoEstimate("VS0695", "variances are not there yet", self.b.origin)
+        """The covariance of two nodes: the average of the product of their deviations, by draws the unbiased one of a sample."""
+        before = dict(self.done), {name: dict(words) for name, words in self.chosen.items()}
+        self.exact = True
+        try:
+            # A deviation has the mean 0, so that nothing flows back through the means.
+            deviations = [self.b.map(("sub", X, A), [x, self.of(x)], "real") for x in (f, g)]
+            return self.of(self.b.mul(deviations))
+        except _Inexact:
+            self.done, self.chosen = before
+        finally:
+            self.exact = False
+        both = self.b.add([f, g])
+        variables = self.estimator.relevant(both)
+        chosen = self.strategies(both, variables)
+        return self.estimator.covariance(f, g, both, variables, chosen)
+
+
+class _Inexact(Exception):  # noqa: N818 (it leads to another way)
+    """A part has no exact value."""
 
 
 def _number_valued(tree: Tree, inputs: Sequence[Node]) -> bool:
     return tree[0] == "x" and inputs[tree[1]].dtype == "integer"
-
-
-__all__ = ["DRAWN", "expectation"]

@@ -48,6 +48,15 @@ class Repeated(Standard):
 
     def other(self) -> Standard:
         """Further draws, independent of these: those of a part of the law."""
+        return Standard(self.b, self._next(), self.axes, self.core)
+
+    def apart(self) -> Repeated:
+        """The same with independent draws."""
+        found = Repeated(self.b, self.variable, self._next(), (), self.pair, self.core)
+        found.axes = self.axes
+        return found
+
+    def _next(self) -> Node:
         self.branch += 1
-        key = self.b.make(Kind.RANDOM, "fold", (self.key, self.b.number(self.branch)), self.key.axes, "key")
-        return Standard(self.b, key, self.axes, self.core)
+        number = self.b.number(self.branch)
+        return self.b.make(Kind.RANDOM, "fold", (self.key, number), self.key.axes, "key")
