@@ -42,6 +42,7 @@ from vspec.compiler.language.operators import (
     Operator,
 )
 from vspec.compiler.language.positions import position
+from vspec.compiler.language.random import own_density
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice
 from vspec.compiler.language.spec import Definition
 from vspec.compiler.language.statistics import level_of
@@ -85,7 +86,7 @@ def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
             env,
             help=f"under 'functions': f(x[:]) -> [k]: {ARCHITECTURES[name].signature}; its call is f(x[n, :])[k]",
         )
-    if raw.keywords and name not in EVALUATED:
+    if raw.keywords and name not in EVALUATED and name != "logpdf":
         keyword, span, _ = raw.keywords[0]
         known = name in FUNCTIONS or name in REDUCTIONS or name in ALONG or name in LINALG or name in STRUCTURAL
         if known:
@@ -388,7 +389,8 @@ def _structural(ctx: Context, raw: RawCall, env: Env) -> Expr:
     if name == "sample":
         return sample(ctx, raw, env)
     if name == "logpdf":
-        return logpdf(ctx, raw, env)
+        own = own_density(ctx, raw, env)
+        return own if own is not None else logpdf(ctx, raw, env)
     if name == "entropy":
         return entropy(ctx, raw, env)
     if name == "KL":

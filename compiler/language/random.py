@@ -13,13 +13,15 @@ from types import MappingProxyType
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.context import Context, Env, Unknown
-from vspec.compiler.language.densities import has_density, log_density
-from vspec.compiler.language.expr import Affine, Element, Expr, Sample
+from vspec.compiler.language.densities import log_density, read_value
+from vspec.compiler.language.distributions import Distribution
+from vspec.compiler.language.expr import Affine, Block, Element, Expr, Sample, Subscript
+from vspec.compiler.language.law_formulas import DENSITIES
 from vspec.compiler.language.laws import LAWS
 from vspec.compiler.language.parse import parse_expression
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName
 from vspec.compiler.language.spec import Definition, Estimator, Variable
-from vspec.compiler.language.substitute import subscript_axes
+from vspec.compiler.language.substitute import subscript_axes, substitute
 from vspec.compiler.language.types import as_real
 from vspec.compiler.source.document import Mapping, Scalar, Value
 
@@ -123,9 +125,10 @@ def check_variable(ctx: Context, declared: Declared, definition: Definition | No
         subscripts=tuple(Affine(x) for x in letters),
     )
     density: Expr | None = None
-    if has_density(body.law):
+    law = Distribution(LAWS[body.law], body.blocks, body.instead)
+    if law.form in DENSITIES:
         env = Env(subject=f"'{declared.name}'", scope={x: x for x in letters})
-        found = log_density(ctx, LAWS[body.law], body.blocks, body.instead, own, declared.span, env)
+        found = log_density(ctx, law, Block(own, body.event), declared.span, env, inside=True)
         if not isinstance(found, Unknown):
             kept = tuple(x for x in letters if x not in body.event)
             name = ctx.hidden_name(f"{DENSITY}_{declared.name}")
@@ -196,12 +199,52 @@ def _whole(raw: RawName, letters: tuple[str, ...]) -> Raw:
     return RawElement(span=raw.span, name=raw.name, subscripts=subscripts, name_span=raw.span)
 
 
-def own_density(ctx: Context, declared: Declared, element: Element) -> Expr | None:
-    """The log-density of a variable at its own draw, at the subscripts of `element`; None where it has none."""
-    if declared.found is None or not isinstance(declared.found.density, Element):
+def own_density(ctx: Context, raw: RawCall, env: Env) -> Expr | None:
+    """`logpdf(z[n])` and `logpdf(z[n], at=e)` of a random variable; None if the call is no such thing.
+
+    The first is the log-density at the variable's own draw, the second that of its law at another value. Without subscripts the
+    variable has those of its declaration.
+    """
+    at = next((k for k in raw.keywords if k.name == "at"), None)
+    first = raw.args[0] if len(raw.args) == 1 else None
+    if first is None or raw.bound is not None or raw.subscripts is not None:
         return None
-    kept = declared.found.density.axes
-    at = dict(zip(declared.found.letters, element.subscripts, strict=True))
-    subscripts = tuple(at[x] for x in kept)
-    axes = subscript_axes(subscripts)
-    return replace(element, name=declared.found.density.name, subscripts=subscripts, axes=axes, dtype="real")
+    if getattr(first, "name", "") not in ctx.variables or isinstance(first, RawCall):
+        return None
+    other = next((k for k in raw.keywords if k is not at), None)
+    if other is not None:
+        return ctx.error(
+            "VS0215", f"'logpdf' of a variable has no keyword '{other.name}'", other.span, env, help="write at=..."
+        )
+    read = variable_at(ctx, first, env)
+    if read is None:
+        return Unknown(span=raw.span)
+    declared, element = read
+    if declared.found is None or declared.definition is None:
+        return Unknown(span=raw.span)
+    subscripts = dict(zip(declared.found.letters, element.subscripts, strict=True))
+    if at is not None:
+        return _elsewhere(ctx, declared, subscripts, at.value, raw, env)
+    if not isinstance(declared.found.density, Element):
+        body = declared.definition.body
+        law = body.law if isinstance(body, Sample) else ""
+        return ctx.error("VS0690", f"the law '{law}' of '{declared.name}' has no density", raw.span, env)
+    kept = tuple(subscripts[x] for x in declared.found.density.axes)
+    name = declared.found.density.name
+    return replace(element, span=raw.span, name=name, subscripts=kept, axes=subscript_axes(kept), dtype="real")
+
+
+def _elsewhere(
+    ctx: Context, declared: Declared, subscripts: dict[str, Subscript], value: Raw, raw: RawCall, env: Env
+) -> Expr:
+    assert declared.definition is not None
+    body = declared.definition.body
+    assert isinstance(body, Sample)
+    blocks = tuple(Block(substitute(b.body, subscripts), b.core) for b in body.blocks)
+    law = Distribution(LAWS[body.law], blocks, body.instead)
+    if law.form not in DENSITIES:
+        return ctx.error("VS0690", f"the law '{body.law}' of '{declared.name}' has no density", raw.span, env)
+    found = read_value(ctx, value, law, env)
+    if found is None or isinstance(found.body, Unknown):
+        return Unknown(span=raw.span)
+    return log_density(ctx, law, found, raw.span, env)

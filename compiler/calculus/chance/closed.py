@@ -45,7 +45,7 @@ def integrated(b: Builder, c: Node, v: Variable, arguments: Sequence[Node]) -> N
             atoms.append(b.rename(x, {a: n for a, n in rename.items() if a in x.names}))
             framed[k].append(len(atoms) - 1)
     try:
-        expr = _without_casts(to_sympy(tree), own)
+        expr = _plain(to_sympy(tree), own)
         result = _expected(expr, v.sample.law, [(k, framed[k]) for k in own])
         if result is None:
             return None
@@ -100,10 +100,14 @@ def _flat(c: Node, v: Variable) -> tuple[Tree, list[Node], dict[int, tuple[str, 
     return trees[c.uid], atoms, places
 
 
-def _without_casts(expr: Any, own: Sequence[int]) -> Any:
-    """The expression with integer variables as the reals that they are."""
+def _plain(expr: Any, own: Sequence[int]) -> Any:
+    """The expression with integer variables as the reals that they are, and a*log(b) written out where it is linear in them."""
+    symbols = {_symbol(k) for k in own}
+    expr = expr.replace(lambda e: isinstance(e, v_real) and e.args[0] in symbols, lambda e: e.args[0])
+    xlogy = CLASSES["xlogy"]
     return expr.replace(
-        lambda e: isinstance(e, v_real) and e.args[0] in {_symbol(k) for k in own}, lambda e: e.args[0]
+        lambda e: isinstance(e, xlogy) and e.args[0].has(*symbols) and not e.args[1].has(*symbols),
+        lambda e: e.args[0] * sp.log(e.args[1]),
     )
 
 
