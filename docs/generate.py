@@ -43,7 +43,6 @@ RANGES = {
 # spec for each, so that this table follows the compiler.
 REFUSED: Mapping[str, Mapping[str, str]] = {
     "sections": {
-        "random": "VS0401",
         "dynamics": "VS0402",
     },
     "stage": {

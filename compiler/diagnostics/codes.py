@@ -18,6 +18,7 @@ from types import MappingProxyType
 from vspec.compiler.diagnostics.code import Code
 from vspec.compiler.diagnostics.codes_arrays import ARRAYS
 from vspec.compiler.diagnostics.codes_blocks import BLOCKS
+from vspec.compiler.diagnostics.codes_chance import CHANCE
 from vspec.compiler.diagnostics.codes_evaluation import EVALUATION
 from vspec.compiler.diagnostics.codes_implicit import IMPLICIT
 from vspec.compiler.diagnostics.codes_language import LANGUAGE
@@ -42,5 +43,5 @@ def registry(*groups: Iterable[Code]) -> Mapping[str, Code]:
 
 
 CODES: Mapping[str, Code] = registry(
-    SOURCE, LANGUAGE, ARRAYS, IMPLICIT, NETWORKS, RUNS, EVALUATION, BLOCKS, MATRICES, LAWS, LIMITS, WARNINGS
+    SOURCE, LANGUAGE, ARRAYS, IMPLICIT, NETWORKS, RUNS, EVALUATION, BLOCKS, MATRICES, CHANCE, LAWS, LIMITS, WARNINGS
 )

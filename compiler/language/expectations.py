@@ -39,7 +39,12 @@ ROUTES: Mapping[str, Route] = MappingProxyType(
         for r in (
             Route("auto", "in closed form or by summing all values where that is possible, else by one draw"),
             Route("samples", "by so many independent draws", "64", _DRAWS),
-            Route("quadrature", "by a rule with so many nodes: that of the law, or on an interval", "40", MappingProxyType({"over": "ends"})),
+            Route(
+                "quadrature",
+                "by a rule with so many nodes: that of the law, or on an interval",
+                "40",
+                MappingProxyType({"over": "ends"}),
+            ),
             Route("enumerate", "by summing over all values"),
             Route("analytic", "in closed form"),
         )
@@ -117,6 +122,9 @@ def _names(ctx: Context, raw: RawCall, env: Env) -> tuple[str, ...] | None:
                     else "declare it under 'random', for example z: normal(0, 1)"
                 )
             ctx.error("VS0692", message, item.span, env, label="no law", help=help)
+        elif name in ctx.symbols and ctx.symbols[name].kind == "state":
+            sound = False
+            ctx.planned("VS0408", f"expectations over variables that are drawn step by step ('{name}')", item.span, env)
         elif name in found:
             sound = False
             ctx.error("VS0692", f"the variable '{name}' stands twice", item.span, env)
@@ -129,7 +137,13 @@ def _way(ctx: Context, raw: RawCall, env: Env) -> Evaluation | None:
     found: Evaluation | None = Evaluation()
     for k, keyword in enumerate(raw.keywords):
         if keyword.name != "by":
-            ctx.error("VS0694", f"'{raw.name}' takes no keyword '{keyword.name}'", keyword.span, env, help="its keyword is 'by'")
+            ctx.error(
+                "VS0694",
+                f"'{raw.name}' takes no keyword '{keyword.name}'",
+                keyword.span,
+                env,
+                help="its keyword is 'by'",
+            )
             return None
         if k:
             ctx.error("VS0694", "'by' is given twice", keyword.span, env)
@@ -145,12 +159,25 @@ def _route(ctx: Context, keyword: Keyword, env: Env) -> Evaluation | None:
     route = ROUTES.get(word)
     if route is None or (isinstance(value, RawCall) and (value.bound is not None or value.subscripts is not None)):
         message = f"no expectation is evaluated by '{word}'" if word else "'by' is a word that says how"
-        ctx.error("VS0694", message, value.span, env, label="no such way", help=did_you_mean(word, ROUTES) or f"there are {listed}")
+        ctx.error(
+            "VS0694",
+            message,
+            value.span,
+            env,
+            label="no such way",
+            help=did_you_mean(word, ROUTES) or f"there are {listed}",
+        )
         return None
     args = value.args if isinstance(value, RawCall) else ()
     keywords = value.keywords if isinstance(value, RawCall) else ()
     if len(args) != bool(route.count):
-        ctx.error("VS0694", f"'{word}' takes {'one number' if route.count else 'no number'}", value.span, env, help=f"write by={route.shown}")
+        ctx.error(
+            "VS0694",
+            f"'{word}' takes {'one number' if route.count else 'no number'}",
+            value.span,
+            env,
+            help=f"write by={route.shown}",
+        )
         return None
     count = whole(ctx, args[0], env) if args else None
     if args and (count is None or not 1 <= count <= MOST_DRAWS):
@@ -173,7 +200,13 @@ def _route(ctx: Context, keyword: Keyword, env: Env) -> Evaluation | None:
         read = _flag(k.value) if kind == "flag" else _ends(ctx, k.value, env)
         if read is None:
             help = "write true or false" if kind == "flag" else "write over=[-12, 12]"
-            ctx.error("VS0694", f"'{k.name}' is not said as {'a flag' if kind == 'flag' else 'two numbers'}", k.value.span, env, help=help)
+            ctx.error(
+                "VS0694",
+                f"'{k.name}' is not said as {'a flag' if kind == 'flag' else 'two numbers'}",
+                k.value.span,
+                env,
+                help=help,
+            )
             return None
         options[k.name] = read
     if options.get("antithetic") and count is not None and count % 2:

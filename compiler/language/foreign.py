@@ -88,7 +88,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ("divergence div", "a divergence is written sum[i](d(v[i], x[i]))"),
     ("stop_gradient detach", "write stop(e)"),
     ("Integral integrate quad", "an integral is written integral[x](e, over=[a, b]) (VS0407, not implemented yet)"),
-    ("expectation Expectation", "an expectation is written E[z](e) (VS0408, not implemented yet)"),
+    ("expectation Expectation", "an expectation is written E[z](e)"),
 )
 
 

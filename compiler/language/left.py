@@ -65,12 +65,12 @@ def declare_equations(ctx: Context, define: Value | None, objectives: Value | No
     """Take the left sides apart and enter the names; right sides are parsed, not checked."""
     system = System()
     lines: dict[str, list[tuple[Head, Scalar, Right]]] = {}
-    for key, value in entries(random):
-        head = parse_head(ctx, key)
-        if head is not None:
-            line = RandomLine(value)
-            ctx.variables.setdefault(head.name, Declared(head.name, line, head.span))
-            lines.setdefault(head.name, []).append((head, key, line))
+    for key, law in entries(random):
+        variable = parse_head(ctx, key)
+        if variable is not None:
+            drawn = RandomLine(law)
+            ctx.variables.setdefault(variable.name, Declared(variable.name, drawn, variable.span))
+            lines.setdefault(variable.name, []).append((variable, key, drawn))
     for key, value in entries(define):
         heads = parse_heads(ctx, key)
         if len(heads) == 1:
@@ -79,8 +79,8 @@ def declare_equations(ctx: Context, define: Value | None, objectives: Value | No
             _declare_together(ctx, system, heads, key, value)
     for name, group in lines.items():
         if all(_all_letters(ctx, head) for head, _, _ in group):
-            for head, _, value in group:
-                _declare_definition(ctx, system, head, value)
+            for head, _, right in group:
+                _declare_definition(ctx, system, head, right)
         elif _rows(ctx, group):
             _declare_rows(ctx, system, name, group)
         else:

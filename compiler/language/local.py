@@ -28,7 +28,7 @@ def local_names(ctx: Context, node: Value | None, solved: Solved, calls: Calls) 
         yield ()
         return
     before = set(ctx.symbols)
-    system = declare_equations(ctx, node, None)
+    system = declare_equations(ctx, node, None, None)
     own = [name for name in ctx.symbols if name not in before]
     found = check_equations(ctx, system, calls)
     taken = {name for e in solved.equations for name in e.names}

@@ -1,6 +1,6 @@
 """The section `random`: variables with their laws and estimators.
 
-A variable is a definition whose right side is a draw, `z[n]: normal(0, 1)` as `define` would have `z[n]: sample(normal(0, 1))`; what
+A variable is a definition whose right side is a draw: `z[n]: normal(0, 1)` is `z[n]: sample(normal(0, 1))` under `define`. What
 more there is to it, expectations over it and its log-density, hangs on its name.
 """
 

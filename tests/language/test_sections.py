@@ -181,7 +181,7 @@ def test_facts_about_the_spec() -> None:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("random:\n  z: normal(0, 1)\n", "VS0401"),
+        ("random:\n  z: {law: 'normal(0, 1)', sampler: mala(step=0.1)}\n", "VS0401"),
         (
             "dims: {i: 2}\ndynamics:\n  p:\n    ode:\n      'X[i]': 'X[i]'\n    start:\n"
             "      'X[i]': '1'\n    time: {t: [0, 1]}\n",
@@ -189,7 +189,10 @@ def test_facts_about_the_spec() -> None:
         ),
         (LOSS + "solve: {pareto: [loss, loss]}\n", "VS0405"),
         ("define:\n  a: 'integral[x](exp(-x**2), over=[-5, 5])'\n", "VS0407"),
-        ("define:\n  a: 'E[z](z, by=samples(4))'\n", "VS0408"),
+        (
+            "dims: {t: 3}\nrandom:\n  z[0]: normal(0, 1)\n  z[t + 1]: normal(z[t], 1)\ndefine:\n  a: 'E[z](z[-1])'\n",
+            "VS0408",
+        ),
         ("constants: {c: 1}\nclaims:\n  a: {identity: c == c + 0, tolerance: 1e-6, by: quadrature(9)}\n", "VS0414"),
     ],
 )

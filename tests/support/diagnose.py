@@ -17,7 +17,7 @@ def diagnosed(text: str, path: str) -> tuple[Diagnostic, ...]:
         assert spec is None
     by_form = spec is not None and any(m.name in BY_FORM for s in spec.plan for m in s.methods)
     # Whether a way that is asked for leads to the result shows only where it is taken.
-    if spec is None or not (by_form or "by=" in text or "hessian=" in text):
+    if spec is None or not (by_form or any(word in text for word in ("by=", "hessian=", "estimator:"))):
         return diagnostics
     try:
         compile_spec(spec)

@@ -1,6 +1,6 @@
 """Closed forms: the expectation of one kernel over one variable, given all others.
 
-A polynomial is expanded around the mean: E[p(v)] is the sum over k of the k-th derivative of p there over k! times the k-th central
+A polynomial is expanded around the mean: E[p(v)] is the sum over k of its k-th derivative there over k! times the k-th central
 moment, so that squares of differences stay squares. Under a normal law a polynomial times exp(a v + c) is that of a normal law
 that is shifted by a*scale**2, and cosines and sines of a v + c are damped by exp(-a**2 scale**2/2).
 """
@@ -140,7 +140,8 @@ def _term(term: Any, x: Any, law: str, a: Sequence[Any]) -> Any:
     whole = _polynomial(term, x, law, a)
     if whole is not None:
         return whole
-    free, own = [], []
+    free: list[Any] = []
+    own: list[Any] = []
     for factor in sp.Mul.make_args(term):
         (own if factor.has(x) else free).append(factor)
     coefficient = sp.Mul(*free)
@@ -159,7 +160,9 @@ def _term(term: Any, x: Any, law: str, a: Sequence[Any]) -> Any:
     mean, scale = a
     if factor.func is sp.exp:
         shifted = _polynomial(rest, x, law, (mean + slope * scale**2, scale))
-        return None if shifted is None else coefficient * sp.exp(inner.subs(x, mean) + (slope * scale) ** 2 / 2) * shifted
+        return (
+            None if shifted is None else coefficient * sp.exp(inner.subs(x, mean) + (slope * scale) ** 2 / 2) * shifted
+        )
     if rest.has(x):
         return None
     return coefficient * rest * sp.exp(-((slope * scale) ** 2) / 2) * factor.func(inner.subs(x, mean))

@@ -3,8 +3,8 @@
 Each variable has a strategy of its own; they compose. What is made is a value whose derivatives, taken by the ordinary calculus,
 are unbiased: an enumerated variable is an axis with weights, a reparameterised one a function of noise; for a score function
 the value is multiplied by exp(l - stop(l)), l the log-density of the draw (the value 1 with the derivative of l: Foerster et al.
-2018); a measure-valued variable adds (p - stop(p))*c*(f(v+) - f(v-)), the value 0 with the derivative of the law. Only variables on
-which the expression depends take part, and of their elements only those that it reads (Rao-Blackwellisation).
+2018); a measure-valued variable adds (p - stop(p))*c*(f(v+) - f(v-)), the value 0 with the derivative of the law. Only
+variables on which the expression depends take part, and of their elements only those that it reads (Rao-Blackwellisation).
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ class Estimator:
             raise NoEstimate("VS0695", f"a variance that is estimated takes {what}", b.origin, "write by=samples(64)")
         for v in variables:
             if chosen[v.name] not in ("reparam", "score"):
-                message = f"a variance is estimated by reparam or score, and '{v.name}' has the estimator {chosen[v.name]}"
+                message = (
+                    f"a variance is estimated by reparam or score, and '{v.name}' has the estimator {chosen[v.name]}"
+                )
                 raise NoEstimate("VS0695", message, v.origin)
             if v.estimator.baseline != "none" and chosen[v.name] == "score":
                 raise NoEstimate("VS0695", f"no baseline of '{v.name}' is independent of its pairs of draws", v.origin)
@@ -177,7 +179,9 @@ class _One:
                 terms += [self._weighted(x, before) for x in self._measured(v, k, play)]
             if v.name in play.logs and v.estimator.baseline != "none":
                 base = self._baseline(v, k, cost, play)
-                held = b.map(("mul", ("sub", num(1.0), ONE), B), [play.logs[v.name], b.stop(play.logs[v.name]), base], "real")
+                held = b.map(
+                    ("mul", ("sub", num(1.0), ONE), B), [play.logs[v.name], b.stop(play.logs[v.name]), base], "real"
+                )
                 terms.append(self._weighted(held, before))
         return b.add([self.of.mean(t) for t in terms])
 
@@ -277,7 +281,9 @@ class _One:
         if rule is None:
             message = f"no measure-valued derivative of the law '{v.sample.law}' is known here"
             listed = ", ".join(measures.RULES)
-            raise NoEstimate("VS0693", message, v.origin, f"there are those of {listed}; else reparam, score or enumerate")
+            raise NoEstimate(
+                "VS0693", message, v.origin, f"there are those of {listed}; else reparam, score or enumerate"
+            )
         noise, given = play.noise[v.name]
         value = play.values[v.node.uid]
         held = [self.b.stop(x) if x.dtype == "real" else x for x in given]
@@ -316,7 +322,9 @@ class _One:
             after = self.play(inside, self.variables[k + 1 :])
             sides.append(self._weighted(self._at(self.c, after), after.weights))
         names = {**self.frames.of[v.name], **{a: t.name for a, t in turns.items()}}
-        parameter, constant = (b.rename(x, {a: n for a, n in names.items() if a in x.names}) for x in (branch.parameter, branch.constant))
+        parameter, constant = (
+            b.rename(x, {a: n for a, n in names.items() if a in x.names}) for x in (branch.parameter, branch.constant)
+        )
         tree: Tree = ("mul", ("sub", X, A), B, ("sub", slot(3), slot(4)))
         zero = b.map(tree, [parameter, b.stop(parameter), b.stop(constant), *(b.stop(x) for x in sides)], "real")
         return b.reduce("sum", zero, [t.name for t in turns.values()], {t.name: t.dim for t in turns.values()})
@@ -338,9 +346,13 @@ class _One:
         known = [size_of(b.dims, a) for a in axes]
         if all(n == 1 for n in known):
             tip = "take more than one draw, by=samples(16), or baseline=mean"
-            raise NoEstimate("VS0693", f"there is no other draw for the leave-one-out baseline of '{v.name}'", v.origin, tip)
+            raise NoEstimate(
+                "VS0693", f"there is no other draw for the leave-one-out baseline of '{v.name}'", v.origin, tip
+            )
         total = b.reduce("sum", each, [a.name for a in axes], {a.name: a.dim for a in axes})
-        return b.stop(b.map(("div", ("sub", X, A), ("real", ("sub", B, num(1)))), [total, each, self.of.count(axes)], "real"))
+        return b.stop(
+            b.map(("div", ("sub", X, A), ("real", ("sub", B, num(1)))), [total, each, self.of.count(axes)], "real")
+        )
 
 
 def _position(held: Sequence[Node], parameter: Node, n: int) -> int:

@@ -219,7 +219,9 @@ class _Average:
             return v.estimator.word, "asked for"
         if word == "analytic" or v.estimator.word == "analytic":
             tip = "leave it to the compiler: by=auto"
-            raise NoEstimate("VS0695", f"no closed form is known for the part that depends on '{v.name}'", self.b.origin, tip)
+            raise NoEstimate(
+                "VS0695", f"no closed form is known for the part that depends on '{v.name}'", self.b.origin, tip
+            )
         if word == "auto" and count_of(self.b, v) is not None:
             total = configurations(self.b, v, frames.joint(v))
             if total is not None and total <= FEW:

@@ -20,7 +20,7 @@ X, A, B = slot(0), slot(1), slot(2)
 
 @dataclass(frozen=True)
 class Branch:
-    """A parameter and the constant, the greater and the lesser law by draws of them; `minus` is None where it is the law itself."""
+    """A parameter and the constant, and draws of the two laws; `minus` is None where it is the law itself."""
 
     parameter: Node
     constant: Node
@@ -46,7 +46,7 @@ def _binomial(b: Builder, s: Repeated, value: Node, n: Node, p: Node) -> list[Br
 
 
 def _normal(b: Builder, s: Repeated, value: Node, mean: Node, scale: Node) -> list[Branch]:
-    """By the mean, a Rayleigh step up against one down; by the scale, a two-sided Maxwell against the normal that is coupled to it.
+    """By the mean, a Rayleigh step up against one down; by the scale, a two-sided Maxwell against a normal coupled to it.
 
     With m two-sided Maxwell and u uniform, m*u is normal.
     """

@@ -1,4 +1,4 @@
-"""Means and central moments of laws, as kernels of their arguments; the standard formulas (Johnson, Kotz and Balakrishnan 1994)."""
+"""Means and central moments of laws, as formulas of their arguments (Johnson, Kotz and Balakrishnan 1994)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Draws as functions of their laws' arguments, through which derivatives flow: reparameterisations.
 
-A location-scale law, and one that is a function of such a draw, is so as it is drawn. A gamma law is so implicitly (Figurnov et al.
-2018), and with it those that are made of gamma laws.
+A location-scale law, and one that is a function of such a draw, is so as it is drawn. A gamma law is so implicitly (Figurnov et
+al. 2018), and with it those that are made of gamma laws.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Variables whose law is summed over: each gets an axis of values with weights, all values of a finite law or the nodes of a rule."""
+"""Variables that are summed over: each gets an axis of values with weights, all values of its law or the nodes of a rule."""
 
 from __future__ import annotations
 
@@ -96,7 +96,12 @@ def enumerated(b: Builder, v: Variable, joint: Sequence[Axis]) -> Values:
 
 
 def laid_out(
-    b: Builder, v: Variable, arguments: Sequence[Node], count: int, over: tuple[Node, Node] | None, joint: Sequence[Axis]
+    b: Builder,
+    v: Variable,
+    arguments: Sequence[Node],
+    count: int,
+    over: tuple[Node, Node] | None,
+    joint: Sequence[Axis],
 ) -> Values:
     """The nodes of a rule for the law of a variable: the Gauss rule of its law, or the trapezoid rule on an interval.
 

@@ -20,6 +20,7 @@ _DECLARING = {
     "data": "data entry",
     "params": "param",
     "functions": "function",
+    "random": "random variable",
     "define": "definition",
     "objectives": "objective",
 }

@@ -1,0 +1,57 @@
+"""VS0690 to VS0695: random variables, their estimators, expectations."""
+
+from __future__ import annotations
+
+from vspec.compiler.diagnostics.code import Code
+
+_Z = "random:\n  z: normal(0, 1)\n"
+
+CHANCE: tuple[Code, ...] = (
+    Code(
+        "VS0690",
+        "a random variable has one law, with a density where one is read",
+        "A random variable has one law for all values of its indices; parts with laws of their own are variables of their own. "
+        "Some laws can be drawn from but have no density here.",
+        "dims: {i: 2}\nrandom:\n  x[0]: normal(0, 1)\n  x[1]: uniform(0, 1)\n",
+    ),
+    Code(
+        "VS0691",
+        "this is no estimator",
+        "The estimator of a random variable says how a derivative passes through its draws: auto, analytic, reparam, "
+        "score(baseline=...), enumerate or measure_valued. A baseline is none, loo (the mean of the other draws) or an "
+        "expression that does not depend on the draw.",
+        "random:\n  z: {law: 'normal(0, 1)', estimator: reinforce}\n",
+    ),
+    Code(
+        "VS0692",
+        "an expectation is over random variables, of real numbers",
+        "E[z](e), Var[z](e) and Cov[z](e, f) name the random variables that they average over, whole and without subscripts; "
+        "they are declared under 'random'. Other variables keep their current draws.",
+        "params:\n  w: {init: 1}\ndefine:\n  y: E[w](w**2)\n",
+    ),
+    Code(
+        "VS0693",
+        "this law has no such estimator",
+        "Reparameterisation takes a law whose draws are functions of its arguments, a score function one with a density and a "
+        "baseline that does not depend on the draw, a measure-valued derivative one whose derivative is known as a difference "
+        "of two laws.",
+        "params:\n  w: {init: 1}\nrandom:\n  z: {law: 'poisson(exp(w))', estimator: reparam}\n"
+        "define:\n  y: d(E[z](1/(1 + z**2)), w)\n",
+    ),
+    Code(
+        "VS0694",
+        "no expectation is evaluated in this way",
+        "by= says how an expectation is evaluated: samples(n), with the options antithetic and common, quadrature(n), on an "
+        "interval with over=[a, b], enumerate, analytic, or auto. The number is known at build: a number, or an expression of "
+        "constants.",
+        _Z + "define:\n  y: E[z](z**2, by=montecarlo(100))\n",
+    ),
+    Code(
+        "VS0695",
+        "this expectation cannot be evaluated in this way",
+        "Summing takes finitely many values, and not too many together; a Gauss rule a law that has one; a closed form "
+        "polynomials, exponentials and the like; an estimated variance at least two draws. What depends on a variable that is "
+        "averaged is averaged, too.",
+        _Z + "define:\n  y: E[z](z**2, by=enumerate)\n",
+    ),
+)
