@@ -226,7 +226,8 @@ class Lowering:
             # The last node is the one that the name stands for.
             node = replace(node, origin=node.origin._replace(name=name, role="value"), uid=next_uid())
         # A derivative by a name finds whoever reads it, even where its value is a number or a rename of something else.
-        return self.b.hold(node) if name in self.variables else node
+        # An expectation puts other values in the place of a draw.
+        return self.b.hold(node) if name in self.variables or name in self.random else node
 
     def part_values(self, e: Expr, name: str = "", letters: tuple[str, ...] | None = None) -> parts.Parts:
         """`value` for an expression with complex values: the nodes of its real and of its imaginary part."""

@@ -26,7 +26,8 @@ class Repeated(Standard):
         pair: Axis | None,
         core: Collection[str],
     ) -> None:
-        super().__init__(b, key, (*(a for a in v.node.axes if a.name not in core), *repeats), core)
+        axes = [*v.node.axes, *(a for a in repeats if a != pair)]
+        super().__init__(b, key, [a for a in axes if a.name not in core], core)
         self.variable = v
         self.pair = pair
         self.branch = 0
