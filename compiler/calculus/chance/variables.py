@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from vspec.compiler.calculus.derive import tracked
 from vspec.compiler.calculus.draws import arguments_of
-from vspec.compiler.graph.node import Axis, Node, Origin, topological
+from vspec.compiler.graph.node import Axis, Kind, Node, Origin, topological
 from vspec.compiler.language.expr import Sample
 from vspec.compiler.language.spec import Estimator
 
@@ -53,7 +53,10 @@ class Variable:
     @property
     def origin(self) -> Origin:
         """Where it is declared."""
-        return self.node.origin
+        node = self.node
+        while node.kind is Kind.STOP and not node.origin.line:
+            (node,) = node.inputs
+        return node.origin
 
 
 def variables_of(low: Lowering, names: Iterable[str]) -> list[Variable]:
