@@ -16,6 +16,7 @@ import numpy as np
 
 import vspec
 from vspec.compiler import pipeline
+from vspec.compiler.graph.tuning import Tuning
 from vspec.runtime.program import Program
 
 SPECS = Path(__file__).resolve().parent.parent / "specs"
@@ -66,6 +67,7 @@ class Kernel:
         expert: the best one can write by hand.
         peer: a library that computes the same, if there is one.
         tolerance: by how much sides may differ, relative to the largest entry.
+        tuning: what ours may take of memory, if that is not the default.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Kernel:
     expert: Function
     peer: Peer | None = None
     tolerance: float = 2e-3
+    tuning: Tuning | None = None
 
 
 @dataclass(frozen=True)
@@ -139,10 +142,10 @@ def case(kernel: Kernel, sizes: Sizes, peers: bool = True) -> Case:
     checked = time.perf_counter() - start
     if spec is None:
         raise ValueError(f"{kernel.spec}: {diagnostics[0].message}")
-    compiled = pipeline.compile_spec(spec)
+    compiled = pipeline.compile_spec(spec, tuning=kernel.tuning)
     folder = Path(tempfile.mkdtemp())
     (folder / path.name).write_text(text, encoding="utf-8")
-    built = pipeline.build(folder / path.name, folder / "out", stablehlo=False, overrides=sizes)
+    built = pipeline.build(folder / path.name, folder / "out", stablehlo=False, overrides=sizes, tuning=kernel.tuning)
     program = vspec.load(built.directory)
     given = kernel.values(sizes, np.random.default_rng(0))
     bound = program.bind({name: given[name] for name in program.manifest["data"]})

@@ -58,7 +58,7 @@ class Scope:
     results that are read of each region, `shared` the adjoint of a loop that computes it, too, and `opened` what is written of
     such an adjoint; `parts`: what is read of each matrix decomposition, and
     `decompositions` the layout of the batch axes and the names of the parts of those that are written. `differentiated`:
-    whether JAX differentiates what is written here.
+    whether JAX differentiates what is written here. `leading`: in a stretch of rows, their axis: what is made there has it first.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Scope:
         self.opened: dict[int, Any] = {}
         self.parts: Mapping[Any, Mapping[str, Node]] = {}
         self.decompositions: dict[Any, tuple[Layout, Mapping[str, str]]] = {}
+        self.leading: str = ""
         self.differentiated: bool = outer is not None and outer.differentiated
         self._pending: dict[int, Node] = {}
 
