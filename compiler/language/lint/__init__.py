@@ -48,7 +48,7 @@ def lint(spec: Spec, document: Document, pedantic: bool = False) -> tuple[Diagno
             tips = found.help if told else (*found.help, f"in the run '{name}', line {first}")
             report.found.setdefault(key, replace(found, help=tips))
     if spec.comparison is not None:
-        _about_claims(spec.comparison, report)
+        _about_claims(spec.comparison, Ranges(spec.comparison), report)
     own = Report(document.text, pedantic)
     kept = silenced(document, report.found.values(), CODES, own)
     return in_order((*kept, *own.found.values()))
@@ -60,15 +60,16 @@ def _rules(spec: Spec, root: Mapping, idle: set[str], report: Report) -> None:
     objectives(spec, depends, idle, root, report)
     derivatives(spec, depends, report)
     shapes(spec, report)
-    domains(spec, Ranges(spec), report)
-    _about_claims(spec, report)
+    ranges = Ranges(spec)
+    domains(spec, ranges, report)
+    _about_claims(spec, ranges, report)
     names(spec, report)
     seeds(spec, report)
 
 
-def _about_claims(spec: Spec, report: Report) -> None:
+def _about_claims(spec: Spec, ranges: Ranges, report: Report) -> None:
     """The rules about comparisons and figures, which claims over runs have, too."""
-    ranges, exact = Ranges(spec), Exact(spec)
+    exact = Exact(spec)
     comparisons(spec, exact, report)
     claims(spec, ranges, exact, report)
     precision(spec, report)
