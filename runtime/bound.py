@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["data", "constants", "prepared", "counters", "key", "facts", "multipliers", "fed", "first"],
+    data_fields=["data", "constants", "prepared", "held", "counters", "key", "facts", "multipliers", "fed", "first"],
     meta_fields=["dims", "batch", "layout"],
     drop_fields=["seed", "streams", "notes"],
 )
@@ -30,6 +30,7 @@ class Bound:
     A pytree: it passes through `jit`, `vmap` and `grad`. `dims` are static, so that arrays of other sizes compile anew;
     `seed` is a fact of the run, not part of the tree. `counters` are the scalars `step` and `steps` of the stage that is
     running; `key` is the JAX key of the fresh draws of this step; `facts` are what claims read of runs that are done.
+    `held` is what is made, once for each time that a stage runs, of data and of params that do not move in it.
     `multipliers` are those of constraints in a Lagrangian, with the weights of objective and penalty.
     `batch` are the rows of those dims of which the arrays are slices, where a step sees a batch; they are static, too.
     `layout` says how the arrays are split over several devices, None on one.
@@ -53,6 +54,7 @@ class Bound:
     layout: Layout | None = None
     fed: Mapping[str, Mapping[str, Mapping[str, Array]]] = field(default_factory=dict)
     first: Array | None = None
+    held: Mapping[str, Array] = field(default_factory=dict)
     streams: Mapping[str, Rows] = field(default_factory=dict)
     notes: tuple[DataWarning, ...] = ()
 

@@ -252,6 +252,14 @@ class Program:
         bounds = jax.device_get(self.jitted(entry.name)({}, bound)) if entry else {}
         return domains_of(self.manifest, bounds)
 
+    def holder(self, name: str) -> str:
+        """The entry that gives what is held under a name."""
+        return next(
+            entry
+            for entry, record in self.manifest["entries"].items()
+            if record["kind"] == "hold" and any(r["name"] == name for r in record["results"])
+        )
+
     def entry(self, name: str) -> Entry:
         """The entry of that name. Raises `ArtifactError` VS0806."""
         if name not in self.entries:
@@ -271,6 +279,7 @@ class Program:
         places: Mapping[str, Mapping[str, Any]] = {
             "param": params,
             "prepared": bound.prepared,
+            "held": bound.held,
             "data": bound.data,
             "constant": bound.constants,
             "counter": bound.counters,
@@ -289,6 +298,9 @@ class Program:
                 arguments.append(bound.key)
             elif a.name in places[a.role]:
                 arguments.append(places[a.role][a.name])
+            elif a.role == "held":
+                # Outside of the stage's loop nobody has made it before.
+                arguments.append(self.call(self.holder(a.name), params, bound)[a.name])
             elif a.role in ("data", "prepared") and bound.streams:
                 raise DataError(
                     "VS0527",
@@ -314,7 +326,7 @@ class Program:
             return {
                 r["name"]: layout.of(declared[r["name"]]["axes"]) for r in self.manifest["entries"][entry]["results"]
             }
-        if kind == "prepare":
+        if kind in ("prepare", "hold"):
             return {r["name"]: layout.of(r["axes"]) for r in self.manifest["entries"][entry]["results"]}
         return layout.whole
 

@@ -15,6 +15,7 @@ from vspec.compiler.calculus.levels import state_reads
 from vspec.compiler.calculus.loops import enter
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import joined
+from vspec.compiler.calculus.moving import moving
 from vspec.compiler.calculus.plan import plan_entries
 from vspec.compiler.calculus.solves import solve_entries
 from vspec.compiler.calculus.special import NoAdjoint, NoDerivative, NoWay
@@ -101,6 +102,7 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule], tuning: Tuning) -> Graph:
         "claims": records,
         "derivatives": low.derivatives,
         "plan": roles,
+        "moving": moving(spec, roles),
         "batches": batches.dims,
         "forms": low.forms,
         "searches": searches,

@@ -259,10 +259,10 @@ class Costs:
 
 
 def graph_cost(graph: Graph, costs: Costs | None = None) -> Cost:
-    """Operations and bytes of all entries, and the largest peak among them. `prepare` runs once and is left out.
+    """Operations and bytes of all entries, and the largest peak among them. What is prepared or held runs once and is left out.
 
     `costs`: what is known of the nodes at the sizes of this graph.
     """
     known = costs or Costs.of(graph)
-    each = [known.together(r.node for r in e.results) for e in graph.entries if e.kind != "prepare"]
+    each = [known.together(r.node for r in e.results) for e in graph.entries if e.kind not in ("prepare", "hold")]
     return Cost(sum(c.flops for c in each), sum(c.bytes for c in each), max((c.peak for c in each), default=0.0))

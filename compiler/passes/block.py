@@ -24,7 +24,7 @@ from vspec.compiler.passes.recompute import AGAIN
 from vspec.compiler.passes.streams import Group, Sink, Streams, operands, told
 
 # Entries that are called once: what they need whole need not be there in a step.
-ONCE = frozenset({"outputs", "claims", "initial", "bounds", "prepare", "counts", "solves"})
+ONCE = frozenset({"outputs", "claims", "initial", "bounds", "prepare", "hold", "counts", "solves"})
 
 DOC = "No array above the memory budget is made if only reductions read it; these take it some rows at a time."
 
@@ -65,7 +65,7 @@ def streamed(graph: Graph) -> frozenset[int]:
         sinks = {s.node.uid for g in groups for s in g.sinks}
         for n in streams.nodes:
             if n.kind is Kind.INPUT:
-                static[n.uid] = n.op in ("data", "constant", "prepared")
+                static[n.uid] = n.op in ("data", "constant", "prepared", "held")
                 continue
             static[n.uid] = n.kind is not Kind.RANDOM and all(static[x.uid] for x in n.inputs)
             if n.uid in inner and streams.large(n):

@@ -19,7 +19,7 @@ from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.cost import Sizes, kernel_flops
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree, num, slot
-from vspec.compiler.graph.node import Axis, Kind, Node
+from vspec.compiler.graph.node import Axis, Kind, Node, topological
 from vspec.compiler.graph.rewrite import Sweep, all_nodes, count_readers, with_results
 from vspec.compiler.passes.common import together
 from vspec.compiler.passes.contraction import ELEMENTWISE, Operand, Plan, Planner, build
@@ -69,7 +69,10 @@ class _Contracting(Sweep):
         self.readers = count_readers(graph)
         self.reads: dict[int, int] = {}
         self.smooth = smooth_readers(all_nodes(graph))
-        self._static: dict[int, bool] = {}
+        self._static: dict[tuple[frozenset[str] | None, int], bool] = {}
+        # Which params move in the loops that compute a node; None where all may, or none of the work would be saved.
+        self.moving = _moving(graph)
+        self.now: frozenset[str] | None = None
 
     # --- what is known of nodes ---------------------------------------------------------------------------------
 
@@ -82,28 +85,31 @@ class _Contracting(Sweep):
         return self.single(node) or scaled(node) is not None
 
     def static(self, node: Node) -> bool:
-        """Whether a node depends on data and constants only (in a loop's body: on what the loop does not change)."""
-        stack = [node]
+        """Whether a node depends on data and constants only, and on params that do not move in the loops that compute what is
+        being contracted (in a loop's body: on what the loop does not change)."""
+        now, known, stack = self.now, self._static, [node]
         while stack:
             n = stack[-1]
-            if n.uid in self._static:
+            if (now, n.uid) in known:
                 stack.pop()
                 continue
             if n.kind is Kind.INPUT:
-                self._static[n.uid] = n.op in ("data", "constant", "prepared", "captured")
+                still = n.op == "param" and now is not None and n.attrs[0] not in now
+                known[now, n.uid] = still or n.op in ("data", "constant", "prepared", "captured")
                 continue
-            waiting = [x for x in n.inputs if x.uid not in self._static]
+            waiting = [x for x in n.inputs if (now, x.uid) not in known]
             if waiting:
                 stack.extend(waiting)
                 continue
-            self._static[n.uid] = n.kind is not Kind.RANDOM and all(self._static[x.uid] for x in n.inputs)
-        return self._static[node.uid]
+            known[now, n.uid] = n.kind is not Kind.RANDOM and all(known[now, x.uid] for x in n.inputs)
+        return known[now, node.uid]
 
     # --- the pass -----------------------------------------------------------------------------------------------
 
     def contract(self, b: Builder, node: Node, old: Node) -> Node:
         """The node, or the contractions that it is."""
         found = node
+        self.now = self.moving.get(old.uid)
         plain = node.kind is Kind.REDUCE and node.op == "sum" and len(node.attrs) == 1
         if node.dtype == "real" and (node.kind is Kind.CONTRACT or plain):
             found = self.better(b, node, old) or node
@@ -252,6 +258,19 @@ class _Contracting(Sweep):
                 whole.bound |= inner.bound
             ways.append(self.way(b, node, whole))
         return ways
+
+
+def _moving(graph: Graph) -> dict[int, frozenset[str]]:
+    """The params that move in the loops that compute a node, for nodes that are computed in loops of many steps only."""
+    known = graph.notes.get("moving", {})
+    found: dict[int, frozenset[str] | None] = {}
+    for entry in graph.entries if known else ():
+        m = known.get(entry.name)
+        own = m.params if m is not None and m.many and entry.kind != "objective" else None
+        for node in topological(r.node for r in entry.results):
+            before = found.get(node.uid, frozenset())
+            found[node.uid] = None if own is None or before is None else before | own
+    return {uid: params for uid, params in found.items() if params is not None}
 
 
 def _is_one(node: Node) -> bool:

@@ -1,7 +1,9 @@
-"""Moves work to the earliest time at which its inputs are known: once per run instead of once per step.
+"""Moves work to the earliest time at which its inputs are known: once per run, or once per stage, instead of once per step.
 
 A node that depends on data and constants alone has the same value in every step. The nodes at the border between that part of
 the graph and the part that reads params become results of the entry `prepare`; every other entry takes them as arguments.
+What depends on params as well, but only on some that do not move while a stage runs, has the same value in every step of that stage: it
+becomes a result of an entry of the kind `hold`, which only the entries of this stage read.
 """
 
 from __future__ import annotations
@@ -18,12 +20,15 @@ from vspec.compiler.graph.rewrite import Visit, rewrite
 from vspec.compiler.passes import intern
 from vspec.compiler.passes.block import streamed
 
-DOC = "Nothing that depends on data and constants alone is computed in a step."
+DOC = "Nothing that depends on data, constants and params that do not move alone is computed in a step."
 
 BUILD, RUN, STEP = 0, 1, 2
 
 # Arguments that are known before the first step; params, counters and keys are not.
 EARLY = frozenset({"data", "constant", "prepared"})
+
+# Entries that are called outside of loops.
+OUTSIDE = frozenset({"outputs", "claims", "initial", "bounds", "constraints", "counts", "prepare", "hold", "solves"})
 
 CHEAP = SIMPLE | {"x", "num", "pow", "sqrt"}
 
@@ -35,9 +40,20 @@ LARGE, GROWTH = 64e6, 8
 
 
 def run(graph: Graph) -> Graph:
-    """The graph with an entry `prepare`, if anything can be prepared."""
+    """The graph with an entry `prepare`, if anything can be prepared, and with one of the kind `hold` for each set of params
+    that move together, if anything can be held."""
     if not any(n.kind is Kind.INPUT and n.op == "param" for n in graph.nodes):
         return graph
+    graph = _prepared(graph)
+    stages: dict[frozenset[str], list[str]] = {}
+    for name, m in graph.notes.get("moving", {}).items():
+        stages.setdefault(m.params, []).append(name)
+    for moving, names in stages.items():
+        graph = _held(graph, moving, names)
+    return graph
+
+
+def _prepared(graph: Graph) -> Graph:
     graph = intern.run(rewrite(graph, _split(graph), bodies=False))
     times = binding_times(graph)
     # What lowering has prepared already: what batches take their share of.
@@ -46,11 +62,7 @@ def run(graph: Graph) -> Graph:
     if not chosen:
         return graph
     names = _names(graph, chosen, {uid: str(r.path[0]) for uid, r in given.items()})
-    b = Builder(graph.dims)
-    holders: dict[int, Node] = {}
-    for node, name in zip(chosen, names, strict=True):
-        with b.at(node.origin):
-            holders[node.uid] = b.input(name, "prepared", node.axes, node.dtype)
+    holders = _holders(graph, chosen, names, "prepared")
     new = (Result((name,), node) for name, node in zip(names, chosen, strict=True) if node.uid not in given)
     prepare = Entry(
         "prepare",
@@ -66,8 +78,60 @@ def run(graph: Graph) -> Graph:
     return replace(rest, entries=(prepare, *rest.entries), inputs=inputs)
 
 
-def binding_times(graph: Graph) -> dict[int, int]:
-    """When each node's value is known: at build, at the start of a run, or in each step.
+def _held(graph: Graph, moving: frozenset[str], names: Collection[str]) -> Graph:
+    """The graph in which some entries take what does not change while only the params `moving` do."""
+    mine = tuple(e for e in graph.entries if e.name in names and e.kind not in {*OUTSIDE, "objective"})
+    part = graph.with_entries(mine)
+    if not any(_early(n, moving) == RUN for n in part.nodes):
+        return graph
+    part = intern.run(rewrite(part, _split(part, moving), bodies=False))
+    chosen = _border(part, binding_times(part, moving), ())
+    if not chosen:
+        return graph
+    shown = _names(graph, chosen, {}, "held")
+    holders = _holders(graph, chosen, shown, "held")
+    about = graph.notes["moving"][mine[0].name].about
+    name, k = f"{about}_hold", 2
+    while any(e.name == name for e in graph.entries):
+        name, k = f"{about}_hold_{k}", k + 1
+    doc = f"What {', '.join(sorted(moving))} {'move' if len(moving) > 1 else 'moves'} without, computed once per stage."
+    results = tuple(Result((n,), node) for n, node in zip(shown, chosen, strict=True))
+    new = rewrite(part, lambda b, node, old: holders.get(old.uid, node))
+    hold = Entry(name, "hold", results, mine[0].of, doc)
+    lighter = {e.name: e for e in new.entries}
+    entries: list[Entry] = []
+    for e in graph.entries:
+        if e is mine[0]:
+            entries.append(hold)
+        entries.append(lighter.get(e.name, e))
+    inputs = {n: x for n, x in graph.inputs.items() if x.op in ("param", "prepared")}
+    inputs |= {h.attrs[0]: h for h in holders.values()}
+    inputs |= {n: x for n, x in graph.inputs.items() if x.op not in ("param", "prepared")}
+    return replace(graph, entries=tuple(entries), inputs=inputs)
+
+
+def _holders(graph: Graph, chosen: Sequence[Node], names: Sequence[str], role: str) -> dict[int, Node]:
+    """Arguments in the place of nodes that are computed before."""
+    b = Builder(graph.dims)
+    holders: dict[int, Node] = {}
+    for node, name in zip(chosen, names, strict=True):
+        with b.at(node.origin):
+            holders[node.uid] = b.input(name, role, node.axes, node.dtype)
+    return holders
+
+
+def _early(node: Node, moving: frozenset[str] | None) -> int:
+    """When an argument is known: of a stage in which `moving` move, all that a run knows counts as known at build."""
+    if moving is None:
+        return RUN if node.op in EARLY else STEP
+    if node.op in EARLY:
+        return BUILD
+    return RUN if node.op == "param" and node.attrs[0] not in moving else STEP
+
+
+def binding_times(graph: Graph, moving: frozenset[str] | None = None) -> dict[int, int]:
+    """When each node's value is known: at build, at the start of a run, or in each step. With `moving`, the params that move in
+    a stage: before all stages, at the start of this one, or in each step of it.
 
     A node that is better computed than kept counts as a step's: its inputs are what to keep.
     """
@@ -83,7 +147,7 @@ def binding_times(graph: Graph) -> dict[int, int]:
             known[node.uid] = times[node.uid] = STEP
             continue
         if node.kind is Kind.INPUT:
-            known[node.uid] = times[node.uid] = RUN if node.op in EARLY else STEP
+            known[node.uid] = times[node.uid] = _early(node, moving)
             continue
         time = known[node.uid] = max((known[x.uid] for x in node.inputs), default=BUILD)
         if time == RUN and node.uid in streams:
@@ -125,14 +189,14 @@ def _border(graph: Graph, times: dict[int, int], given: Collection[int]) -> list
                 if times[x.uid] == RUN:
                     consider(x)
     for entry in graph.entries:
-        if entry.kind not in ("outputs", "claims", "initial", "bounds", "constraints", "counts", "prepare", "solves"):
+        if entry.kind not in OUTSIDE:
             for r in entry.results:
                 if times[r.node.uid] == RUN:
                     consider(r.node)
     return sorted(chosen.values(), key=lambda n: n.uid)
 
 
-def _names(graph: Graph, chosen: Sequence[Node], given: Mapping[int, str]) -> list[str]:
+def _names(graph: Graph, chosen: Sequence[Node], given: Mapping[int, str], how: str = "prepared") -> list[str]:
     taken = {*graph.inputs, *(e.name for e in graph.entries), *given.values()}
     names: list[str] = []
     for node in chosen:
@@ -142,7 +206,7 @@ def _names(graph: Graph, chosen: Sequence[Node], given: Mapping[int, str]) -> li
         # Names that the compiler made start with an underscore.
         base = node.definition.lstrip("_")
         if not base or base in taken:
-            base = f"{node.origin.name.lstrip('_') or 'data'}_prepared"
+            base = f"{node.origin.name.lstrip('_') or 'data'}_{how}"
         name, k = base, 2
         while name in taken:
             name, k = f"{base}_{k}", k + 1
@@ -151,9 +215,9 @@ def _names(graph: Graph, chosen: Sequence[Node], given: Mapping[int, str]) -> li
     return names
 
 
-def _split(graph: Graph) -> Visit:
+def _split(graph: Graph, moving: frozenset[str] | None = None) -> Visit:
     """A rewrite that takes expensive parts out of a step's kernels where they read only what is known before."""
-    times = binding_times(graph)
+    times = binding_times(graph, moving)
 
     def visit(b: Builder, node: Node, old: Node) -> Node:
         if node.kind is not Kind.MAP or times[old.uid] != STEP:

@@ -71,6 +71,7 @@ def explain_json(compiled: Compiled, entry: str | None = None) -> dict[str, Any]
         ],
         "recurrences": sweeps(spec, graph),
         "prepared": _prepared(graph.entries),
+        "held": _held(graph.entries),
         "nodes": {"before": len(compiled.before.nodes), "after": len(graph.nodes)},
         "passes": passes_table(compiled.passes),
         "entries": [_entry(e, emitted.get(e.name, [])) for e in chosen],
@@ -127,6 +128,11 @@ def _origin(d: Data) -> str:
         seed = "the run's seed" if d.default.seed is None else f"seed {d.default.seed}"
         return f"drawn: {d.default.law}({', '.join(map(str, d.default.arguments))}), {seed}"
     return "given when the program runs" if d.default is None else "given in the spec"
+
+
+def _held(entries: Iterable[Entry]) -> list[dict[str, Any]]:
+    """What is computed once per stage, and by which entry."""
+    return [{"entry": e.name, "names": [str(r.path[0]) for r in e.results]} for e in entries if e.kind == "hold"]
 
 
 def _prepared(entries: Iterable[Entry]) -> list[str]:
@@ -263,6 +269,9 @@ def _overview(found: Mapping[str, Any], seconds: bool) -> list[str]:
         lines += [*columns(rows), ""]
     prepared = ", ".join(found["prepared"]) or "nothing"
     lines += ["Computed once per run, before the first step", f"  {prepared}", ""]
+    if found["held"]:
+        lines += ["Computed once per stage, before its first step"]
+        lines += [*columns([(h["entry"], ", ".join(h["names"])) for h in found["held"]]), ""]
     lines += ["Passes", *(f"  {x}" for x in render_table(found["passes"], seconds=seconds).splitlines()), ""]
     lines += ["Entries of the program", ""]
     return lines

@@ -25,6 +25,7 @@ from vspec.runtime.stages import blame, searches
 from vspec.runtime.stages.errors import diverged, infeasible
 from vspec.runtime.stages.events import Emit, Event, StageResult
 from vspec.runtime.stages.feed import fitting
+from vspec.runtime.stages.held import holding
 from vspec.runtime.stages.histories import Histories, Recorder, recorded
 from vspec.runtime.stages.position import Guard, Paused, Position, unguarded
 from vspec.runtime.stages.record import Stage, resolve, targets
@@ -180,7 +181,7 @@ def _run(program: Program, stage: Stage, at: Position, bound: Bound, emit: Emit,
     check_begin(program, stage, params, bound)
 
     own = keys.key_of(bound.seed, keys.STAGES, stage.path[0])
-    world = world_of(transition, params, bound)
+    world = world_of(program, transition, params, bound)
     if bound.layout is not None:
         own, world = bound.layout.spread((own, world))
         # What is no part of the tree is lost on the way.
@@ -301,11 +302,11 @@ def _certified(
     )
 
 
-def world_of(transition: Transition, params: Params, bound: Bound) -> World:
-    """What the stage does not change, with the numbers of steps."""
+def world_of(program: Program, transition: Transition, params: Params, bound: Bound) -> World:
+    """What the stage does not change, with what is held of it, and the numbers of steps."""
     limits = {path: jnp.asarray(steps, jnp.int32) for path, steps in transition.limits().items()}
     still = {k: x for k, x in params.items() if k not in transition.moves}
-    return World(bound, still, limits)
+    return holding(program, transition, World(bound, still, limits), {})
 
 
 def _signature(tree: Any) -> Any:

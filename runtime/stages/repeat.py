@@ -11,6 +11,7 @@ from jax import Array
 from vspec.runtime import keys
 from vspec.runtime.methods.method import DIVERGED, RUNNING, STALLED, TOLERANCE, select
 from vspec.runtime.program import Program
+from vspec.runtime.stages.held import holding
 from vspec.runtime.stages.loop import Loop
 from vspec.runtime.stages.record import Stage
 from vspec.runtime.stages.transition import At, Figures, Memory, Params, Transition, World, together
@@ -90,6 +91,7 @@ class Whole(Transition):
         self.inner = inner
         self.stage = inner.stage
         self.moves = inner.moves
+        self.program = program
         self.loop = Loop(program, inner)
 
     def begin(self, world: World, params: Params, at: At) -> tuple[Memory, Params]:
@@ -110,6 +112,7 @@ class Whole(Transition):
         return (figures, status), params
 
     def _run(self, world: World, params: Params, key: Array) -> tuple[Figures, Array, Params]:
+        world = holding(self.program, self.inner, world, params, traced=True)
         carry = self.loop.begin(world, params, key)
         carry = self.loop.advance(world, carry, world.limits[self.stage.key])
         # A run that ends where it begins is at rest; one that moved may move again in the next round.

@@ -136,7 +136,7 @@ def _stage(program: Program, points: list[Point], index: int, record: Any, lanes
         transition = build(program, stage)
         key = keys.key_of(p.bound.seed, keys.STAGES, index)
         moving = {k: p.params[k] for k in transition.moves}
-        begun.append(_Begun(p, stage, world_of(transition, p.params, p.bound), moving, key))
+        begun.append(_Begun(p, stage, world_of(program, transition, p.params, p.bound), moving, key))
 
     _each(points, begin)
     if not begun:
