@@ -1,8 +1,8 @@
 """A build grows with its spec no faster than linearly: operations are counted, not seconds.
 
-A spec of definitions, each a formula of the one before, is built at three sizes, and the calls of Python functions are counted stage by
-stage. Were there a part that grows with the square of the number of definitions, the second doubling would cost more than
-twice the first: at these sizes a surplus of two thousandths would be a fifteenth of the whole at 10000 definitions.
+A spec of definitions, each a formula of the one before, is built at three sizes, and the calls of Python functions are counted
+stage by stage. Were there a part that grows with the square of the number of definitions, the second doubling would cost more
+than twice the first: at these sizes a surplus of two thousandths would be a fifteenth of the whole at 10000 definitions.
 """
 
 from __future__ import annotations

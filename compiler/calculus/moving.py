@@ -26,7 +26,7 @@ def moving(spec: Spec, roles: Iterable[Mapping[str, Any]]) -> dict[str, Moving]:
     """What moves where each entry is called in a loop; `roles` has what each stage calls, as `plan_entries` gives it.
 
     A stage with a number of steps of its own has a loop of its own, wherever it stands; one that takes a step in each round of a
-    repetition is in the loop of that. Entries of stages that see batches are left out: what they read is of other rows in each step.
+    repetition is in the loop of that. Entries of stages that see batches are left out: they read other rows in each step.
     """
     found: dict[str, Moving] = {}
     dropped: set[str] = set()

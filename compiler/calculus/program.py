@@ -14,8 +14,8 @@ from vspec.compiler.calculus.known import facts_of
 from vspec.compiler.calculus.levels import state_reads
 from vspec.compiler.calculus.loops import enter
 from vspec.compiler.calculus.lower import Lowering
-from vspec.compiler.calculus.parts import joined
 from vspec.compiler.calculus.moving import moving
+from vspec.compiler.calculus.parts import joined
 from vspec.compiler.calculus.plan import plan_entries
 from vspec.compiler.calculus.solves import solve_entries
 from vspec.compiler.calculus.special import NoAdjoint, NoDerivative, NoWay

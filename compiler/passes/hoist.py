@@ -2,8 +2,8 @@
 
 A node that depends on data and constants alone has the same value in every step. The nodes at the border between that part of
 the graph and the part that reads params become results of the entry `prepare`; every other entry takes them as arguments.
-What depends on params as well, but only on some that do not move while a stage runs, has the same value in every step of that stage: it
-becomes a result of an entry of the kind `hold`, which only the entries of this stage read.
+What depends on params as well, but only on some that do not move while a stage runs, has the same value in every step of that
+stage: it becomes a result of an entry of the kind `hold`, which only the entries of this stage read.
 """
 
 from __future__ import annotations
