@@ -255,9 +255,9 @@ class Program:
     def holder(self, name: str) -> str:
         """The entry that gives what is held under a name."""
         return next(
-            entry
-            for entry, record in self.manifest["entries"].items()
-            if record["kind"] == "hold" and any(r["name"] == name for r in record["results"])
+            e.name
+            for e in self.entries.values()
+            if e.kind == "hold" and any(r["name"] == name for r in self.manifest["entries"][e.name]["results"])
         )
 
     def entry(self, name: str) -> Entry:
