@@ -55,7 +55,7 @@ def _pair(a: Value, b: Value, node: Node, wanted: Layout) -> Value:
     if not ways:
         return _einsum([a, b], node)
     # Among equals the one whose axes come out in the order that the readers want.
-    _, layout, text = min(ways, key=lambda w: w[0] + (w[1] != wanted))
+    _, layout, text = min(ways, key=lambda w: w[0] + 3 * (w[1] != wanted))
     return Value(text, layout)
 
 
@@ -66,10 +66,13 @@ def _plain(a: Value, b: Value, s: str, free_a: Layout, free_b: Layout) -> list[W
     for x, y, free_x, free_y in ((a, b, free_a, free_b), (b, a, free_b, free_a)):
         if len(free_y) <= 1:
             ways.append(_product(x, (*free_x, s), y, (s, *free_y), (*free_x, *free_y)))
-        if free_y and len(free_x) <= (len(free_y) > 1):
-            # What comes from the left meets the last axis but one.
-            layout = (*free_y[:-1], *free_x, free_y[-1])
-            ways.append(_product(x, (*free_x, s), y, (*free_y[:-1], s, free_y[-1]), layout))
+        if not free_x and free_y:
+            # A vector from the left meets the last axis but one.
+            ways.append(_product(x, (s,), y, (*free_y[:-1], s, free_y[-1]), free_y))
+        if free_x and free_y and len(free_x + free_y) > 2:
+            # Neither `@`, which would transpose the result, nor a transpose that would be one more copy.
+            axes = f"({x.layout.index(s)}, {y.layout.index(s)})"
+            ways.append((1, (*free_x, *free_y), name(f"jnp.tensordot({x.text.code}, {y.text.code}, {axes})")))
     return ways
 
 

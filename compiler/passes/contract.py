@@ -24,7 +24,9 @@ from vspec.compiler.graph.rewrite import Sweep, all_nodes, count_readers, with_r
 from vspec.compiler.passes.common import together
 from vspec.compiler.passes.contraction import ELEMENTWISE, Operand, Plan, Planner, build
 from vspec.compiler.passes.distribute import Sum, difference_terms, linear_terms, smooth_readers
-from vspec.compiler.passes.products import Expansion, Product, axes_of, is_product, scaled, without_deltas
+from vspec.compiler.passes.opening import FACTORS, READERS, making, only_summed, openable, price
+from vspec.compiler.passes.opening import WORTH as LESS
+from vspec.compiler.passes.products import Expansion, Product, axes_of, is_product, scaled, unnamed, without_deltas
 
 DOC = "A sum of products with factors over different axes is a chain of two-operand contractions; no delta is summed over."
 
@@ -34,10 +36,18 @@ WORTH = 0.5
 
 def run(graph: Graph) -> Graph:
     """The graph with contractions."""
+    plain, sweep = _swept(graph, False)
+    if not sweep.closed:
+        return plain
+    opened, other = _swept(graph, True)
+    return opened if price(opened, other.static) < LESS * price(plain, sweep.static) else plain
+
+
+def _swept(graph: Graph, opens: bool) -> tuple[Graph, _Contracting]:
     b = Builder(graph.dims)
-    sweep = _Contracting(b, graph)
+    sweep = _Contracting(b, graph, opens)
     sweep.run(graph.roots)
-    return with_results(graph, b, lambda node: sweep.new[node.uid])
+    return with_results(graph, b, lambda node: sweep.new[node.uid]), sweep
 
 
 @dataclass(slots=True)
@@ -62,12 +72,17 @@ class Way:
 class _Contracting(Sweep):
     """The sweep that knows how often nodes are read and which of them are the same in every call."""
 
-    def __init__(self, b: Builder, graph: Graph) -> None:
+    def __init__(self, b: Builder, graph: Graph, opens: bool) -> None:
         super().__init__(b, self.contract)
+        # Whether products that several sums read are opened, and whether one was met that was not.
+        self.opens = opens
+        self.closed = False
         self.sizes = Sizes.of(graph)
         self.double = graph.precision == "float64"
         self.readers = count_readers(graph)
         self.reads: dict[int, int] = {}
+        self.summed = only_summed(graph, self.readers)
+        self.inner: set[int] = set()
         self.smooth = smooth_readers(all_nodes(graph))
         self._static: dict[tuple[frozenset[str] | None, int], bool] = {}
         # Which params move in the loops that compute a node; None where all may, or none of the work would be saved.
@@ -115,12 +130,15 @@ class _Contracting(Sweep):
             found = self.better(b, node, old) or node
         elif node.kind is Kind.MAP:
             found = together(b, node, self.single, self.static, self.sizes) or node
+        if old.uid in self.summed:
+            self.inner.add(found.uid)
         self.reads[found.uid] = max(self.reads.get(found.uid, 0), self.readers.get(old.uid, 1))
         return found
 
     def better(self, b: Builder, node: Node, old: Node) -> Node | None:
         """The contractions of a sum; None where it is best as it is."""
         plain = self.way(b, node, Expansion(b, self.through).run(node))
+        plain = self.opened(b, node, plain) or plain
         distributed = self.distribute(b, node, old, plain)
         if distributed is not None:
             return distributed
@@ -129,6 +147,27 @@ class _Contracting(Sweep):
         if node.kind is Kind.CONTRACT and [g.factors[0].uid for g in plain.groups] == [x.uid for x in node.inputs]:
             return None
         return self.made(b, plain, node.axes)
+
+    def opened(self, b: Builder, node: Node, plain: Way) -> Way | None:
+        """The way from what shared products are made of, where it pays once nobody else reads these."""
+        shared = {x.uid: x for f in plain.product.factors if not self.static(x := unnamed(f)) and self.shared(x)}
+        if not shared or len(plain.product.factors) + len(shared) > FACTORS:
+            return None
+        if len(shared) < sum(unnamed(f).uid in shared for f in plain.product.factors):
+            # A square would be a sum over twice as many axes.
+            return None
+        if not self.opens:
+            self.closed = True
+            return None
+        product = Expansion(b, lambda x: x.uid in shared or self.through(x)).run(node)
+        if len(product.factors) > FACTORS:
+            return None
+        way = self.way(b, node, product)
+        return way if way.plan.cost < plain.plan.cost + sum(making(x, self.sizes) for x in shared.values()) else None
+
+    def shared(self, x: Node) -> bool:
+        """Whether a few sums read a product that could be opened."""
+        return x.uid in self.inner and 1 < self.reads[x.uid] <= READERS and openable(x, self.sizes)
 
     def unchanged(self, node: Node, way: Way) -> bool:
         """Whether expansion found nothing but the elementwise product that was summed before."""

@@ -135,10 +135,16 @@ def without_deltas(b: Builder, p: Product) -> Product:
         p.factors = [b.rename(x, {gone: kept}) for x in p.factors if x is not hit]
 
 
-def is_delta(node: Node) -> bool:
-    """Whether a node is a Kronecker delta."""
+def unnamed(node: Node) -> Node:
+    """What a node renames."""
     while node.kind is Kind.REINDEX:
         node = node.inputs[0]
+    return node
+
+
+def is_delta(node: Node) -> bool:
+    """Whether a node is a Kronecker delta."""
+    node = unnamed(node)
     return node.kind is Kind.INDEX and node.op == "delta" and node.axes[0].dim == node.axes[1].dim
 
 

@@ -73,8 +73,10 @@ CONTRACTIONS = [
     ("bni", "i", "bn", "a @ b"),
     ("bni", "ik", "bnk", "a @ b"),
     ("bni", "bik", "bnk", "a @ b"),
-    ("ki", "bin", "bkn", "a @ b"),
-    ("bin", "ki", "bkn", "b @ a"),
+    ("ki", "bin", "kbn", "jnp.tensordot(a, b, (1, 1))"),
+    ("bin", "ki", "bnk", "jnp.tensordot(a, b, (1, 1))"),
+    ("ki", "bin", "bnk", "jnp.tensordot(b, a, (1, 1))"),
+    ("nib", "nk", "ibk", "jnp.tensordot(a, b, (0, 0))"),
     ("bni", "nik", "bk", "jnp.tensordot(a, b, 2)"),
     ("nik", "bni", "bk", "jnp.tensordot(b, a, 2)"),
     ("bni", "ink", "bk", "einsum"),
@@ -102,6 +104,16 @@ def test_products_come_out_in_the_order_of_the_result(tmp_path: Path) -> None:
     text = check({("x",): ordered, ("y",): op(Kind.REDUCE, "sum", [turned], (), ("k", "n"))}, tmp_path)
     assert "scaled = f.T * t " in text
     assert '"x": scaled,' in text
+
+
+def test_what_mixes_axes_wants_the_order_of_the_arguments(tmp_path: Path) -> None:
+    # w[b] r[n] is made over n and b, since x is over n and i, and V over i and b.
+    x, V, w, r = arg("x", "n", "i"), arg("V", "i", "b"), arg("w", "b"), arg("r", "n")
+    bar = map_(("mul", X, Y), w, r)
+    back = op(Kind.CONTRACT, "sum", [V, bar], axes("n", "i"))
+    text = check({("x",): back, ("y",): op(Kind.REDUCE, "sum", [bar], (), ("n", "b")), ("z",): x}, tmp_path)
+    assert "w * r[:, None]" in text
+    assert "@ V.T" in text
 
 
 def test_contractions_of_many(tmp_path: Path) -> None:

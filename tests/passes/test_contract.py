@@ -289,6 +289,40 @@ def test_what_one_operand_alone_has_is_summed_first() -> None:
     assert max(len(x.axes) for x in after.nodes if x.kind is not Kind.INPUT) == 2
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_product_that_sums_alone_read_is_opened(kept: bool) -> None:
+    dims = {"n": 500, "i": 3, "a": 32, "b": 32}
+    b = Builder(dims)
+    n, i, a, o = (Axis(x, x) for x in dims)
+    given = {
+        x: b.input(x, "param", axes, "real")
+        for x, axes in (("s", (n, a)), ("U", (i, a)), ("V", (a, o)), ("y", (n, i, o)))
+    }
+    outer = b.mul([given["s"], given["U"]])
+    forth = b.map(("tanh", slot(0)), [b.reduce("sum", b.mul([outer, given["V"]]), ["a"])])
+    back = b.reduce("sum", b.mul([outer, given["y"]]), ["n", "i"])
+    more = [b.map(("exp", slot(0)), [outer])] if kept else []
+    g = graph_of(b, given, [forth, back, *more], dims=dims)
+    after = contract.run(g)
+    rng = np.random.default_rng(0)
+    assert_equal(g, after, {k: rng.normal(size=[dims[m] for m in x.names]) for k, x in given.items()})
+    made = {frozenset(x.names) for x in after.nodes if x.kind in (Kind.MAP, Kind.CONTRACT)}
+    # The array over examples, coordinates and units is there only if somebody else wants it.
+    assert (frozenset("nia") in made) is kept
+
+
+def test_a_square_of_a_shared_product_is_not_multiplied_out() -> None:
+    dims = {"n": 500, "a": 32, "b": 32}
+    b = Builder(dims)
+    n, a, o = (Axis(x, x) for x in dims)
+    s, V = b.input("s", "param", (n, a), "real"), b.input("V", "param", (a, o), "real")
+    product = b.contract([s, V], (n, o))
+    square = b.reduce("sum", b.mul([product, product]), ["b"])
+    g = graph_of(b, {"s": s, "V": V}, [square, b.reduce("sum", b.mul([product, V]), ["b"])], dims=dims)
+    after = contract.run(g)
+    assert shapes(after)[0] == ("na", "ab", "nb")
+
+
 def test_a_chain_of_five_is_done_from_its_thin_end() -> None:
     dims = {"a": 40, "b": 50, "c": 60, "d": 70, "e": 80, "f": 1}
     b = Builder(dims)
