@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from vspec.runtime.implicit.search import State, advance, begin, largest, repeat, rounding
+from vspec.runtime.implicit.search import State, advance, begin, largest, largest_of_both, repeat, rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,9 @@ class picard:  # noqa: N801 (called as the spec calls it)
         def step(state: State) -> State:
             new = state.x + self.damping * state.extra
             off = image(new) - new
-            settled = largest(off) <= rounding(new)
-            return advance(state, new, largest(off), self.tol, settled, jnp.asarray(False), off)
+            left, size = (largest(off), largest(new)) if unrolled else largest_of_both(off, new)
+            settled = left <= rounding(new, size)
+            return advance(state, new, left, self.tol, settled, jnp.asarray(False), off)
 
         off = image(x) - x
         return repeat(step, begin(x, largest(off), self.tol, off), steps, unrolled)

@@ -46,10 +46,11 @@ def rescued(image: Callable[[Array], Array], state: State) -> State:
     """
 
     def factored(state: State) -> State:
-        # It is 1 here, but XLA does not know that: it would take what is the same in every step out of the loop.
-        one = (state.status != CONVERGED).astype(state.x.dtype)
-        unit = one * jnp.eye(state.x.size, dtype=state.x.dtype)
-        rest = image(jnp.zeros_like(state.x))
+        # It is false here, but XLA does not know that: it would take what is the same in every step out of the loop.
+        over = state.status == CONVERGED
+        places = jnp.arange(state.x.size)
+        unit = (places[:, None] == places + over).astype(state.x.dtype)
+        rest = image(jnp.where(over, state.x, 0.0))
         matrix = jax.vmap(lambda e: image(e) - rest)(unit).T - unit
         x = -jnp.linalg.solve(matrix, rest)
         return state._replace(x=x, residual=largest(image(x) - x), status=jnp.full_like(state.status, CONVERGED))

@@ -72,14 +72,25 @@ def report(state: State) -> Report:
     return Report(state.residual, state.steps, state.status == CONVERGED)
 
 
-def rounding(x: Array) -> Array:
-    """The size of a change of x that is no more than rounding."""
-    return 8 * float(np.finfo(x.dtype).eps) * largest(x)
+def rounding(x: Array, size: Array | None = None) -> Array:
+    """The size of a change of x that is no more than rounding; `size` is its largest entry, if that is known."""
+    return 8 * float(np.finfo(x.dtype).eps) * (largest(x) if size is None else size)
 
 
 def largest(x: Array) -> Array:
     """The largest absolute entry; NaN if one is."""
     return jnp.max(jnp.abs(x), initial=0.0)
+
+
+def largest_of_both(x: Array, y: Array) -> tuple[Array, Array]:
+    """The largest absolute entry of each of two arrays of one shape, in one pass; NaN if one is."""
+    zero = jnp.zeros((), x.dtype)
+
+    def larger(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
+        return lax.max(a[0], b[0]), lax.max(a[1], b[1])
+
+    found: tuple[Array, Array] = lax.reduce((jnp.abs(x), jnp.abs(y)), (zero, zero), larger, tuple(range(x.ndim)))
+    return found
 
 
 class Unknowns:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from vspec.runtime import implicit
+from vspec.runtime.implicit.search import largest_of_both
 
 jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
 
@@ -77,3 +78,12 @@ def test_jax_differentiates_through() -> None:
 
     for found, want in zip(jax.grad(by_search, (0, 1))(A, r), jax.grad(by_matrix, (0, 1))(A, r), strict=True):
         np.testing.assert_allclose(found, want, rtol=1e-8)
+
+
+def test_two_arrays_are_measured_in_one_pass() -> None:
+    x, y = jnp.asarray([1.0, -3.0, 2.0]), jnp.asarray([0.5, jnp.nan, -7.0])
+    one, two = jax.jit(largest_of_both)(x, y)
+    assert float(one) == 3
+    assert np.isnan(two)
+    jaxpr = jax.make_jaxpr(largest_of_both)(x, y)
+    assert sum("reduce" in str(e.primitive) for e in jaxpr.eqns) == 1
