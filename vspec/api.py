@@ -91,6 +91,7 @@ def build(
     memory: int | float | str | None = None,
     chunk: int | float | str | None = None,
     matmul_precision: str = "default",
+    donate: bool = False,
 ) -> Built:
     """Build the program folder of a spec.
 
@@ -110,6 +111,7 @@ def build(
             computed some rows at a time.
         chunk: what these rows take; 16 MB if None.
         matmul_precision: digits of matrix products: "default" (as the device likes), "bfloat16", "tensorfloat32", "float32".
+        donate: whether the loops of stages give the memory of their state to the next state.
 
     Returns:
         Where the program is, whether it was up to date, and the warnings.
@@ -126,7 +128,7 @@ def build(
         stablehlo=stablehlo,
         force=force,
         allow_outside=allow_outside,
-        tuning=programs.read_tuning(memory, chunk, matmul_precision),
+        tuning=programs.read_tuning(memory, chunk, matmul_precision, donate),
     )
 
 
@@ -160,6 +162,7 @@ def compile(
     memory: int | float | str | None = None,
     chunk: int | float | str | None = None,
     matmul_precision: str = "default",
+    donate: bool = False,
 ) -> Program:
     """Compile a spec, or one of its runs, and load the program; no files are kept.
 
@@ -178,7 +181,7 @@ def compile(
         overrides=overrides,
         allow_outside=allow_outside,
         run=run,
-        tuning=programs.read_tuning(memory, chunk, matmul_precision),
+        tuning=programs.read_tuning(memory, chunk, matmul_precision, donate),
     )
 
 

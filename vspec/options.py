@@ -69,7 +69,7 @@ memory_of_arrays: Decorator[Any] = click.option(
 
 
 def tuning_options(command: F) -> F:
-    """`--chunk` and `--matmul-precision`, which `read_tuning` puts together with `--memory`."""
+    """`--chunk`, `--matmul-precision` and `--donate`, which `read_tuning` puts together with `--memory`."""
     chunk: Decorator[Any] = click.option(
         "--chunk", metavar="SIZE", help="What the rows that are computed at a time take.  [default: 16MB]"
     )
@@ -81,7 +81,10 @@ def tuning_options(command: F) -> F:
         show_default=True,
         help="Digits of matrix products: the device's own choice, or at least these.",
     )
-    chosen: F = chunk(matmul(command))
+    donate: Decorator[Any] = click.option(
+        "--donate", is_flag=True, help="The loops of stages give the memory of their state to the next state."
+    )
+    chosen: F = chunk(matmul(donate(command)))
     return chosen
 
 

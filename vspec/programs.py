@@ -23,7 +23,9 @@ def is_program(path: Path) -> bool:
     return path.is_dir()
 
 
-def read_tuning(memory: int | float | str | None, chunk: int | float | str | None, matmul: str) -> Tuning:
+def read_tuning(
+    memory: int | float | str | None, chunk: int | float | str | None, matmul: str, donate: bool = False
+) -> Tuning:
     """How a program uses the machine. Raises DataError VS0524 for what is no amount of memory, ValueError for a precision that
     there is not."""
     from vspec.compiler.graph.tuning import MATMUL, Tuning
@@ -36,6 +38,7 @@ def read_tuning(memory: int | float | str | None, chunk: int | float | str | Non
         default.memory if memory is None else amount(memory),
         default.chunk if chunk is None else max(1, amount(chunk)),
         matmul=matmul,
+        donate=donate,
     )
 
 

@@ -61,6 +61,7 @@ def _tuning(options: Mapping[str, Any]) -> Tuning:
         options.get("memory", default.memory),
         int(options.get("chunk", default.chunk)),
         matmul=str(options.get("matmul_precision", default.matmul)),
+        donate=bool(options.get("donate", default.donate)),
     )
 
 

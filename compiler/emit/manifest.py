@@ -42,7 +42,7 @@ class Options:
     def record(self) -> dict[str, Any]:
         """As the manifest has them."""
         t = self.tuning
-        used = {"memory": t.memory, "chunk": t.chunk, "matmul_precision": t.matmul}
+        used = {"memory": t.memory, "chunk": t.chunk, "matmul_precision": t.matmul, "donate": t.donate}
         return {"level": self.level, "disabled": list(self.disabled), **used}
 
 

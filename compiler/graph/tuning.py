@@ -22,13 +22,15 @@ class Tuning:
 
     `memory`: bytes that the arrays of one reduction may take (None: any number), `chunk` those of a part where they would take
     more. `growth`: only arrays that are this many times larger than all that they are made of are computed again. `matmul`: the
-    precision of matrix products, a word of `MATMUL`.
+    precision of matrix products, a word of `MATMUL`. `donate`: whether the loop of a stage gives the memory of its state to the
+    next one.
     """
 
     memory: int | None = MEMORY
     chunk: int = CHUNK
     growth: int = GROWTH
     matmul: str = MATMUL[0]
+    donate: bool = False
 
 
 def tuning_of(notes: Any) -> Tuning:

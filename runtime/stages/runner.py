@@ -43,7 +43,11 @@ class Run:
 
 
 class Runner:
-    """The compiled loop of a stage, for data and params of certain shapes; the number of steps is an argument."""
+    """The compiled loop of a stage, for data and params of certain shapes; the number of steps is an argument.
+
+    Where the program was built to donate, the loop writes its next state where the last one was, so that a state is in memory
+    once. Of a run that diverged the state before its last chunk is then made once more, from the start.
+    """
 
     def __init__(
         self,
@@ -61,6 +65,8 @@ class Runner:
         self.keep = keep
         self.recorder = recorder
         self.chunk = chunk
+        # A state whose memory is given away is gone: nobody may look at it once the next one is made.
+        self.donates = bool(program.manifest.get("options", {}).get("donate")) and not keep
         loop = Loop(program, stage)
 
         def begin(world: World, params: Params, key: Array, step: Array) -> tuple[Carry, Any]:
@@ -86,7 +92,8 @@ class Runner:
             self.shapes = jax.tree.map(lambda x, s: x.update(sharding=s), self.shapes, where)
             split = {"out_shardings": (where, layout.whole)}
         self._begin = jax.jit(begin, **split).lower(one, params, key, zero).compile()
-        self._advance = jax.jit(advance, **split).lower(feed.shapes(chunk), self.shapes, zero).compile()
+        given = {"donate_argnums": 1} if self.donates else {}
+        self._advance = jax.jit(advance, **split, **given).lower(feed.shapes(chunk), self.shapes, zero).compile()
         self.compile_seconds = time.perf_counter() - started
 
     def _number(self, n: int) -> Array:
@@ -124,15 +131,18 @@ class Runner:
         feed = self.feed(world, key)
         if paused is None:
             carry, summary = self._begin(feed.step(0), params, key, self._number(0))
+            carry = self._own(carry)
             steps, status, figures = _fetched(summary)
             report(steps, figures)
         else:
-            carry, steps = self.carry(paused.leaves), paused.steps
+            carry, steps = self._own(self.carry(paused.leaves)), paused.steps
         before: Carry | None = None
+        began = steps
         while status == RUNNING and steps < limit:
             last = min(steps + self.chunk, limit)
-            before = carry
-            carry, found = self._advance(feed.steps(steps, last, limit), before, self._number(last))
+            before = None if self.donates else carry
+            began = steps
+            carry, found = self._advance(feed.steps(steps, last, limit), carry, self._number(last))
             summary, rows, counts = jax.device_get(found)
             for name, every in self.recorder.every.items():
                 for k in range(int(counts[name])):
@@ -142,11 +152,29 @@ class Runner:
             if status == RUNNING and steps < limit:
                 here = Paused(tuple(jax.tree.leaves(carry)), steps, time.perf_counter() - started, histories)
                 pause(steps, lambda here=here: here)  # type: ignore[misc]
+        if self.donates and status == DIVERGED and steps > 0:
+            before = self._again(feed, params, key, began, limit, paused)
         params = self.transition.end(carry.memory, carry.params)
         if steps > 0 and status != DIVERGED:
             status = self._close(feed, params, key, steps, status, figures)
             before = before if self.keep and status != DIVERGED else None
         return Run(params, ENDS[status], steps, figures, time.perf_counter() - started, histories, before)
+
+    def _own(self, carry: Carry) -> Carry:
+        """A state that may be given away: of arrays that nobody else has."""
+        return jax.tree.map(jnp.copy, carry) if self.donates else carry  # type: ignore[no-any-return]
+
+    def _again(self, feed: Feed, params: Params, key: Array, step: int, limit: int, paused: Paused | None) -> Carry:
+        """The state that a run had at a step between two chunks, by the same chunks once more."""
+        if paused is None:
+            carry, steps = self._own(self._begin(feed.step(0), params, key, self._number(0))[0]), 0
+        else:
+            carry, steps = self._own(self.carry(paused.leaves)), paused.steps
+        while steps < step:
+            last = min(steps + self.chunk, limit)
+            carry, _ = self._advance(feed.steps(steps, last, limit), carry, self._number(last))
+            steps = last
+        return carry
 
     def carry(self, leaves: Sequence[Any]) -> Carry:
         """The state of the loop from its arrays, on the device. Raises `ValueError` if they are not those of this stage."""
@@ -171,7 +199,7 @@ class Runner:
     def at(self, world: World, params: Params, key: Array, step: int) -> Params:
         """The params that a run from `params` has after a step."""
         feed = self.feed(world, key)
-        carry, _ = self._begin(feed.step(0), params, key, self._number(0))
+        carry = self._own(self._begin(feed.step(0), params, key, self._number(0))[0])
         for first in range(0, step, self.chunk):
             last = min(first + self.chunk, step)
             carry, _ = self._advance(feed.steps(first, last), carry, self._number(last))
@@ -184,7 +212,7 @@ class Runner:
         if first == last:
             return run.before
         world = self.feed(world, run.before.key).steps(first, last)
-        return self._advance(world, run.before, self._number(last))[0]  # type: ignore[no-any-return]
+        return self._advance(world, self._own(run.before), self._number(last))[0]  # type: ignore[no-any-return]
 
     def feed(self, world: World, key: Array) -> Feed:
         """The worlds that steps see."""

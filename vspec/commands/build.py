@@ -48,6 +48,7 @@ def build(
     memory: str | None,
     chunk: str | None,
     matmul: str,
+    donate: bool,
     no_stablehlo: bool,
     force: bool,
     allow_outside: bool,
@@ -76,7 +77,7 @@ def build(
         force=force,
         allow_outside=allow_outside,
         policy=read_policy(pedantic, warnings_),
-        tuning=read_tuning(memory, chunk, matmul),
+        tuning=read_tuning(memory, chunk, matmul, donate),
     )
     report = read_report(built.directory)
     files = sorted(p.relative_to(built.directory).as_posix() for p in built.directory.rglob("*") if p.is_file())

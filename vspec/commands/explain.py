@@ -41,6 +41,7 @@ def explain(
     memory: str | None,
     chunk: str | None,
     matmul: str,
+    donate: bool,
     allow_outside: bool,
     format_: str,
 ) -> int:
@@ -59,7 +60,7 @@ def explain(
 
     check_passes(disable)
     checked, warnings = check(str(find_spec(spec)), read_settings(settings), allow_outside=allow_outside)
-    compiled = compile_spec(checked, level=level, disable=disable, tuning=read_tuning(memory, chunk, matmul))
+    compiled = compile_spec(checked, level=level, disable=disable, tuning=read_tuning(memory, chunk, matmul, donate))
     known = [e.name for e in compiled.graph.entries]
     if entry is not None and entry not in known:
         tip = did_you_mean(entry, known) or f"entries are {', '.join(known)}"

@@ -88,6 +88,7 @@ def run(
     memory: str | None,
     chunk: str | None,
     matmul: str,
+    donate: bool,
     distributed: bool,
     coordinator: str | None,
     processes: int | None,
@@ -126,7 +127,7 @@ def run(
     else:
         source = find_spec(spec)
         constants, rebuilt = split_overrides(source, overrides, allow_outside, variant)
-        policy, tuning = read_policy(pedantic, warnings_), read_tuning(memory, chunk, matmul)
+        policy, tuning = read_policy(pedantic, warnings_), read_tuning(memory, chunk, matmul, donate)
         built = in_turn(
             lambda: build_spec(
                 source,
