@@ -92,8 +92,10 @@ class Runner:
             self.shapes = jax.tree.map(lambda x, s: x.update(sharding=s), self.shapes, where)
             split = {"out_shardings": (where, layout.whole)}
         self._begin = jax.jit(begin, **split).lower(one, params, key, zero).compile()
-        given = {"donate_argnums": 1} if self.donates else {}
-        self._advance = jax.jit(advance, **split, **given).lower(feed.shapes(chunk), self.shapes, zero).compile()
+        given = (1,) if self.donates else ()
+        self._advance = (
+            jax.jit(advance, donate_argnums=given, **split).lower(feed.shapes(chunk), self.shapes, zero).compile()
+        )
         self.compile_seconds = time.perf_counter() - started
 
     def _number(self, n: int) -> Array:
