@@ -1,7 +1,7 @@
 """What the terms of a sum have in common is multiplied with their sum: x*y + x*z is x*(y + z).
 
 Of factors in one kernel, and of sums of products: two contractions of one array, whose summed axes may bear different names, are
-one contraction of it with the sum of what it meets.
+one contraction of it with the sum of what it meets. Two sums over the same axes are one sum.
 """
 
 from __future__ import annotations
@@ -32,15 +32,14 @@ def factored(k: Kernel) -> tuple[tuple[Tree, ...], Tree] | None:
 
 
 def together(b: Builder, node: Node, single: Tells, static: Tells, sizes: Sizes) -> Node | None:
-    """A map in whose sums the contractions of one array are one contraction; None where there are none.
+    """A map in whose sums the contractions of one array are one contraction, and sums over the same axes are one sum; None
+    where there are none.
 
     `single` tells what has one reader: another would need the contraction by itself. `static` tells what is computed once per
     run: there it costs nothing.
     """
     tree: Tree = node.attrs[0].tree
-    candidates = [
-        x for x in node.inputs if x.kind is Kind.CONTRACT and len(x.inputs) == 2 and single(x) and not static(x)
-    ]
+    candidates = [x for x in node.inputs if _sums(x) and single(x) and not static(x)]
     if len(candidates) < 2:
         return None
     scope = Scope(b, node.inputs)
@@ -49,6 +48,12 @@ def together(b: Builder, node: Node, single: Tells, static: Tells, sizes: Sizes)
         return None
     found = b.map(better, scope.inputs, node.dtype)
     return b.order(found, node.axes) if found.axes != node.axes else found
+
+
+def _sums(x: Node) -> bool:
+    return (x.kind is Kind.CONTRACT and len(x.inputs) == 2) or (
+        x.kind is Kind.REDUCE and x.op == "sum" and len(x.attrs) == 1 and x.dtype == "real" and bool(x.axes)
+    )
 
 
 def _visited(scope: Scope, tree: Tree, candidates: set[int], sizes: Sizes) -> Tree:
@@ -83,7 +88,15 @@ def _pair(
     x, y = scope.operand(s), scope.operand(t)
     if x is None or y is None or x is y or not {x.uid, y.uid} <= candidates or set(x.names) != set(y.names):
         return None
+    if x.kind is not y.kind:
+        return None
     b = scope.b
+    if x.kind is Kind.REDUCE:
+        (u,), (v,) = x.inputs, y.inputs
+        if set(x.attrs[0]) != set(y.attrs[0]) or set(u.names) != set(v.names):
+            return None
+        tree = total([(1, times(c, ("x", 0))), (1, times(d, ("x", 1)))])
+        return b.reduce("sum", b.map(tree, [u, v], "real"), x.attrs[0])
     for k, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
         common, with_x, with_y = x.inputs[k], x.inputs[1 - k], y.inputs[1 - j]
         names = _renaming(y.inputs[j], common, x.names)

@@ -276,6 +276,19 @@ def test_two_sums_over_one_array_are_one_though_the_names_differ(number: int) ->
     assert count(after, Kind.CONTRACT) == 2
 
 
+def test_sums_over_the_same_axes_are_one() -> None:
+    b = Builder(SIZES)
+    given = inputs(b)
+    X, c = given["X"], given["c"]
+    first, second = (b.map((f, ("add", slot(0), slot(1))), [X, given["w"]]) for f in ("sin", "exp"))
+    parts = [b.reduce("sum", x, over) for x, over in ((first, "n"), (second, "n"), (b.mul([first, c]), "i"))]
+    tree = ("sub", slot(0), ("mul", num(3), slot(1)))
+    g = graph_of(b, given, [b.map(tree, parts[:2])], [b.add([parts[2], given["y"]])])
+    after = contract.run(g)
+    assert_equal(g, after)
+    assert count(after, Kind.REDUCE) == 2
+
+
 def test_what_one_operand_alone_has_is_summed_first() -> None:
     dims = {"n": 256, "e": 4, "i": 3, "a": 32, "b": 32}
     b = Builder(dims)
