@@ -17,6 +17,7 @@ from vspec.compiler.calculus.parts import joined, names
 from vspec.compiler.calculus.pattern import Pattern, pattern_of, sparse_choice
 from vspec.compiler.calculus.structure.entries import block_entries, proximal_entries
 from vspec.compiler.calculus.structure.least_squares import square_entries
+from vspec.compiler.calculus.structure.scaling import Scaling
 from vspec.compiler.graph.graph import Entry, Result
 from vspec.compiler.graph.node import Axis, Node, Origin
 from vspec.compiler.language.spec import Param, Spec, Stage
@@ -29,7 +30,7 @@ class Request:
     `base` is the name of its value; `tag` tells sets of derivatives of one objective apart. What a need makes is kept here, so
     that the next one finds it: `made` has the entries by the role that the plan knows them by, `facts` what the manifest says of
     them, `structure` what it says of the terms of the Hessian, `pattern` of where it may differ from zero, `rows` and
-    `augmented_slopes` the derivatives of constraints (`constrained.py`).
+    `augmented_slopes` the derivatives of constraints (`constrained.py`), `scalings` the scaling forms by the roles of kernels.
     """
 
     spec: Spec
@@ -43,6 +44,7 @@ class Request:
     pattern: list[dict[str, Any]] | None = None
     rows: dict[str, dict[str, Node]] = field(default_factory=dict)
     augmented_slopes: dict[str, Node] = field(default_factory=dict)
+    scalings: dict[str, Scaling] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

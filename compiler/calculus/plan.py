@@ -15,6 +15,7 @@ from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.needs import Request
 from vspec.compiler.calculus.parts import joined
 from vspec.compiler.calculus.pattern import by_pattern, sparse_cost
+from vspec.compiler.calculus.structure.scaled import scaled_until
 from vspec.compiler.graph.graph import Entry, Result
 from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import Axis, Node
@@ -59,10 +60,14 @@ def plan_entries(spec: Spec, low: Lowering, entries: dict[str, Entry], batches: 
             entries.setdefault(name, Entry(name, "objective", (Result((), low.get(name)),), name))
         counts = _counts(plan, low, stage, about)
         own, changed = batches.of(stage, label) if stage.batch else (low, stage)
-        roles = _Stage(plan, own, changed, about).roles() | counts
+        made = _Stage(plan, own, changed, about)
+        roles = made.roles() | counts
         if stage.until is not None:
             # When a stage ends is asked of all of the data.
-            results = (Result((), low.value(stage.until)),)
+            condition = low.value(stage.until)
+            results = (Result((), condition),)
+            if stage.optimises and not stage.batch:
+                roles["entries"] |= made.until(condition)
             roles["until"] = plan.add(Entry(f"{about}_until", "until", results, doc="Whether the stage ends."))
         found.append(roles)
     return found
@@ -115,6 +120,11 @@ class _Stage:
         if len(updates) == 1 and stage.over:
             found["step"] = self._step(updates[0])
         return found
+
+    def until(self, condition: Node) -> Roles:
+        """The role of the entry that says whether the stage ends by what its sweeps keep, where there is one."""
+        entry = scaled_until(self._request(), self.stage, condition, f"{self.about}_until_scaled")
+        return {} if entry is None else {"until": self.plan.add(entry)}
 
     def _add(self, kind: str, results: Iterable[Result], doc: str, of: str = "") -> str:
         return self.plan.add(Entry(f"{self.about}_{kind}", kind, tuple(results), of, doc))

@@ -59,6 +59,11 @@ class BlockCoordinate(Method):
         kernel = {} if scaled is None else empty(scaled, point)
         return State(point, value, step, change, zero, status, (jnp.full((), jnp.inf, change.dtype), zero, kernel))
 
+    def kernel(self, state: State) -> dict[str, Array]:
+        """The kernel of the scaling form, if the sweep has one."""
+        found: dict[str, Array] = state.extra[2]
+        return found
+
     def listed(self, point: Point) -> Blocks:
         """The blocks: as they are given, else one for each param."""
         return tuple(tuple(names) for names in self.blocks) or tuple((name,) for name in point)

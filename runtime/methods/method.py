@@ -150,6 +150,10 @@ class Method(abc.ABC):
         """The multipliers of the constraints, by their names; None where the method has none."""
         return None
 
+    def kernel(self, state: State) -> dict[str, Array]:
+        """Arrays that entries of the program may read, by name."""
+        return {}
+
     def tally(self, problem: Problem, state: State) -> dict[str, Array]:
         """What the method counts beside its steps, by the name of the fact; the problem only tells its form."""
         return {}

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from vspec.runtime.methods.method import RUNNING
+from vspec.runtime.bound import Bound
+from vspec.runtime.methods.method import RUNNING, Scaling
+from vspec.runtime.methods.scaling import sound
 from vspec.runtime.program import Program
 from vspec.runtime.stages.transition import UNTIL, At, Memory, Params, Transition, World, context
 
@@ -29,7 +31,10 @@ class Loop:
         self.program = program
         self.transition = stage
         self.path = stage.stage.key
-        self.until: str | None = stage.stage.record.get("until")
+        record = stage.stage.record
+        self.until: str | None = record.get("until")
+        # The same by what sweeps keep, where they keep something.
+        self.scaled: str | None = (record.get("entries") or {}).get("until")
 
     def begin(self, world: World, params: Params, key: Array, step: int | Array = 0) -> Carry:
         """Before the first step, evaluated as in step `step`."""
@@ -52,6 +57,20 @@ class Loop:
         if self.until is not None:
             # All rows, also where a step sees a batch.
             seen = {**world.still, **params}
-            reached = self.program.call(self.until, seen, context(self.program, world.bound, at))
+            reached = self._reached(self.until, seen, context(self.program, world.bound, at), memory)
             status = jnp.where((status == RUNNING) & reached, UNTIL, status).astype(jnp.int32)
         return Carry(c.step + 1, status, memory, params, c.key)
+
+    def _reached(self, until: str, params: Params, bound: Bound, memory: Memory) -> Array:
+        """Whether the condition holds: read off what the method keeps, where that loses nothing that counts."""
+
+        def whole() -> Array:
+            return jnp.asarray(self.program.call(until, params, bound))
+
+        kernel = self.transition.kernel(memory)
+        if self.scaled is None or not kernel:
+            return whole()
+        found = self.program.call(self.scaled, params, bound.at({**bound.counters, **kernel}))
+        fine = sound(Scaling({}, found["drift"], found["least"], None), kernel)
+        reached: Array = lax.cond(fine, lambda: jnp.asarray(found["reached"]), whole)
+        return reached

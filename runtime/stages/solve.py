@@ -273,6 +273,10 @@ class Solve(Transition):
         status: Array = memory[3]
         return status
 
+    def kernel(self, memory: Memory) -> Params:
+        """The kernel of a sweep in the scaling form."""
+        return self.groups[0].plain().kernel(memory[1][0]) if len(self.groups) == 1 else {}
+
     def figures(self, memory: Memory) -> Figures:
         """Value of the objective as written, measure of optimality, steps, and which gradients are not finite."""
         _, states, value, status, fine = memory

@@ -76,6 +76,10 @@ class Transition(abc.ABC):
     def figures(self, memory: Memory) -> Figures:
         """Path of a stage → what is reported of it: scalars, as arrays. Of a repetition, those of its stages."""
 
+    def kernel(self, memory: Memory) -> Params:
+        """Arrays that its method keeps and entries of the program may read, by name."""
+        return {}
+
     def unseen(self) -> set[str]:
         """The paths of stages whose figures are from before their last step: `begin`, where they end, gives those there."""
         return set()

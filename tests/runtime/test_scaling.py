@@ -17,13 +17,16 @@ from vspec.compiler.diagnostics.diagnostic import SpecError
 from vspec.compiler.graph.tuning import Tuning
 from vspec.compiler.pipeline import compile_spec
 from vspec.compiler.report.strategies import strategies
-from vspec.runtime.methods.method import Problem
+from vspec.runtime.methods.method import Problem, Scaling
 from vspec.runtime.methods.scaling import BOUND, empty, sound, swept
 from vspec.runtime.objective import Objective
 from vspec.runtime.problem import problem
 from vspec.runtime.program import Program, load
 from vspec.runtime.run import run
 from vspec.runtime.space import Space
+from vspec.runtime.stages.loop import Loop
+from vspec.runtime.stages.record import resolve
+from vspec.runtime.stages.solve import Solve
 
 COMPILE_QUICKLY = True  # see conftest.py
 
@@ -187,6 +190,71 @@ def test_three_blocks_that_are_no_transport(tmp_path: Path) -> None:
         x, y, z = (found["log"].params[k] for k in "xyz")
         P = np.exp(x[:, None, None] + 2 * y[:, None] + z - np.asarray(bound.data["C"]))
         np.testing.assert_allclose(P.sum((0, 1)), [0.2, 0.5, 0.3], rtol=1e-9)
+
+
+ENDING = """\
+  residual: sum[i](abs(r[i] - sum[j](P[i, j]))) + sum[j](abs(1/size(j) - sum[i](P[i, j])))
+"""
+
+
+def ending(form: str, condition: str = "residual < 1e-9") -> str:
+    """Transport whose sweeps end by a condition."""
+    text = TRANSPORT.replace("PRECISION", "float64").replace("FORM", form)
+    return text.replace("objectives:", f"{ENDING}objectives:").replace(
+        "steps: sweeps", f"steps: 5000, until: {condition}"
+    )
+
+
+def test_a_sweep_ends_by_what_it_keeps(tmp_path: Path) -> None:
+    """The condition is read off the kernel, to the same step as from the exponents."""
+    with jax.enable_x64(True):
+        found = {}
+        for form in ("scaling", "log"):
+            (tmp_path / form).mkdir()
+            found[form] = run(built(ending(form), tmp_path / form), out=tmp_path / form / "results").stages[0]
+        assert found["scaling"].reason == found["log"].reason == "until"
+        assert found["scaling"].steps == found["log"].steps > 100
+
+
+def test_a_condition_by_products_takes_no_exponential_of_an_array(tmp_path: Path) -> None:
+    with jax.enable_x64(True):
+        program = built(ending("auto"), tmp_path)
+        (record,) = program.manifest["plan"]
+        bound, start = program.bind(), program.initial_params(program.bind())
+        (scaled,) = whole(program, bound).scaled.values()
+
+        def reached(params: Any, kernel: Any) -> Any:
+            return program.call(record["entries"]["until"], params, bound.at({**bound.counters, **kernel}))
+
+        # Where the kernel was made at the point itself, sums and condition are those of the point.
+        end = {k: jnp.asarray(x) for k, x in run(program, out=tmp_path / "results").params.items()}
+        for point, ended in ((start, False), (end, True)):
+            told = reached(point, scaled.kernel(point))
+            assert float(told["drift"]) == 0
+            assert bool(told["reached"]) is bool(program.call(record["until"], point, bound)) is ended
+        jaxpr = jax.make_jaxpr(reached)(start, scaled.kernel(start))
+        assert max(e.outvars[0].aval.size for e in jaxpr.eqns if e.primitive.name == "exp") == 16
+
+
+def test_a_kernel_that_serves_nothing_ends_nothing(tmp_path: Path) -> None:
+    """Before there is a kernel, and where it is too far away, the condition is evaluated from the exponents."""
+    with jax.enable_x64(True):
+        program = built(ending("auto", "residual < 1e6"), tmp_path)
+        (record,) = program.manifest["plan"]
+        bound = program.bind()
+        (scaled,) = whole(program, bound).scaled.values()
+        start = program.initial_params(bound)
+        kernels = {"empty": empty(scaled, start), "far": scaled.kernel({k: x + 1.0 for k, x in start.items()})}
+        loop = Loop(program, Solve(program, resolve(program, bound, record, (0,)), True))
+        for kernel in kernels.values():
+            loop.transition.kernel = lambda memory, kernel=kernel: kernel  # type: ignore[method-assign, misc]
+            assert not bool(sound(Scaling({}, *drift(program, record, start, bound, kernel), None), kernel))
+            assert bool(loop._reached(record["until"], start, bound, None))
+
+
+def drift(program: Program, record: Any, params: Any, bound: Any, kernel: Any) -> Any:
+    found = program.call(record["entries"]["until"], params, bound.at({**bound.counters, **kernel}))
+    return found["drift"], found["least"]
 
 
 def rows(text: str) -> list[dict[str, Any]]:

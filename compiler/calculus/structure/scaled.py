@@ -68,6 +68,7 @@ def scaling_entries(r: Request, stage: Stage, call: MethodCall, blocks: Blocks) 
     if chosen == "log":
         return
     low.kernels |= scaling.arguments
+    r.scalings[kernel_role] = scaling
     results = tuple(Result((name,), node) for name, node in absorbed.items())
     doc = f"What sweeps for {r.name} keep: exponentials, and the terms of their exponents."
     r.made[kernel_role] = Entry(f"{r.base}_kernel{r.tag}", "kernel", results, r.name, doc)
@@ -79,6 +80,30 @@ def scaling_entries(r: Request, stage: Stage, call: MethodCall, blocks: Blocks) 
         what = "smallest" if stage.kind == "minimize" else "largest"
         doc = f"The {', '.join(names)} at which {r.name} is {what}, by products with what is kept."
         r.made[role] = Entry(f"{r.base}_scaled_{'_'.join(names)}{r.tag}", "update", tuple(rows), r.name, doc)
+
+
+def scaled_until(r: Request, stage: Stage, condition: Node, name: str) -> Entry | None:
+    """Whether a stage ends, read off the kernel that its sweeps keep; None where it has none, or that saves nothing."""
+    (call, *others) = stage.methods
+    blocks = call.arguments.get("blocks")
+    if others or call.name != "block_coordinate":
+        return None
+    listed = tuple(tuple(names) for names in blocks) if blocks else tuple((p,) for p in stage.over)
+    scaling = r.scalings.get(scaled_roles(stage.kind, listed)[0])
+    if scaling is None:
+        return None
+    b = r.low.b
+    with b.at(r.origin("part")):
+        sums = [*scaling.sums([condition]), *scaling.totals([condition])]
+        if not sums:
+            return None
+        made = scaling.update([condition], sorted(sums, key=lambda n: n.uid))
+        ends = (made.drift(b), made.least(b))
+    sizes = Sizes(b.dims, (a.dim for k in scaling.kernels for a in k.axes))
+    if _work(sizes, scaling, [*made.values, *ends]) >= _work(sizes, scaling, [condition]):
+        return None
+    results = [Result((key,), n) for key, n in zip(("reached", "drift", "least"), (*made.values, *ends), strict=True)]
+    return Entry(name, "update", tuple(results), r.name, "Whether the stage ends, by products with what sweeps keep.")
 
 
 def _reason(stage: Stage, found: bool) -> str:
@@ -116,4 +141,4 @@ def _sweeps(r: Request, stage: Stage) -> int:
     return max(1, int(value)) if isinstance(value, int | float) else _SWEEPS
 
 
-__all__ = ["scaling_entries"]
+__all__ = ["scaled_until", "scaling_entries"]

@@ -94,6 +94,20 @@ class Scaling:
         found = [n for n in topological(roots) if n.kind is Kind.REDUCE and n.op == "logsumexp"]
         return [n for n in found if self.degrees.depends(n) and self.reading(n.inputs[0]) is not None]
 
+    def totals(self, roots: Iterable[Node]) -> list[Node]:
+        """The sums of exponentials below some nodes that are read off the kernels there are."""
+        found = []
+        for n in topological(roots):
+            if n.kind is not Kind.REDUCE or n.op != "sum" or not self.degrees.depends(n):
+                continue
+            body, count = n.inputs[0], len(self.kernels)
+            if body.kind is Kind.MAP and body.attrs[0].tree[0] == "exp" and len(n.axes) > 0:
+                reading = self.reading(self.b.map(body.attrs[0].tree[1], body.inputs))
+                del self.kernels[count:]
+                if reading is not None and any(reading.kernel is k for k in self.kernels):
+                    found.append(n)
+        return found
+
     def collect(self, roots: Iterable[Node], objective: Node) -> bool:
         """Looks for all that is read off kernels, before anything is made of them; whether each of the roots has some of it."""
         found = [bool(self.sums([root])) for root in roots]
@@ -192,7 +206,7 @@ class Scaling:
         return {n.attrs[0]: n for k in self.kernels for n in (k.array, *k.references.values())}
 
     def update(self, values: Sequence[Node], sums: Sequence[Node] | None = None) -> Scaled:
-        """New values, each logarithm of a sum read off its kernel; all of these below the values, or those among `sums`."""
+        """New values, with sums of exponentials or their logarithms read off kernels: those among `sums`, or all logarithms."""
         b = self.b
         aparts: list[Node] = []
         totals: list[Node] = []
@@ -205,7 +219,10 @@ class Scaling:
             return sweep.new[node.uid]
 
         for node in self.sums(values) if sums is None else sums:
-            reading = self.reading(node.inputs[0])
+            exponent, logarithm = node.inputs[0], node.op == "logsumexp"
+            if not logarithm:
+                exponent = b.map(exponent.attrs[0].tree[1], exponent.inputs)
+            reading = self.reading(exponent)
             assert reading is not None
             over = frozenset(reading.names[n] for n in node.attrs[0])
             total, apart = self._summed(reading, over)
@@ -213,10 +230,12 @@ class Scaling:
             aparts += apart
             totals.append(total)
             scalar = [self.table.node(reading.scalar)] if reading.scalar != 0 else []
-            outside = [b.map(("log", slot(0)), [total]), *scalar]
-            outside += [settled(x) for x in self._outside(reading, over)]
-            back = {k: n for n, k in reading.names.items()}
-            made[node.uid] = b.rename(b.add(outside), back)
+            outside = [*scalar, *(settled(x) for x in self._outside(reading, over))]
+            if logarithm:
+                whole = b.add([b.map(("log", slot(0)), [total]), *outside])
+            else:
+                whole = b.mul([total, *(b.map(("exp", slot(0)), [x]) for x in outside)])
+            made[node.uid] = b.rename(whole, {k: n for n, k in reading.names.items()})
         new = tuple(b.order(settled(v), v.axes) for v in values)
         return Scaled(new, tuple(aparts), tuple(totals))
 
