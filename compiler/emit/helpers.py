@@ -134,9 +134,12 @@ def checkpointed(step: Callable[[Any, Array], Any], start: Any, times: Array) ->
 '''
 
 _ROWS_AT_ONCE = '''\
-def rows_at_once(size: int, row: int) -> int:
-    """How many of `size` rows of `row` bytes are computed at a time: all if they fit into MEMORY, else what fits into CHUNK."""
-    if not isinstance(size * row, int) or size * row <= MEMORY:
+def rows_at_once(size: int, row: int) -> int | Array:
+    """How many of `size` rows of `row` bytes are computed at a time: all if they fit into MEMORY, else what fits into CHUNK.
+    Of open sizes (in an artifact) all or one, an array that is known where the artifact is compiled for some sizes."""
+    if not isinstance(size * row, int):
+        return jnp.where(jnp.asarray(size, jnp.float32) * jnp.asarray(row, jnp.float32) <= MEMORY, size, 1)
+    if size * row <= MEMORY:
         return size
     most = max(1, min(size, CHUNK // max(1, row)))
     return next((k for k in range(most, most // 2, -1) if size % k == 0), most)
@@ -144,10 +147,16 @@ def rows_at_once(size: int, row: int) -> int:
 
 _IN_PARTS = '''\
 def in_parts(
-    part: Callable[[Any, int], Any], size: int, count: int, start: Any = (), join: Any = lambda before, here: before
+    part: Callable[[Any, int], Any],
+    size: int,
+    count: int | Array,
+    start: Any = (),
+    join: Any = lambda before, here: before,
 ) -> Any:
     """The rows and the totals that `part(first, count)` gives of `size` rows, `count` at a time: rows one after the other,
     totals by `join` of those before, at first `start`, and those here."""
+    if isinstance(count, Array):
+        return jax.lax.cond(count == size, lambda: part(0, size), lambda: in_parts(part, size, 1, start, join))
     if count == size:
         return part(0, size)
     whole = size - size % count

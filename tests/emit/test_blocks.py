@@ -47,11 +47,23 @@ def test_loops_lower_for_every_platform(program: ModuleType) -> None:
         assert "stablehlo.while" in exported.mlir_module()
 
 
-def test_open_sizes_are_taken_whole(program: ModuleType) -> None:
+@pytest.mark.parametrize("entry", ["loss", "loss_value_and_gradient", "outputs"])
+def test_artifacts_of_open_sizes_choose_where_they_are_compiled(program: ModuleType, entry: str) -> None:
     n, m = export.symbolic_shape("n, m")
     shapes = {"y": jax.ShapeDtypeStruct((m, 2), jnp.float32), "x": jax.ShapeDtypeStruct((n, 2), jnp.float32)}
-    exported = export.export(jax.jit(program.loss), platforms=PLATFORMS)(**shapes)
-    assert "stablehlo.while" not in exported.mlir_module()
+    function = getattr(program, entry)
+    exported = export.export(jax.jit(function), platforms=PLATFORMS)(**shapes)
+    assert "stablehlo.while" in exported.mlir_module()
     rng = np.random.default_rng(0)
-    given = {"y": rng.normal(size=(30, 2)).astype("float32"), "x": rng.normal(size=(20, 2)).astype("float32")}
-    np.testing.assert_allclose(exported.call(**given), program.loss(**given), rtol=1e-5)
+    for sizes, loops in (((30, 20), False), ((500, 400), True)):
+        given = {k: rng.normal(size=(s, 2)).astype("float32") for k, s in zip("yx", sizes, strict=True)}
+        compiled = jax.jit(exported.call).lower(**given).compile()
+        text = compiled.as_text()
+        # The choice is made when sizes are known, and what was not chosen is gone.
+        assert (" while(" in text) == loops
+        assert "conditional(" not in text
+        if entry != "loss_value_and_gradient":
+            needed = compiled.memory_analysis().temp_size_in_bytes
+            assert needed < (80_000 if loops else 16_000), f"{needed} bytes"
+        for ours, whole in zip(jax.tree.leaves(compiled(**given)), jax.tree.leaves(function(**given)), strict=True):
+            np.testing.assert_allclose(ours, whole, rtol=2e-4, atol=1e-5)
