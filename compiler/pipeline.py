@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vspec.compiler.graph.graph import Graph
     from vspec.compiler.graph.limits import TooLargeError
     from vspec.compiler.graph.tuning import Tuning
+    from vspec.compiler.language.externs import Found
     from vspec.compiler.language.spec import Spec
     from vspec.compiler.passes import PassRecord
 
@@ -60,14 +61,19 @@ class Built:
 
 
 def check_text(
-    text: str, path: str, overrides: Mapping[str, Any] = NOTHING, policy: Policy = DEFAULT
+    text: str,
+    path: str,
+    overrides: Mapping[str, Any] = NOTHING,
+    policy: Policy = DEFAULT,
+    *,
+    allow_extern: bool = False,
 ) -> tuple[Spec | None, tuple[Diagnostic, ...]]:
     """Checks a spec given as text. The spec is None if an error is among the diagnostics; nothing is raised."""
     from vspec.compiler.source.load import parse_document
 
     try:
         with paused():
-            return _check(parse_document(text, path), overrides, policy)
+            return _check(parse_document(text, path), overrides, policy, allow_extern=allow_extern)
     except SpecError as e:
         return None, e.diagnostics
 
@@ -78,22 +84,28 @@ def check(
     policy: Policy = DEFAULT,
     *,
     allow_outside: bool = False,
+    allow_extern: bool = False,
 ) -> tuple[Spec, tuple[Diagnostic, ...]]:
     """Checks a spec file: the checked spec and the warnings. Raises SpecError with every error found.
 
-    Imports stay inside the folder of the spec unless `allow_outside` is true.
+    Imports stay inside the folder of the spec unless `allow_outside` is true. With `allow_extern`, modules that the spec names
+    are imported, to see what they have; without it, a spec that names some is wrong.
     """
     from vspec.compiler.source.load import load_document
 
     with paused():
-        spec, diagnostics = _check(load_document(path), overrides, policy, allow_outside)
+        spec, diagnostics = _check(load_document(path), overrides, policy, allow_outside, allow_extern)
     if spec is None:
         raise SpecError(diagnostics)
     return spec, diagnostics
 
 
 def _check(
-    document: Document, overrides: Mapping[str, Any], policy: Policy, allow_outside: bool = False
+    document: Document,
+    overrides: Mapping[str, Any],
+    policy: Policy,
+    allow_outside: bool = False,
+    allow_extern: bool = False,
 ) -> tuple[Spec | None, tuple[Diagnostic, ...]]:
     from vspec.compiler.language.check import check_document
     from vspec.compiler.language.lint import lint
@@ -105,10 +117,23 @@ def _check(
         document = _imported(document, sink, allow_outside)
     if sink.errors:
         return None, tuple(sink.diagnostics)
-    spec, diagnostics = check_document(document, overrides)
+    spec, diagnostics = check_document(document, overrides, _outside(document) if allow_extern else None)
     warnings = policy.judge(lint(spec, document, policy.pedantic)) if spec is not None and policy.mode != "none" else ()
     refused = any(d.severity == "error" for d in warnings)
     return None if refused else spec, (*sink.diagnostics, *diagnostics, *warnings)
+
+
+def _outside(document: Document) -> Mapping[str, Found]:
+    """What stands at the places that the functions of a spec name; their modules are imported."""
+    from vspec.compiler.language.entries import entries
+    from vspec.compiler.language.externs import extern_of
+
+    named = [place for _, value in entries(document.root.get("functions")) if (place := extern_of(value)) is not None]
+    if not named:
+        return {}
+    from vspec.compiler.emit.externs import found_at
+
+    return found_at((place.text.strip(), place.span) for place in named)
 
 
 def _imported(document: Document, sink: Sink, allow_outside: bool) -> Document:
@@ -172,6 +197,10 @@ def _compile(spec: Spec, level: int, disable: Collection[str], tuning: Tuning | 
         tuning = replace(tuning, memory=None)
     before = _proved(lower_spec(spec, rules, tuning), spec)
     before = replace(before, notes={**before.notes, "tuning": tuning})
+    if spec.externs:
+        from vspec.compiler.emit.externs import check_calls
+
+        check_calls(before, spec)
     lowered = time.perf_counter()
     try:
         graph, records = run_passes(before, level, disable)
@@ -211,6 +240,7 @@ def build(
     force: bool = False,
     policy: Policy = DEFAULT,
     allow_outside: bool = False,
+    allow_extern: bool = False,
     parts: str = EVERY,
     tuning: Tuning | None = None,
 ) -> Built:
@@ -227,7 +257,7 @@ def build(
     from vspec.compiler.graph.tuning import Tuning
 
     start = time.perf_counter()
-    spec, warnings = check(path, overrides, policy, allow_outside=allow_outside)
+    spec, warnings = check(path, overrides, policy, allow_outside=allow_outside, allow_extern=allow_extern)
     options = Options(level, tuple(sorted(disable)), tuning or Tuning())
     parts = "" if parts in spec.same else parts if spec.runs else EVERY
     folder = Path("build") / "-".join((spec.name, *([parts] if parts in spec.runs else [])))

@@ -367,7 +367,7 @@ class Program:
             ) from None
 
 
-def load(directory: Path | str, run: str = "") -> Program:
+def load(directory: Path | str, run: str = "", *, allow_extern: bool = False) -> Program:
     """Load a program from the folder that `vspec build` wrote, or one of its runs.
 
     The manifest is checked against its schema and `program.py` against its hash before any of it runs. A program of
@@ -376,19 +376,25 @@ def load(directory: Path | str, run: str = "") -> Program:
     Args:
         directory: the folder.
         run: the name of a run of the spec; the spec itself if empty.
+        allow_extern: whether the program may import functions from outside that its spec names.
 
     Returns:
         The `Program`.
 
     Raises:
-        ArtifactError: the folder is not a program, or was changed after it was built (VS08xx).
+        ArtifactError: the folder is not a program, or was changed after it was built (VS08xx), or it imports functions from
+            outside and may not (VS0670).
     """
     folder = Path(directory)
     manifest = read_manifest(folder)
     if run and manifest.get("run") != run:
         record = _record(manifest, run)
         if record is not None:
-            return load(_inner(folder, record))
+            return load(_inner(folder, record), allow_extern=allow_extern)
+    outside = manifest.get("externs") or []
+    if outside and not allow_extern:
+        what = f"program '{manifest['name']}' runs code from outside of its spec: {', '.join(outside)}"
+        raise ArtifactError("VS0670", what, "if you trust these modules, say --allow-extern")
     source = _verified(folder, manifest["program"])
     config: Any = jax.config
     if manifest["precision"] == "float64" and not config.jax_enable_x64:
@@ -401,7 +407,8 @@ def comparison(program: Program) -> Program | None:
     record = program.manifest.get("comparison")
     if record is None or program.directory is None:
         return None
-    return load(_inner(program.directory, record))
+    # Whoever loaded the program was asked already.
+    return load(_inner(program.directory, record), allow_extern=True)
 
 
 def _record(manifest: Mapping[str, Any], run: str) -> Mapping[str, Any] | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vspec.compiler.diagnostics.diagnostic import SpecError
     from vspec.compiler.language.spec import Spec
     from vspec.compiler.pipeline import Built
+    from vspec.permission import allow_extern
     from vspec.runtime.claims import ClaimResult
     from vspec.runtime.errors import ArtifactError, DataError, NumericsError, RunError
     from vspec.runtime.program import Program
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _HOME = {
     **dict.fromkeys(("build", "check", "compile", "load", "run", "sweep", "verify", "warnings"), "vspec.api"),
     "SpecError": "vspec.compiler.diagnostics.diagnostic",
+    "allow_extern": "vspec.permission",
     "Spec": "vspec.compiler.language.spec",
     "Built": "vspec.compiler.pipeline",
     "ClaimResult": "vspec.runtime.claims",
@@ -58,6 +60,7 @@ __all__ = [
     "SpecError",
     "SweepResult",
     "__version__",
+    "allow_extern",
     "build",
     "check",
     "compile",

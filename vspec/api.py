@@ -10,6 +10,7 @@ from vspec import notebook, programs
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from vspec.compiler.diagnostics.policy import Policy
 from vspec.locate import find_spec, find_specs
+from vspec.permission import extern_allowed
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -71,11 +72,15 @@ def _checked(
     from vspec.compiler import pipeline
 
     if isinstance(spec, str) and "\n" in spec:
-        checked, diagnostics = pipeline.check_text(spec, "<text>", overrides or {}, policy)
+        checked, diagnostics = pipeline.check_text(
+            spec, "<text>", overrides or {}, policy, allow_extern=extern_allowed()
+        )
         if checked is None:
             raise SpecError(diagnostics)
         return checked, diagnostics
-    return pipeline.check(str(find_spec(str(spec))), overrides or {}, policy, allow_outside=allow_outside)
+    return pipeline.check(
+        str(find_spec(str(spec))), overrides or {}, policy, allow_outside=allow_outside, allow_extern=extern_allowed()
+    )
 
 
 def build(
@@ -148,7 +153,7 @@ def load(directory: str | Path, run: str = "") -> Program:
     from vspec.runtime.program import load
 
     notebook.show_programs()
-    return load(directory, run)
+    return load(directory, run, allow_extern=extern_allowed())
 
 
 def compile(
@@ -247,7 +252,7 @@ def run(
     if isinstance(spec, Program):
         program = spec
     elif programs.is_program(Path(spec)):
-        program = load(spec, run)
+        program = load(spec, run, allow_extern=extern_allowed())
     else:
         path = find_spec(str(spec))
         base = path.resolve().parent

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vspec.compiler.diagnostics.diagnostic import SpecError
 from vspec.compiler.diagnostics.policy import DEFAULT, Policy
 from vspec.faults import refuse
+from vspec.permission import extern_allowed
 
 if TYPE_CHECKING:
     from vspec.compiler.graph.tuning import Tuning
@@ -71,6 +72,7 @@ def build_spec(
             stablehlo=stablehlo,
             force=force,
             allow_outside=allow_outside,
+            allow_extern=extern_allowed(),
             policy=policy,
             parts=EVERY if parts is None else parts,
             tuning=tuning,
@@ -162,4 +164,4 @@ def temporary_program(
             parts=part,
             tuning=tuning,
         )
-        yield load(built.directory)
+        yield load(built.directory, allow_extern=extern_allowed())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vspec.compiler.diagnostics.diagnostic import SpecError
 from vspec.compiler.diagnostics.policy import Policy
+from vspec.permission import extern_allowed
 
 if TYPE_CHECKING:
     from vspec.compiler.graph.tuning import Tuning
@@ -88,7 +89,11 @@ def rechecked(texts: Mapping[str, str]) -> Spec:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(content, encoding="utf-8")
             spec, _ = check(
-                str(place / name), report.get("overrides") or {}, Policy(mode="none"), allow_outside=above > 0
+                str(place / name),
+                report.get("overrides") or {},
+                Policy(mode="none"),
+                allow_outside=above > 0,
+                allow_extern=extern_allowed(),
             )
         except (SpecError, OSError, ValueError) as error:
             # An error may show lines of the file that it is about.

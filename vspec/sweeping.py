@@ -17,6 +17,7 @@ from vspec.compiler.diagnostics.policy import Policy
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.faults import refuse
 from vspec.grid import LIMIT, points
+from vspec.permission import extern_allowed
 from vspec.programs import build_spec, is_program
 from vspec.runtime.clock import Clock
 
@@ -188,7 +189,13 @@ def _names(request: Request) -> _Names:
     from vspec.programs import refuse_run
 
     policy = Policy(mode="none")
-    checked, _ = check(str(request.source), request.settings, policy, allow_outside=request.allow_outside)
+    checked, _ = check(
+        str(request.source),
+        request.settings,
+        policy,
+        allow_outside=request.allow_outside,
+        allow_extern=extern_allowed(),
+    )
     if request.run and request.run not in checked.runs:
         raise refuse_run(request.run, [*checked.runs])
     spec = checked.runs.get(request.run, checked)

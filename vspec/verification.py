@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vspec.faults import blame
+from vspec.permission import extern_allowed
 from vspec.programs import temporary_program
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def verify_spec(
     from vspec.runtime.claims import over_seeds
 
     given = dict(overrides or {})
-    spec, _ = check(str(path), given, allow_outside=allow_outside)
+    spec, _ = check(str(path), given, allow_outside=allow_outside, allow_extern=extern_allowed())
     with ExitStack() as stack:
         runs = _Runs(path, spec, given, allow_outside, begin, stack)
         claims = spec.every_claim

@@ -17,6 +17,7 @@ from vspec.compiler.calculus.chance.variables import Variable
 from vspec.compiler.calculus.convolution import convolved
 from vspec.compiler.calculus.derive import derivative
 from vspec.compiler.calculus.draws import drawn
+from vspec.compiler.calculus.externs import foreign
 from vspec.compiler.calculus.implicit import implicit_quantity
 from vspec.compiler.calculus.reading import read_affine
 from vspec.compiler.calculus.selection import selected_sum
@@ -41,6 +42,7 @@ from vspec.compiler.language.expr import (
     Element,
     Expectation,
     Expr,
+    Foreign,
     Gather,
     Implicit,
     IndexValue,
@@ -283,6 +285,8 @@ class Lowering:
             return self._along(e)
         if isinstance(e, Derivative):
             return self._derivative(e)[0]
+        if isinstance(e, Foreign):
+            return foreign(self, e)
         if isinstance(e, Linalg):
             return self._linalg(e)
         if isinstance(e, Rows):
@@ -594,8 +598,11 @@ class Lowering:
         """The entries of a function of whole axes that are asked for: its own axes come last."""
         if not e.subscripts:
             return x
-        batch: list[Subscript] = [Affine(a.name) for a in x.axes[: len(x.axes) - len(e.subscripts)]]
-        return self.subscript(x, [*batch, *e.subscripts])
+        return self.read(x, [a.name for a in x.axes[: len(x.axes) - len(e.subscripts)]], e.subscripts)
+
+    def read(self, x: Node, batch: Iterable[str], subscripts: Iterable[Subscript]) -> Node:
+        """The entries of a value whose own axes come last."""
+        return self.subscript(x, [*(Affine(n) for n in batch), *subscripts])
 
     def _matrix_function(self, e: Linalg, operands: list[Node]) -> Node:
         b = self.b

@@ -20,6 +20,7 @@ from vspec.compiler.diagnostics.codes_arrays import ARRAYS
 from vspec.compiler.diagnostics.codes_blocks import BLOCKS
 from vspec.compiler.diagnostics.codes_chance import CHANCE
 from vspec.compiler.diagnostics.codes_evaluation import EVALUATION
+from vspec.compiler.diagnostics.codes_externs import EXTERNS
 from vspec.compiler.diagnostics.codes_implicit import IMPLICIT
 from vspec.compiler.diagnostics.codes_language import LANGUAGE
 from vspec.compiler.diagnostics.codes_laws import LAWS
@@ -43,5 +44,18 @@ def registry(*groups: Iterable[Code]) -> Mapping[str, Code]:
 
 
 CODES: Mapping[str, Code] = registry(
-    SOURCE, LANGUAGE, ARRAYS, IMPLICIT, NETWORKS, RUNS, EVALUATION, BLOCKS, MATRICES, CHANCE, LAWS, LIMITS, WARNINGS
+    SOURCE,
+    LANGUAGE,
+    ARRAYS,
+    IMPLICIT,
+    NETWORKS,
+    RUNS,
+    EVALUATION,
+    BLOCKS,
+    MATRICES,
+    CHANCE,
+    LAWS,
+    EXTERNS,
+    LIMITS,
+    WARNINGS,
 )

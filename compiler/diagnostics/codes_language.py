@@ -644,7 +644,6 @@ PLANNED: tuple[Code, ...] = tuple(
             "identities by quadrature",
             "constants: {b: 1}\nclaims:\n  c: {identity: b == 1, tolerance: 1e-6, by: quadrature(40)}\n",
         ),
-        ("VS0421", "external functions", "define:\n  y: extern(x)\n"),
     )
 )
 

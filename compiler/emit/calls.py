@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vspec.compiler.emit.layout import Layout, Value, arranged
+from vspec.compiler.emit.names import identifier
 from vspec.compiler.emit.scope import Scope
 from vspec.compiler.emit.text import name
-from vspec.compiler.graph.call import Convolution, Function, Pulled, Pushed
+from vspec.compiler.graph.call import Convolution, External, Function, Pulled, Pushed, Start
 from vspec.compiler.graph.node import Kind, Node
 
 Key = tuple[str, Function, tuple[int, ...], tuple[Layout, ...], Layout]
@@ -21,11 +22,18 @@ def function_text(f: Function) -> str:
     """A function as an expression."""
     if isinstance(f, Convolution):
         return f"convolution({', '.join(map(str, f.strides))})"
+    if isinstance(f, External | Start):
+        return called_name(f.name if isinstance(f, External) else f.function.name)
     if isinstance(f, Pulled):
         return f"pullback({function_text(f.function)}, {f.operand})"
     if isinstance(f, Pushed):
         return f"pushforward({function_text(f.function)}, {f.operand})"
     return mapped(function_text(f.function), f.over)
+
+
+def called_name(name: str) -> str:
+    """What a function from outside is called in the program; no name inside of a function starts so."""
+    return f"_{identifier(name)}"
 
 
 def mapped(text: str, over: Sequence[Sequence[bool]]) -> str:
@@ -49,6 +57,8 @@ def emit_call(scope: Scope, node: Node) -> Value:
     """A call; of an adjoint that others are read with, a name of the line that has them all."""
     _, result, function = node.attrs
     batch = tuple(n for n in node.names if n not in result)
+    if isinstance(function, Start):
+        return _started(scope, node, function)
     key = pull_key(node)
     wanted = dict(scope.parts.get(key, {})) if key is not None else {}
     if key is None or len(wanted) < 2:
@@ -59,18 +69,27 @@ def emit_call(scope: Scope, node: Node) -> Value:
         order = sorted(wanted, key=int)
         inner = f"pullback({function_text(key[1])}, {', '.join(order)})"
         text, axes = _called(scope, node, inner, batch)
-        names: Mapping[str, str] = {
-            k: scope.function.names.reserve(f"{_word(scope, wanted[k], int(k))}_bar") for k in order
-        }
-        scope.line(", ".join(names[k] for k in order), text, scope.comment(node, ()).removeprefix("[]").strip())
+        target = scope.function.names.reserve(f"{node.op}_bars")
+        scope.line(target, text, scope.comment(node, ()).removeprefix("[]").strip())
+        names: Mapping[str, str] = {k: f"{target}[{place}]" for place, k in enumerate(order)}
         done = scope.decompositions[key] = (axes, names)
     axes, names = done
     return Value(name(names[str(function.operand)]), (*axes, *result))
 
 
-def _word(scope: Scope, node: Node, k: int) -> str:
-    operand = scope.value(node.inputs[k]).text.code
-    return operand if operand.isidentifier() else f"{node.op}_{k}"
+def _started(scope: Scope, node: Node, function: Start) -> Value:
+    """A weight of a module, which is made in a line of its own."""
+    (key,) = node.inputs
+    source = function.function
+    known = ("start", source.name, key.uid)
+    done = scope.decomposed(known)
+    if done is None:
+        target = scope.function.names.reserve(source.name)
+        text = f"{called_name(source.name)}_start({scope.value(key).text.code})"
+        scope.line(target, text, scope.comment(node, ()).removeprefix("[]").strip())
+        done = scope.decompositions[known] = ((), {"module": target})
+    text = f"jnp.asarray({done[1]['module']}[{function.weight}], dtype={scope.dtype('real')})"
+    return Value(name(text), node.attrs[1])
 
 
 def _called(scope: Scope, node: Node, text: str, batch: Sequence[str]) -> tuple[str, Layout]:

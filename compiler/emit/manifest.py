@@ -76,6 +76,7 @@ def manifest(
         "versions": dict(versions()),
         "options": options.record,
         "precision": spec.precision,
+        **({"externs": sorted({e.place for e in spec.externs.values()})} if spec.externs else {}),
         "dims": {
             d.name: {
                 "letters": list(d.letters),
@@ -126,7 +127,7 @@ def tall_matrices(spec: Spec) -> list[dict[str, Any]]:
     stack: list[Any] = [spec.equations, spec.objectives, spec.plan, spec.outputs, spec.claims]
     while stack:
         x = stack.pop()
-        if isinstance(x, Linalg) and LINALG[x.op].tall:
+        if isinstance(x, Linalg) and x.op in LINALG and LINALG[x.op].tall:
             rows, columns = (spec.letters[n] for n in x.blocks[0].core)
             sizes = [spec.dims[d].size for d in (rows, columns)]
             if rows != columns and not all(isinstance(size, int) for size in sizes):

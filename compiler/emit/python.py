@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from vspec.compiler.emit.entry import EmittedEntry, emit_entry
+from vspec.compiler.emit.externs import definitions, modules
 from vspec.compiler.emit.helpers import helpers, words
 from vspec.compiler.emit.scalar import MODULES
 from vspec.compiler.emit.text import quoted
@@ -31,8 +33,9 @@ def emit_program(graph: Graph, spec: Spec) -> Emitted:
         text, emitted = emit_entry(graph, entry, file)
         functions.append(text)
         entries.append(emitted)
-    body = "\n\n\n".join([*helpers("\n".join(map(_code, functions))), *functions])
-    head = [_docstring(spec, file), *_imports(body), *_budget(graph, body)]
+    outside = definitions(spec.externs, file)
+    body = "\n\n\n".join([*helpers("\n".join(map(_code, functions))), *outside, *functions])
+    head = [_docstring(spec, file), *_imports(body, modules(spec.externs)), *_budget(graph, body)]
     return Emitted("\n".join(head) + "\n\n\n" + body + "\n", tuple(entries))
 
 
@@ -55,13 +58,14 @@ def _docstring(spec: Spec, file: str) -> str:
     return quoted(f"{title}\n\nEmitted by vspec from {file}{digest}.\nEdit the spec, not this file.\n")
 
 
-def _imports(body: str) -> list[str]:
-    """Only what the text uses; the names are reserved, so that a search finds no strangers."""
+def _imports(body: str, outside: Sequence[str] = ()) -> list[str]:
+    """Only what the text uses; the names are reserved, so that a search finds no strangers. `outside`: what the spec names."""
     named = words(_code(body))
     lines = [""]
     standard = {"Callable": "collections.abc", "Any": "typing"}
     lines += [f"from {m} import {n}" for n, m in standard.items() if n in named]
     lines += [""] if len(lines) > 1 else []
+    lines += [*outside, ""] if outside else []
     if "jax." in named:
         lines.append("import jax")
     if "jnp." in named:

@@ -29,6 +29,37 @@ class Convolution:
 
 
 @dataclass(frozen=True, slots=True)
+class External:
+    """A function from outside of the spec: its name there, where it stands, how many arguments it has. Behind these come the
+    weights of a module of Equinox, in the order of `weights`, the expressions by which a module has them."""
+
+    name: str
+    module: str
+    attribute: str
+    kind: str
+    weights: tuple[str, ...]
+    arguments: int
+
+    @property
+    def word(self) -> str:
+        """What the operation is called."""
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The value of a weight of a module that is made with the key that is its operand."""
+
+    function: External
+    weight: int
+
+    @property
+    def word(self) -> str:
+        """What the operation is called."""
+        return "start"
+
+
+@dataclass(frozen=True, slots=True)
 class Mapped:
     """A function mapped over further axes, which stand in front of the axes of its operands and of its result: for each of
     them, the outermost first, which operands have it."""
@@ -68,10 +99,10 @@ class Pushed:
         return self.function.word
 
 
-Function = Convolution | Mapped | Pulled | Pushed
+Function = Convolution | External | Start | Mapped | Pulled | Pushed
 
 
-def base(f: Function) -> Convolution:
+def base(f: Function) -> Convolution | External | Start:
     """What a derivative, of whatever order, is one of."""
     while isinstance(f, Mapped | Pulled | Pushed):
         f = f.function
@@ -89,8 +120,8 @@ def order(f: Function) -> int:
 
 def linear(f: Function, k: int, operands: int) -> bool:
     """Whether a function of so many operands is linear in operand k."""
-    if isinstance(f, Convolution):
-        return True
+    if isinstance(f, Convolution | External | Start):
+        return isinstance(f, Convolution)
     if isinstance(f, Mapped):
         return linear(f.function, k, operands)
     if k == operands - 1:
@@ -100,8 +131,8 @@ def linear(f: Function, k: int, operands: int) -> bool:
 
 def depends(f: Function, k: int, operands: int) -> bool:
     """Whether a function of so many operands depends on operand k."""
-    if isinstance(f, Convolution):
-        return True
+    if isinstance(f, Convolution | External | Start):
+        return not isinstance(f, Start)
     if isinstance(f, Mapped):
         return depends(f.function, k, operands)
     if k == operands - 1:
@@ -128,5 +159,8 @@ def operations(f: Function, shapes: Sequence[Sequence[int]], result: int) -> int
         return once if linear(f.function, f.operand, len(shapes) - 1) else 3 * once
     if isinstance(f, Pushed):
         return 2 * operations(f.function, shapes[:-1], result)
+    if isinstance(f, External | Start):
+        # Nobody knows; a network takes about two for each weight and argument.
+        return 2 * sum(prod(shape) for shape in shapes) + result
     # Each element of the value is a sum over the offsets and entries of the window.
     return 2 * result * prod(shapes[1][:-1])

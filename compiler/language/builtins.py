@@ -25,6 +25,7 @@ from vspec.compiler.language.expr import (
     Reduction,
     Stop,
 )
+from vspec.compiler.language.externs import CALLED, foreign
 from vspec.compiler.language.facts import nodes
 from vspec.compiler.language.foreign import FOREIGN
 from vspec.compiler.language.implicit import implicit, is_implicit
@@ -53,6 +54,8 @@ from vspec.compiler.language.types import a_dtype, as_real, pointwise, takes_com
 
 def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
     name = raw.name
+    if name.startswith(CALLED):
+        return foreign(ctx, raw, env)
     callee = env.callees.get(name)
     if callee is None and name in ctx.functions and name not in env.formals:
         callee = ctx.functions[name]

@@ -24,6 +24,7 @@ from vspec.compiler.language.counters import declare_counters, refuse_counters
 from vspec.compiler.language.entries import entries
 from vspec.compiler.language.equations import Solved, check_equations, drain, share_objectives
 from vspec.compiler.language.expr import Expr
+from vspec.compiler.language.externs import Found
 from vspec.compiler.language.facts import comparing
 from vspec.compiler.language.infer import infer
 from vspec.compiler.language.left import declare_equations
@@ -45,13 +46,14 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def check_document(
-    document: Document, overrides: Mapping[str, Any] = NOTHING
+    document: Document, overrides: Mapping[str, Any] = NOTHING, externs: Mapping[str, Found] | None = None
 ) -> tuple[Spec | None, tuple[Diagnostic, ...]]:
     """Check the meaning of a spec whose structure is right.
 
     Args:
         document: the tree of the file.
         overrides: values for constants and sizes of dims, by name.
+        externs: what was found at places outside of the spec; None where nobody may look.
 
     Returns:
         The checked spec, or None if there are errors, and every diagnostic in the order of the file.
@@ -64,12 +66,12 @@ def check_document(
     runs: dict[str, Spec] = {}
     found: list[tuple[str, Diagnostic]] = []
     for name, variant in documents.items():
-        ctx = Context(Sink(), infer)
+        ctx = Context(Sink(), infer, externs=externs)
         spec = _sound(ctx, variant, overrides, used)
         found += [(name, d) for d in ctx.sink.diagnostics]
         if spec is not None and not ctx.sink.errors:
             runs[name] = replace(spec, run=name)
-    ctx = Context(sink, infer, runs=Runs(runs, _names(document)), settable=settable)
+    ctx = Context(sink, infer, runs=Runs(runs, _names(document)), settable=settable, externs=externs)
     spec = _sound(ctx, base, overrides, used)
     _unused_overrides(ctx, overrides, used, document.root.span)
     own = dict.fromkeys(sink.diagnostics)
@@ -265,6 +267,7 @@ def _assemble(
         parts={path: hashlib.sha256(text.encode()).hexdigest() for path, text in document.parts},
         random={name: v.found for name, v in ctx.variables.items() if v.found is not None},
         facts=ctx.runs.facts,
+        externs=dict(ctx.sources),
     )
     return _without_idle_dims(spec) if spec.parts else spec
 

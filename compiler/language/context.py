@@ -15,8 +15,10 @@ from vspec.compiler.language.raw import Raw
 from vspec.compiler.language.spec import Definition, Fact, Spec, Stage
 
 if TYPE_CHECKING:
+    from vspec.compiler.language.externs import Found
     from vspec.compiler.language.networks import Network
     from vspec.compiler.language.random import Declared
+    from vspec.compiler.language.spec import Extern
 
 MAX_INLINED = 100_000
 MAX_CALLS = 60
@@ -222,7 +224,8 @@ class Context:
     `fixed`: for each stack that cannot be differentiated by, a part of it that is not real. `settable`: options of stages and
     names of runs that the quick size of a claim may set, besides the constants and dims of the spec. `problems`:
     those with several unknowns, by the identity of their text, which stands for several definitions. `parts`: how often each
-    part of a network was named. `made`: the hidden definitions of calls of networks and their layers, by their arguments.
+    part of a network was named. `externs`: what was found at places outside of the spec, None where nobody may look; `sources`
+    are the functions that are there. `made`: the hidden definitions of calls of networks and their layers, by their arguments.
     `variables`: the random variables. `numbers`: the values of constants.
     """
 
@@ -247,6 +250,8 @@ class Context:
     settable: frozenset[str] = frozenset()
     problems: dict[int, Problem | Unknown] = field(default_factory=dict)
     parts: dict[str, int] = field(default_factory=dict)
+    externs: Mapping[str, Found] | None = None
+    sources: dict[str, Extern] = field(default_factory=dict)
     made: dict[object, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     variables: dict[str, Declared] = field(default_factory=dict)
     numbers: dict[str, object] = field(default_factory=dict)

@@ -7,7 +7,7 @@ every letter is known to the spec, and `axes` is the tuple of free letters in or
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vspec.compiler.diagnostics.spans import Span
 
@@ -165,6 +165,16 @@ class Linalg(Expr):
     blocks: tuple[Block, ...]
     subscripts: tuple[Subscript, ...] = ()
     by: By = AUTO
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign(Linalg):
+    """A call of a function from outside of the spec on whole axes; `results` are the letters of its result's axes, as declared.
+    With a `leaf` it is the start of that weight of a module, and has no blocks."""
+
+    source: Any = None
+    results: tuple[str, ...] = ()
+    leaf: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from vspec.compiler.language.architectures import (
     Option,
 )
 from vspec.compiler.language.context import Actual, Context, Env, Formal, Function, Symbol
-from vspec.compiler.language.expr import Expr, Number, Pointwise, SizeOf
+from vspec.compiler.language.expr import Affine, Expr, Foreign, Number, Pointwise, SizeOf
 from vspec.compiler.language.initialisers import INITIALISERS, entries_of, normals
 from vspec.compiler.language.operators import FUNCTIONS
 from vspec.compiler.language.places import places_fit, room_for
@@ -36,6 +36,7 @@ class Weight:
     `init`: the name of an initialiser, or the number that all entries start at. `inputs`: how many of its axes, from the first
     on, are inputs of the product that it stands in; an initialiser counts them, and the others as outputs. `deviation`: that of
     the normals with which it starts instead. `frozen`: it is drawn like data, and is no param.
+    `leaf`: its number among the weights of a module from outside, which says how it starts.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Weight:
     inputs: int = 0
     deviation: float | None = None
     frozen: bool = False
+    leaf: int | None = None
 
 
 @dataclass(slots=True)
@@ -381,6 +383,18 @@ def settle(ctx: Context, params: dict[str, Param], data: dict[str, Data]) -> Non
 def _init(ctx: Context, weight: Weight, symbol: Symbol) -> Expr:
     """The init of a weight. Its draws have a place of their own: all weights of a network stand in one text."""
     span = symbol.span
+    if weight.leaf is not None:
+        return Foreign(
+            span=span,
+            axes=symbol.letters,
+            dtype="real",
+            op="extern",
+            blocks=(),
+            subscripts=tuple(map(Affine, symbol.letters)),
+            source=ctx.sources[symbol.name.partition(".")[0]],
+            results=symbol.letters,
+            leaf=weight.leaf,
+        )
     if isinstance(weight.init, float):
         return Number(span=span, dtype="real", value=weight.init)
     if weight.deviation is not None:

@@ -344,7 +344,6 @@ EXPECTATIONS = ("E", "Var", "Cov")
 PLANNED: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "integral": ("VS0407", "integrals"),
-        "extern": ("VS0421", "external functions"),
     }
 )
 

@@ -9,6 +9,7 @@ from vspec.compiler.language.closed_forms import build
 from vspec.compiler.language.context import Context, Env, Function, Unknown
 from vspec.compiler.language.domains import number_of, outside, read_domain
 from vspec.compiler.language.entries import entries
+from vspec.compiler.language.externs import build_extern, extern_of
 from vspec.compiler.language.graph import components
 from vspec.compiler.language.heads import declare, parse_head
 from vspec.compiler.language.initialisers import initialiser
@@ -140,6 +141,7 @@ def _circle(ctx: Context, params: Mapping[str, Param]) -> bool:
 def read_functions(ctx: Context, node: Value | None) -> dict[str, tuple[str, ...]]:
     """Declare the functions. Gives for each the functions that its body calls."""
     bodies: dict[str, Function] = {}
+    externs: dict[str, Scalar] = {}
     for key, value in entries(node):
         head = parse_signature(ctx, key)
         if head is None:
@@ -154,12 +156,15 @@ def read_functions(ctx: Context, node: Value | None) -> dict[str, tuple[str, ...
             ctx.error("VS0204", f"'{name}' is declared twice", span, label="again here")
             continue
         body = parse_expression(value, ctx.sink) if isinstance(value, Scalar) else None
-        if not isinstance(value, Scalar):
+        place = extern_of(value)
+        if place is not None:
+            externs[name] = place
+        elif not isinstance(value, Scalar):
             ctx.error("VS0326", f"the body of '{name}' is an expression", value.span)
         function = Function(name, head.formals, body, span, head.results)
         inline.prepare(function)
         ctx.functions[name] = bodies[name] = function
-        if head.numbered is not None and network_call(body) is None and not _unknown_call(ctx, body):
+        if head.numbered is not None and place is None and network_call(body) is None and not _unknown_call(ctx, body):
             ctx.error(
                 "VS0257",
                 f"only a network has whole numbers among the axes of its result, and '{name}' is a formula",
@@ -182,6 +187,11 @@ def read_functions(ctx: Context, node: Value | None) -> dict[str, tuple[str, ...
             for name in group:
                 bodies[name].sound = False
                 bodies[name].body = None
+    for name, place in externs.items():
+        if not build_extern(ctx, bodies[name], place):
+            bodies[name].sound = False
+            ctx.opaque.add(name)
+        inline.prepare(bodies[name])
     for function in list(bodies.values()):
         made = network_call(function.body)
         if made is None:

@@ -436,13 +436,34 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
+class Extern:
+    """A function from outside of the spec: where it stands, what was found there, how many arguments it has.
+
+    `kind`: function, or module (of Equinox, made with a key). `leaves`: the paths of its weights, with their shapes.
+    """
+
+    name: str
+    module: str
+    attribute: str
+    kind: str
+    leaves: tuple[tuple[str, tuple[int, ...]], ...]
+    arguments: int
+    span: Span = field(compare=False)
+
+    @property
+    def place(self) -> str:
+        """As the spec writes it."""
+        return f"{self.module}:{self.attribute}"
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """A whole checked spec. `equations` are definitions and recurrences in an order in which each reads only earlier ones.
 
     `parts`: the files it imports, each with the SHA-256 of its text. `run`: the run that this is, '' for the spec itself.
     `runs` are the variants by name, `same` those that override nothing. `facts` are what claims read of runs. `comparison`
     holds the claims that compare runs: constants, facts and claims alone. `shard`: dim → over which axis of a
-    mesh of devices it is split.
+    mesh of devices it is split. `externs`: the functions from outside, by their names in the spec.
     """
 
     name: str
@@ -470,6 +491,7 @@ class Spec:
     same: frozenset[str] = frozenset()
     comparison: Spec | None = None
     shard: Mapping[str, Split] = field(default_factory=dict)
+    externs: Mapping[str, Extern] = field(default_factory=dict)
 
     @property
     def every_claim(self) -> dict[str, Claim]:

@@ -24,6 +24,7 @@ from vspec.compiler.language.expr import (
     Element,
     Expectation,
     Expr,
+    Foreign,
     Gather,
     Implicit,
     IndexValue,
@@ -447,7 +448,8 @@ class Printer:
 
     def _linalg(self, e: Linalg) -> Piece:
         n = self.n
-        blocks = [self._block(b) for b in e.blocks]
+        # Of a function from outside, the weights are not shown.
+        blocks = [self._block(b) for b in (e.blocks[: e.source.arguments] if isinstance(e, Foreign) else e.blocks)]
         minus_one = n.number("−1") if not n.stacked else n.prefix("neg", n.number("1"))
         if e.op in ("solve", "inv"):
             whole = n.power(self._at(blocks[0], Level.ATOM), minus_one)
@@ -459,7 +461,8 @@ class Printer:
         if e.op in ("det", "logdet"):
             det = n.call(n.word("det"), [blocks[0].text])
             return Piece(n.call(n.word("log"), [n.fence("abs", det)]) if e.op == "logdet" else det)
-        text = n.call(n.word(WORDS.get(e.op, e.op)), [b.text for b in blocks])
+        word = e.source.name if isinstance(e, Foreign) else WORDS.get(e.op, e.op)
+        text = n.call(n.word(word), [b.text for b in blocks])
         return Piece(n.sub(text, [self._subscript(s) for s in e.subscripts]) if e.subscripts else text)
 
     def _block(self, b: Block) -> Piece:

@@ -22,6 +22,7 @@ from vspec.options import (
     tuning_options,
     warning_options,
 )
+from vspec.permission import extern_option
 from vspec.programs import build_spec, read_tuning
 from vspec.settings import read_settings
 
@@ -37,6 +38,7 @@ from vspec.settings import read_settings
 @click.option("--no-stablehlo", is_flag=True, help="Leave out the portable StableHLO artifacts.")
 @click.option("--force", is_flag=True, help="Build even if the program is up to date.")
 @outside_option
+@extern_option
 @warning_options
 @format_option
 def build(

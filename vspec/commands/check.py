@@ -11,6 +11,7 @@ from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from vspec.faults import OK, WRONG
 from vspec.locate import find_specs
 from vspec.options import format_option, outside_option, read_policy, set_option, warning_options
+from vspec.permission import extern_allowed, extern_option
 from vspec.settings import read_settings
 
 
@@ -18,6 +19,7 @@ from vspec.settings import read_settings
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
 @set_option
 @outside_option
+@extern_option
 @warning_options
 @format_option
 def check(
@@ -53,7 +55,9 @@ def check(
     for path in find_specs(specs):
         result: dict[str, Any] = {"path": str(path), "ok": False, "name": None, "doc": None}
         try:
-            spec, warnings = check_spec(str(path), overrides, policy, allow_outside=allow_outside)
+            spec, warnings = check_spec(
+                str(path), overrides, policy, allow_outside=allow_outside, allow_extern=extern_allowed()
+            )
         except SpecError as error:
             found += error.diagnostics
         else:

@@ -17,6 +17,7 @@ from vspec.options import (
     set_option,
     tuning_options,
 )
+from vspec.permission import extern_allowed, extern_option
 from vspec.programs import check_passes, read_tuning
 from vspec.rows import rows_text, whole_uses
 from vspec.settings import read_settings
@@ -31,6 +32,7 @@ from vspec.settings import read_settings
 @memory_of_arrays
 @tuning_options
 @outside_option
+@extern_option
 @format_option
 def explain(
     spec: str,
@@ -59,7 +61,9 @@ def explain(
     from vspec.compiler.report.explain import explain_json
 
     check_passes(disable)
-    checked, warnings = check(str(find_spec(spec)), read_settings(settings), allow_outside=allow_outside)
+    checked, warnings = check(
+        str(find_spec(spec)), read_settings(settings), allow_outside=allow_outside, allow_extern=extern_allowed()
+    )
     compiled = compile_spec(checked, level=level, disable=disable, tuning=read_tuning(memory, chunk, matmul, donate))
     known = [e.name for e in compiled.graph.entries]
     if entry is not None and entry not in known:

@@ -29,6 +29,7 @@ from vspec.options import (
     tuning_options,
     warning_options,
 )
+from vspec.permission import extern_allowed, extern_option
 from vspec.programs import build_spec, is_program, read_tuning
 from vspec.runtime.errors import RunInterruptedError
 from vspec.settings import read_bindings, read_mesh, read_settings
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 @disable_option
 @click.option("--base", metavar="DIR", help="The folder that data paths in the spec are relative to.")
 @outside_option
+@extern_option
 @click.option(
     "--mesh",
     "axes",
@@ -169,7 +171,7 @@ def split_overrides(
         return {}, {}
     from vspec.compiler.pipeline import check
 
-    checked, _ = check(str(spec), overrides, allow_outside=allow_outside)
+    checked, _ = check(str(spec), overrides, allow_outside=allow_outside, allow_extern=extern_allowed())
     checked = checked.runs.get(run, checked)
     late = {name: value for name, value in overrides.items() if name in checked.constants}
     return late, {name: value for name, value in overrides.items() if name not in late}
@@ -196,7 +198,7 @@ def execute(
     from vspec.runtime.program import load
     from vspec.runtime.run import run as run_program
 
-    program = load(directory, variant)
+    program = load(directory, variant, allow_extern=extern_allowed())
     folder = Path(out) if out is not None else Path("results") / "-".join(filter(None, (program.name, variant)))
     with catch_warnings():
         simplefilter("ignore", DataWarning)  # they are shown with those of the compiler

@@ -16,6 +16,7 @@ from vspec.compiler.diagnostics.render import to_json
 from vspec.faults import CLAIM_FAILED, OK, CommandError, fault
 from vspec.locate import find_specs
 from vspec.options import format_option, outside_option, seed_option, set_option
+from vspec.permission import extern_option
 from vspec.settings import read_settings
 from vspec.verification import Verified, verify_spec
 from vspec.watch import watching
@@ -28,6 +29,7 @@ from vspec.watch import watching
 @set_option
 @seed_option
 @outside_option
+@extern_option
 @format_option
 def verify(
     specs: tuple[str, ...],
