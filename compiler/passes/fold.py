@@ -1,7 +1,8 @@
 """Simplifies what each kernel computes, and joins kernels that only feed each other.
 
 SymPy brings every kernel to a normal form once: constants meet, like terms merge, what cancels goes. A map that only one other
-map reads, point by point, becomes part of its kernel, so that the normal form sees both.
+map reads, point by point, becomes part of its kernel, so that the normal form sees both. Sums of nothing but numbers and
+indices become the numbers that they are (`literal.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import BORDER, Tree, kernel, slot, substitute
 from vspec.compiler.graph.node import Kind, Node
 from vspec.compiler.graph.rewrite import count_readers, rewrite
+from vspec.compiler.passes.literal import Literals
 
 DOC = "No kernel is longer than its normal form, and no helper map feeds a single map of the same axes."
 
@@ -25,8 +27,15 @@ MOST = 32
 def run(graph: Graph) -> Graph:
     """The graph with joined and simplified kernels."""
     readers = count_readers(graph)
+    literals = Literals(graph.dims)
 
     def visit(b: Builder, node: Node, old: Node) -> Node:
+        found = literals.of(b, node) or folded(b, node, old)
+        # Inputs are looked at before readers, so that no look goes deep.
+        literals.closed(found)
+        return found
+
+    def folded(b: Builder, node: Node, old: Node) -> Node:
         if node.kind is Kind.REDUCE and node.op == "sum" and is_number(_number(node.inputs[0]), 0):
             return _over(b, b.number(0.0), node)
         if node.kind is not Kind.MAP or node.attrs[0].tree[0] in BORDER:
