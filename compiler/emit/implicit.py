@@ -12,6 +12,7 @@ from vspec.compiler.emit.reads import gather_loops
 from vspec.compiler.emit.scope import Line, Scope, count_uses
 from vspec.compiler.emit.text import Text, name, sequence
 from vspec.compiler.graph.node import REPORT, Kind, Solve, region_nodes
+from vspec.runtime.solvers import EXTREMES
 
 if TYPE_CHECKING:
     from vspec.compiler.emit.scans import Operand
@@ -110,9 +111,9 @@ def _function(scope: Scope, region: Solve, captured: Sequence[Operand], label: s
     What it reads from outside reaches it as a closure."""
     names = scope.function.names
     nodes = list(region_nodes(region))
-    kind = {"root": "equations", "fixed_point": "equations" if region.of("equation") else "map", "linear": "map"}.get(
-        region.op, "objective"
-    )
+    kind = "objective"
+    if region.op not in EXTREMES:
+        kind = "map" if region.of("map") else "equations"
     if region.relations:
         kind = "lagrangian"
     function = names.reserve(f"{label}_{kind}")

@@ -22,9 +22,10 @@ NOMINAL = 10_000
 NOMINAL_UNKNOWNS = 100
 
 # A search for an implicit quantity takes about this many steps; one for the solution of a linear system as many as leave
-# rounding of double precision, 1e-12, of what is halved in each.
+# rounding of double precision, 1e-12, of what is halved in each. What is known of a system for a Krylov method is less.
 NOMINAL_STEPS = 10
 NOMINAL_LINEAR_STEPS = 40
+NOMINAL_PRODUCTS = 200
 
 # In so many steps the kernel that products are taken with is made anew.
 ANEW = 5
@@ -172,7 +173,9 @@ def solve_flops(region: Solve, sizes: Sizes) -> float:
     body = sum(flops(n, sizes) for n in topological(region.body))
     unknowns = sum(sizes.count(u.axes) for u in region.unknowns)
     own = unknowns**3 if region.of("slope") else unknowns
-    steps = NOMINAL_LINEAR_STEPS if region.linear else NOMINAL_STEPS
+    steps = NOMINAL_STEPS
+    if region.linear:
+        steps = NOMINAL_LINEAR_STEPS if region.of("map") else NOMINAL_PRODUCTS
     return float(sizes.count(region.batch) * steps * (body + own))
 
 

@@ -246,8 +246,8 @@ class Solve:
 
     `op`: root, fixed_point, argmin or argmax. `body` has a node for each of `roles`. `options` are the keywords of the method.
     `gradient`: how derivatives pass through: unrolled, none, or by the implicit function theorem with its linear system in one
-    way (direct, iterated) or the one of least cost (implicit). `op` is linear where such a system is what is solved: the
-    unknowns are their own image under an affine map.
+    way (direct, iterated, krylov) or the one of least cost (implicit). `op` is linear where such a system is what is solved: the
+    unknowns are their own image under an affine map, or 0 is what a product with the matrix less the right side is.
 
     `relations` are those of the constraints, `eq` or `le`; the last unknowns are their multipliers, one array for each. There
     is a gap for each of these instead of an equation, and slopes are by the other unknowns only.

@@ -24,7 +24,7 @@ from vspec.compiler.language.types import a_dtype, as_real
 from vspec.runtime.solvers import EXTREMES, ROOTS, SOLVERS
 
 OPTIONS = ("start", "method", "steps", "gradient", "subject_to")
-GRADIENTS = ("implicit", "direct", "iterated", "unrolled", "none")
+GRADIENTS = ("implicit", "direct", "iterated", "krylov", "unrolled", "none")
 
 
 class _Unknown(NamedTuple):
@@ -470,7 +470,7 @@ class _Options:
             message = f"'{method.name}' has no map that could be iterated for derivatives"
             if self.raw.name != "fixed_point":
                 message = f"a derivative of '{self.raw.name}' is no fixed point"
-            help = f"gradient=iterated is for fixed_point with {able}; gradient=direct is what there is here"
+            help = f"gradient=iterated is for fixed_point with {able}; gradient=krylov asks for products, too"
             self.ctx.error("VS0388", message, keyword.span, self.env, help=help)
             return None
         return value.name

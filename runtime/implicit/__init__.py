@@ -12,6 +12,7 @@ from __future__ import annotations
 from vspec.runtime.implicit.extremes import argmax, argmin
 from vspec.runtime.implicit.fixed_points import anderson, picard
 from vspec.runtime.implicit.interior import interior_point
+from vspec.runtime.implicit.krylov import bicgstab, cg
 from vspec.runtime.implicit.linear import linear
 from vspec.runtime.implicit.newton import newton
 from vspec.runtime.implicit.roots import fixed_point, root
@@ -22,6 +23,8 @@ __all__ = [
     "anderson",
     "argmax",
     "argmin",
+    "bicgstab",
+    "cg",
     "fixed_point",
     "interior_point",
     "linear",

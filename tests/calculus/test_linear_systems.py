@@ -82,7 +82,9 @@ def systems(nodes: list[Node]) -> tuple[int, int]:
     return len(by_products), sum(n.kind is Kind.LINALG for n in nodes)
 
 
-@pytest.mark.parametrize(("method", "way"), [*((m, "iterated") for m in METHODS), (METHODS[0], "direct")])
+@pytest.mark.parametrize(
+    ("method", "way"), [(METHODS[1], "iterated"), (METHODS[2], "iterated"), (METHODS[0], "krylov")]
+)
 def test_derivatives_to_second_order_are_those_of_jax(tmp_path: Path, method: str, way: str) -> None:
     agree(spec(RATES, way, method), values(), tmp_path, reference)
 
@@ -120,7 +122,7 @@ outputs:
 """
 
 
-@pytest.mark.parametrize("way", ["iterated", "direct"])
+@pytest.mark.parametrize("way", ["iterated"])
 def test_several_unknowns_with_two_axes(tmp_path: Path, way: str) -> None:
     def reference(A: Any, B: Any) -> dict[str, Any]:
         def found(A: Any, B: Any) -> tuple[Any, Any]:
@@ -188,14 +190,11 @@ def test_what_concerns_each_number_alone_is_divided() -> None:
 
 def test_a_search_that_ends_too_soon_is_made_up_for(tmp_path: Path) -> None:
     """Two steps are enough from a start at the solution, and far too few for the derivative."""
-    text = (
-        spec(RATES, "iterated")
-        .replace("method=", "start=begin[n, i], steps=2, method=")
-        .replace("  seen[n, i]: real", "  seen[n, i]: real\n  begin[n, i]: real")
-    )
+    text = spec(RATES, "iterated").replace("method=", "start=begin[n, i], steps=2, method=")
+    text = text.replace("  seen[n, i]: real", "  seen[n, i]: real\n  begin[n, i]: real")
+    text = text[: text.index("  curve")]
     given = values()
-    wanted = reference(**{k: jnp.asarray(v) for k, v in given.items()})
-    begin = wanted["rate"].at[1].add(1e-16)
-    found = solved(text, {**given, "begin": begin}, tmp_path)
-    for name, want in wanted.items():
-        np.testing.assert_allclose(found[name], want, atol=1e-10, rtol=1e-10, err_msg=name)
+    wanted = jax.jit(reference)(**{k: jnp.asarray(v) for k, v in given.items()})
+    found = solved(text, {**given, "begin": wanted["rate"].at[1].add(1e-16)}, tmp_path)
+    for name in ("rate", "slope"):
+        np.testing.assert_allclose(found[name], wanted[name], atol=1e-10, rtol=1e-10, err_msg=name)

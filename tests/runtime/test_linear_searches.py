@@ -87,3 +87,46 @@ def test_two_arrays_are_measured_in_one_pass() -> None:
     assert np.isnan(two)
     jaxpr = jax.make_jaxpr(largest_of_both)(x, y)
     assert sum("reduce" in str(e.primitive) for e in jaxpr.eqns) == 1
+
+
+def symmetric(n: int = 6, condition: float = 50.0) -> Any:
+    Q, _ = np.linalg.qr(np.random.default_rng(3).normal(size=(n, n)))
+    return jnp.asarray(Q @ np.diag(np.geomspace(1, condition, n)) @ Q.T)
+
+
+@pytest.mark.parametrize("method", [implicit.cg(tol=1e-12), implicit.bicgstab(tol=1e-12)])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("size", [1e-20, 1.0, 1e20])
+def test_krylov_methods_solve_in_about_as_many_steps_as_there_are_unknowns(
+    method: Any, sign: float, size: float
+) -> None:
+    A, r = sign * symmetric(), size * jnp.arange(1.0, 7.0)
+    x, told = implicit.linear(lambda x: A @ x - r, r, method, steps=100)
+    np.testing.assert_allclose(x, jnp.linalg.solve(A, r), rtol=1e-9)
+    assert 0 < int(told.steps) <= 12
+
+
+def test_a_matrix_that_is_not_symmetric() -> None:
+    A, r = jnp.eye(6) - contraction(0.9), jnp.arange(1.0, 7.0)
+    x, told = implicit.linear(lambda x: A @ x - r, r, implicit.bicgstab(tol=1e-12), steps=100)
+    np.testing.assert_allclose(x, jnp.linalg.solve(A, r), rtol=1e-8)
+    assert int(told.steps) < 100
+
+
+@pytest.mark.parametrize("method", [implicit.cg(tol=1e-12), implicit.bicgstab(tol=1e-12)])
+def test_where_a_krylov_method_breaks_down_the_matrix_is_factored(method: Any) -> None:
+    """A rotation by a right angle: the first direction is orthogonal to its product."""
+    A, r = jnp.asarray([[0.0, 1.0], [-1.0, 0.0]]), jnp.asarray([1.0, 2.0])
+    x, told = jax.vmap(lambda s: implicit.linear(lambda x: s * (A @ x) - r, r, method, steps=50))(
+        jnp.asarray([1.0, 2.0])
+    )
+    np.testing.assert_allclose(x, [[-2, 1], [-1, 0.5]], rtol=1e-12)
+    np.testing.assert_array_equal(told.converged, True)
+
+
+def test_what_drifts_is_found_out() -> None:
+    """With a condition of 1e14 what a search takes to be left is not what is left."""
+    A, r = symmetric(20, 1e14), jnp.ones(20)
+    x, _ = implicit.linear(lambda x: A @ x - r, r, implicit.cg(tol=1e-10), steps=500)
+    assert float(jnp.max(jnp.abs(A @ x - r))) < 1e-2
+    assert float(jnp.max(jnp.abs(x - jnp.linalg.solve(A, r)))) < 1e-2
