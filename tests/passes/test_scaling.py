@@ -170,6 +170,24 @@ def test_memory_decides_when_a_program_is_traced(tmp_path: Path) -> None:
         assert "dot_general" not in jaxpr
 
 
+def test_costs_that_are_made_on_the_way_are_made_in_parts_or_once_for_a_kernel(tmp_path: Path) -> None:
+    """Where sizes are open: within memory a kernel, above it steps by logarithms of some rows at a time."""
+    changed = text("float32").replace("{n: 7, m: 9, t: 31}", "{n: auto, m: auto, t: 31}")
+    changed = changed.replace("  C[n, m]: real\n", "  X[n]: real\n  Y[m]: real\n")
+    changed = changed.replace("  f[0, n]", "  C[n, m]: (X[n] - Y[m])**2\n  f[0, n]")
+    module = Emission(good(changed), 2, tmp_path / "program.py").module
+    sizes = {"start": 1200, "X": 1200, "Y": 1200, "a": 1200, "b": 1200}
+    given = {k: jax.ShapeDtypeStruct((n,), jnp.float32) for k, n in sizes.items()}
+    taken = []
+    for memory in (10_000_000, 2_000_000):
+        module.MEMORY, module.CHUNK = memory, 500_000
+        lowered = jax.jit(lambda **v: module.outputs(**v, eps=0.1)).lower(**given)
+        taken.append(lowered.compile().memory_analysis().temp_size_in_bytes)
+    kernel = 4 * 1200 * 1200
+    assert kernel <= taken[0] <= 3 * kernel
+    assert taken[1] < kernel / 2
+
+
 def test_three_indices_and_a_term_that_changes_with_the_step(tmp_path: Path) -> None:
     spec = good(
         "precision: float64\ndims: {i: 3, j: 4, k: 5, t: 26}\nconstants: {w: 0.3}\ndata:\n  C[i, j, k]: real\n"
