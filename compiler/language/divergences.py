@@ -21,14 +21,15 @@ from vspec.compiler.language.law_moments import (
 from vspec.compiler.language.laws import LAWS
 from vspec.compiler.language.lookup import arity
 from vspec.compiler.language.operators import STRUCTURAL
-from vspec.compiler.language.raw import RawCall
+from vspec.compiler.language.random import law_at
+from vspec.compiler.language.raw import Raw, RawCall
 
 
 def entropy(ctx: Context, raw: RawCall, env: Env) -> Expr:
     """The entropy of a law in nats, that of its density for a continuous one (VS0681: there is no closed form)."""
     if len(raw.args) != 1:
         return arity(ctx, raw, "1", 1, STRUCTURAL["entropy"], env)
-    law = read_law(ctx, raw.args[0], env)
+    law = _law(ctx, raw.args[0], env)
     if law is None:
         return Unknown(span=raw.span)
     if not law.known:
@@ -40,12 +41,17 @@ def divergence(ctx: Context, raw: RawCall, env: Env) -> Expr:
     """The Kullback-Leibler divergence of two laws (VS0682: there is no closed form)."""
     if len(raw.args) != 2:
         return arity(ctx, raw, "2", 2, STRUCTURAL["KL"], env)
-    q, p = (read_law(ctx, arg, env) for arg in raw.args)
+    q, p = (_law(ctx, arg, env) for arg in raw.args)
     if q is None or p is None:
         return Unknown(span=raw.span)
     if not (q.known and p.known):
         return Unknown(span=raw.span, axes=tuple(dict.fromkeys((*q.axes, *p.axes))), exact=True)
     return kl_of(ctx, q, p, raw.span, env)
+
+
+def _law(ctx: Context, raw: Raw, env: Env) -> Distribution | None:
+    """A law, or that of a random variable."""
+    return law_at(ctx, raw, env) if getattr(raw, "name", "") in ctx.variables else read_law(ctx, raw, env)
 
 
 def entropy_of(ctx: Context, law: Distribution, span: Span, env: Env) -> Expr:

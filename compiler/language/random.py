@@ -35,9 +35,7 @@ ESTIMATORS: Map[str, str] = MappingProxyType(
         "measure_valued": "as a difference of two expectations, of the parts in which the law grows and shrinks",
     }
 )
-BASELINES: Map[str, str] = MappingProxyType(
-    {"none": "no baseline", "loo": "the mean of the other draws", "mean": "the running mean of earlier steps"}
-)
+BASELINES: Map[str, str] = MappingProxyType({"none": "no baseline", "loo": "the mean of the other draws"})
 SHOWN = tuple("score(baseline=loo)" if word == "score" else word for word in ESTIMATORS)
 DENSITY = "logpdf"
 
@@ -234,16 +232,28 @@ def own_density(ctx: Context, raw: RawCall, env: Env) -> Expr | None:
     return replace(element, span=raw.span, name=name, subscripts=kept, axes=subscript_axes(kept), dtype="real")
 
 
-def _elsewhere(
-    ctx: Context, declared: Declared, subscripts: dict[str, Subscript], value: Raw, raw: RawCall, env: Env
-) -> Expr:
+def law_at(ctx: Context, raw: Raw, env: Env) -> Distribution | None:
+    """The law of the random variable that an expression reads, at its subscripts; None if it reads none."""
+    read = variable_at(ctx, raw, env)
+    if read is None or read[0].definition is None or read[0].found is None:
+        return None
+    return _law_at(read[0], dict(zip(read[0].found.letters, read[1].subscripts, strict=True)))
+
+
+def _law_at(declared: Declared, subscripts: dict[str, Subscript]) -> Distribution:
     assert declared.definition is not None
     body = declared.definition.body
     assert isinstance(body, Sample)
     blocks = tuple(Block(substitute(b.body, subscripts), b.core) for b in body.blocks)
-    law = Distribution(LAWS[body.law], blocks, body.instead)
+    return Distribution(LAWS[body.law], blocks, body.instead)
+
+
+def _elsewhere(
+    ctx: Context, declared: Declared, subscripts: dict[str, Subscript], value: Raw, raw: RawCall, env: Env
+) -> Expr:
+    law = _law_at(declared, subscripts)
     if law.form not in DENSITIES:
-        return ctx.error("VS0690", f"the law '{body.law}' of '{declared.name}' has no density", raw.span, env)
+        return ctx.error("VS0690", f"the law '{law.law.name}' of '{declared.name}' has no density", raw.span, env)
     found = read_value(ctx, value, law, env)
     if found is None or isinstance(found.body, Unknown):
         return Unknown(span=raw.span)

@@ -139,8 +139,8 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Estimator:
-    """How a derivative passes through a draw: a word of `ESTIMATORS`, and the baseline of a score function: 'none', 'loo',
-    'mean' or an expression."""
+    """How a derivative passes through a draw: a word of `ESTIMATORS`, and the baseline of a score function: 'none', 'loo'
+    or an expression, which is subtracted from all of what is averaged."""
 
     word: str = "auto"
     baseline: str | Expr = "none"

@@ -316,12 +316,17 @@ outputs:
   there[n]: logpdf(z[n], at=0.5)
   last: logpdf(z[2], at=m)
   score[n]: d(logpdf(z[n]), m)
+  gap[n]: KL(z[n], normal(0, 2))
+  spread: entropy(z[0])
 """
     found = outputs(text, tmp_path)
     z, location = np.asarray(found["z"]), M * np.arange(3)
     np.testing.assert_allclose(found["own"], stats.norm(location, S).logpdf(z), rtol=1e-12)
     np.testing.assert_allclose(found["there"], stats.norm(location, S).logpdf(0.5), rtol=1e-12)
     np.testing.assert_allclose(found["last"], stats.norm(2 * M, S).logpdf(M), rtol=1e-12)
+    gap = np.log(2 / S) + (S**2 + location**2) / 8 - 0.5
+    np.testing.assert_allclose(found["gap"], gap, rtol=1e-12)
+    assert float(found["spread"]) == pytest.approx(float(stats.norm(0, S).entropy()), rel=1e-12)
     # No derivative flows through a draw outside of an expectation.
     np.testing.assert_allclose(found["score"], (z - location) / S**2 * np.arange(3), rtol=1e-9)
 

@@ -345,7 +345,7 @@ class _One:
         axes = [*self.of.repeats, *(a for a in self.c.axes if a.name in shared)]
         known = [size_of(b.dims, a) for a in axes]
         if all(n == 1 for n in known):
-            tip = "take more than one draw, by=samples(16), or baseline=mean"
+            tip = "take more than one draw: by=samples(16)"
             raise NoEstimate(
                 "VS0693", f"there is no other draw for the leave-one-out baseline of '{v.name}'", v.origin, tip
             )

@@ -19,7 +19,7 @@ from vspec.compiler.graph.instantiate import rebuilt
 from vspec.compiler.graph.kernel import Tree, slot, slots
 from vspec.compiler.graph.node import Kind, Node, topological
 from vspec.compiler.graph.strategy import Choice
-from vspec.compiler.language.expr import Expectation
+from vspec.compiler.language.expr import Expectation, Expr
 
 if TYPE_CHECKING:
     from vspec.compiler.calculus.lower import Lowering
@@ -69,6 +69,9 @@ class _Average:
         self.done: dict[int, Node] = {}
         self.hit: dict[int, bool] = {}
         self.chosen: dict[str, dict[str, str]] = {}
+        # Whether all of it is one part: a baseline that is given is one of all of it.
+        ways = [v.estimator for v in variables] if e.way.word in ("auto", "samples") else []
+        self.whole = any(x.word == "score" and isinstance(x.baseline, Expr) for x in ways)
         # Whether what would have to be estimated is refused.
         self.exact = False
 
@@ -83,6 +86,8 @@ class _Average:
         """The average of a node, with its axes."""
         if not self.random(node):
             return node
+        if self.whole:
+            return self.part(node)
         if node.uid not in self.done:
             with self.b.at(node.origin):
                 self.done[node.uid] = self.b.order(self._of(node), node.axes)
@@ -170,7 +175,7 @@ class _Average:
 
     def part(self, c: Node) -> Node:
         """The average of what is no sum."""
-        known = self.closed(c)
+        known = None if self.whole else self.closed(c)
         if known is not None:
             return self.of(known)
         return self._estimated(c)
