@@ -152,6 +152,24 @@ class v_gamma_slope(sp.Function):  # type: ignore[misc]  # noqa: N801
         raise NoDerivative("the second derivative of a draw by the shape of a gamma law")
 
 
+class v_measure(sp.Function):  # type: ignore[misc]  # noqa: N801
+    """`(p - q)*c`, where q is p held and c what its derivative by p is times: of an estimate of whatever the last argument is.
+
+    It has the first derivatives of an estimate, and no second.
+    """
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        p, _, c, of = self.args
+        return v_measured(p, c, of) if argindex == 1 else sp.Integer(0)
+
+
+class v_measured(sp.Function):  # type: ignore[misc]  # noqa: N801
+    """`c`, the derivative of a `measure`."""
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        raise NoDerivative("the second derivative of an expectation with a measure-valued estimator")
+
+
 class v_i0e(sp.Function):  # type: ignore[misc]  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         x = self.args[0]
@@ -189,6 +207,8 @@ SPECIAL: dict[str, type[Any]] = {
     "gammainc_da": v_gammainc_da,
     "gamma_draw": v_gamma_draw,
     "gamma_slope": v_gamma_slope,
+    "measure": v_measure,
+    "measured": v_measured,
     "i0e": v_i0e,
     "i1e": v_i1e,
     "bessel_ratio": v_bessel_ratio,

@@ -393,6 +393,11 @@ def _drawn(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     return args[1]
 
 
+def _measure(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
+    p, held, c, _ = trees
+    return _mul((("sub", p, held), c), [_sub((p, held), args[:2], context), args[2]], context)
+
+
 def _hypot(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     # JAX's derivatives of jnp.hypot are wrong to second order where both parts are equal; those of the modulus are right.
     return call("jnp.abs", _complex(trees, args, context))
@@ -415,6 +420,8 @@ _SPECIAL: dict[str, Callable[[Sequence[Tree], list[Text], Context], Text]] = {
     "complex": _complex,
     "hypot": _hypot,
     "gamma_draw": _drawn,
+    "measure": _measure,
+    "measured": _drawn,
 }
 
 OPERATIONS: frozenset[str] = frozenset({*_SPECIAL, *COMPARISONS, *LOGIC, *FUNCTIONS})

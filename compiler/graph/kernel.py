@@ -11,6 +11,7 @@ A kernel's `tree` is a nested tuple:
   `("real", c)` turns a boolean or integer into a real, `("integer", c)` a boolean or real into an integer;
 - some operations exist only as derivatives of others: `polygamma gammainc_da ndtr_ratio ndtr_excess bessel_ratio`;
 - `("gamma_draw", shape, z)` is z as a function of the shape, a draw at equal probability; `gamma_slope` is its derivative.
+  `("measure", p, q, c, e)` is (p - q)*c and `measured` its derivative by p, c, of an estimate of e (`calculus/special.py`).
 
 The scalar calculus on kernels (SymPy) lives in `compiler/calculus/scalar.py`; this module knows only their shape.
 """

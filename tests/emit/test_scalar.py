@@ -171,14 +171,25 @@ def test_the_text_means_the_tree(tree: Tree) -> None:
 
 
 def test_every_operation_has_a_text() -> None:
-    arity = {"where": 3, "clip": 3, "not": 1, "neg": 1, "square": 1, "real": 1, "integer": 1, "polygamma": 2}
+    arity = {
+        "measure": 4,
+        "measured": 3,
+        "where": 3,
+        "clip": 3,
+        "not": 1,
+        "neg": 1,
+        "square": 1,
+        "real": 1,
+        "integer": 1,
+        "polygamma": 2,
+    }
     two = {"add", "sub", "mul", "div", "pow", "mod", "floordiv", "lt", "le", "gt", "ge", "eq", "ne", "and", "or"}
     two |= {"hypot", "copysign", "complex"}
     two |= {"maximum", "minimum", "atan2", "xlogy", "betaln", "gammainc", "gammaincc", "gammainc_da", "bessel_ratio"}
     two |= {"gamma_draw", "gamma_slope"}
     for op in OPERATIONS:
         count = arity.get(op, 2 if op in two else 1)
-        compile(expression((op, *[X, Y, Z][:count]), NAMES).code, op, "eval")
+        compile(expression((op, *[X, Y, Z, X][:count]), NAMES).code, op, "eval")
 
 
 def test_deep_kernels_need_no_recursion() -> None:

@@ -345,6 +345,16 @@ REFUSED = [
 ]
 
 
+@pytest.mark.parametrize("estimator", ["measure_valued", "reparam"])
+def test_second_derivatives_of_estimates_of_the_first_are_refused(estimator: str) -> None:
+    law = "poisson(exp(m))" if estimator == "measure_valued" else "gamma(exp(m), 1)"
+    text = f"params:\n  m: {{init: 1}}\nrandom:\n  z: {{law: '{law}', estimator: {estimator}}}\n"
+    spec = good(text + "outputs:\n  y: d(E[z](cos(z)), m, m)\n")
+    with pytest.raises(SpecError) as e:
+        compile_spec(spec)
+    assert [d.code for d in e.value.diagnostics] == ["VS0330"]
+
+
 @pytest.mark.parametrize(("law", "value", "code"), REFUSED)
 def test_what_cannot_be_evaluated_is_refused(law: str, value: str, code: str) -> None:
     spec = good(f"params:\n  m: {{init: 1}}\nrandom:\n  {law}\noutputs:\n  y: {value}\n")

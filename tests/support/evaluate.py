@@ -786,6 +786,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "gammaincc": special.gammaincc,
     "gammainc_da": _by_mpmath(lambda a, x: mp.diff(lambda t: mp.gammainc(t, 0, x, regularized=True), a)),
     "gamma_draw": lambda a, z: z,
+    "measure": lambda p, q, c, e: (p - q) * c + 0.0 * e,
+    "measured": lambda p, c, e: c + 0.0 * e,
     "gamma_slope": _by_mpmath(
         lambda a, z: (
             -mp.diff(lambda t: mp.gammainc(t, 0, z, regularized=True), a)

@@ -176,7 +176,7 @@ class _One:
         for k, v in enumerate(self.variables):
             before = [w for w in play.weights if w.by in self.variables[:k]]
             if self.chosen[v.name] == "measure_valued":
-                terms += [self._weighted(x, before) for x in self._measured(v, k, play)]
+                terms += [self._weighted(x, before) for x in self._measured(v, k, play, cost)]
             if v.name in play.logs and v.estimator.baseline != "none":
                 base = self._baseline(v, k, cost, play)
                 held = b.map(
@@ -275,7 +275,7 @@ class _One:
         product = self.b.mul([*(w.node for w in weights), x])
         return self.b.reduce("sum", product, [w.axis.name for w in weights], {w.axis.name: w.axis.dim for w in weights})
 
-    def _measured(self, v: Variable, k: int, play: Play) -> list[Node]:
+    def _measured(self, v: Variable, k: int, play: Play, cost: Node) -> list[Node]:
         """For each parameter of a law, what has the derivative of the expectation by it, and the value 0."""
         rule = measures.RULES.get(v.sample.law)
         if rule is None:
@@ -284,16 +284,18 @@ class _One:
             raise NoEstimate(
                 "VS0693", message, v.origin, f"there are those of {listed}; else reparam, score or enumerate"
             )
+        # Enumerated variables that come after are summed here as they are in the branches.
+        of = self._weighted(cost, [w for w in play.weights if w.by in self.variables[k + 1 :]])
         noise, given = play.noise[v.name]
         value = play.values[v.node.uid]
         held = [self.b.stop(x) if x.dtype == "real" else x for x in given]
         found = []
         for n, branch in enumerate(rule(self.b, noise, value, *held)):
             parameter = given[_position(held, branch.parameter, n)]
-            found.append(self._branch(v, k, play, replace(branch, parameter=parameter)))
+            found.append(self._branch(v, k, play, replace(branch, parameter=parameter), of))
         return found
 
-    def _branch(self, v: Variable, k: int, play: Play, branch: measures.Branch) -> Node:
+    def _branch(self, v: Variable, k: int, play: Play, branch: measures.Branch, cost: Node) -> Node:
         b = self.b
         before = self.variables[:k]
         start = Play({u.node.uid: play.values[u.node.uid] for u in before})
@@ -325,8 +327,9 @@ class _One:
         parameter, constant = (
             b.rename(x, {a: n for a, n in names.items() if a in x.names}) for x in (branch.parameter, branch.constant)
         )
-        tree: Tree = ("mul", ("sub", X, A), B, ("sub", slot(3), slot(4)))
-        zero = b.map(tree, [parameter, b.stop(parameter), b.stop(constant), *(b.stop(x) for x in sides)], "real")
+        tree: Tree = ("measure", X, A, ("mul", B, ("sub", slot(3), slot(4))), slot(5))
+        held = [b.stop(x) for x in (parameter, constant, *sides)]
+        zero = b.map(tree, [parameter, *held, cost], "real")
         return b.reduce("sum", zero, [t.name for t in turns.values()], {t.name: t.dim for t in turns.values()})
 
     def _baseline(self, v: Variable, k: int, cost: Node, play: Play) -> Node:
