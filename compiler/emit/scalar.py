@@ -20,6 +20,7 @@ from vspec.compiler.emit.text import (
     Text,
     call,
     decimal,
+    name,
     negated,
     number,
 )
@@ -390,12 +391,21 @@ def _complex(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
 
 def _drawn(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     # A draw is what it is; only its derivative knows of the shape.
-    return args[1]
+    return _as_wide(args[1], args[0])
+
+
+def _measured(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
+    return _as_wide(args[1], args[2])
+
+
+def _as_wide(x: Text, other: Text) -> Text:
+    """x with the axes of another array, too, whose values do not matter."""
+    return name(f"{call('jnp.broadcast_arrays', x, other).code}[0]")
 
 
 def _measure(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     p, held, c, _ = trees
-    return _mul((("sub", p, held), c), [_sub((p, held), args[:2], context), args[2]], context)
+    return _as_wide(_mul((("sub", p, held), c), [_sub((p, held), args[:2], context), args[2]], context), args[3])
 
 
 def _hypot(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
@@ -421,7 +431,7 @@ _SPECIAL: dict[str, Callable[[Sequence[Tree], list[Text], Context], Text]] = {
     "hypot": _hypot,
     "gamma_draw": _drawn,
     "measure": _measure,
-    "measured": _drawn,
+    "measured": _measured,
 }
 
 OPERATIONS: frozenset[str] = frozenset({*_SPECIAL, *COMPARISONS, *LOGIC, *FUNCTIONS})
