@@ -1,6 +1,6 @@
 """The linear systems of the implicit function theorem by products with slopes instead of their matrix.
 
-Where u = g(u, c), a system (dg/du - 1) z = r, or the transposed one, asks for the fixed point of z -> (dg/du) z - r. The
+Where u = g(u, c), a system (dg/du - 1) z = -r, or the transposed one, asks for the fixed point of z -> (dg/du) z + r. The
 method that found u finds it: its steps come nearer at the rate at which they did there, since the slopes are those at the
 solution (Christianson 1994). Other systems are solved by a Krylov method: by conjugate gradients where the slopes are those of
 a gradient, which are symmetric. The products are nodes, made by one sweep each, so that such a problem has derivatives of any
@@ -41,7 +41,7 @@ def systems(
     Args:
         a: the algebra of the sweep that asks.
         solution: whose slopes are the matrix.
-        given: the right side, a node for each equation.
+        given: minus the right side, a node for each equation.
         transposed: whether it is the transposed system.
         direct: the solutions by the matrix itself.
     """
@@ -96,11 +96,11 @@ def by_products(a: Algebra, solution: Solution, given: Sequence[Node], transpose
     functions = solution.maps if way == ITERATED else solution.equations
     moved = _products(a, solution, functions, zs, transposed)
     body = [
-        _over(a, b.map(("sub", slot(0), slot(1)), [x, r], "real"), axes)
+        _over(a, b.map(("add", slot(0), slot(1)), [x, r], "real"), axes)
         for x, r, axes in zip(moved, given, own, strict=True)
     ]
     # The constant part of the map, or the right side.
-    starts = [_over(a, b.neg(r) if way == ITERATED else r, axes) for r, axes in zip(given, own, strict=True)]
+    starts = [_over(a, r if way == ITERATED else b.neg(r), axes) for r, axes in zip(given, own, strict=True)]
     batch = list({x.name: x for n in (*body, *starts) for x in n.axes if x.name not in inner}.values())
     outer, captured, body = closed(b, body, zs, batch)
     made = Solve(

@@ -116,7 +116,7 @@ def pull(a: Algebra, node: Node, nodes: Sequence[Node], adjoints: dict[int, Term
     seeds: dict[int, list[Term]] = {}
     for pairs, parts in given.items():
         for f, w in zip(solution.equations, _solve(a, solution, parts, transposed=True), strict=True):
-            seeds.setdefault(f.uid, []).append(Term(a.b.neg(w), pairs))
+            seeds.setdefault(f.uid, []).append(Term(w, pairs))
     _pull_into(a, solution, solution.equations, seeds, adjoints, flows)
 
 
@@ -164,7 +164,7 @@ def push(a: Algebra, node: Node, tangents: Mapping[int, list[Term]]) -> dict[int
     found: dict[int, list[Term]] = {}
     for pairs, parts in given.items():
         for k, z in enumerate(_solve(a, solution, parts, transposed=False)):
-            found.setdefault(k, []).append(Term(a.b.neg(z), pairs))
+            found.setdefault(k, []).append(Term(z, pairs))
     return found
 
 
@@ -227,13 +227,14 @@ def _slope(a: Algebra, solution: Solution, k: int, j: int) -> Slope:
 
 
 def _solve(a: Algebra, solution: Solution, parts: Sequence[Sequence[Node]], transposed: bool) -> list[Node]:
-    """Solves the linear system, or the transposed one, for right sides that are sums of `parts`."""
+    """Solves the linear system, or the transposed one, for right sides that are minus sums of `parts`."""
     given = [a.b.add(p) if p else a.b.number(0.0) for p in parts]
-    return systems(a, solution, given, transposed, _factored(a, solution, given, transposed))
+    direct = [a.b.neg(x) for x in _factored(a, solution, given, transposed)]
+    return systems(a, solution, given, transposed, direct)
 
 
 def _factored(a: Algebra, solution: Solution, given: Sequence[Node], transposed: bool) -> list[Node]:
-    """The same by the matrix of all slopes."""
+    """The solutions for the right sides themselves, by the matrix of all slopes."""
     b = a.b
     if len(given) == 1 and len(solution.own(0)) <= 1:
         slope, letters = _slope(a, solution, 0, 0)
