@@ -190,10 +190,10 @@ def _route(ctx: Context, keyword: Keyword, env: Env) -> Evaluation | None:
             help="a number, or an expression of constants",
         )
         return None
-    options: dict[str, object] = {}
+    given: dict[str, object] = {}
     for k in keywords:
         kind = route.keywords.get(k.name)
-        if kind is None or k.name in options:
+        if kind is None or k.name in given:
             known = ", ".join(route.keywords) or "none"
             ctx.error("VS0694", f"'{word}' has no option '{k.name}'", k.span, env, help=f"its options are {known}")
             return None
@@ -208,11 +208,11 @@ def _route(ctx: Context, keyword: Keyword, env: Env) -> Evaluation | None:
                 help=help,
             )
             return None
-        options[k.name] = read
-    if options.get("antithetic") and count is not None and count % 2:
+        given[k.name] = read
+    if given.get("antithetic") and count is not None and count % 2:
         ctx.error("VS0694", "antithetic draws come in pairs", value.span, env, label=f"{count} is odd")
         return None
-    return Evaluation(word=word, count=count, **options)  # type: ignore[arg-type]
+    return Evaluation(word=word, count=count, **given)  # type: ignore[arg-type]
 
 
 def _flag(raw: Raw) -> bool | None:

@@ -16,6 +16,7 @@ from vspec.compiler.language.expr import (
     Along,
     Delta,
     Element,
+    Expectation,
     Expr,
     IndexValue,
     Number,
@@ -344,6 +345,8 @@ class _Place:
             return between(0, size - 1 if size else INF)
         if isinstance(expr, Stop):
             return inner[0]
+        if isinstance(expr, Expectation) and expr.op in ("E", "Var"):
+            return inner[0] if expr.op == "E" else NONNEGATIVE
         return ALL
 
     def _size(self, letter: str) -> int | None:
