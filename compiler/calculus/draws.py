@@ -92,6 +92,23 @@ def _rayleigh(s: Standard, scale: Node) -> Node:
     return s.map(("mul", A, ("sqrt", ("mul", num(2.0), X))), s.draw("exponential"), scale)
 
 
+def _half(op: str) -> Rule:
+    """scale*|z| for a standard z."""
+    return lambda s, scale: s.map(("mul", A, ("abs", X)), s.draw(op), scale)
+
+
+def _von_mises(s: Standard, mean: Node, concentration: Node) -> Node:
+    # Whole turns are taken off, so that an angle that is in range already keeps its digits.
+    angle: Tree = ("add", A, X)
+    turn = num(6.283185307179586)
+    wrapped: Tree = ("sub", angle, ("mul", turn, ("round", ("div", angle, turn))))
+    return s.map(wrapped, s.draw("von_mises", concentration), mean)
+
+
+def _point_mass(s: Standard, location: Node) -> Node:
+    return s.b.order(location, (*location.axes, *(a for a in s.axes if a.name not in location.names)))
+
+
 def _lognormal(s: Standard, mean: Node, scale: Node) -> Node:
     return s.map(("exp", SHIFTED), s.draw("normal"), mean, scale)
 
@@ -110,6 +127,9 @@ RULES: Mapping[str, Rule] = {
     "logistic": _shifted("logistic"),
     "gumbel": _shifted("gumbel"),
     "cauchy": _shifted("cauchy"),
+    "half_normal": _half("normal"),
+    "half_cauchy": _half("cauchy"),
+    "von_mises": _von_mises,
     "lognormal": _lognormal,
     "gamma": _scaled("gamma"),
     "beta": _plain("beta"),
@@ -125,8 +145,9 @@ RULES: Mapping[str, Rule] = {
     "geometric": _plain("geometric", "integer"),
     "integers": _plain("randint", "integer"),
     "categorical": _categorical,
+    "point_mass": _point_mass,
 }
-assert RULES.keys() == LAWS.keys()
+assert RULES.keys() == {name for name, law in LAWS.items() if law.drawn}
 
 # What makes the first parameter of a law of the one that is given instead.
 INSTEAD = {("bernoulli", "logits"): "sigmoid", ("categorical", "logits"): "exp"}

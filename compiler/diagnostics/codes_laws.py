@@ -27,6 +27,12 @@ LAWS: tuple[Code, ...] = (
         "define:\n  y: KL(cauchy(0, 1), normal(0, 1))\n",
     ),
     Code(
+        "VS0684",
+        "a law without independent draws",
+        "A law that is given by its density up to a constant can be reached by a Markov chain, and not drawn at once.",
+        "define:\n  y: sample(unnormalized(2.0))\n",
+    ),
+    Code(
         "VS0683",
         "laws of values of different sizes",
         "A divergence is between laws of the same values: positions on axes of one size, vectors of one size.",

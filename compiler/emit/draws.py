@@ -18,6 +18,8 @@ FIRST = frozenset(
 )
 # Samplers whose result has a dtype of its own, and those that take none.
 LOOSE = frozenset({"bernoulli", "categorical"})
+# Samplers of `vspec.runtime.samplers`.
+OWN = frozenset({"von_mises"})
 
 
 def emit_key(scope: Scope, node: Node) -> Value:
@@ -86,7 +88,8 @@ def _called(scope: Scope, node: Node, key: Text, arguments: Sequence[Text], axes
     real = node.op in ("binomial",) or node.dtype == "real"
     if node.op not in LOOSE and scope.graph.precision != "float64":
         given.append(f"dtype={scope.dtype('real' if real else node.dtype)}")
-    code = f"jax.random.{node.op}({', '.join(given)})"
+    module = "samplers" if node.op in OWN else "jax.random"
+    code = f"{module}.{node.op}({', '.join(given)})"
     if node.op in ("binomial", "bernoulli") or (node.op == "categorical" and scope.graph.precision == "float64"):
         code = f"{code}.astype({scope.dtype('integer')})"
     return name(code)

@@ -74,6 +74,8 @@ def _imports(body: str, outside: Sequence[str] = ()) -> list[str]:
         lines.append("from jax import Array")
     if "implicit." in named:
         lines.append("from vspec.runtime import implicit")
+    if "samplers." in named:
+        lines.append("from vspec.runtime import samplers")
     for module, functions in MODULES.items():
         used = [f for f in functions if f"{f}(" in named]
         if used:

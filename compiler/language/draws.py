@@ -7,7 +7,7 @@ same draw, wherever its value is read; two places, and two calls of one function
 from __future__ import annotations
 
 from vspec.compiler.language.context import Context, Env, Unknown
-from vspec.compiler.language.distributions import read_law
+from vspec.compiler.language.distributions import Distribution, read_law
 from vspec.compiler.language.expr import Expectation, Expr, Sample
 from vspec.compiler.language.lookup import arity
 from vspec.compiler.language.operators import STRUCTURAL
@@ -29,7 +29,7 @@ def sample(ctx: Context, raw: RawCall, env: Env) -> Expr:
             help="it is drawn anew for every index on the left: z[n, k]: sample(normal(0, 1))",
         )
     found = read_law(ctx, raw.args[0], env)
-    if found is None or not _place(ctx, raw, env):
+    if found is None or not _drawn(ctx, found, raw, env) or not _place(ctx, raw, env):
         return Unknown(span=raw.span)
     letters = tuple(dict.fromkeys((*env.around, *env.scope.values())))
     times = tuple(x for x in env.times if x in letters)
@@ -45,6 +45,21 @@ def sample(ctx: Context, raw: RawCall, env: Env) -> Expr:
         times=times,
         place=(*env.path, raw.span),
     )
+
+
+def _drawn(ctx: Context, found: Distribution, raw: RawCall, env: Env) -> bool:
+    """Whether the law has independent draws; records the mistake (VS0684)."""
+    if found.law.drawn:
+        return True
+    ctx.error(
+        "VS0684",
+        f"'{found.law.name}' has no independent draws",
+        raw.span,
+        env,
+        label="known by its density alone",
+        help="its density is there: logpdf(unnormalized(e), x)",
+    )
+    return False
 
 
 def _place(ctx: Context, raw: RawCall, env: Env) -> bool:

@@ -47,6 +47,12 @@ DENSITIES: Mapping[str, Formula] = MappingProxyType(
         "logistic": Formula("-z - 2*softplus(-z) - log(scale)", _Z),
         "gumbel": Formula("-z - exp(-z) - log(scale)", _Z),
         "cauchy": Formula("-log1p(((x - location)/scale)**2) - log(pi*scale)"),
+        "half_normal": Formula("log(2/pi)/2 - (x/scale)**2/2 - log(scale)", support="x >= 0"),
+        "half_cauchy": Formula("log(2/pi) - log1p((x/scale)**2) - log(scale)", support="x >= 0"),
+        # 1 - cos of the angle would cancel for small ones.
+        "von_mises": Formula(
+            "-2*concentration*sin((x - mean)/2)**2 - log(2*pi) - log(i0e(concentration))",
+        ),
         "lognormal": Formula("-((log(x) - mean)/scale)**2/2 - log(x) - log(scale) - log(2*pi)/2", support="x > 0"),
         "gamma": Formula("xlogy(shape - 1, x) - x/scale - shape*log(scale) - lgamma(shape)", support="x >= 0"),
         "beta": Formula("xlogy(a - 1, x) + xlogy(b - 1, 1 - x) - betaln(a, b)", support="x >= 0 and x <= 1"),
@@ -74,5 +80,7 @@ DENSITIES: Mapping[str, Formula] = MappingProxyType(
         "integers": Formula("-log(high - low)", support="x >= low and x < high"),
         "categorical": Formula("log(p[x]) - log(sum[k](p[k]))", support="x >= 0 and x < size(k)"),
         "categorical.logits": Formula("logits[x] - logsumexp[k](logits[k])", support="x >= 0 and x < size(k)"),
+        "point_mass": Formula("0.0", support="x == location"),
+        "unnormalized": Formula("log_density"),
     }
 )

@@ -35,6 +35,11 @@ ENTROPIES: Mapping[str, Formula] = MappingProxyType(
         "logistic": Formula("2 + log(scale)"),
         "gumbel": Formula(f"1 + {_EULER} + log(scale)"),
         "cauchy": Formula("log(4*pi*scale)"),
+        "half_normal": Formula("log(scale) + (1 + log(pi/2))/2"),
+        "half_cauchy": Formula("log(2*pi*scale)"),
+        "von_mises": Formula(
+            "log(2*pi) + log(i0e(concentration)) + concentration*(1 - i1e(concentration)/i0e(concentration))"
+        ),
         "lognormal": Formula("mean + log(scale) + (1 + log(2*pi))/2"),
         "gamma": Formula("shape + log(scale) + lgamma(shape) + (1 - shape)*digamma(shape)"),
         "beta": Formula("betaln(a, b) - (a - 1)*digamma(a) - (b - 1)*digamma(b) + (a + b - 2)*digamma(a + b)"),
@@ -68,6 +73,7 @@ MEANS: Mapping[str, Formula] = MappingProxyType(
         "laplace": Formula("location"),
         "logistic": Formula("location"),
         "gumbel": Formula(f"location + {_EULER}*scale"),
+        "half_normal": Formula("scale*sqrt(2/pi)"),
         "lognormal": Formula("exp(mean + scale**2/2)"),
         "gamma": Formula("shape*scale"),
         "beta": Formula("a/(a + b)"),
@@ -98,6 +104,7 @@ VARIANCES: Mapping[str, Formula] = MappingProxyType(
         "laplace": Formula("2*scale**2"),
         "logistic": Formula("(pi*scale)**2/3"),
         "gumbel": Formula("(pi*scale)**2/6"),
+        "half_normal": Formula("scale**2*(1 - 2/pi)"),
         "lognormal": Formula("expm1(scale**2)*exp(2*mean + scale**2)"),
         "gamma": Formula("shape*scale**2"),
         "beta": Formula("a*b/((a + b)**2*(a + b + 1))"),
@@ -126,6 +133,8 @@ VARIANCES: Mapping[str, Formula] = MappingProxyType(
 LOG_MEANS: Mapping[str, Formula] = MappingProxyType(
     {
         "exponential": Formula(f"log(scale) - {_EULER}"),
+        "half_normal": Formula(f"log(scale) - ({_EULER} + log(2))/2"),
+        "half_cauchy": Formula("log(scale)"),
         "lognormal": Formula("mean"),
         "gamma": Formula("digamma(shape) + log(scale)"),
         "beta": Formula("digamma(a) - digamma(a + b)"),
@@ -181,6 +190,12 @@ DIVERGENCES: Mapping[tuple[str, str], Formula] = MappingProxyType(
             (("q_total", "logsumexp[k](q_logits[k])"), ("p_total", "logsumexp[k](p_logits[k])")),
         ),
         ("exponential", "exponential"): Formula("ratio - 1 - log(ratio)", _RATIO),
+        ("half_normal", "half_normal"): Formula("(ratio**2 - 1)/2 - log(ratio)", _RATIO),
+        ("von_mises", "von_mises"): Formula(
+            "log(i0e(p_concentration)) - log(i0e(q_concentration)) + p_concentration*(1 - resultant) "
+            "- q_concentration*(1 - resultant) + 2*p_concentration*resultant*sin((q_mean - p_mean)/2)**2",
+            (("resultant", "i1e(q_concentration)/i0e(q_concentration)"),),
+        ),
         ("rayleigh", "rayleigh"): Formula("ratio**2 - 1 - 2*log(ratio)", _RATIO),
         ("gamma", "gamma"): Formula(
             "(q_shape - p_shape)*digamma(q_shape) - lgamma(q_shape) + lgamma(p_shape) - p_shape*log(ratio) "

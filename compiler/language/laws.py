@@ -40,7 +40,8 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """A law: its parameters, the type of its values, what it is. `data`: whether data can be drawn from it.
+    """A law: its parameters, the type of its values, what it is. `data`: whether data can be drawn from it. `drawn`: whether
+    it has independent draws; others are reached by a Markov chain only.
 
     `instead`: parameters of which one may be given, by its name, in the place of the parameter number `place`.
     """
@@ -50,6 +51,7 @@ class Law:
     doc: str
     dtype: Dtype = "real"
     data: bool = False
+    drawn: bool = True
     instead: tuple[Parameter, ...] = ()
     place: int = 0
 
@@ -94,6 +96,9 @@ LAWS: Mapping[str, Law] = _table(
         Law("logistic", (_LOCATION, _SCALE), "Logistic.", data=True),
         Law("gumbel", (_LOCATION, _SCALE), "Gumbel, the law of maxima.", data=True),
         Law("cauchy", (_LOCATION, _SCALE), "Cauchy."),
+        Law("half_normal", (_SCALE,), "The absolute value of a normal with mean 0."),
+        Law("half_cauchy", (_SCALE,), "The absolute value of a Cauchy with location 0."),
+        Law("von_mises", (Parameter("mean"), Parameter("concentration")), "An angle around mean, from -pi to pi."),
         Law("lognormal", (_MEAN, _SCALE), "exp of a normal with this mean and scale.", data=True),
         Law("gamma", (_SHAPE, _SCALE), "Gamma with mean shape*scale.", data=True),
         Law("beta", (Parameter("a"), Parameter("b")), "Beta, on 0 to 1.", data=True),
@@ -124,6 +129,13 @@ LAWS: Mapping[str, Law] = _table(
             "A position, with probabilities in proportion to p, which is exp(logits).",
             "integer",
             instead=(Parameter("logits", axes=("k",)),),
+        ),
+        Law("point_mass", (Parameter("location"),), "The one value location."),
+        Law(
+            "unnormalized",
+            (Parameter("log_density"),),
+            "The law whose log-density is this, up to a constant that is not known.",
+            drawn=False,
         ),
     )
 )

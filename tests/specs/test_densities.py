@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -94,7 +95,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_every_law_has_a_case() -> None:
-    assert {case.name for case in SCALAR} == set(DENSITIES)
+    assert {case.name for case in SCALAR} | {"point_mass", "unnormalized"} == set(DENSITIES)
 
 
 @pytest.mark.parametrize("case", SCALAR, ids=name)
@@ -134,3 +135,16 @@ def test_derivatives_are_those_of_jax(case: Case, found: dict[str, Any]) -> None
 def test_values_that_a_law_cannot_have_are_refused() -> None:
     text = "dims: {k: 3}\nconstants:\n  p[k]: [1, 2, 3]\n  z: 0.5\ndefine:\n  a: logpdf(categorical(p[:]), z)\n"
     assert codes(text) == ["VS0680"]
+
+
+def test_points_and_laws_without_a_constant(tmp_path: Path) -> None:
+    text = (
+        "precision: float64\ndims: {n: 3}\ndata:\n  x[n]: real\ndefine:\n  z[n]: sample(point_mass(x[n]**2))\n"
+        "  w[n]: sample(point_mass(3))\noutputs:\n  a[n]: logpdf(point_mass(2), x[n])\n  z[n]: z[n]\n  w[n]: w[n]\n"
+        "  b[n]: logpdf(unnormalized(-x[n]**4), x[n])\n  c[n]: d(logpdf(unnormalized(-x[n]**4), x[n]), x[n])\n"
+    )
+    x = np.asarray([1.0, 2.0, 3.0])
+    found = Emission(good(text), 2, tmp_path / "points.py").call("outputs", {"x": x, "key": jax.random.key(0)})
+    for name, want in {"a": [-np.inf, 0, -np.inf], "z": x**2, "w": [3, 3, 3], "b": -(x**4), "c": -4 * x**3}.items():
+        np.testing.assert_allclose(found[name], want, rtol=1e-14)
+    assert codes("define:\n  y: sample(unnormalized(2.0))\n") == ["VS0684"]

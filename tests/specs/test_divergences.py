@@ -73,7 +73,7 @@ def expected(case: Case, law: Any, f: Any, kinks: tuple[float, ...] = ()) -> flo
         values = np.arange(law.ppf(1e-18), law.ppf(1 - 1e-15) + 40)
         mass = law.pmf(values)
         return float(np.sum(np.where(mass > 0, mass * f(np.where(mass > 0, values, values[0])), 0)))
-    a, b = law.support()
+    a, b = (-np.pi, np.pi) if case.law == "von_mises" else law.support()
     total = 0.0
     for left, right in itertools.pairwise((a, *sorted(x for x in {*kinks} if a < x < b), b)):
         x, weights = nodes(left, right)

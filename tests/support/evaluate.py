@@ -22,6 +22,7 @@ from vspec.compiler.graph.call import Convolution, Function, Mapped, Pulled, lin
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree
 from vspec.compiler.graph.node import Axis, Blocks, Kind, Node, Region, Role, Solve, topological
+from vspec.runtime import samplers
 
 Array = np.ndarray[Any, Any]
 Sizes = Mapping[str, int]
@@ -152,7 +153,8 @@ class Interpreter:
                 found.append(jax.random.randint(key, shape, *own))
             else:
                 dtype = {"dtype": self.real} if node.dtype == "real" else {}
-                found.append(getattr(jax.random, node.op)(key, *own, shape=shape, **dtype))
+                module = samplers if node.op == "von_mises" else jax.random
+                found.append(getattr(module, node.op)(key, *own, shape=shape, **dtype))
         return np.asarray(jnp.stack(found)).reshape(self.shape(first) + shape)
 
     def on_const(self, node: Node) -> Any:
