@@ -37,7 +37,7 @@ def von_mises(key: Any, concentration: Any, shape: Sequence[int] = (), dtype: An
         down, across = less * jnp.sin(half), (1 + rho) * jnp.cos(half)
         # k times the distance of the proposal's cosine from the mean direction of the envelope.
         y = wide / 4 * (less * (1 + rho)) ** 2 / (less**2 + 4 * rho * jnp.cos(half) ** 2)
-        u = jax.random.uniform(two, shape, dtype, jnp.finfo(dtype).tiny, 1)
+        u = jax.random.uniform(two, shape, dtype, jnp.finfo(dtype).tiny, 1)  # type: ignore[no-untyped-call]
         taken = jnp.log(y / u) + 1 - y >= 0
         # Where the concentration is not a number, so is the draw, and the loop ends.
         return key, jnp.where(accepted, angle, 2 * jnp.arctan2(down, across)), accepted | taken | jnp.isnan(y)
