@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.cost import Sizes
-from vspec.compiler.graph.kernel import Tree, slot
+from vspec.compiler.graph.kernel import Tree, slot, slots
 from vspec.compiler.graph.node import Axis, Kind, Node
 from vspec.compiler.passes.products import Expansion
 from vspec.compiler.passes.systems import System, over
@@ -78,7 +78,7 @@ class Kronecker(System):
         return sum(2 / 3 * float(n) ** 3 + 2.0 * n * whole for n in each)
 
 
-class _NoFactor(Exception):  # noqa: N818 (an answer)
+class NoFactor(Exception):  # noqa: N818 (an answer)
     """An expression reads its rows or columns in another way than by digits."""
 
 
@@ -89,15 +89,15 @@ def kronecker(b: Builder, x: Node, r: Axis, c: Axis) -> Kronecker | None:
     p = Expansion(b, lambda n: True).run(x)
     if p.bound:
         return None
-    reader = _Reader(b, r, c)
+    reader = Reader(b, r, c)
     try:
         for f in p.factors:
             reader.learn(f, {n: n for n in f.names})
         found = [reader.read(f, {n: n for n in f.names}) for f in p.factors]
-    except _NoFactor:
+    except NoFactor:
         return None
     digits = sorted(reader.rows, reverse=True)
-    if len(digits) < 2 or not _complete(digits, Sizes(b.dims).dim(r.dim)):
+    if len(digits) < 2 or not complete(digits, Sizes(b.dims).dim(r.dim)):
         return None
     groups: dict[Digit | None, list[Node]] = {d: [] for d in digits}
     for f in found:
@@ -121,13 +121,13 @@ def kronecker(b: Builder, x: Node, r: Axis, c: Axis) -> Kronecker | None:
     return Kronecker(b, r, c, tuple(factors), pairs)
 
 
-def _complete(digits: list[Digit], whole: int) -> bool:
+def complete(digits: list[Digit], whole: int) -> bool:
     """Whether the digits, the most significant first, are all of an index."""
     strides = [prod(d.size for d in digits[k + 1 :]) for k in range(len(digits))]
     return [d.stride for d in digits] == strides and prod(d.size for d in digits) == whole
 
 
-class _Reader:
+class Reader:
     """Reads expressions of p and q as expressions of their digits. Names are told apart by `to`, those of the whole."""
 
     def __init__(self, b: Builder, r: Axis, c: Axis) -> None:
@@ -179,7 +179,7 @@ class _Reader:
         if digit in self.rows:
             return
         if self.b.dims.get(dim) != digit.size:
-            raise _NoFactor
+            raise NoFactor
         for known, base in ((self.rows, self.r), (self.columns, self.c)):
             known[digit] = Axis(self.b.fresh(base.name), dim)
 
@@ -193,8 +193,12 @@ class _Reader:
         if x.kind is Kind.REINDEX and len(set(x.attrs[0])) == len(x.attrs[0]) == len(x.axes):
             inner = x.inputs[0]
             return self.read(inner, {n: to[t] for n, t in zip(inner.names, x.attrs[0], strict=True)})
+        if x.kind is Kind.INDEX and x.op == "delta" and {to[n] for n in x.names} == {self.r.name, self.c.name}:
+            return self.b.mul([self.b.delta(self.rows[d], self.columns[d]) for d in sorted(self.rows, reverse=True)])
         if x.kind is Kind.MAP:
-            return self.b.map(x.attrs[0].tree, [self.read(i, {n: to[n] for n in i.names}) for i in x.inputs], x.dtype)
+            operands: list[Node] = []
+            tree = self._kernel(x.attrs[0].tree, x, to, operands)
+            return self.b.map(tree, operands, x.dtype)
         if x.kind is Kind.GATHER:
             array, index = x.inputs
             found = self.digit(index, {n: to[n] for n in index.names})
@@ -206,7 +210,29 @@ class _Reader:
             fresh = {n: self.b.fresh(n, to.values()) for n in x.attrs[0]}
             body = self.read(inner, {n: fresh.get(n) or to[n] for n in inner.names})
             return self.b.reduce("sum", body, list(fresh.values()), {fresh[n]: inner.axis(n).dim for n in fresh})
-        raise _NoFactor
+        raise NoFactor
+
+    def _kernel(self, tree: Tree, x: Node, to: Mapping[str, str], operands: list[Node]) -> Tree:
+        """The kernel of a map with what it reads in terms of digits, which are the operands."""
+        if tree[0] == "num":
+            return tree
+        whole = self._digit_in(tree, x, to)
+        if whole is not None or tree[0] == "x":
+            part = self.b.index(self._axis(*whole)) if whole is not None else self._operand(x.inputs[tree[1]], to)
+            operands.append(part)
+            return slot(len(operands) - 1)
+        return (tree[0], *(self._kernel(t, x, to, operands) for t in tree[1:]))
+
+    def _operand(self, x: Node, to: Mapping[str, str]) -> Node:
+        return self.read(x, {n: to[n] for n in x.names})
+
+    def _digit_in(self, tree: Tree, x: Node, to: Mapping[str, str]) -> tuple[str, Digit] | None:
+        """The axis and the digit that a part of a kernel is, if it is a known one."""
+        names = {to[n] for k in slots(tree) for n in x.inputs[k].names}
+        if tree[0] not in ("floordiv", "mod") or len(names) != 1 or not names <= {self.r.name, self.c.name}:
+            return None
+        found = _digit(tree, x, self.whole)
+        return (names.pop(), found) if found is not None and found in self.rows else None
 
     def _axis(self, axis: str, digit: Digit) -> Axis:
         return (self.rows if axis == self.r.name else self.columns)[digit]
@@ -237,4 +263,4 @@ def _digit(tree: Tree, x: Node, whole: int) -> Digit | None:
     return Digit(found.stride * by, max(1, found.size // by))
 
 
-__all__ = ["Kronecker", "kronecker"]
+__all__ = ["Digit", "Kronecker", "NoFactor", "Reader", "complete", "kronecker"]

@@ -20,6 +20,7 @@ from vspec.compiler.graph.rewrite import rewrite
 from vspec.compiler.graph.sign import DEPTH, Facts, Sign, sign_of
 from vspec.compiler.graph.strategy import Candidate, Choice, with_choices
 from vspec.compiler.passes.bands import DIAGONAL, band, entries
+from vspec.compiler.passes.block_diagonal import block_diagonal
 from vspec.compiler.passes.circulant import circulant
 from vspec.compiler.passes.definite import Definite, symmetric
 from vspec.compiler.passes.dominance import dominates
@@ -44,6 +45,8 @@ FORMS: Mapping[str, str] = {
     "triangular": "a triangle has a condition such as index(j) <= index(i), beyond which it is 0",
     "tridiagonal": "it is made of delta[i, j], delta[i, j + 1] and delta[i + 1, j], or of conditions on index(i) - index(j)",
     "kronecker": "it is a product of matrices such as A[index(i)//4, index(j)//4]*B[index(i) % 4, index(j) % 4], of known sizes",
+    "block_diagonal": "its entries are such as B[index(i)//4, index(i) % 4, index(j) % 4] if index(i)//4 == index(j)//4 else 0, "
+    "of known sizes",
     "circulant": "its entries read row and column as v[(index(i) - index(j)) % size(i)]",
     "low_rank": "it is a diagonal matrix plus sums such as sum[k](U[i, k]*V[j, k])",
 }
@@ -113,6 +116,9 @@ class Structure:
         product = kronecker(b, x, r, c) if way in ("auto", "kronecker") else None
         if product is not None or way == "kronecker":
             return product
+        blocks = block_diagonal(b, x, r, c) if way in ("auto", "block_diagonal") else None
+        if blocks is not None or way == "block_diagonal":
+            return blocks
         return low_rank(self, b, x, r, c, way != "auto") if way in ("auto", "low_rank") else None
 
     def narrow(self, b: Builder, x: Node, r: Axis, c: Axis, asked: bool) -> System | None:

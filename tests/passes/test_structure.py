@@ -462,3 +462,59 @@ def test_constants_have_no_sign_and_domains_have() -> None:
     for spec, wanted in ((text, {"solve", "logdet", "inv"}), (positive, {"solve_pd", "logdet_pd", "inv_pd"})):
         ops = {n.op for n in compile_spec(good(spec)).graph.nodes if n.kind is Kind.LINALG}
         assert ops == wanted
+
+
+BLOCKS = """\
+precision: float64
+dims: {p, q: 12, g: 3, i, j: 4}
+data:
+  y[p]: real
+  x[g, i]: real
+params:
+  B[g, i, j]: {init: 1}
+  s: {init: 1, domain: positive}
+define:
+  K[p, q]: KERNEL
+  loss: sum[p](y[p]*solve(K[:, :], y[:])[p]) + logdet(K[:, :]) + sum[p, q](y[p]*inv(K[:, :])[p, q])
+outputs:
+  loss: loss
+  by_B[g, i, j]: d(loss, B[g, i, j])
+  by_s_s: d(loss, s, s)
+  by_B_s[g, i, j]: d(loss, B[g, i, j], s)
+"""
+IN_BLOCKS = {
+    "condition": "B[index(p)//4, index(p) % 4, index(q) % 4] if index(p)//4 == index(q)//4 else 0",
+    "and noise": "(B[index(p)//4, index(p) % 4, index(q) % 4]*s if index(p)//4 == index(q)//4 else 0) + s*delta[p, q]",
+    "kernels": "(exp(-(x[index(p)//4, index(p) % 4] - x[index(q)//4, index(q) % 4])**2*s)"
+    " if index(p)//4 == index(q)//4 else 0) + (s + B[0, 0, 0]**2)*delta[p, q]",
+    "interleaved": "B[index(p) % 3, index(p)//3, index(q)//3]*s if index(p) % 3 == index(q) % 3 else 0",
+}
+
+
+@pytest.mark.parametrize("kind", IN_BLOCKS)
+def test_block_diagonal_matrices_are_solved_block_by_block(kind: str) -> None:
+    spec = good(BLOCKS.replace("KERNEL", IN_BLOCKS[kind]))
+    rng = np.random.default_rng(4)
+    values = {"y": rng.normal(size=12), "x": rng.normal(size=(3, 4)), "s": np.array(0.7)}
+    values["B"] = rng.normal(size=(3, 4, 4)) + 4 * np.eye(4)
+    found = compile_spec(spec).graph
+    assert {c.chosen for c in choices_of(found) if c.what.endswith("(K[:, :])")} == {"block_diagonal"}
+    sizes = Sizes.of(found)
+    systems = [n for n in found.nodes if n.kind is Kind.LINALG]
+    assert {sizes.dim(n.inputs[0].axis(n.attrs[0][0][0]).dim) for n in systems} == {4}
+    wanted = evaluate_graph(compile_spec(spec, level=0).graph, values)["outputs"]
+    for name, value in evaluate_graph(found, values)["outputs"].items():
+        np.testing.assert_allclose(value, wanted[name], rtol=1e-9, atol=1e-9, err_msg=str(name))
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        "B[index(p)//4, index(p) % 4, index(q) % 4] + delta[p, q]",
+        "B[index(p)//4, index(p) % 4, index(q) % 4] if index(p)//4 <= index(q)//4 else 0",
+        "B[index(p)//4, index(p) % 4, index(q) % 4]*index(p)*index(q) if index(p)//4 == index(q)//4 else 0",
+    ],
+)
+def test_what_is_not_zero_between_blocks_stays_dense(kernel: str) -> None:
+    graph = compile_spec(good(BLOCKS.replace("KERNEL", kernel))).graph
+    assert {c.chosen for c in choices_of(graph) if c.what == "solve(K[:, :])"} == {"lu"}
