@@ -131,7 +131,7 @@ def call(ctx: Context, raw: RawCall, env: Env) -> Expr:
         return Unknown(span=raw.span)
     builtin = (*ARCHITECTURES, *FUNCTIONS, *REDUCTIONS, *ALONG, *LINALG, *STRUCTURAL)
     law = f"a law stands in sample({name}(...)) or in logpdf({name}(...), x)" if name in LAWS else ""
-    help = law or FOREIGN.get(name) or ctx.near(name, builtin)
+    help = FOREIGN.get(name) or law or ctx.near(name, builtin)
     return ctx.error("VS0214", f"unknown function '{name}'", raw.name_span, env, label="not declared", help=help)
 
 

@@ -209,7 +209,7 @@ def _route(ctx: Context, keyword: Keyword, env: Env) -> Evaluation | None:
             )
             return None
         given[k.name] = read
-    if given.get("antithetic") and count is not None and count % 2:
+    if "antithetic" in given and given["antithetic"] and count is not None and count % 2:
         ctx.error("VS0694", "antithetic draws come in pairs", value.span, env, label=f"{count} is odd")
         return None
     return Evaluation(word=word, count=count, **given)  # type: ignore[arg-type]
