@@ -99,7 +99,8 @@ def mapped(scope: Scope, tree: Tree, operands: list[Value], node: Node) -> Value
     def render(layout: Layout) -> Text:
         return expression(tree, [aligned(v, layout) for v in operands], context)
 
-    layout = min(dict.fromkeys(candidates), key=cost)
+    fast = tuple(a for a in scope.fast.get(node.uid, ()) if a in present)
+    layout = fast if len(fast) == len(present) > 1 else min(dict.fromkeys(candidates), key=cost)
     return Value(render(layout), layout, render if len(layout) > 1 else None)
 
 

@@ -54,9 +54,9 @@ class Scope:
     """The body of a function, or of a function inside it.
 
     `wishes`: names for nodes that the spec did not name; `results`: what a region gave, one value per position;
-    `items`: the spec's names for results of regions; `wanted`: orders of axes that readers want; `reads`: the
-    results that are read of each region, `shared` the adjoint of a loop that computes it, too, and `opened` what is written of
-    such an adjoint; `parts`: what is read of each matrix decomposition, and
+    `items`: the spec's names for results of regions; `wanted`: orders of axes that readers want, `fast` those that
+    loops want; `reads`: the results that are read of each region, `shared` the adjoint of a loop that computes it, too, and
+    `opened` what is written of such an adjoint; `parts`: what is read of each matrix decomposition, and
     `decompositions` the layout of the batch axes and the names of the parts of those that are written. `differentiated`:
     whether JAX differentiates what is written here. `leading`: in a stretch of rows, their axis: what is made there has it first.
     """
@@ -75,6 +75,7 @@ class Scope:
         self.results: dict[int, list[Value]] = {}
         self.items: dict[tuple[int, int], str] = {}
         self.wanted: Mapping[int, Layout] = {}
+        self.fast: Mapping[int, Layout] = {}
         self.reads: dict[int, set[int]] = {}
         self.shared: dict[int, Node] = {}
         self.opened: dict[int, Any] = {}

@@ -68,8 +68,9 @@ def unrolled(scope: Scope, node: Node) -> Value | None:
         parts = [_term(values[k], over[0], counter, layout) if k in values else number(0) for k in range(len(inputs))]
         return Text(f"sum({expression(tree, parts, context).code} for {counter} in range({count}))", ATOM)
 
-    # Rows of a stretch come first: what all of them read then lies as it is read.
-    layout = tuple(sorted(node.names, key=lambda a: a != scope.leading))
+    # A sum over a short axis of all others is written in the order that is best for the loops of who reads it; else rows of a
+    # stretch come first: what all of them read then lies as it is read.
+    layout = scope.fast.get(node.uid) or tuple(sorted(node.names, key=lambda a: a != scope.leading))
     return Value(render(layout), layout, render)
 
 

@@ -27,11 +27,19 @@ def ranks(arrays: Iterable[Sequence[Axis]]) -> dict[str, int]:
 
 def wanted(nodes: Sequence[Node], roots: Iterable[tuple[Node, Layout]]) -> dict[int, Layout]:
     """The wanted order per node, from the given orders of the roots back through maps and renames; inputs come first in
-    `nodes`. A reader that mixes axes wants nothing: there the order is that of the arguments."""
+    `nodes`. A product of two matrices wants the one with the result's first axis on the left; other readers that mix axes want
+    nothing."""
     found: dict[int, Layout] = {}
     for node, layout in roots:
         found.setdefault(node.uid, layout)
     for node in reversed(nodes):
+        if node.kind is Kind.CONTRACT and len(node.inputs) == len(node.axes) == 2:
+            order = found.get(node.uid, node.names)
+            for x in node.inputs:
+                free = [a for a in order if a in x.names]
+                if len(x.axes) == 2 and len(free) == 1:
+                    (summed,) = (a for a in x.names if a not in free)
+                    found.setdefault(x.uid, (free[0], summed) if free[0] == order[0] else (summed, free[0]))
         if node.uid not in found:
             continue
         layout = found[node.uid]

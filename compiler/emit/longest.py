@@ -1,0 +1,73 @@
+"""Which arrays have their longest axis last: those that are computed element by element and then reduced.
+
+Loops over elements run along the last axis. Where that is short, such as the ten classes of five thousand examples, most of the
+machine's vector stays empty and each reduction starts anew after ten elements; along the examples it is several times faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from vspec.compiler.emit.layout import Layout
+from vspec.compiler.emit.unroll import short_sum
+from vspec.compiler.graph.cost import Sizes
+from vspec.compiler.graph.graph import Graph
+from vspec.compiler.graph.node import Kind, Node
+
+# The last axis is short, and another one is this many times longer.
+SHORT = 32
+RATIO = 16
+
+
+def longest_last(nodes: Sequence[Node], graph: Graph) -> dict[int, Layout]:
+    """The order of axes by node, for nodes whose last axis is short and that nothing ties to the order they have.
+
+    An argument, a product of matrices or a region has its own order, and so has what reads a whole one: turning it around
+    would cost what is gained.
+    """
+    sizes = Sizes.of(graph)
+    free: dict[int, bool] = {}
+    for n in nodes:
+        free[n.uid] = _is_free(n, free, graph.dims)
+    found: dict[int, Layout] = {}
+    for n in reversed(nodes):
+        if n.kind is Kind.REDUCE and n.inputs[0].kind is Kind.MAP and free[n.inputs[0].uid]:
+            layout = _turned(n.inputs[0], lambda d: graph.dims.get(d), sizes)
+            if layout is not None:
+                _spread(n.inputs[0], layout, found)
+    return found
+
+
+def _is_free(node: Node, free: Mapping[int, bool], dims: Mapping[str, int | Node | None]) -> bool:
+    """Whether a node may have its axes in any order at no cost."""
+    if node.kind is Kind.MAP:
+        return all(len(x.axes) < len(node.axes) or free[x.uid] for x in node.inputs)
+    if node.kind is Kind.REDUCE:
+        return short_sum(node, dims, True) is not None
+    return node.kind is Kind.REINDEX and len(set(node.attrs[0])) == len(node.attrs[0]) and free[node.inputs[0].uid]
+
+
+def _turned(node: Node, known: Callable[[str], int | Node | None], sizes: Sizes) -> Layout | None:
+    """The axes with the longest one last, if the last one is short and it is much longer."""
+    if len(node.axes) < 2:
+        return None
+    last, longest = node.axes[-1], max(node.axes, key=lambda a: sizes.dim(a.dim))
+    size = known(last.dim)
+    if not isinstance(size, int) or size > SHORT or sizes.dim(longest.dim) < RATIO * size:
+        return None
+    return (*(a.name for a in node.axes if a is not longest), longest.name)
+
+
+def _spread(node: Node, layout: Layout, found: dict[int, Layout]) -> None:
+    """Gives the order to a node and to all that it is made of element by element."""
+    stack = [(node, layout)]
+    while stack:
+        n, order = stack.pop()
+        if n.uid in found:
+            continue
+        found[n.uid] = order
+        if n.kind is Kind.MAP:
+            stack += [(x, tuple(a for a in order if a in x.names)) for x in n.inputs if len(x.axes) == len(n.axes)]
+        elif n.kind is Kind.REINDEX:
+            back = dict(zip(n.attrs[0], n.inputs[0].names, strict=True))
+            stack.append((n.inputs[0], tuple(back[a] for a in order if a in back)))
