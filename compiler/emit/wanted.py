@@ -55,6 +55,6 @@ def wanted(nodes: Sequence[Node], roots: Iterable[tuple[Node, Layout]]) -> dict[
     reduced = {x.uid for n in nodes if n.kind is Kind.REDUCE for x in n.inputs if len(x.axes) > 2}
     for node in nodes:
         if node.uid not in found and node.uid not in reduced and len(node.axes) > 1:
-            order = sorted(node.axes, key=lambda a: place.get(a.dim, len(place)))
-            found[node.uid] = tuple(a.name for a in order)
+            ranked = sorted(node.axes, key=lambda a: place.get(a.dim, len(place)))
+            found[node.uid] = tuple(a.name for a in ranked)
     return found

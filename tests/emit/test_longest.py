@@ -114,8 +114,8 @@ def test_no_array_is_larger_than_points_times_centres_times_coordinates(program:
 @pytest.mark.parametrize(
     ("dims", "body"),
     [
-        ("{n: 300, k: 40}", "sum[n](logsumexp[k](a[n]*b[k]))"),
-        ("{n: 30, k: 4}", "sum[n](logsumexp[k](a[n]*b[k]))"),
+        ("{n: 300, k: 40}", "sum[n](logsumexp[k](C[n, k]*b[k]*a[n]))"),
+        ("{n: 30, k: 4}", "sum[n](logsumexp[k](C[n, k]*b[k]*a[n]))"),
         ("{n: 300, k: 4}", "sum[n](logsumexp[k](C[n, k]*b[k]))"),
     ],
 )
