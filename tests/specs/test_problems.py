@@ -227,8 +227,8 @@ def filled(program: Program, bound: Bound) -> Bound:
 
 
 # Absolute tolerances where rounding is enlarged: by velocities over a nudge of 1e-5, relative to what is small itself; by
-# hundreds of clipped steps in float32, where a unit leaves its bound one step later.
-ENLARGED = {"theorem": 1e-7, "deep": 2e-4}
+# hundreds of clipped steps in float32, where a unit leaves its bound one step later; by a swarm whose steps grow differences.
+ENLARGED = {"theorem": 1e-7, "deep": 2e-4, "canyon": 1e-4}
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
