@@ -29,10 +29,15 @@ class Emission:
         self.entries = {e.name for e in self.compiled.graph.entries}
 
     def call(self, entry: str, values: Mapping[str, Any]) -> Any:
-        """The result of an entry; prepared arrays are computed first."""
+        """The result of an entry; what is prepared, and what stages hold, is computed first."""
         known = {identifier(k): jnp.asarray(v) for k, v in values.items()}
         if "prepare" in self.entries:
             known |= {identifier(k): v for k, v in self._call("prepare", known).items()}
+        wanted = inspect.signature(getattr(self.module, entry)).parameters.keys() - known.keys()
+        for hold in (e.name for e in self.compiled.graph.entries if e.kind == "hold" and wanted):
+            given = self._call(hold, known)
+            if given.keys() & wanted:
+                known |= {identifier(k): v for k, v in given.items()}
         return self._call(entry, known)
 
     def _call(self, entry: str, known: Mapping[str, Any]) -> Any:
