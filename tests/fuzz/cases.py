@@ -8,7 +8,7 @@ import re
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from types import FrameType
 
 from tests.fuzz.mutate import mutate
 from vspec.compiler.diagnostics.codes import CODES
-from vspec.compiler.diagnostics.diagnostic import SpecError
+from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from vspec.compiler.diagnostics.policy import Policy
 from vspec.compiler.diagnostics.render import in_order, render_text, to_json
 from vspec.compiler.diagnostics.spans import Span
@@ -31,6 +31,9 @@ CHECK_SECONDS = 2.0
 COMPILE_SECONDS = 20.0
 NAME = "fuzz.yaml"
 PEDANTIC = Policy(pedantic=True)
+# What only the calculus can tell: a tower of powers is short, and its second derivative is not; a way that is asked for leads to
+# no result; a law has no such estimator. No other mistake may be left to the build.
+AT_BUILD = frozenset({"VS0259", "VS0264", "VS0268", "VS0271", "VS0693", "VS0695", "VS0726"})
 
 
 @dataclass(frozen=True)
@@ -106,14 +109,7 @@ def _check(text: str, found: list[Spec]) -> None:
     spec, diagnostics = check_text(text, NAME, policy=PEDANTIC)
     wrong = any(d.severity == "error" for d in diagnostics)
     assert (spec is None) == wrong, "a spec beside errors, or neither a spec nor an error"
-    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
-    for d in diagnostics:
-        assert d.code in CODES, f"{d.code} is not registered"
-        assert d.message, f"{d.code}: the message is empty"
-        assert "\n" not in d.message, f"{d.code}: the message has several lines"
-        assert len(d.message) < 2000, f"{d.code}: the message is too long"
-        if d.span is not None:
-            assert inside(d.span, lines), f"{d.code}: the span lies outside of the file"
+    _sound(text, diagnostics)
     ordered = in_order(diagnostics)
     for color in (False, True):
         shown = render_text(ordered, {NAME: text}, color=color)
@@ -123,6 +119,18 @@ def _check(text: str, found: list[Spec]) -> None:
     json.dumps(to_json(ordered), allow_nan=False)
     if spec is not None:
         found.append(spec)
+
+
+def _sound(text: str, diagnostics: Iterable[Diagnostic]) -> None:
+    """What holds of every diagnostic, whoever says it."""
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
+    for d in diagnostics:
+        assert d.code in CODES, f"{d.code} is not registered"
+        assert d.message, f"{d.code}: the message is empty"
+        assert "\n" not in d.message, f"{d.code}: the message has several lines"
+        assert len(d.message) < 2000, f"{d.code}: the message is too long"
+        if d.span is not None:
+            assert inside(d.span, lines), f"{d.code}: the span lies outside of the file"
 
 
 def inside(span: Span, lines: Sequence[str]) -> bool:
@@ -140,10 +148,12 @@ def _compile(spec: Spec, level: int) -> None:
     try:
         compiled = compile_spec(spec, level=level)
     except SpecError as error:
-        # A tower of powers is short, and its second derivative is not.
-        if [d.code for d in error.diagnostics] == ["VS0726"]:
-            return
-        raise
+        said = error.diagnostics
+        if not {d.code for d in said} <= AT_BUILD:
+            raise
+        assert all(d.span is not None for d in said), "what is refused at build has no place"
+        _sound(spec.text, said)
+        return
     ast.parse(compiled.emitted.text)
 
 
