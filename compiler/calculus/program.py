@@ -52,31 +52,32 @@ def lower_spec(spec: Spec, rules: Iterable[Rule] = (), tuning: Tuning | None = N
     try:
         return _lower_spec(spec, rules, tuning or Tuning())
     except NoWay as e:
-        line, column = (e.origin.line, e.origin.column) if e.origin else (1, 1)
-        span = Span(spec.path, line, column, line, column + 1)
-        tip = "leave 'by' out, and the way that costs least is taken"
-        raise SpecError([Diagnostic("VS0259", e.what, span, "this derivative", (tip,))]) from None
+        raise _refused(spec, "VS0259", e.what, e.origin, "this derivative", (OTHERWISE,)) from None
     except NotStructured as e:
-        line, column = (e.origin.line, e.origin.column) if e.origin.line else (1, 1)
-        span = Span(spec.path, line, column, line, column + 1)
-        tips = (e.tip, "leave 'by' out, and the way that costs least is taken")
-        raise SpecError([Diagnostic("VS0271", e.what, span, "this matrix", tips)]) from None
+        raise _refused(spec, "VS0271", e.what, e.origin, "this matrix", (e.tip, OTHERWISE)) from None
     except NoEstimate as e:
-        line, column = (e.origin.line, e.origin.column) if e.origin.line else (1, 1)
-        span = Span(spec.path, line, column, line, column + 1)
-        raise SpecError([Diagnostic(e.code, e.what, span, "", (e.tip,) if e.tip else ())]) from None
+        raise _refused(spec, e.code, e.what, e.origin, "", (e.tip,) if e.tip else ()) from None
+    except NoAdjoint as e:
+        names = " and ".join(f"'{n}'" for n in e.what.split("_"))
+        tips = (
+            "declare it 'adjoint: stored', or 'checkpointed' to keep less in memory",
+            "stop(...) around what reads it keeps the derivative out",
+        )
+        message = f"a derivative goes back through the steps of {names}, which have 'adjoint: none'"
+        raise _refused(spec, "VS0397", message, e.origin, "this recurrence", tips) from None
     except NoDerivative as e:
-        line, column = (e.origin.line, e.origin.column) if e.origin else (1, 1)
-        span = Span(spec.path, line, column, line, column + 1)
-        if isinstance(e, NoAdjoint):
-            names = " and ".join(f"'{n}'" for n in e.what.split("_"))
-            tips = (
-                "declare it 'adjoint: stored', or 'checkpointed' to keep less in memory",
-                "stop(...) around what reads it keeps the derivative out",
-            )
-            message = f"a derivative goes back through the steps of {names}, which have 'adjoint: none'"
-            raise SpecError([Diagnostic("VS0397", message, span, "this recurrence", tips)]) from None
-        raise SpecError([Diagnostic("VS0330", f"{e.what} has no formula", span)]) from None
+        raise _refused(spec, "VS0330", f"{e.what} has no formula", e.origin) from None
+
+
+OTHERWISE = "leave 'by' out, and the way that costs least is taken"
+
+
+def _refused(
+    spec: Spec, code: str, message: str, origin: Origin | None, label: str = "", tips: tuple[str, ...] = ()
+) -> SpecError:
+    """What the calculus has no way to do, said where it is asked for."""
+    line, column = (origin.line, origin.column) if origin is not None and origin.line else (1, 1)
+    return SpecError([Diagnostic(code, message, Span(spec.path, line, column, line, column + 1), label, tips)])
 
 
 def _lower_spec(spec: Spec, rules: Iterable[Rule], tuning: Tuning) -> Graph:

@@ -17,7 +17,7 @@ from vspec.compiler.calculus.chance import measures
 from vspec.compiler.calculus.chance.noise import Repeated
 from vspec.compiler.calculus.chance.paths import has_path, path
 from vspec.compiler.calculus.chance.supports import Values, enumerated, laid_out
-from vspec.compiler.calculus.chance.variables import Frames, NoEstimate, Variable, reached, size_of
+from vspec.compiler.calculus.chance.variables import Frames, NoEstimate, Variable, new_axis, reached, size_of
 from vspec.compiler.calculus.draws import RULES, core_of, in_place, key_of
 from vspec.compiler.graph.instantiate import instantiate
 from vspec.compiler.graph.kernel import Tree, num, slot
@@ -62,6 +62,8 @@ class Estimator:
     def __init__(self, low: Lowering, e: Expectation, variables: Sequence[Variable]) -> None:
         self.low, self.b, self.e = low, low.b, e
         self.variables = list(variables)
+        self.own = {v.node.uid: frozenset([v.name]) for v in variables}
+        self.depends: dict[int, frozenset[str]] = {}
         self.repeats: tuple[Axis, ...] = ()
         self.pair: Axis | None = None
         way = e.way
@@ -69,23 +71,32 @@ class Estimator:
             count = way.count
             if way.antithetic:
                 count //= 2
-                self.pair = self._axis("side", 2)
-            self.repeats = (self._axis("draw", count), *([self.pair] if self.pair is not None else []))
+                self.pair = new_axis(self.b, "side", "sides", 2)
+            self.repeats = (new_axis(self.b, "draw", "draws", count), *([self.pair] if self.pair is not None else []))
         self.keys: dict[str, Node] = {}
         self.over = tuple(low.lower(x) for x in way.over) if way.over is not None else None
-
-    def _axis(self, wish: str, size: int) -> Axis:
-        dim, k = f"{wish}s", 2
-        while dim in self.b.dims and self.b.dims[dim] != size:
-            dim, k = f"{wish}s_{k}", k + 1
-        self.b.dims[dim] = size
-        return Axis(self.b.fresh(wish), dim)
 
     # --- the estimate ---------------------------------------------------------------------------------------------
 
     def relevant(self, c: Node) -> list[Variable]:
         """The variables on which an expression depends, themselves or by others."""
-        return [v for v in self.variables if c.uid in reached([c], {v.node.uid})]
+        names = self.names(c)
+        return [v for v in self.variables if v.name in names]
+
+    def names(self, c: Node) -> frozenset[str]:
+        """The names of these variables. Each node is looked at once."""
+        stack = [c]
+        while stack:
+            node = stack[-1]
+            waiting = [x for x in node.inputs if x.uid not in self.depends]
+            if waiting and node.uid not in self.depends:
+                stack += waiting
+                continue
+            stack.pop()
+            if node.uid not in self.depends:
+                below = (self.depends[x.uid] for x in node.inputs)
+                self.depends[node.uid] = self.own.get(node.uid, frozenset()).union(*below)
+        return self.depends[c.uid]
 
     def estimate(self, c: Node, variables: Sequence[Variable], chosen: Mapping[str, str]) -> Node:
         """The estimate of E[c], with the axes of c or fewer. `chosen`: the strategy of each variable."""

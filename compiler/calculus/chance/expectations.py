@@ -67,7 +67,6 @@ class _Average:
         self.marks = {v.node.uid for v in variables}
         self.estimator = Estimator(low, e, variables)
         self.done: dict[int, Node] = {}
-        self.hit: dict[int, bool] = {}
         self.chosen: dict[str, dict[str, str]] = {}
         # Whether all of it is one part: a baseline that is given is one of all of it.
         ways = [v.estimator for v in variables] if e.way.word in ("auto", "samples") else []
@@ -77,10 +76,7 @@ class _Average:
 
     def random(self, node: Node) -> bool:
         """Whether a node depends on the variables."""
-        if node.uid not in self.hit:
-            found = reached([node], self.marks)
-            self.hit.update({n.uid: n.uid in found for n in topological([node])})
-        return self.hit[node.uid]
+        return bool(self.estimator.names(node))
 
     def of(self, node: Node) -> Node:
         """The average of a node, with its axes."""
@@ -119,7 +115,7 @@ class _Average:
         """A sum of averages: what depends on the same variables stays together."""
         b = self.b
         apart: list[Node] = []
-        together: dict[tuple[str, ...], list[Node]] = {}
+        together: dict[frozenset[str], list[Node]] = {}
         for factors, tree in self._terms(node.attrs[0].tree, node.inputs):
             if tree[0] == "x":
                 one: Node = self.of(node.inputs[tree[1]])
@@ -130,8 +126,7 @@ class _Average:
             if known is not None:
                 apart.append(self.of(known))
             else:
-                names = tuple(v.name for v in self.estimator.relevant(part))
-                together.setdefault(names, []).append(part)
+                together.setdefault(self.estimator.names(part), []).append(part)
         apart += [self.part(b.add(parts)) for parts in together.values()]
         return b.add(apart)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vspec.compiler.calculus.chance.variables import NoEstimate, Variable, size_of
+from vspec.compiler.calculus.chance.variables import NoEstimate, Variable, new_axis, size_of
 from vspec.compiler.graph.builder import Builder, is_number
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Node
@@ -18,7 +18,6 @@ from vspec.compiler.graph.node import Axis, Node
 MOST_CONFIGURATIONS = 2**20
 
 X, A, B = slot(0), slot(1), slot(2)
-FINITE = ("bernoulli", "categorical", "rademacher", "integers", "binomial")
 
 
 @dataclass(frozen=True)
@@ -31,30 +30,18 @@ class Values:
     dense: bool
 
 
-def finite(v: Variable) -> bool:
-    """Whether the law of a variable has finitely many values, whose number is known at build."""
-    return v.sample.law in FINITE and _count(v) is not None
-
-
-def _count(v: Variable) -> int | None:
+def count_of(b: Builder, v: Variable) -> int | None:
+    """The number of values of a variable where it is known at build; None if there are infinitely many or it is open."""
     law, arguments = v.sample.law, v.arguments
     if law in ("bernoulli", "rademacher"):
         return 2
     if law == "categorical":
-        return None
+        return size_of(b.dims, arguments[0].axis(v.sample.blocks[0].core[0]))
     if law == "binomial" and is_number(arguments[0]):
         return int(arguments[0].attrs[0]) + 1
     if law == "integers" and is_number(arguments[0]) and is_number(arguments[1]):
         return int(arguments[1].attrs[0]) - int(arguments[0].attrs[0])
     return None
-
-
-def count_of(b: Builder, v: Variable) -> int | None:
-    """The number of values of a variable where it is known at build; None if there are infinitely many or it is open."""
-    if v.sample.law == "categorical":
-        core = v.sample.blocks[0].core[0]
-        return size_of(b.dims, v.arguments[0].axis(core))
-    return _count(v)
 
 
 def configurations(b: Builder, v: Variable, joint: Sequence[Axis]) -> int | None:
@@ -79,7 +66,7 @@ def enumerated(b: Builder, v: Variable, joint: Sequence[Axis]) -> Values:
         over = ", ".join(a.name for a in joint)
         message = f"what depends on '{v.name}' reads all its values along {over} together: {size} configurations"
         raise NoEstimate("VS0695", message, v.origin, "estimate it by draws, or write the sum so that it splits")
-    axis = Axis(b.fresh(v.name), _dim(b, v.name, total))
+    axis = new_axis(b, v.name, f"{v.name}_values", total)
     index = b.index(axis)
     if joint:
         # The digits of the number of the configuration to the base of the number of values.
@@ -110,7 +97,7 @@ def laid_out(
     if joint:
         message = f"what depends on '{v.name}' reads several of its elements together, and a rule is for one"
         raise NoEstimate("VS0695", message, v.origin, "estimate it by draws: by=samples(64)")
-    axis = Axis(b.fresh(v.name), _dim(b, v.name, count))
+    axis = new_axis(b, v.name, f"{v.name}_values", count)
     if over is not None:
         if count < 2:
             raise NoEstimate("VS0695", "a rule on an interval has at least two nodes", v.origin)
@@ -156,13 +143,3 @@ def _nested(x: Any) -> Any:
 
 
 _TIP = "its estimators are reparam and score"
-
-
-def _dim(b: Builder, wish: str, size: int) -> str:
-    """A dim of that size for an axis of values."""
-    name = f"{wish}_values"
-    k = 2
-    while name in b.dims and b.dims[name] != size:
-        name, k = f"{wish}_values_{k}", k + 1
-    b.dims[name] = size
-    return name

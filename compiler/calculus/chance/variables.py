@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vspec.compiler.calculus.derive import tracked
 from vspec.compiler.calculus.draws import arguments_of
+from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.node import Axis, Kind, Node, Origin, topological
 from vspec.compiler.language.expr import Sample
 from vspec.compiler.language.spec import Estimator
@@ -126,3 +127,12 @@ def size_of(dims: Mapping[str, int | Node | None], axis: Axis) -> int | None:
     """The size of an axis where it is known at build."""
     known = dims.get(axis.dim)
     return known if isinstance(known, int) else None
+
+
+def new_axis(b: Builder, wish: str, dim: str, size: int) -> Axis:
+    """An axis of that size, over a dim called `dim` or numbered after it."""
+    name, k = dim, 2
+    while name in b.dims and b.dims[name] != size:
+        name, k = f"{dim}_{k}", k + 1
+    b.dims[name] = size
+    return Axis(b.fresh(wish), name)
