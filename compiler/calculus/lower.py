@@ -122,6 +122,9 @@ class Lowering:
         # The random variables of the spec, and as the graph has them.
         self.random: Mapping[str, Declared] = {}
         self.chance: dict[str, Variable] = {}
+        # Of each tracked mean, by the param that keeps it and its axes: what is kept after the step, the newest mean, and
+        # whether both are logarithms.
+        self.means: dict[tuple[str, tuple[str, ...]], tuple[Node, Node, bool]] = {}
         # Whether an integer expression surely is at least 0, and whether it surely is below the size of a dim.
         self.sides: Callable[[Expr, str], tuple[bool, bool]] = lambda e, dim: (False, False)
         # On batches: the dim of all values for each dim of a batch.

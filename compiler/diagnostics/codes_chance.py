@@ -1,4 +1,4 @@
-"""VS0690 to VS0695: random variables, their estimators, expectations."""
+"""VS0690 to VS0698: random variables, their estimators, expectations."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ CHANCE: tuple[Code, ...] = (
         "VS0694",
         "no expectation is evaluated in this way",
         "by= says how an expectation is evaluated: samples(n), with the options antithetic and common, quadrature(n), on an "
-        "interval with over=[a, b], enumerate, analytic, or auto. The number is known at build: a number, or an expression of "
-        "constants.",
+        "interval with over=[a, b], enumerate, analytic, auto, or tracked(samples=n, rate=r). The number is known at build: a "
+        "number, or an expression of constants. A rate is above 0 and at most 1, and may read the step.",
         _Z + "define:\n  y: E[z](z**2, by=montecarlo(100))\n",
     ),
     Code(
@@ -53,5 +53,13 @@ CHANCE: tuple[Code, ...] = (
         "polynomials, exponentials and the like; an estimated variance at least two draws. What depends on a variable that is "
         "averaged is averaged, too.",
         _Z + "define:\n  y: E[z](z**2, by=enumerate)\n",
+    ),
+    Code(
+        "VS0698",
+        "a running mean is one over the steps of a stage",
+        "E[z](e, by=tracked(...)) is a running mean of the means of each step's draws. It has a value in the steps of a stage "
+        "whose method follows a gradient, or with 'descend' or 'update', and nowhere else; and it is one mean for each value of "
+        "the indices of e, not one for each draw of another variable.",
+        _Z + "params: {w: {init: 1}}\noutputs:\n  y: E[z](exp(w*z), by=tracked(samples=8, rate=0.1))\n",
     ),
 )

@@ -40,6 +40,7 @@ from vspec.compiler.language.shard import read_shard
 from vspec.compiler.language.sizes import read_dims
 from vspec.compiler.language.spec import Claim, Constraint, Definition, Output, Param, Spec, Stage
 from vspec.compiler.language.substitute import letters_of
+from vspec.compiler.language.tracked import with_tracked
 from vspec.compiler.source.document import Document, Scalar, Value
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -164,7 +165,7 @@ def _check(ctx: Context, document: Document, overrides: Mapping[str, Any], settl
     spec = replace(spec, shard=shard, comparison=_comparison(ctx, spec, lines))
     if not ctx.sink.errors:
         check_positions(ctx, spec)
-    return spec
+    return with_tracked(ctx.sink, spec) if not ctx.sink.errors else spec
 
 
 def _comparison(ctx: Context, spec: Spec, lines: list[Line]) -> Spec | None:

@@ -11,27 +11,32 @@ from types import MappingProxyType
 
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.context import Context, Env, Unknown
-from vspec.compiler.language.expr import Element, Evaluation, Expectation, Expr, Number, Pointwise, SizeOf
+from vspec.compiler.language.expr import Element, Evaluation, Expectation, Expr, Number, Pointwise, Sample, SizeOf
 from vspec.compiler.language.lookup import arity
+from vspec.compiler.language.operators import COUNTERS
 from vspec.compiler.language.raw import Keyword, Raw, RawCall, RawList, RawName, RawNumber
+from vspec.compiler.language.substitute import elements, nodes
 from vspec.compiler.language.types import a_dtype, as_real, union, unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A way to evaluate an expectation: its doc, whether it takes a number first, and its keywords with their kinds."""
+    """A way to evaluate an expectation: its doc, whether it takes a number first, its keywords with their kinds, and how it
+    is written where that takes some of them."""
 
     name: str
     doc: str
     count: str = ""
     keywords: Mapping[str, str] = field(default_factory=dict)
+    example: str = ""
 
     @property
     def shown(self) -> str:
         """As a spec writes it."""
-        return f"{self.name}({self.count})" if self.count else self.name
+        return self.example or (f"{self.name}({self.count})" if self.count else self.name)
 
 
+TRACKED = "tracked"
 _DRAWS = MappingProxyType({"antithetic": "flag", "common": "flag"})
 ROUTES: Mapping[str, Route] = MappingProxyType(
     {
@@ -47,6 +52,12 @@ ROUTES: Mapping[str, Route] = MappingProxyType(
             ),
             Route("enumerate", "by summing over all values"),
             Route("analytic", "in closed form"),
+            Route(
+                TRACKED,
+                "by the running mean, over the steps of a stage, of the means of so many draws",
+                keywords=MappingProxyType({"samples": "count", "rate": "rate", **_DRAWS}),
+                example="tracked(samples=32, rate=0.1)",
+            ),
         )
     }
 )
@@ -81,6 +92,14 @@ def expectation(ctx: Context, raw: RawCall, env: Env) -> Expr:
     way = _way(ctx, raw, env)
     bodies = [ctx.infer(a, env) for a in raw.args]
     lost = unknown(tuple(bodies), raw.span)
+    if way is not None and way.word == TRACKED and raw.name != "E":
+        return ctx.error(
+            "VS0694",
+            f"'{raw.name}' has no running mean of means",
+            raw.name_span,
+            env,
+            help="track the expectations that it is made of, each with E[...](..., by=tracked(...))",
+        )
     if names is None or way is None:
         return Unknown(span=raw.span, axes=union(tuple(bodies)))
     if lost is not None:
@@ -179,40 +198,80 @@ def _route(ctx: Context, keyword: Keyword, env: Env) -> Evaluation | None:
             help=f"write by={route.shown}",
         )
         return None
-    count = whole(ctx, args[0], env) if args else None
-    if args and (count is None or not 1 <= count <= MOST_DRAWS):
-        ctx.error(
-            "VS0694",
-            f"'{word}' takes a positive whole number that is known at build",
-            args[0].span,
-            env,
-            label="how many?",
-            help="a number, or an expression of constants",
-        )
+    count = _count(ctx, word, args[0], env) if args else None
+    if args and count is None:
         return None
-    given: dict[str, object] = {}
+    given: dict[str, object] = {"count": count} if args else {}
     for k in keywords:
         kind = route.keywords.get(k.name)
-        if kind is None or k.name in given:
+        field = "count" if kind == "count" else k.name
+        if kind is None or field in given:
             known = ", ".join(route.keywords) or "none"
             ctx.error("VS0694", f"'{word}' has no option '{k.name}'", k.span, env, help=f"its options are {known}")
             return None
-        read = _flag(k.value) if kind == "flag" else _ends(ctx, k.value, env)
-        if read is None:
-            help = "write true or false" if kind == "flag" else "write over=[-12, 12]"
-            ctx.error(
-                "VS0694",
-                f"'{k.name}' is not said as {'a flag' if kind == 'flag' else 'two numbers'}",
-                k.value.span,
-                env,
-                help=help,
-            )
+        if kind == "count":
+            found: object = _count(ctx, word, k.value, env)
+        elif kind == "rate":
+            found = _rate(ctx, k.value, env)
+        else:
+            found = _flag(k.value) if kind == "flag" else _ends(ctx, k.value, env)
+            if found is None:
+                help = "write true or false" if kind == "flag" else "write over=[-12, 12]"
+                what = "a flag" if kind == "flag" else "two numbers"
+                ctx.error("VS0694", f"'{k.name}' is not said as {what}", k.value.span, env, help=help)
+        if found is None:
             return None
-        given[k.name] = read
-    if "antithetic" in given and given["antithetic"] and count is not None and count % 2:
-        ctx.error("VS0694", "antithetic draws come in pairs", value.span, env, label=f"{count} is odd")
+        given[field] = found
+    if word == TRACKED and "rate" not in given:
+        ctx.error(
+            "VS0694", f"'{word}' needs a rate", value.span, env, label="how fast?", help=f"write by={route.shown}"
+        )
         return None
-    return Evaluation(word=word, count=count, **given)  # type: ignore[arg-type]
+    if given.get("antithetic") and (given.get("count") or 1) % 2:  # type: ignore[operator]
+        ctx.error(
+            "VS0694", "antithetic draws come in pairs", value.span, env, label=f"{given.get('count') or 1} is odd"
+        )
+        return None
+    return Evaluation(word=word, **given)  # type: ignore[arg-type]
+
+
+def _count(ctx: Context, word: str, raw: Raw, env: Env) -> int | None:
+    count = whole(ctx, raw, env)
+    if count is not None and 1 <= count <= MOST_DRAWS:
+        return count
+    ctx.error(
+        "VS0694",
+        f"'{word}' takes a positive whole number that is known at build",
+        raw.span,
+        env,
+        label="how many?",
+        help="a number, or an expression of constants",
+    )
+    return None
+
+
+def _rate(ctx: Context, raw: Raw, env: Env) -> Expr | None:
+    """The rate of a tracked mean: a real number of the step and of constants, above 0 and at most 1 where it is known."""
+    found = ctx.infer(raw, env)
+    if isinstance(found, Unknown):
+        return None
+    known = all(e.name in ctx.numbers or e.name in COUNTERS for e in elements(found))
+    drawn = any(isinstance(e, Sample | Expectation) for e in nodes(found))
+    value = _value(ctx, found)
+    if found.axes or found.dtype not in ("real", "integer") or not known or drawn:
+        label, help = (
+            "not one number of the step",
+            "an expression of constants, step and steps, for example 1/(step + 1)",
+        )
+    elif value is not None and not 0 < value <= 1:
+        label, help = (
+            f"{value:g}",
+            "1 takes the newest mean alone, 0.1 a tenth of it and nine tenths of what was before",
+        )
+    else:
+        return as_real(found)
+    ctx.error("VS0694", "the rate of a running mean is above 0 and at most 1", raw.span, env, label=label, help=help)
+    return None
 
 
 def _flag(raw: Raw) -> bool | None:
@@ -246,8 +305,8 @@ def _value(ctx: Context, e: Expr) -> int | float | None:
     if isinstance(e, SizeOf):
         return ctx.dims.size(ctx.dims.dim_of(e.letter))
     if isinstance(e, Pointwise) and e.op in _ARITHMETIC:
-        parts = [_value(ctx, a) for a in e.args]
-        if all(isinstance(p, int) for p in parts) and len(parts) == 2 and (e.op != "floordiv" or parts[1]):
+        parts = [p for p in (_value(ctx, a) for a in e.args) if p is not None]
+        if len(parts) == len(e.args) and (e.op not in ("floordiv", "div") or parts[1]):
             return _ARITHMETIC[e.op](*parts)  # type: ignore[no-any-return, operator]
     return None
 
@@ -256,5 +315,8 @@ _ARITHMETIC = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
     "mul": lambda a, b: a * b,
+    "neg": lambda a: -a,
     "floordiv": lambda a, b: a // b,
+    "div": lambda a, b: a / b,
+    "real": float,
 }

@@ -242,9 +242,9 @@ class Sample(Expr):
 class Evaluation:
     """How an expectation is evaluated: `by=word(...)`.
 
-    `count`: the number of draws or of nodes. `over`: the ends of a rule for integrals. `rate`: that of a tracked mean.
-    `antithetic`: draws come in mirrored pairs. `common`: the draws of a variable are those of every other expectation that
-    says so and has as many.
+    `count`: the number of draws or of nodes. `over`: the ends of a rule for integrals. `antithetic`: draws come in mirrored
+    pairs. `common`: the draws of a variable are those of every other expectation that says so and has as many. Of a tracked
+    mean, `rate` is the share of the newest mean; `state` are the params that keep it and whether it has begun (`tracked.py`).
     """
 
     word: str = "auto"
@@ -253,11 +253,14 @@ class Evaluation:
     rate: Expr | None = None
     antithetic: bool = False
     common: bool = False
+    state: tuple[Element, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation(Expr):
     """`E[names](body)`, `Var[names](body)`, `Cov[names](body, body)`: over the laws of random variables, given all others.
+
+    With the op `next` it is what is kept of a tracked mean after the step, which only the checker writes.
 
     `reads`: the variables and their log-densities as they are declared. `times`: the letters of the recurrences around it, the
     outermost first. `place`: what tells its draws from others.

@@ -70,6 +70,9 @@ def parts(expr: Expr) -> Iterator[Expr]:
         yield from expr.bodies
         yield from expr.reads
         yield from expr.way.over or ()
+        yield from expr.way.state
+        if expr.way.rate is not None:
+            yield expr.way.rate
     elif isinstance(expr, Rows):
         yield from expr.rows
     elif isinstance(expr, Stack | Sample):
@@ -152,7 +155,8 @@ def substitute(expr: Expr, by: Mapping[str, Subscript]) -> Expr:
         return replace(expr, body=body, wrt=wrt, axes=union((body, *wrt)))
     if isinstance(expr, Expectation):
         bodies = tuple(substitute(x, by) for x in expr.bodies)
-        return replace(expr, bodies=bodies, axes=union(bodies))
+        state = tuple(x for x in (substitute(x, by) for x in expr.way.state) if isinstance(x, Element))
+        return replace(expr, bodies=bodies, axes=union(bodies), way=replace(expr.way, state=state))
     if isinstance(expr, Delta):
         left, right = substitute(expr.left, by), substitute(expr.right, by)
         return replace(expr, left=left, right=right, axes=union((left, right)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from typing import Any
 
@@ -43,6 +43,7 @@ from vspec.compiler.language.expr import (
 )
 from vspec.compiler.language.spec import Dim
 from vspec.compiler.language.substitute import parts
+from vspec.compiler.language.tracked import NEXT
 from vspec.compiler.report.latex import Latex
 from vspec.compiler.report.mathml import MathML
 from vspec.compiler.report.notation import GREEK, Notation, Unicode
@@ -202,6 +203,10 @@ class Printer:
             return self._implicit(e)
         if isinstance(e, Stop):
             return self._call("stop", [e.body])
+        if isinstance(e, Expectation) and e.op == NEXT and e.way.rate is not None:
+            # What is kept of a tracked mean after a step, as a function of the newest one.
+            head = self.n.sub(self.n.word(e.way.word), [self._any(e.way.rate).text])
+            return Piece(self.n.call(head, [self._any(replace(e, op="E")).text]))
         if isinstance(e, Expectation):
             head = self.n.sub(self.n.word(e.op), [self._name(name) for name in e.names])
             return Piece(self.n.call(head, [self._any(x).text for x in e.bodies]))

@@ -23,6 +23,7 @@ from vspec.compiler.graph.instantiate import instantiate
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Node
 from vspec.compiler.language.draws import draws_of
+from vspec.compiler.language.expectations import TRACKED
 from vspec.compiler.language.expr import Expectation, Expr
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Estimator:
         self.repeats: tuple[Axis, ...] = ()
         self.pair: Axis | None = None
         way = e.way
-        if way.word == "samples" and way.count is not None and way.count > 1:
+        if way.word in ("samples", TRACKED) and way.count is not None and way.count > 1:
             count = way.count
             if way.antithetic:
                 count //= 2
@@ -101,6 +102,10 @@ class Estimator:
     def estimate(self, c: Node, variables: Sequence[Variable], chosen: Mapping[str, str]) -> Node:
         """The estimate of E[c], with the axes of c or fewer. `chosen`: the strategy of each variable."""
         return _One(self, c, variables, chosen).total()
+
+    def logarithm(self, c: Node, variables: Sequence[Variable], chosen: Mapping[str, str]) -> Node | None:
+        """The logarithm of the estimate of E[exp(c)]; None where that is no mean of exponentials."""
+        return _One(self, c, variables, chosen).logarithm()
 
     def covariance(
         self, f: Node, g: Node, both: Node, variables: Sequence[Variable], chosen: Mapping[str, str]
@@ -195,6 +200,22 @@ class _One:
                 )
                 terms.append(self._weighted(held, before))
         return b.add([self.of.mean(t) for t in terms])
+
+    def logarithm(self) -> Node | None:
+        """The logarithm of the mean of exp(c) over the draws, a score being added to c."""
+        b = self.b
+        for v in self.variables:
+            word = self.chosen[v.name]
+            if word not in ("reparam", "score") or (word == "score" and v.estimator.baseline != "none"):
+                return None
+        play = self.play(Play(), self.variables)
+        scores = [b.map(("sub", X, A), [log, b.stop(log)], "real") for log in play.logs.values()]
+        each = b.add([self._at(self.c, play), *scores])
+        own = [a for a in self.of.repeats if a.name in each.names]
+        if not own:
+            return each
+        total = b.reduce("logsumexp", each, [a.name for a in own])
+        return b.map(("sub", X, ("log", ("real", A))), [total, self.of.count(own)], "real")
 
     # --- values -----------------------------------------------------------------------------------------------------
 

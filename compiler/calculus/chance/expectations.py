@@ -13,12 +13,14 @@ from vspec.compiler.calculus.chance.closed import integrated
 from vspec.compiler.calculus.chance.estimators import DRAWN, Estimator
 from vspec.compiler.calculus.chance.paths import has_path
 from vspec.compiler.calculus.chance.supports import configurations, count_of
+from vspec.compiler.calculus.chance.tracked import tracked
 from vspec.compiler.calculus.chance.variables import Frames, NoEstimate, Variable, reached, variables_of
 from vspec.compiler.calculus.draws import in_place
 from vspec.compiler.graph.instantiate import rebuilt
 from vspec.compiler.graph.kernel import Tree, slot, slots
 from vspec.compiler.graph.node import Kind, Node, topological
 from vspec.compiler.graph.strategy import Choice
+from vspec.compiler.language.expectations import TRACKED
 from vspec.compiler.language.expr import Expectation, Expr
 
 if TYPE_CHECKING:
@@ -35,11 +37,14 @@ def expectation(low: Lowering, e: Expectation) -> Node:
     bodies = [low.lower(x) for x in e.bodies]
     _entangled(low, e, bodies, variables)
     average = _Average(low, e, variables)
-    if e.op == "E":
+    kept: tuple[str, ...] = ()
+    if e.way.word == TRACKED:
+        found, kept = tracked(low, e, bodies[0], average.of, average.logarithm)
+    elif e.op == "E":
         found = average.of(bodies[0])
     else:
         found = average.covariance(bodies[0], bodies[-1])
-    chosen = ", ".join(f"{n}: {' and '.join(words)}" for n, words in average.chosen.items())
+    chosen = ", ".join([*(f"{n}: {' and '.join(words)}" for n, words in average.chosen.items()), *kept])
     if chosen:
         because = "; ".join(dict.fromkeys(why for words in average.chosen.values() for why in words.values()))
         low.choices.append((e, Choice("expectation", "", e.span.line, chosen, because=because)))
@@ -165,6 +170,13 @@ class _Average:
         if op == "div" and not random(tree[2]):
             return [((*f, ("per", tree[2])), t) for f, t in self._terms(tree[1], inputs)]
         return [((), tree)]
+
+    def logarithm(self, node: Node) -> Node | None:
+        """The logarithm of the average of exp(node) by draws; None where it is not a mean of exponentials."""
+        variables = self.estimator.relevant(node)
+        if self.whole:
+            return None
+        return self.estimator.logarithm(node, variables, self.strategies(node, variables))
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
