@@ -14,6 +14,11 @@ from vspec.compiler.graph.node import Node
 # A way to write a product: what it costs, the order of the result's axes, the text.
 Way = tuple[int, Layout, Text]
 
+# What it costs if axes do not come out in the order that the readers want, and if a sum of products of rows comes out with at
+# most so many columns and so many times more rows: it is computed along rows, and several times faster along long ones.
+UNWANTED = 3
+FEW, SLENDER, STANDING = 32, 4, 6
+
 
 def contracted(scope: Scope, factors: Sequence[Value], node: Node) -> Value:
     """The sum over all axes that `node` lacks of the product of whole values; scalars stay outside of it."""
@@ -26,7 +31,7 @@ def contracted(scope: Scope, factors: Sequence[Value], node: Node) -> Value:
         axis = "" if not rest else f", axis={axes[0]}" if len(axes) == 1 else f", axis=({', '.join(axes)})"
         product = Value(Text(f"jnp.sum({a.text.code}{axis})", weak=a.text.weak), rest)
     elif len(arrays) == 2:
-        product = _pair(arrays[0], arrays[1], node, scope.wanted.get(node.uid, node.names))
+        product = _pair(scope, arrays[0], arrays[1], node, scope.wanted.get(node.uid, node.names))
     else:
         product = _einsum(arrays, node)
     if not scalars:
@@ -36,7 +41,7 @@ def contracted(scope: Scope, factors: Sequence[Value], node: Node) -> Value:
     return Value(expression(tree, texts, scope.context(node.dtype)), product.layout)
 
 
-def _pair(a: Value, b: Value, node: Node, wanted: Layout) -> Value:
+def _pair(scope: Scope, a: Value, b: Value, node: Node, wanted: Layout) -> Value:
     out = set(node.names)
     common = [x for x in a.layout if x in b.layout]
     batch = tuple(x for x in common if x in out)
@@ -54,9 +59,23 @@ def _pair(a: Value, b: Value, node: Node, wanted: Layout) -> Value:
         ways = [w for x, y in ((a, b), (b, a)) if (w := _tensor(x, y, len(summed))) is not None]
     if not ways:
         return _einsum([a, b], node)
-    # Among equals the one whose axes come out in the order that the readers want.
-    _, layout, text = min(ways, key=lambda w: w[0] + 3 * (w[1] != wanted))
+    over_rows = a.layout[0] == b.layout[0] in summed
+
+    def cost(way: Way) -> int:
+        # Among equals the one whose axes come out in the order that the readers want.
+        stands = over_rows and _stands(scope, node, way[1])
+        return way[0] + UNWANTED * (way[1] != wanted) + STANDING * stands
+
+    _, layout, text = min(ways, key=cost)
     return Value(text, layout)
+
+
+def _stands(scope: Scope, node: Node, layout: Layout) -> bool:
+    """Whether a matrix in this order has few columns and many more rows."""
+    if len(layout) != 2:
+        return False
+    rows, columns = (scope.graph.dims.get(node.axis(n).dim) for n in layout)
+    return isinstance(rows, int) and isinstance(columns, int) and columns <= FEW and rows >= SLENDER * columns
 
 
 def _plain(a: Value, b: Value, s: str, free_a: Layout, free_b: Layout) -> list[Way]:

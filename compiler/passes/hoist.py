@@ -16,6 +16,7 @@ from vspec.compiler.graph.cost import SIMPLE, Sizes, flops, width
 from vspec.compiler.graph.graph import Entry, Graph, Result
 from vspec.compiler.graph.kernel import Tree, slot, slots, substitute, walk
 from vspec.compiler.graph.node import Kind, Node
+from vspec.compiler.graph.orders import ranked, ranks
 from vspec.compiler.graph.rewrite import Visit, rewrite
 from vspec.compiler.passes import intern
 from vspec.compiler.passes.block import streamed
@@ -62,8 +63,11 @@ def _prepared(graph: Graph) -> Graph:
     if not chosen:
         return graph
     names = _names(graph, chosen, {uid: str(r.path[0]) for uid, r in given.items()})
-    holders = _holders(graph, chosen, names, "prepared")
-    new = (Result((name,), node) for name, node in zip(names, chosen, strict=True) if node.uid not in given)
+    results = _results(graph, chosen, given.keys())
+    holders = _holders(graph, chosen, results, names, "prepared")
+    new = (
+        Result((name,), made) for name, node, made in zip(names, chosen, results, strict=True) if node.uid not in given
+    )
     prepare = Entry(
         "prepare",
         "prepare",
@@ -89,13 +93,14 @@ def _held(graph: Graph, moving: frozenset[str], names: Collection[str]) -> Graph
     if not chosen:
         return graph
     shown = _names(graph, chosen, {}, "held")
-    holders = _holders(graph, chosen, shown, "held")
+    kept = _results(graph, chosen, ())
+    holders = _holders(graph, chosen, kept, shown, "held")
     about = graph.notes["moving"][mine[0].name].about
     name, k = f"{about}_hold", 2
     while any(e.name == name for e in graph.entries):
         name, k = f"{about}_hold_{k}", k + 1
     doc = f"What {', '.join(sorted(moving))} {'move' if len(moving) > 1 else 'moves'} without, computed once per stage."
-    results = tuple(Result((n,), node) for n, node in zip(shown, chosen, strict=True))
+    results = tuple(Result((n,), node) for n, node in zip(shown, kept, strict=True))
     new = rewrite(part, lambda b, node, old: holders.get(old.uid, node))
     hold = Entry(name, "hold", results, mine[0].of, doc)
     lighter = {e.name: e for e in new.entries}
@@ -110,13 +115,27 @@ def _held(graph: Graph, moving: frozenset[str], names: Collection[str]) -> Graph
     return replace(graph, entries=tuple(entries), inputs=inputs)
 
 
-def _holders(graph: Graph, chosen: Sequence[Node], names: Sequence[str], role: str) -> dict[int, Node]:
+def _results(graph: Graph, chosen: Sequence[Node], given: Collection[int]) -> list[Node]:
+    """What is computed before, with axes in the order that the arguments of the spec have; what the spec names keeps its own."""
+    b = Builder(graph.dims)
+    place = ranks(x.axes for x in graph.inputs.values())
+    results: list[Node] = []
+    for node in chosen:
+        axes = node.axes if node.definition or node.uid in given else ranked(node.axes, place)
+        with b.at(node.origin):
+            results.append(b.order(node, axes))
+    return results
+
+
+def _holders(
+    graph: Graph, chosen: Sequence[Node], results: Sequence[Node], names: Sequence[str], role: str
+) -> dict[int, Node]:
     """Arguments in the place of nodes that are computed before."""
     b = Builder(graph.dims)
     holders: dict[int, Node] = {}
-    for node, name in zip(chosen, names, strict=True):
+    for node, result, name in zip(chosen, results, names, strict=True):
         with b.at(node.origin):
-            holders[node.uid] = b.input(name, role, node.axes, node.dtype)
+            holders[node.uid] = b.input(name, role, result.axes, node.dtype)
     return holders
 
 
