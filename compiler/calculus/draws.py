@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from vspec.compiler.calculus import vector_draws
 from vspec.compiler.graph.builder import Builder, is_number
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node
@@ -21,12 +22,16 @@ if TYPE_CHECKING:
 
 
 class Standard:
-    """Makes the standard draws of one `sample`: one key, any axes."""
+    """Makes the standard draws of one `sample`: one key, any axes. `event`: the axes along which a value is a vector."""
 
-    def __init__(self, b: Builder, key: Node, axes: Sequence[Axis], core: Collection[str] = ()) -> None:
+    def __init__(
+        self, b: Builder, key: Node, axes: Sequence[Axis], core: Collection[str] = (), event: Sequence[str] = ()
+    ) -> None:
         self.b = b
         self.key = key
         self.core = frozenset(core)
+        self.event = tuple(event)
+        self.branch = 0
         first = key.axes
         self.axes = (*first, *(a for a in axes if a.name not in key.names))
 
@@ -35,6 +40,12 @@ class Standard:
         axes = {a.name: a for a in self.axes}
         axes.update({a.name: a for x in arguments for a in x.axes if a.name not in axes and a.name not in self.core})
         return self.b.make(Kind.RANDOM, op, (self.key, *arguments), tuple(axes.values()), dtype)
+
+    def apart(self) -> Standard:
+        """The same with independent draws."""
+        self.branch += 1
+        key = self.b.make(Kind.RANDOM, "fold", (self.key, self.b.number(self.branch)), self.key.axes, "key")
+        return Standard(self.b, key, self.axes, self.core, self.event)
 
     def map(self, tree: Tree, *operands: Node) -> Node:
         """A real kernel of the draw and its arguments."""
@@ -146,8 +157,9 @@ RULES: Mapping[str, Rule] = {
     "integers": _plain("randint", "integer"),
     "categorical": _categorical,
     "point_mass": _point_mass,
+    **vector_draws.RULES,
 }
-assert RULES.keys() == {name for name, law in LAWS.items() if law.drawn}
+assert RULES.keys() >= {name for name, law in LAWS.items() if law.drawn}
 
 # What makes the first parameter of a law of the one that is given instead.
 INSTEAD = {("bernoulli", "logits"): "sigmoid", ("categorical", "logits"): "exp"}
@@ -168,18 +180,26 @@ def arguments_of(low: Lowering, e: Sample) -> list[Node]:
     found = []
     for block in e.blocks:
         x = low.lower(block.body)
-        found.append(low.with_axes(x, block.core) if block.core else x)
+        x = low.with_axes(x, block.core) if block.core else x
+        # The first whole axis of an argument of a law of vectors is the one along which a value runs.
+        found.append(low.b.rename(x, dict(zip(block.core, e.event))))
     return found
 
 
 def core_of(e: Sample) -> frozenset[str]:
-    """The whole axes of the arguments."""
-    return frozenset(x for block in e.blocks for x in block.core)
+    """The whole axes of the arguments, less those along which a value runs."""
+    return frozenset(x for block in e.blocks for x in block.core[len(e.event) :])
+
+
+def form_of(e: Sample) -> str:
+    """The name of the rule by which a law is drawn: of its own, or of the way in which it is given."""
+    own = f"{e.law}.{e.instead}"
+    return own if own in RULES else e.law
 
 
 def in_place(b: Builder, e: Sample, arguments: Sequence[Node]) -> list[Node]:
     """The arguments by the parameters of the law."""
-    if not e.instead:
+    if (e.law, e.instead) not in INSTEAD:
         return list(arguments)
     return [b.map((INSTEAD[e.law, e.instead], X), [arguments[0]], "real"), *arguments[1:]]
 
@@ -190,5 +210,5 @@ def drawn(low: Lowering, e: Sample) -> Node:
     key = key_of(low, e.place, e.times)
     axes = [low.axis(x) for x in e.axes if x not in low.bound]
     arguments = in_place(b, e, arguments_of(low, e))
-    value = RULES[e.law](Standard(b, key, axes, core_of(e)), *arguments)
+    value = RULES[form_of(e)](Standard(b, key, axes, core_of(e), e.event), *arguments)
     return value if all(is_number(x) for x in arguments) or value.dtype != "real" else b.stop(value)

@@ -38,4 +38,12 @@ LAWS: tuple[Code, ...] = (
         "A divergence is between laws of the same values: positions on axes of one size, vectors of one size.",
         "dims: {k: 3, j: 4}\ndata:\n  p[k]: real\n  q[j]: real\ndefine:\n  y: KL(categorical(p[:]), categorical(q[:]))\n",
     ),
+    Code(
+        "VS0685",
+        "a vector runs along an axis of its own",
+        "A draw of a law of vectors is all of the right side, and the vector runs along the last index on the left: "
+        "z[n, k]: multivariate_normal(m[n, :], cholesky=L[:, :]) is a vector for each n. Where the law of such a variable is "
+        "meant, its axis is whole: logpdf(z[n, :]).",
+        "dims: {k, i: 3, j: 4}\ndata:\n  m[k]: real\n  S[k, i]: real\nrandom:\n  z[j]: multivariate_normal(m[:], S[:, :])\n",
+    ),
 )

@@ -36,9 +36,23 @@ def logpdf(ctx: Context, raw: RawCall, env: Env) -> Expr:
 
 def read_value(ctx: Context, raw: Raw, law: Distribution, env: Env) -> Block | None:
     """The value at which a density is wanted; None after a mistake (VS0680)."""
-    slots: tuple[Slot, ...] = ()
+    slots = tuple(Slot() for _ in law.event)
     body = ctx.infer(raw, env.taking(slots) if slots else env)
     if isinstance(body, Unknown) and not body.exact:
+        return None
+    for slot, (_, own) in zip(slots, law.event, strict=True):
+        dim, want = slot.dim, ctx.dims.dim_of(own)
+        if slot.letter is not None and ctx.dims.same(dim, want):
+            continue
+        what = f"and this is over {ctx.dims.show(dim)}" if slot.letter is not None else "and this is a number"
+        ctx.error(
+            "VS0680",
+            f"a value of '{law.law.name}' is a vector, here over {ctx.dims.show(want)}, {what}",
+            slot.span or raw.span,
+            env,
+            label="no ':' here" if slot.letter is None else f"over {ctx.dims.show(dim)}",
+            help=f"a vector is a whole axis: logpdf({law.law.name}(...), x[:])",
+        )
         return None
     wrong = body.dtype == "complex" or (law.law.name == "categorical" and body.dtype != "integer")
     if wrong and not isinstance(body, Unknown):

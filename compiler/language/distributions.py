@@ -37,6 +37,13 @@ class Distribution:
         """The blocks by the names of their parameters."""
         return {p.name: block for p, block in zip(self.parameters, self.blocks, strict=True)}
 
+    @property
+    def event(self) -> tuple[tuple[str, str], ...]:
+        """The axis along which a value is a vector: its name in the law's formulas, and a letter over the same dim; or nothing."""
+        name = self.law.event
+        pairs = ((axis, x) for p, b in zip(self.parameters, self.blocks) for axis, x in zip(p.axes, b.core))
+        return ((name, next(x for axis, x in pairs if axis == name)),) if name else ()
+
     def sizes(self, ctx: Context) -> dict[str, str]:
         """The dims of the axes that the parameters name."""
         pairs = zip(self.parameters, self.blocks, strict=True)
@@ -81,7 +88,7 @@ def _arguments(ctx: Context, law: Law, call: Raw, env: Env) -> Distribution | No
     given = _given(ctx, law, call, env)
     if given is None:
         return None
-    instead = next((p.name for p in law.instead if p.name in given), "")
+    instead = next((form[0].name for form in law.instead if any(p.name in given for p in form)), "")
     blocks: list[Block] = []
     for parameter in law.form(instead):
         raw = given.get(parameter.name)
@@ -98,7 +105,31 @@ def _arguments(ctx: Context, law: Law, call: Raw, env: Env) -> Distribution | No
         if block is None:
             return None
         blocks.append(block)
-    return Distribution(law, tuple(blocks), instead)
+    found = Distribution(law, tuple(blocks), instead)
+    return found if _fits(ctx, found, call, env) else None
+
+
+def _fits(ctx: Context, law: Distribution, call: Raw, env: Env) -> bool:
+    """Whether axes of one name have one size in all arguments; records the mistake (VS0213)."""
+    sizes: dict[str, tuple[str, str]] = {}
+    for parameter, block in zip(law.parameters, law.blocks, strict=True):
+        for axis, letter in zip(parameter.axes, block.core, strict=True):
+            dim = ctx.dims.dim_of(letter)
+            first, owner = sizes.setdefault(axis, (dim, parameter.name))
+            if not ctx.dims.same(first, dim):
+                shown = ctx.dims.show(first), ctx.dims.show(dim)
+                ctx.error(
+                    "VS0213",
+                    f"'{owner}' of '{law.law.name}' is over {shown[0]}, and '{parameter.name}' over {shown[1]}"
+                    if owner != parameter.name
+                    else f"the matrix '{parameter.name}' of '{law.law.name}' is square, and this one is over {shown[0]} and {shown[1]}",
+                    block.body.span,
+                    env,
+                    label=f"over {shown[1]}",
+                    help=f"it is {law.law.shown}",
+                )
+                return False
+    return True
 
 
 def _given(ctx: Context, law: Law, call: Raw, env: Env) -> dict[str, Raw] | None:
@@ -116,14 +147,12 @@ def _given(ctx: Context, law: Law, call: Raw, env: Env) -> dict[str, Raw] | None
         )
         return None
     found = dict(zip(names, args))
-    others = [p.name for p in law.instead]
+    forms = [names[law.place : law.place + 1], *([p.name for p in form] for form in law.instead)] if law.instead else []
+    others = [name for form in forms[1:] for name in form]
     for keyword in keywords:
-        # Of a parameter and those that may stand in its place, one is given.
-        rivals = (
-            [names[law.place], *others]
-            if keyword.name in others or keyword.name in names[law.place : law.place + 1]
-            else []
-        )
+        # Of a parameter and what may stand in its place, one is given.
+        own = next((form for form in forms if keyword.name in form), [])
+        rivals = [name for form in forms if own and form is not own for name in form]
         twice = next((x for x in found if x == keyword.name or x in rivals), None)
         if twice is not None or keyword.name not in (*names, *others):
             ctx.error(

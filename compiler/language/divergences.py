@@ -18,7 +18,7 @@ from vspec.compiler.language.law_moments import (
     POSITIVE_CROSS,
     SPECIAL_CASES,
 )
-from vspec.compiler.language.laws import LAWS
+from vspec.compiler.language.laws import LAWS, Law
 from vspec.compiler.language.lookup import arity
 from vspec.compiler.language.operators import STRUCTURAL
 from vspec.compiler.language.random import law_at
@@ -103,14 +103,18 @@ def kl_of(ctx: Context, q: Distribution, p: Distribution, span: Span, env: Env) 
 
 def closed_pairs(q: str) -> tuple[str, ...]:
     """The laws p for which KL(q, p) has a closed form."""
-    forms = [q, *(f"{q}.{other.name}" for other in LAWS[q].instead)]
+    forms = _forms(LAWS[q])
     found = {
         name
         for name, law in LAWS.items()
-        for form in (name, *(f"{name}.{other.name}" for other in law.instead))
+        for form in _forms(law)
         if any(_formula(a, b) for f in forms for a in _readings(f) for b in _readings(form)) or _moments(q, name)
     }
     return tuple(name for name in LAWS if name in found)
+
+
+def _forms(law: Law) -> list[str]:
+    return [f"{law.name}.{form}" if form else law.name for form in law.forms]
 
 
 def _readings(form: str) -> Iterator[str]:
@@ -165,7 +169,7 @@ def _read_as(ctx: Context, law: Distribution, form: str, span: Span, env: Env) -
     if form == law.form:
         return law.arguments
     texts = dict(SPECIAL_CASES[law.form])[form]
-    core = {p.name: p.axes for p in LAWS[form].parameters}
+    core = {p.name: p.letters for p in LAWS[form].parameters}
     return {
         name: instance_of(ctx, text, (), law.arguments, law.sizes(ctx), span, env, law.law.name, core[name])
         for name, text in texts.items()

@@ -33,6 +33,9 @@ def sample(ctx: Context, raw: RawCall, env: Env) -> Expr:
         return Unknown(span=raw.span)
     letters = tuple(dict.fromkeys((*env.around, *env.scope.values())))
     times = tuple(x for x in env.times if x in letters)
+    event = letters[-1:] if found.event else ()
+    if found.event and not _along(ctx, found, event, raw, env):
+        return Unknown(span=raw.span)
     if not found.known:
         return Unknown(span=raw.span, axes=letters, exact=True)
     return Sample(
@@ -44,7 +47,39 @@ def sample(ctx: Context, raw: RawCall, env: Env) -> Expr:
         instead=found.instead,
         times=times,
         place=(*env.path, raw.span),
+        event=event,
     )
+
+
+def _along(ctx: Context, law: Distribution, event: tuple[str, ...], raw: RawCall, env: Env) -> bool:
+    """Whether a vector runs along the last index on the left; records the mistake (VS0685)."""
+    name = law.law.name
+    ((_, own),) = law.event
+    dim = ctx.dims.dim_of(own)
+    whole = env.whole is raw and not env.around
+    if not whole or not event or event[0] in env.times:
+        message, label = (
+            f"'{name}' draws a vector, which is all of a definition with an index for it",
+            "along which index?",
+        )
+    elif event[0] in law.axes:
+        message, label = f"the vector of '{name}' runs along '{event[0]}', and its arguments depend on '{event[0]}'", ""
+    elif not ctx.dims.same(ctx.dims.dim_of(event[0]), dim):
+        here = ctx.dims.show(ctx.dims.dim_of(event[0]))
+        message = f"the vector of '{name}' is over {ctx.dims.show(dim)}, and the last index on the left, '{event[0]}', over {here}"
+        label = f"over {ctx.dims.show(dim)}"
+    else:
+        return True
+    first = law.law.parameters[0].name
+    ctx.error(
+        "VS0685",
+        message,
+        raw.span,
+        env,
+        label=label,
+        help=f"it runs along the last index on the left, as in z[n, k]: {name}({first}[n, :], ...), a vector for each n",
+    )
+    return False
 
 
 def _drawn(ctx: Context, found: Distribution, raw: RawCall, env: Env) -> bool:

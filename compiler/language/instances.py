@@ -54,7 +54,7 @@ def instance_of(
     Args:
         ctx: gets hidden definitions for what is read more than once.
         text: an expression over the names of `let` and of `values`.
-        let: names of parts, each with a text over `values` and the names before it.
+        let: names of parts, each with a text over `values` and the names before it; `m[k, k_]` is one with axes.
         values: known expressions, real or integer.
         sizes: the dims of the letters of the texts; each may stand with underscores behind it, for one more letter.
         span: where the expression stands in the spec.
@@ -62,12 +62,12 @@ def instance_of(
         owner: what the text belongs to, for names of hidden definitions.
         core: the letters of the text that are free in it.
     """
-    letters = {name: ctx.dims.fresh(sizes[name]) for name in core}
+    letters = {name: ctx.dims.fresh(sizes[name.rstrip("_")]) for name in core}
     own = tuple(letters.values())
     formals = {name: _actual(ctx, block) for name, block in values.items()}
-    bodies = [(name, _placed(ctx, _parsed(part), sizes, letters, formals, span)) for name, part in let]
-    bodies.append(("", _placed(ctx, _parsed(text), sizes, letters, formals, span)))
-    read = [n.name for _, body in bodies for n in walk(body) if isinstance(n, RawName | RawElement)]
+    bodies = [_part(ctx, name, part, sizes, letters, formals, span) for name, part in let]
+    bodies.append(("", (), _placed(ctx, _parsed(text), sizes, letters, formals, span)))
+    read = [n.name for _, _, body in bodies for n in walk(body) if isinstance(n, RawName | RawElement)]
     for name, actual in formals.items():
         if needs_axis(ctx, actual) or (read.count(name) > 1 and not trivial(actual.expr)):
             formals[name] = hide(ctx, actual, span, False, f"{owner}.{name}")
@@ -87,14 +87,31 @@ def instance_of(
         whole=None,
     )
     result: Expr | None = None
-    for name, body in bodies:
-        result = ctx.infer(body, replace(place, formals=dict(formals), body=(body,)))
+    for name, axes, body in bodies:
+        scope = {x: x for x in (*own, *axes)}
+        result = ctx.infer(body, replace(place, scope=scope, formals=dict(formals), body=(body,)))
         if name:
-            formals[name] = Actual(0, result, (), letters_of(result))
-            if read.count(name) > 1 and not trivial(result):
+            formals[name] = _actual(ctx, Block(result, axes))
+            if needs_axis(ctx, formals[name]) or (read.count(name) > 1 and not trivial(result)):
                 formals[name] = hide(ctx, formals[name], span, False, f"{owner}.{name}")
+            place = replace(place, avoid=place.avoid | formals[name].letters)
     assert result is not None
     return Block(result, own)
+
+
+def _part(
+    ctx: Context,
+    head: str,
+    text: str,
+    sizes: Mapping[str, str],
+    letters: Mapping[str, str],
+    formals: Mapping[str, Actual],
+    span: Span,
+) -> tuple[str, tuple[str, ...], Raw]:
+    """A part: its name, new letters for its axes, and its text at the place."""
+    name, _, axes = head.partition("[")
+    own = {x: ctx.dims.fresh(sizes[x.rstrip("_")]) for x in axes.rstrip("]").split(", ") if x}
+    return name, tuple(own.values()), _placed(ctx, _parsed(text), sizes, {**letters, **own}, formals, span)
 
 
 def _actual(ctx: Context, block: Block) -> Actual:

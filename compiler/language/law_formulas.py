@@ -1,6 +1,7 @@
 """Log-densities of the laws, as texts of the language over their parameters and the value `x`.
 
-A law that may be given in several ways has a formula for each: `bernoulli` and `bernoulli.logits`. Logarithms of discrete laws
+A law that may be given in several ways has a formula for each: `bernoulli` and `bernoulli.logits`. Of a law of vectors x has the
+axis of the law's event. Logarithms of discrete laws
 are of masses. Formulas: Johnson, Kotz, Balakrishnan, Continuous Univariate Distributions; Johnson, Kemp, Kotz, Univariate
 Discrete Distributions.
 """
@@ -14,7 +15,7 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """A text over parameters. `let`: names for parts of it, each a text that may read those before.
+    """A text over parameters. `let`: names for parts of it, with their axes, each a text that may read those before.
 
     `support`: where a density is not 0. The letters of an axis of a parameter are its name, and its name with underscores behind.
     """
@@ -34,6 +35,10 @@ ENDS = (
     ("above", "log_ndtr(-left if turned else right)"),
     ("mass", "above + log1p(-exp(below - above))"),
 )
+
+_AWAY = ("away[k]", "x[k] - mean[k]")
+_BY_COV = "-sum[k](away[k]*solve(cov[:, :], away[:])[k])/2 - logdet(cov[:, :])/2 - size(k)*(log(2*pi)/2)"
+LOW_RANK = "sum[r](factor[k, r]*factor[k_, r]) + delta[k, k_]*scale[k]**2"
 
 DENSITIES: Mapping[str, Formula] = MappingProxyType(
     {
@@ -80,6 +85,16 @@ DENSITIES: Mapping[str, Formula] = MappingProxyType(
         "integers": Formula("-log(high - low)", support="x >= low and x < high"),
         "categorical": Formula("log(p[x]) - log(sum[k](p[k]))", support="x >= 0 and x < size(k)"),
         "categorical.logits": Formula("logits[x] - logsumexp[k](logits[k])", support="x >= 0 and x < size(k)"),
+        "multivariate_normal": Formula(_BY_COV, (_AWAY,)),
+        "multivariate_normal.cholesky": Formula(
+            "-sum[k](white[k]**2)/2 - sum[k](log(abs(cholesky[k, k]))) - size(k)*(log(2*pi)/2)",
+            (_AWAY, ("white[k]", "triangular_solve(cholesky[:, :], away[:])[k]")),
+        ),
+        "multivariate_normal.precision": Formula(
+            "-sum[k, k_](away[k]*precision[k, k_]*away[k_])/2 + logdet(precision[:, :])/2 - size(k)*(log(2*pi)/2)",
+            (_AWAY,),
+        ),
+        "multivariate_normal.factor": Formula(_BY_COV, (_AWAY, ("cov[k, k_]", LOW_RANK))),
         "point_mass": Formula("0.0", support="x == location"),
         "unnormalized": Formula("log_density"),
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from vspec.compiler.language.law_formulas import ENDS, Formula
+from vspec.compiler.language.law_formulas import ENDS, LOW_RANK, Formula
 
 _EULER = "0.5772156649015329"
 # The density at both ends over the mass between them; at an end that is infinite it is 0.
@@ -58,6 +58,12 @@ ENTROPIES: Mapping[str, Formula] = MappingProxyType(
         "categorical": Formula("log(total) - sum[k](xlogy(p[k], p[k]))/total", _TOTAL),
         "categorical.logits": Formula(
             "sum[k](exp(logits[k] - log_total)*(log_total - logits[k]) if logits[k] > -inf else 0)", _LOG_TOTAL
+        ),
+        "multivariate_normal": Formula("size(k)*((1 + log(2*pi))/2) + logdet(cov[:, :])/2"),
+        "multivariate_normal.cholesky": Formula("size(k)*((1 + log(2*pi))/2) + sum[k](log(abs(cholesky[k, k])))"),
+        "multivariate_normal.precision": Formula("size(k)*((1 + log(2*pi))/2) - logdet(precision[:, :])/2"),
+        "multivariate_normal.factor": Formula(
+            "size(k)*((1 + log(2*pi))/2) + logdet(cov[:, :])/2", (("cov[k, k_]", LOW_RANK),)
         ),
     }
 )
@@ -156,6 +162,8 @@ _BERNOULLI = "xlogy({q}, {q}) - xlogy({q}, {p}) + xlogy(1 - {q}, 1 - {q}) - xlog
 _RATIO = (("ratio", "q_scale/p_scale"),)
 _NORMAL = Formula("(ratio**2 - 1)/2 - log(ratio) + ((q_mean - p_mean)/p_scale)**2/2", _RATIO)
 
+_AWAY = ("away[k]", "q_mean[k] - p_mean[k]")
+
 DIVERGENCES: Mapping[tuple[str, str], Formula] = MappingProxyType(
     {
         ("normal", "normal"): _NORMAL,
@@ -229,6 +237,22 @@ DIVERGENCES: Mapping[tuple[str, str], Formula] = MappingProxyType(
         ("pareto", "pareto"): Formula(
             "log(q_shape) - log(p_shape) + p_shape*log(q_scale/p_scale) + p_shape/q_shape - 1 if q_scale >= p_scale else inf"
         ),
+        ("multivariate_normal", "multivariate_normal"): Formula(
+            "(sum[k](solve(p_cov[:, :], q_cov[:, k])[k]) + sum[k](away[k]*solve(p_cov[:, :], away[:])[k]) - size(k) "
+            "+ logdet(p_cov[:, :]) - logdet(q_cov[:, :]))/2",
+            (_AWAY,),
+        ),
+        ("multivariate_normal.cholesky", "multivariate_normal.cholesky"): Formula(
+            "(sum[k, k_](triangular_solve(p_cholesky[:, :], q_lower[:, k])[k_]**2) "
+            "+ sum[k](triangular_solve(p_cholesky[:, :], away[:])[k]**2) - size(k))/2 "
+            "+ sum[k](log(abs(p_cholesky[k, k])) - log(abs(q_cholesky[k, k])))",
+            (_AWAY, ("q_lower[k, k_]", "q_cholesky[k, k_] if index(k_) <= index(k) else 0")),
+        ),
+        ("multivariate_normal", "multivariate_normal.precision"): Formula(
+            "(sum[k, k_](p_precision[k, k_]*(q_cov[k, k_] + away[k]*away[k_])) - size(k) "
+            "- logdet(p_precision[:, :]) - logdet(q_cov[:, :]))/2",
+            (_AWAY,),
+        ),
     }
 )
 
@@ -245,6 +269,9 @@ POSITIVE_CROSS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+_COV = {"mean": "mean[k]"}
+_SQUARE = "sum[k__]((cholesky[k, k__]*cholesky[k_, k__]) if index(k__) <= index(k) and index(k__) <= index(k_) else 0)"
+
 # Laws as others, for what the other has a formula for.
 SPECIAL_CASES: Mapping[str, tuple[tuple[str, Mapping[str, str]], ...]] = MappingProxyType(
     {
@@ -254,6 +281,9 @@ SPECIAL_CASES: Mapping[str, tuple[tuple[str, Mapping[str, str]], ...]] = Mapping
             ("gamma", {"shape": "1.0", "scale": "scale"}),
             ("weibull", {"shape": "1.0", "scale": "scale"}),
         ),
+        "multivariate_normal.cholesky": (("multivariate_normal", _COV | {"cov": _SQUARE}),),
+        "multivariate_normal.precision": (("multivariate_normal", _COV | {"cov": "inv(precision[:, :])[k, k_]"}),),
+        "multivariate_normal.factor": (("multivariate_normal", _COV | {"cov": LOW_RANK}),),
         "chisquare": (("gamma", {"shape": "degrees/2", "scale": "2.0"}),),
         "rayleigh": (("weibull", {"shape": "2.0", "scale": "sqrt(2)*scale"}),),
     }

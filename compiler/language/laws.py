@@ -32,6 +32,11 @@ class Parameter:
         return len(self.axes)
 
     @property
+    def letters(self) -> tuple[str, ...]:
+        """What formulas call its axes: by their names, a second one of a name with an underscore behind."""
+        return tuple(x + "_" * self.axes[:k].count(x) for k, x in enumerate(self.axes))
+
+    @property
     def shown(self) -> str:
         """How it stands in the head of the law: `scale=1`, `p[:]`."""
         axes = f"[{', '.join(':' * self.rank)}]" if self.rank else ""
@@ -43,7 +48,8 @@ class Law:
     """A law: its parameters, the type of its values, what it is. `data`: whether data can be drawn from it. `drawn`: whether
     it has independent draws; others are reached by a Markov chain only.
 
-    `instead`: parameters of which one may be given, by its name, in the place of the parameter number `place`.
+    `instead`: what may be given by name in the place of the parameter number `place`, each of one parameter or several; the name of
+    the first is that of the form. `event`: the name of the axis along which a value is a vector, one of the parameters' axes.
     """
 
     name: str
@@ -52,23 +58,30 @@ class Law:
     dtype: Dtype = "real"
     data: bool = False
     drawn: bool = True
-    instead: tuple[Parameter, ...] = ()
+    instead: tuple[tuple[Parameter, ...], ...] = ()
     place: int = 0
+    event: str = ""
 
     @property
     def shown(self) -> str:
         """The law as it is written: `normal(mean=0, scale=1)`."""
         inner = ", ".join(p.shown for p in self.parameters)
         before = "".join(f"{p.shown}, " for p in self.parameters[: self.place])
-        others = "".join(f", or {self.name}({before}{p.name}=...)" for p in self.instead)
+        given = (", ".join(f"{p.name}=..." for p in form) for form in self.instead)
+        others = "".join(f", or {self.name}({before}{form})" for form in given)
         return f"{self.name}({inner}){others}" if inner else self.name
 
     def form(self, instead: str = "") -> tuple[Parameter, ...]:
-        """The parameters, the one named `instead` in its place."""
-        other = next((p for p in self.instead if p.name == instead), None)
-        if other is None:
-            return self.parameters
-        return (*self.parameters[: self.place], other, *self.parameters[self.place + 1 :])
+        """The parameters, those of the form `instead` in the place of one."""
+        return next((self._form(form) for form in self.instead if form[0].name == instead), self.parameters)
+
+    def _form(self, given: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
+        return (*self.parameters[: self.place], *given, *self.parameters[self.place + 1 :])
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """The ways in which it may be given, the parameters themselves as ''."""
+        return ("", *(form[0].name for form in self.instead))
 
 
 def _table(laws: Iterable[Law]) -> Mapping[str, Law]:
@@ -88,7 +101,7 @@ LAWS: Mapping[str, Law] = _table(
             "1 with probability p, which is sigmoid(logits), else 0.",
             "integer",
             data=True,
-            instead=(Parameter("logits"),),
+            instead=((Parameter("logits"),),),
         ),
         Law("rademacher", (), "1 or -1, evenly.", "integer"),
         Law("exponential", (_SCALE,), "Exponential with mean scale.", data=True),
@@ -128,7 +141,19 @@ LAWS: Mapping[str, Law] = _table(
             (Parameter("p", axes=("k",)),),
             "A position, with probabilities in proportion to p, which is exp(logits).",
             "integer",
-            instead=(Parameter("logits", axes=("k",)),),
+            instead=((Parameter("logits", axes=("k",)),),),
+        ),
+        Law(
+            "multivariate_normal",
+            (Parameter("mean", axes=("k",)), Parameter("cov", axes=("k", "k"))),
+            "A normal vector: with the covariance cov, cholesky cholesky', inv(precision) or factor factor' + diag(scale**2).",
+            instead=(
+                (Parameter("cholesky", axes=("k", "k")),),
+                (Parameter("precision", axes=("k", "k")),),
+                (Parameter("factor", axes=("k", "r")), Parameter("scale", axes=("k",))),
+            ),
+            place=1,
+            event="k",
         ),
         Law("point_mass", (Parameter("location"),), "The one value location."),
         Law(

@@ -14,6 +14,7 @@ from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.context import Context, Env, Unknown
 from vspec.compiler.language.densities import log_density, read_value
+from vspec.compiler.language.dims import Slot
 from vspec.compiler.language.distributions import Distribution
 from vspec.compiler.language.expr import Affine, Block, Element, Expr, Sample, Subscript
 from vspec.compiler.language.law_formulas import DENSITIES
@@ -182,12 +183,42 @@ def variable_at(ctx: Context, raw: Raw, env: Env) -> tuple[Declared, Element] | 
     if name not in ctx.variables or isinstance(raw, RawCall) or name in env.formals:
         return None
     declared = ctx.variables[name]
+    body = declared.definition.body if declared.definition is not None else None
+    if isinstance(body, Sample) and body.event:
+        return _vector_at(ctx, declared, raw, env)
+    if body is None and name in ctx.symbols and ctx.symbols[name].kind == "definition":
+        # Its law has a mistake, which is told: whether it is one of vectors is not known.
+        return None
     if isinstance(raw, RawName):
         letters = ctx.symbols[name].letters if name in ctx.symbols else ()
         if all(x in env.scope for x in letters):
             raw = _whole(raw, letters)
     found = ctx.infer(raw, env)
     return (declared, found) if isinstance(found, Element) else None
+
+
+def _vector_at(ctx: Context, declared: Declared, raw: Raw, env: Env) -> tuple[Declared, Element] | None:
+    """The random vector that an expression reads: a whole axis stands where the vector runs, `z[n, :]`. The subscript there is
+    that of the declaration. Records the mistake (VS0685)."""
+    slots = (Slot(),)
+    found = ctx.infer(raw, env.taking(slots)) if not isinstance(raw, RawName) else None
+    if isinstance(found, Unknown):
+        return None
+    letters = declared.found.letters if declared.found is not None else ()
+    last = found.subscripts[-1] if isinstance(found, Element) else None
+    if not isinstance(found, Element) or last != Affine(slots[0].letter or ""):
+        whole = f"{declared.name}[{', '.join((*letters[:-1], ':'))}]"
+        ctx.error(
+            "VS0685",
+            f"'{declared.name}' is a vector along '{letters[-1]}', and its law is that of all of it",
+            raw.span,
+            env,
+            label="not the whole vector",
+            help=f"write {whole}",
+        )
+        return None
+    subscripts = (*found.subscripts[:-1], Affine(letters[-1]))
+    return declared, replace(found, subscripts=subscripts, axes=subscript_axes(subscripts))
 
 
 def _whole(raw: RawName, letters: tuple[str, ...]) -> Raw:

@@ -198,10 +198,14 @@ class Meaning:
         return jnp.stack(drawn).reshape([self.size(x) for x in (*free, *rest)]), (*free, *rest)
 
     def _draw(self, e: ex.Sample, key: Any, letters: tuple[str, ...]) -> Any:
-        given = [jax.lax.stop_gradient(self.array(b.body, (*letters, *b.core))) for b in e.blocks]
+        around = tuple(x for x in letters if x not in e.event)
+        given = [jax.lax.stop_gradient(self.array(b.body, (*around, *b.core))) for b in e.blocks]
         shape = tuple(self.size(x) for x in letters)
         if e.law == "categorical":
             return jax.random.categorical(key, given[0] if e.instead else jnp.log(given[0]), shape=shape)
+        if e.law == "multivariate_normal":
+            mean, factor = given[0], jnp.tril(given[1]) if e.instead == "cholesky" else jnp.linalg.cholesky(given[1])
+            return mean + jnp.einsum("...kl,...l->...k", factor, jax.random.normal(key, shape))
         if e.instead:
             given[0] = jax.nn.sigmoid(given[0])
         if e.law in ("bernoulli", "rademacher", "poisson"):

@@ -18,7 +18,7 @@ from vspec.compiler.calculus.chance.noise import Repeated
 from vspec.compiler.calculus.chance.paths import has_path, path
 from vspec.compiler.calculus.chance.supports import Values, enumerated, laid_out
 from vspec.compiler.calculus.chance.variables import Frames, NoEstimate, Variable, new_axis, reached, size_of
-from vspec.compiler.calculus.draws import RULES, core_of, in_place, key_of
+from vspec.compiler.calculus.draws import RULES, core_of, form_of, in_place, key_of
 from vspec.compiler.graph.instantiate import instantiate
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Node
@@ -250,9 +250,9 @@ class _One:
             if not has_path(v.sample.law):
                 message = f"a draw of the law '{v.sample.law}' of '{v.name}' is no function of its arguments"
                 raise NoEstimate("VS0693", message, v.origin, "its estimators are score and enumerate")
-            value = path(self.b, v.sample.law, noise, *given)
+            value = path(self.b, form_of(v.sample), noise, *given)
         else:
-            value = RULES[v.sample.law](noise, *given)
+            value = RULES[form_of(v.sample)](noise, *given)
             value = self.b.stop(value) if value.dtype == "real" else value
         self._set(v, value, play)
         play.noise[v.name] = noise, in_place(self.b, v.sample, arguments)

@@ -27,7 +27,7 @@ class Repeated(Standard):
         core: Collection[str],
     ) -> None:
         axes = [*v.node.axes, *(a for a in repeats if a != pair)]
-        super().__init__(b, key, [a for a in axes if a.name not in core], core)
+        super().__init__(b, key, [a for a in axes if a.name not in core], core, v.event)
         self.variable = v
         self.pair = pair
         self.branch = 0

@@ -31,6 +31,7 @@ PLAIN = frozenset(
         "weibull",
         "pareto",
         "rayleigh",
+        "multivariate_normal",
     }
 )
 
@@ -94,7 +95,7 @@ def has_path(law: str) -> bool:
 
 
 def path(b: Builder, law: str, noise: Repeated, *arguments: Node) -> Node:
-    """A draw through which derivatives by the arguments flow."""
+    """A draw through which derivatives by the arguments flow, by the rule of a law or of the way in which it is given."""
     if law in RULES:
         return RULES[law](b, noise, *arguments)
     return draws.RULES[law](noise, *arguments)
