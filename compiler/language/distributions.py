@@ -39,7 +39,7 @@ class Distribution:
 
     @property
     def event(self) -> tuple[tuple[str, str], ...]:
-        """The axis along which a value is a vector: its name in the law's formulas, and a letter over the same dim; or nothing."""
+        """The axis along which a value is a vector: its name in formulas, and a letter over the same dim; or nothing."""
         name = self.law.event
         pairs = ((axis, x) for p, b in zip(self.parameters, self.blocks) for axis, x in zip(p.axes, b.core))
         return ((name, next(x for axis, x in pairs if axis == name)),) if name else ()
@@ -122,7 +122,7 @@ def _fits(ctx: Context, law: Distribution, call: Raw, env: Env) -> bool:
                     "VS0213",
                     f"'{owner}' of '{law.law.name}' is over {shown[0]}, and '{parameter.name}' over {shown[1]}"
                     if owner != parameter.name
-                    else f"the matrix '{parameter.name}' of '{law.law.name}' is square, and this one is over {shown[0]} and {shown[1]}",
+                    else f"'{parameter.name}' of '{law.law.name}' is square, and this is over {shown[0]} and {shown[1]}",
                     block.body.span,
                     env,
                     label=f"over {shown[1]}",

@@ -66,8 +66,9 @@ def _along(ctx: Context, law: Distribution, event: tuple[str, ...], raw: RawCall
         message, label = f"the vector of '{name}' runs along '{event[0]}', and its arguments depend on '{event[0]}'", ""
     elif not ctx.dims.same(ctx.dims.dim_of(event[0]), dim):
         here = ctx.dims.show(ctx.dims.dim_of(event[0]))
-        message = f"the vector of '{name}' is over {ctx.dims.show(dim)}, and the last index on the left, '{event[0]}', over {here}"
-        label = f"over {ctx.dims.show(dim)}"
+        there = ctx.dims.show(dim)
+        message = f"the vector of '{name}' is over {there}, and the last index on the left, '{event[0]}', over {here}"
+        label = f"over {there}"
     else:
         return True
     first = law.law.parameters[0].name

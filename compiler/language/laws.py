@@ -48,8 +48,8 @@ class Law:
     """A law: its parameters, the type of its values, what it is. `data`: whether data can be drawn from it. `drawn`: whether
     it has independent draws; others are reached by a Markov chain only.
 
-    `instead`: what may be given by name in the place of the parameter number `place`, each of one parameter or several; the name of
-    the first is that of the form. `event`: the name of the axis along which a value is a vector, one of the parameters' axes.
+    `instead`: what may be given by name in the place of the parameter number `place`, each of one parameter or several; the name
+    of the first is that of the form. `event`: the name of the axis along which a value is a vector, one of the parameters' axes.
     """
 
     name: str

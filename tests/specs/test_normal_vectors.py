@@ -1,4 +1,4 @@
-"""Normal vectors in the four ways to give them: densities, entropies and divergences against SciPy, draws, estimators, refusals."""
+"""Normal vectors in the four ways to give them: densities, entropies, divergences, draws, estimators, refusals."""
 
 from __future__ import annotations
 
