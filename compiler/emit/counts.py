@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from vspec.compiler.graph.graph import Entry, Graph
-from vspec.compiler.graph.node import Blocks, Kind, Node, Pull, Region, topological
+from vspec.compiler.graph.node import Blocks, Either, Kind, Node, Pull, Region, topological
 from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.expr import Derivative, Expr
 from vspec.compiler.language.facts import KINDS, PLAN
@@ -71,7 +71,7 @@ def _every(roots: Iterable[Node]) -> Iterator[Node]:
         inner = node.attrs[0] if node.kind is Kind.REGION else None
         while isinstance(inner, Pull):
             inner = inner.inner
-        if isinstance(inner, Region | Blocks):
+        if isinstance(inner, Region | Blocks | Either):
             yield from _every(inner.body)
 
 

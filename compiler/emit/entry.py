@@ -77,7 +77,7 @@ def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry
     scope.wanted = wanted(nodes, [(r.node, r.node.names) for r in entry.results])
     single = len(entry.results) == 1 and entry.results[0].path == ()
     if not single:
-        scope.wishes = _wishes(entry)
+        scope.wishes |= _wishes(entry)
     for n in nodes:
         # A trajectory has its name before its first state or its last can take it.
         if n.kind is Kind.ITEM and n.inputs[0].op in ("scan", "solve") and defined_name(n):

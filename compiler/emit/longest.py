@@ -44,6 +44,9 @@ def _is_free(node: Node, free: Mapping[int, bool], dims: Mapping[str, int | Node
         return all(len(x.axes) < len(node.axes) or free[x.uid] for x in node.inputs)
     if node.kind is Kind.REDUCE:
         return short_sum(node, dims, True) is not None
+    if node.kind is Kind.ITEM:
+        # Both ways to compute it are written for the order that is asked for.
+        return node.inputs[0].op == "either"
     return node.kind is Kind.REINDEX and len(set(node.attrs[0])) == len(node.attrs[0]) and free[node.inputs[0].uid]
 
 
@@ -68,6 +71,8 @@ def _spread(node: Node, layout: Layout, found: dict[int, Layout]) -> None:
         found[n.uid] = order
         if n.kind is Kind.MAP:
             stack += [(x, tuple(a for a in order if a in x.names)) for x in n.inputs if len(x.axes) == len(n.axes)]
+        elif n.kind is Kind.ITEM:
+            found[n.inputs[0].uid] = order
         elif n.kind is Kind.REINDEX:
             back = dict(zip(n.attrs[0], n.inputs[0].names, strict=True))
             stack.append((n.inputs[0], tuple(back[a] for a in order if a in back)))

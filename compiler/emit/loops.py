@@ -1,16 +1,17 @@
-"""Text of regions: loops (`scans.py`), loops over rows (`blocks.py`), problems (`implicit.py`) and adjoints (`pulls.py`),
-and of what is read of them."""
+"""Text of regions: loops (`scans.py`), loops over rows (`blocks.py`), choices (`either.py`), problems (`implicit.py`) and
+adjoints (`pulls.py`), and of what is read of them."""
 
 from __future__ import annotations
 
 from vspec.compiler.emit.blocks import emit_blocks
+from vspec.compiler.emit.either import emit_either
 from vspec.compiler.emit.implicit import emit_problem
 from vspec.compiler.emit.layout import Value
 from vspec.compiler.emit.pulls import opened, pulled_back
 from vspec.compiler.emit.scans import Operand, write_loop
 from vspec.compiler.emit.scope import Scope
 from vspec.compiler.emit.text import Text
-from vspec.compiler.graph.node import AnyRegion, Blocks, Node, Region, Solve
+from vspec.compiler.graph.node import AnyRegion, Blocks, Either, Node, Region, Solve
 
 
 def emit_region(scope: Scope, node: Node) -> Value:
@@ -36,6 +37,9 @@ def emit_region(scope: Scope, node: Node) -> Value:
     elif isinstance(region, Blocks):
         operands = [operand(scope, x, True) for x in node.inputs]
         scope.results[node.uid] = emit_blocks(scope, node, operands, reads, wishes)
+    elif isinstance(region, Either):
+        operands = [operand(scope, x, True) for x in node.inputs]
+        scope.results[node.uid] = emit_either(scope, node, operands, wishes.get(0, ""))
     else:
         operands = [operand(scope, x, k < region.arity) for k, x in enumerate(node.inputs)]
         found = scope.opened.get(node.uid) or opened(scope, region, operands[: region.arity], set(), {})

@@ -58,6 +58,7 @@ EMITTERS: dict[tuple[Kind, str], Emitter] = {
     (Kind.REGION, "solve"): loops.emit_region,
     (Kind.REGION, "vjp"): loops.emit_region,
     (Kind.REGION, "blocks"): loops.emit_region,
+    (Kind.REGION, "either"): loops.emit_region,
     (Kind.ITEM, ""): loops.emit_item,
     (Kind.STOP, ""): arrays.emit_stop,
 }

@@ -22,6 +22,8 @@ def wanted(nodes: Sequence[Node], roots: Iterable[tuple[Node, Layout]]) -> dict[
         if node.kind is Kind.MAP or node.kind is Kind.STOP:
             for x in node.inputs:
                 found.setdefault(x.uid, tuple(a for a in layout if a in x.names))
+        elif node.kind is Kind.ITEM and node.inputs[0].op == "either":
+            found.setdefault(node.inputs[0].uid, layout)
         elif node.kind is Kind.REINDEX and len(set(node.attrs[0])) == len(node.attrs[0]):
             (x,) = node.inputs
             back = dict(zip(node.attrs[0], x.names, strict=True))

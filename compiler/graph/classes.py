@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from vspec.compiler.graph.kernel import Kernel, Tree, slot, substitute
-from vspec.compiler.graph.node import AnyRegion, Axis, Blocks, Kind, Node, Origin, Pull, Solve, topological
+from vspec.compiler.graph.node import AnyRegion, Axis, Blocks, Either, Kind, Node, Origin, Pull, Solve, topological
 
 COMMUTATIVE = frozenset({"add", "mul", "and", "or", "eq", "ne", "maximum", "minimum"})
 
@@ -160,6 +160,8 @@ class Classes:
             key = self._solve_key(region)
         elif isinstance(region, Blocks):
             key = self._blocks_key(region)
+        elif isinstance(region, Either):
+            key = self._either_key(region)
         else:
             own = [("carry", n) for n in region.carry] + [("captured", n) for n in region.captured]
             more = () if region.products is None else region.products.arguments
@@ -184,6 +186,13 @@ class Classes:
             self.add(node)
         body = tuple((self.faces[n.uid], n.names) for n in region.body)
         return ("blocks", region.dim, body, region.joins, region.cut, region.rows)
+
+    def _either_key(self, region: Either) -> Any:
+        for k, n in enumerate(region.captured):
+            self.faces[n.uid] = (self._class(("captured", k, n.axes, n.dtype)), n.names)
+        for node in topological(region.body):
+            self.add(node)
+        return ("either", tuple((self.faces[n.uid], n.names) for n in region.body))
 
     def _solve_key(self, region: Solve) -> Any:
         own = [("unknown", n) for n in region.unknowns] + [("captured", n) for n in region.captured]

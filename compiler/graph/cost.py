@@ -14,7 +14,7 @@ from math import prod
 from vspec.compiler.graph.call import operations
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import BORDER, Kernel, Tree, kernel, walk
-from vspec.compiler.graph.node import Axis, Blocks, Kind, Node, Pull, Solve, topological
+from vspec.compiler.graph.node import Axis, Blocks, Either, Kind, Node, Pull, Solve, topological
 from vspec.compiler.graph.residuals import Count, kept
 from vspec.compiler.graph.tuning import rows_at_once
 
@@ -147,6 +147,9 @@ def flops(node: Node, sizes: Sizes) -> float:
             region = region.inner
         if isinstance(region, Solve):
             return factor * solve_flops(region, sizes)
+        if isinstance(region, Either):
+            # The second way is there for when the first would lose something.
+            return factor * sum(flops(n, sizes) for n in topological(region.body[:1]))
         if isinstance(region, Blocks):
             whole = sizes.having(region.axis.dim, sizes.dim(region.dim))
             return factor * sum(flops(n, whole) for n in topological(region.roots))

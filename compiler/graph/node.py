@@ -34,7 +34,7 @@ broadcasting rule. Two axes of one node never share a name. An axis belongs to a
 | RANDOM   | key                         | key           | (ordinal,)                                  | the key folded with the number of a draw; keys have the dtype 'key' |
 | RANDOM   | fold                        | key, index    | ()                                          | the key folded with an integer, one for each element of it |
 | RANDOM   | see `draws.py`              | key, arguments| ()                                          | independent draws of a standard law over `axes`; those of the key come first, the last argument of `categorical` has one axis more |
-| REGION   | scan, solve, vjp, blocks    | operands      | (Region, Solve, Pull or Blocks,)            | a tuple, read by ITEM |
+| REGION   | scan, solve, vjp, blocks, either | operands | (Region, Solve, Pull, Blocks or Either,)    | a tuple, read by ITEM |
 | ITEM     | ""                          | region        | (position,)                                 | one result of a region |
 | STOP     | ""                          | one           | ()                                          | its input, through which no derivative flows |
 | STOP     | lu cholesky                 | one           | ()                                          | its input, a matrix to be factored in this way; gone after the pass `structure` |
@@ -352,10 +352,33 @@ class Blocks:
         return self.body
 
 
-AnyRegion = Region | Solve | Pull | Blocks
+@dataclass(frozen=True, slots=True, eq=False)
+class Either:
+    """One of two ways to compute an array: a sub-graph for each, of which a run executes one.
+
+    The REGION node's inputs are a condition without axes, then one operand per `captured` argument. `body` has the way that is taken
+    where the condition holds and the other one; both have the axes of the one result.
+    """
+
+    name: str
+    captured: tuple[Node, ...]
+    body: tuple[Node, ...]
+
+    @property
+    def arguments(self) -> tuple[Node, ...]:
+        """The arguments of both sub-graphs."""
+        return self.captured
+
+    @property
+    def roots(self) -> tuple[Node, ...]:
+        """What is computed, one of them in a run."""
+        return self.body
 
 
-def innermost(region: AnyRegion) -> Region | Solve | Blocks:
+AnyRegion = Region | Solve | Pull | Blocks | Either
+
+
+def innermost(region: AnyRegion) -> Region | Solve | Blocks | Either:
     """The loop or problem of which a region is the derivative, of whatever order."""
     while isinstance(region, Pull):
         region = region.inner
@@ -379,6 +402,6 @@ def topological(roots: Iterable[Node]) -> list[Node]:
     return found
 
 
-def region_nodes(region: Region | Solve | Blocks) -> Iterator[Node]:
+def region_nodes(region: Region | Solve | Blocks | Either) -> Iterator[Node]:
     """The nodes of a region's body in topological order."""
     yield from topological(region.roots)

@@ -16,7 +16,19 @@ from math import isqrt
 from typing import Any, NamedTuple
 
 from vspec.compiler.graph.kernel import Tree, slots
-from vspec.compiler.graph.node import AnyRegion, Axis, Blocks, Kind, Node, Pull, Region, Solve, innermost, region_nodes
+from vspec.compiler.graph.node import (
+    AnyRegion,
+    Axis,
+    Blocks,
+    Either,
+    Kind,
+    Node,
+    Pull,
+    Region,
+    Solve,
+    innermost,
+    region_nodes,
+)
 
 # JAX keeps two factors of their slopes.
 DOUBLE = frozenset({"tanh", "sigmoid"})
@@ -292,7 +304,7 @@ def _region(n: Node, bent: set[int], changing: set[int], found: _Kept, whole: Ca
         for k, u in enumerate(inner.unknowns):
             found.values["solved", n.uid, k] = Value((*inner.batch, *u.axes), "real")
         return
-    if isinstance(inner, Blocks):
+    if isinstance(inner, Blocks | Either):
         # Rows are computed once more on the way back.
         for x in n.inputs:
             whole(x)

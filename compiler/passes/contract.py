@@ -23,6 +23,7 @@ from vspec.compiler.graph.node import Axis, Kind, Node, topological
 from vspec.compiler.graph.rewrite import Sweep, all_nodes, count_readers, with_results
 from vspec.compiler.passes.common import together
 from vspec.compiler.passes.contraction import ELEMENTWISE, Operand, Plan, Planner, build
+from vspec.compiler.passes.distances import taken
 from vspec.compiler.passes.distribute import Sum, difference_terms, linear_terms, smooth_readers
 from vspec.compiler.passes.opening import FACTORS, READERS, making, only_summed, openable, price
 from vspec.compiler.passes.opening import WORTH as LESS
@@ -79,6 +80,8 @@ class _Contracting(Sweep):
         self.closed = False
         self.sizes = Sizes.of(graph)
         self.double = graph.precision == "float64"
+        # What becomes products at the end, where a run tells that nothing is lost.
+        self.guarded = taken(graph) if self.double else frozenset[int]()
         self.readers = count_readers(graph)
         self.reads: dict[int, int] = {}
         self.summed = only_summed(graph, self.readers)
@@ -270,7 +273,7 @@ class _Contracting(Sweep):
         found = [s for s in (linear_terms(b, x),) if s is not None]
         others = [y for g in plain.groups for y in g.factors if y is not x]
         if old.uid in self.smooth:
-            difference = difference_terms(b, x, others, self.sizes, squares=self.double)
+            difference = difference_terms(b, x, others, self.sizes, squares=self.double and old.uid not in self.guarded)
             found += [difference] if difference is not None else []
         return found
 

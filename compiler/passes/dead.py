@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.graph import Graph
-from vspec.compiler.graph.node import REPORT, AnyRegion, Blocks, Kind, Node, Pull, Region, Solve, topological
+from vspec.compiler.graph.node import REPORT, AnyRegion, Blocks, Either, Kind, Node, Pull, Region, Solve, topological
 from vspec.compiler.graph.rewrite import all_nodes, rewrite
 
 DOC = "Nothing is computed that no entry reads: no unused state, operand or result of a loop, no unused prepared value."
@@ -131,7 +131,7 @@ def _plans(graph: Graph) -> dict[int, Plan]:
     return {k: p for k, p in changing.items() if k in inside} or changing
 
 
-def _loops(region: Region | Solve | Blocks) -> list[Node]:
+def _loops(region: Region | Solve | Blocks | Either) -> list[Node]:
     return [n for n in topological(region.roots) if n.kind is Kind.REGION]
 
 

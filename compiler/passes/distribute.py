@@ -89,7 +89,7 @@ def difference_terms(b: Builder, x: Node, others: Sequence[Node], sizes: Sizes, 
     parabolas = [b.map(("pow", slot(0), num(2)), [n], "real") for n in (u, v)]
     square = b.number(scale**2)
     terms_ = [(1, [square, parabolas[0]]), (1, [square, parabolas[1]]), (-1, [b.number(2 * scale**2), u, v])]
-    return Sum(terms_, all(_even(y) for y in others))
+    return Sum(terms_, all(is_even(y) for y in others))
 
 
 def _common_number(first: Tree, second: Tree) -> tuple[Any, Tree, Tree]:
@@ -100,7 +100,7 @@ def _common_number(first: Tree, second: Tree) -> tuple[Any, Tree, Tree]:
     return one, product(rest), product(left)
 
 
-def _even(x: Node) -> bool:
+def is_even(x: Node) -> bool:
     """Whether a factor is nonnegative by its form."""
     while x.kind is Kind.REINDEX:
         x = x.inputs[0]

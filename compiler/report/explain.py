@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from vspec.compiler.graph.graph import Entry
-from vspec.compiler.graph.node import AnyRegion, Blocks, Kind, Node, Pull, Solve, region_nodes, topological
+from vspec.compiler.graph.node import AnyRegion, Blocks, Either, Kind, Node, Pull, Solve, region_nodes, topological
 from vspec.compiler.language.spec import Constant, Data, Domain, Draw, Param, Source, Spec
 from vspec.compiler.report.derivatives import derivatives_of
 from vspec.compiler.report.formulas import equations, printer, size_text
@@ -196,6 +196,8 @@ def what(n: Node) -> str:
             return f"{loop.op} by {loop.method}, {sum(1 for _ in region_nodes(loop))} nodes"
         if isinstance(loop, Blocks):
             return f"rows of {loop.dim} in parts, {sum(1 for _ in region_nodes(loop))} nodes"
+        if isinstance(loop, Either):
+            return f"one of two ways, {sum(1 for _ in region_nodes(loop))} nodes"
         return f"loop over {loop.axis.name}, {sum(1 for _ in region_nodes(loop))} nodes"
     return f"{n.kind} {n.op}".strip()
 

@@ -21,7 +21,7 @@ from tests.support.lower_levels import Local, least
 from vspec.compiler.graph.call import Convolution, Function, Mapped, Pulled, linear
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree
-from vspec.compiler.graph.node import Axis, Blocks, Kind, Node, Region, Role, Solve, topological
+from vspec.compiler.graph.node import Axis, Blocks, Either, Kind, Node, Region, Role, Solve, topological
 from vspec.runtime import samplers
 
 Array = np.ndarray[Any, Any]
@@ -312,6 +312,12 @@ class Interpreter:
             return self.solved(node)
         if node.op == "blocks":
             return self.in_parts(node)
+        if node.op == "either":
+            (region,) = node.attrs
+            holds, *given = node.inputs
+            body = Interpreter(self.arguments, self.dims, self.real.name)
+            body.found |= {c.uid: self.operand(x, c.axes, True) for x, c in zip(given, region.captured, strict=True)}
+            return body.values([region.body[0] if bool(self.operand(holds, ())) else region.body[1]])
         if node.op != "scan":
             raise NotImplementedError(f"the reference interpreter does not run {node.op}")
         (region,) = node.attrs
@@ -507,7 +513,7 @@ class Interpreter:
             own = region.unknowns[node.attrs[0]].names if node.attrs[0] < len(region.unknowns) else ()
             names = [*(a.name for a in region.batch), *own]
             return self.align(self.found[source.uid][node.attrs[0]], names, node.axes)
-        if isinstance(region, Blocks):
+        if isinstance(region, Blocks | Either):
             return self.align(self.found[source.uid][node.attrs[0]], region.body[node.attrs[0]].names, node.axes)
         what, k = region.results[node.attrs[0]]
         names = [a.name for a in region.carry[k].axes]
