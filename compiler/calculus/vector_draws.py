@@ -66,7 +66,27 @@ def _by_factor(s: Standard, mean: Node, factor: Node, scale: Node) -> Node:
     return s.b.add([mean, own, _times(s, factor, more.draw("normal"), column.name)])
 
 
+def shares(s: Standard, gamma: Node, alpha: Node) -> Node:
+    """The shares of gamma variables of the shapes alpha in their sum, from gamma variables of the shapes alpha + 1.
+
+    g u**(1/alpha) has the shape alpha for a uniform u (Marsaglia and Tsang 2000). By logarithms, none of them is too small to
+    be told from 0 where alpha is small.
+    """
+    (row,) = s.event
+    b = s.b
+    log = b.map(("sub", ("log", X), ("div", A, B)), [gamma, s.apart().draw("exponential"), alpha], "real")
+    # The largest is a factor of all of them, so that shares do not change with it.
+    part = b.map(("exp", ("sub", X, A)), [log, b.stop(b.reduce("max", log, [row]))], "real")
+    return b.map(("div", X, A), [part, b.reduce("sum", part, [row])], "real")
+
+
+def _dirichlet(s: Standard, alpha: Node) -> Node:
+    shape = s.b.map(("add", X, num(1.0)), [alpha], "real")
+    return shares(s, s.draw("gamma", shape), alpha)
+
+
 RULES: Mapping[str, Callable[..., Node]] = {
+    "dirichlet": _dirichlet,
     "multivariate_normal": _by_cov,
     "multivariate_normal.cholesky": _by_cholesky,
     "multivariate_normal.precision": _by_precision,

@@ -95,6 +95,11 @@ DENSITIES: Mapping[str, Formula] = MappingProxyType(
             (_AWAY,),
         ),
         "multivariate_normal.factor": Formula(_BY_COV, (_AWAY, ("cov[k, k_]", LOW_RANK))),
+        # As many digits of the sum as single precision keeps.
+        "dirichlet": Formula(
+            "sum[k](xlogy(alpha[k] - 1, x[k]) - lgamma(alpha[k])) + lgamma(sum[k](alpha[k]))",
+            support="all[k](x[k] >= 0) and abs(sum[k](x[k]) - 1) <= 1e-4",
+        ),
         "point_mass": Formula("0.0", support="x == location"),
         "unnormalized": Formula("log_density"),
     }

@@ -65,6 +65,11 @@ ENTROPIES: Mapping[str, Formula] = MappingProxyType(
         "multivariate_normal.factor": Formula(
             "size(k)*((1 + log(2*pi))/2) + logdet(cov[:, :])/2", (("cov[k, k_]", LOW_RANK),)
         ),
+        "dirichlet": Formula(
+            "sum[k](lgamma(alpha[k]) - (alpha[k] - 1)*digamma(alpha[k])) - lgamma(total) "
+            "+ (total - size(k))*digamma(total)",
+            (("total", "sum[k](alpha[k])"),),
+        ),
     }
 )
 
@@ -236,6 +241,11 @@ DIVERGENCES: Mapping[tuple[str, str], Formula] = MappingProxyType(
         ),
         ("pareto", "pareto"): Formula(
             "log(q_shape) - log(p_shape) + p_shape*log(q_scale/p_scale) + p_shape/q_shape - 1 if q_scale >= p_scale else inf"
+        ),
+        ("dirichlet", "dirichlet"): Formula(
+            "sum[k](lgamma(p_alpha[k]) - lgamma(q_alpha[k]) + (q_alpha[k] - p_alpha[k])*(digamma(q_alpha[k]) - level)) "
+            "+ lgamma(q_total) - lgamma(sum[k](p_alpha[k]))",
+            (("q_total", "sum[k](q_alpha[k])"), ("level", "digamma(q_total)")),
         ),
         ("multivariate_normal", "multivariate_normal"): Formula(
             "(sum[k](solve(p_cov[:, :], q_cov[:, k])[k]) + sum[k](away[k]*solve(p_cov[:, :], away[:])[k]) - size(k) "

@@ -155,6 +155,12 @@ LAWS: Mapping[str, Law] = _table(
             place=1,
             event="k",
         ),
+        Law(
+            "dirichlet",
+            (Parameter("alpha", axes=("k",)),),
+            "Positive numbers with the sum 1, with means in proportion to alpha.",
+            event="k",
+        ),
         Law("point_mass", (Parameter("location"),), "The one value location."),
         Law(
             "unnormalized",

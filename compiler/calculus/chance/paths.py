@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from vspec.compiler.calculus import draws
 from vspec.compiler.calculus.chance.noise import Repeated
+from vspec.compiler.calculus.vector_draws import shares
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Node
@@ -80,12 +81,17 @@ def _truncated(b: Builder, s: Repeated, mean: Node, scale: Node, low: Node, high
     return b.map(("add", A, ("mul", B, quantile)), [p, mean, scale], "real")
 
 
+def _dirichlet(b: Builder, s: Repeated, alpha: Node) -> Node:
+    return shares(s, _gamma(b, s, b.map(("add", X, num(1.0)), [alpha], "real")), alpha)
+
+
 RULES: Mapping[str, Callable[..., Node]] = {
     "gamma": _scaled_gamma,
     "chisquare": _chisquare,
     "beta": _beta,
     "student_t": _student,
     "truncated_normal": _truncated,
+    "dirichlet": _dirichlet,
 }
 
 
