@@ -1,9 +1,10 @@
-"""VS0690 to VS0698: random variables, their estimators, expectations."""
+"""VS0690 to VS0699: random variables, their estimators, samplers, expectations."""
 
 from __future__ import annotations
 
 from vspec.compiler.diagnostics.code import Code
 
+_WALK = "dims: {w: 8}\nrandom:\n  x[w]: {law: unnormalized(-x[w]**2/2), sampler: SAMPLER}\n"
 _Z = "random:\n  z: normal(0, 1)\n"
 
 CHANCE: tuple[Code, ...] = (
@@ -55,11 +56,35 @@ CHANCE: tuple[Code, ...] = (
         _Z + "define:\n  y: E[z](z**2, by=enumerate)\n",
     ),
     Code(
+        "VS0696",
+        "this is no sampler",
+        "A sampler is a Markov chain with its options by name: a positive step, which may be an expression, and whole numbers "
+        "that are known at build: burn, the transitions at the start, thin, those of each step, and leapfrog, the steps of a "
+        "trajectory of hmc.",
+        _WALK.replace("SAMPLER", "mala(0.1)"),
+    ),
+    Code(
+        "VS0697",
+        "this law and the options of its variable do not go together",
+        "A sampler draws from a law that is given by its energy, unnormalized(e), and from no law that has independent draws. "
+        "Its draws start from the law init and have one estimator: the covariance with the energy, "
+        "score(baseline=loo), in which the other chains take the place of the constant that is not known.",
+        "random:\n  z: {law: 'normal(0, 1)', sampler: mala(step=0.1)}\n",
+    ),
+    Code(
         "VS0698",
         "a running mean is one over the steps of a stage",
         "E[z](e, by=tracked(...)) is a running mean of the means of each step's draws. It has a value in the steps of a stage "
         "whose method follows a gradient, or with 'descend' or 'update', and nowhere else; and it is one mean for each value of "
         "the indices of e, not one for each draw of another variable.",
         _Z + "params: {w: {init: 1}}\noutputs:\n  y: E[z](exp(w*z), by=tracked(samples=8, rate=0.1))\n",
+    ),
+    Code(
+        "VS0699",
+        "no chain can be run for this energy",
+        "The energy of a law names its variable. Its free indices number independent chains: the variable is read there at these "
+        "indices alone. It is a function of params, data and constants: a law that changes in each step, with "
+        "draws or with a batch, is reached by no chain.",
+        "dims: {w: 8}\nrandom:\n  x[w]: {law: unnormalized(-(x[w] - x[0])**2), sampler: mala(step=0.1)}\n",
     ),
 )

@@ -621,11 +621,6 @@ _NOT_YET = (
 PLANNED: tuple[Code, ...] = tuple(
     Code(code, f"not implemented yet: {what}", _NOT_YET, example)
     for code, what, example in (
-        (
-            "VS0401",
-            "laws that are drawn by Markov chains",
-            "random:\n  z: {law: 'normal(0, 1)', sampler: mala(step=0.1)}\n",
-        ),
         ("VS0402", "dynamics", 'dynamics:\n  p: {ode: {q: "-q"}, start: {q: 1}, time: {t: [0, 1]}}\n'),
         ("VS0405", "kinds of stages and methods", "solve: {pareto: [a, b]}\n"),
         ("VS0407", "integrals", "define:\n  y: integral[x](exp(-x**2), over=[-5, 5])\n"),

@@ -104,7 +104,7 @@ def manifest(
             }
             for d in spec.data.values()
         },
-        "params": {p.name: {**_array(spec, p.letters, p.dtype, p.span), **_domain(p)} for p in spec.params.values()},
+        "params": {p.name: _param(spec, p) for p in spec.params.values()},
         "entries": {e.name: _entry(e, graph) | _searches(e, graph) for e in emitted.entries},
         "constraints": _constraint_records(spec),
         "shard": {dim: {"axis": s.axis, "line": _line(spec, s.span)} for dim, s in spec.shard.items()},
@@ -151,6 +151,11 @@ def sha256(content: str | bytes) -> str:
 
 def _array(spec: Spec, letters: Sequence[str], dtype: str, span: Span) -> dict[str, Any]:
     return {"axes": [spec.letters[x] for x in letters], "dtype": dtype, "line": _line(spec, span)}
+
+
+def _param(spec: Spec, p: Param) -> dict[str, Any]:
+    record = {**_array(spec, p.letters, p.dtype, p.span), **_domain(p)}
+    return {**record, "carried": True} if p.carried else record
 
 
 def _domain(p: Param) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.batches import refuse_batches
 from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.bound import read_constants, read_data
+from vspec.compiler.language.carried import refuse_carried
 from vspec.compiler.language.check_positions import check_positions
 from vspec.compiler.language.claims import Line, parse_claims, read_claims, read_comparisons
 from vspec.compiler.language.constraints import read_constraints
@@ -93,6 +94,7 @@ def _sound(ctx: Context, document: Document, overrides: Mapping[str, Any], used:
             refuse_counters(ctx.sink, spec)
             refuse_batches(ctx.sink, spec)
             refuse_orders(ctx.sink, spec)
+            refuse_carried(ctx.sink, spec)
     except RecursionError:
         # The limits on depth keep this from happening unless the caller's own stack is nearly full.
         ctx.sink.error("VS0721", "an expression is nested too deeply", document.root.span)
@@ -147,6 +149,7 @@ def _check(ctx: Context, document: Document, overrides: Mapping[str, Any], settl
     # Outputs are declared before the equations are checked, so that a definition that reads one is told so.
     results = Outputs(ctx, root.get("outputs"))
     solved = check_equations(ctx, system, calls)
+    params |= ctx.carried
     constraints = read_constraints(ctx, root.get("constraints"))
     solved.equations += drain(ctx)
     leave_out(ctx)

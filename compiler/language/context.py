@@ -12,7 +12,7 @@ from vspec.compiler.diagnostics.suggest import nearest
 from vspec.compiler.language.dims import ROWS, Dims, Slot, shown
 from vspec.compiler.language.expr import Dtype, Expr, Problem
 from vspec.compiler.language.raw import Raw
-from vspec.compiler.language.spec import Definition, Fact, Spec, Stage
+from vspec.compiler.language.spec import Definition, Fact, Param, Spec, Stage
 
 if TYPE_CHECKING:
     from vspec.compiler.language.externs import Found
@@ -226,7 +226,8 @@ class Context:
     those with several unknowns, by the identity of their text, which stands for several definitions. `parts`: how often each
     part of a network was named. `externs`: what was found at places outside of the spec, None where nobody may look; `sources`
     are the functions that are there. `made`: the hidden definitions of calls of networks and their layers, by their arguments.
-    `variables`: the random variables. `numbers`: the values of constants.
+    `variables`: the random variables. `numbers`: the values of constants. `carried`: what is kept from step to step without being
+    named.
     """
 
     sink: Sink
@@ -255,6 +256,7 @@ class Context:
     made: dict[object, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     variables: dict[str, Declared] = field(default_factory=dict)
     numbers: dict[str, object] = field(default_factory=dict)
+    carried: dict[str, Param] = field(default_factory=dict)
 
     def infer(self, raw: Raw, env: Env) -> Expr:
         """The checked expression of a raw tree."""

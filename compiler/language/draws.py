@@ -93,7 +93,10 @@ def _drawn(ctx: Context, found: Distribution, raw: RawCall, env: Env) -> bool:
         raw.span,
         env,
         label="known by its density alone",
-        help="its density is there: logpdf(unnormalized(e), x)",
+        help=(
+            "its density is there: logpdf(unnormalized(e), x)",
+            "a variable of 'random' has them by a Markov chain: {law: unnormalized(...), sampler: mala(step=0.1)}",
+        ),
     )
     return False
 

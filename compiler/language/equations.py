@@ -74,6 +74,13 @@ def check_equations(ctx: Context, system: System, calls: dict[str, tuple[str, ..
         states = [n for n in group if n in system.steps]
         if states:
             solved.equations += check_recurrence(ctx, system, group, Known(reads, through))
+        elif (
+            len(group) == 1 and group[0] in ctx.variables and ctx.variables[group[0]].line.option("sampler") is not None
+        ):
+            from vspec.compiler.language.chains import check_chain
+
+            chain = system.definitions[group[0]]
+            solved.equations += check_chain(ctx, ctx.variables[group[0]], chain, solved.equations)
         elif len(group) > 1 or group[0] in reads[group[0]]:
             cycle(ctx, system, group, reads)
         elif group[0] in system.objectives:
@@ -224,4 +231,11 @@ def cycle(ctx: Context, system: System, group: tuple[str, ...], reads: dict[str,
         )
         return
     chain = " → ".join((*path[:8], "..." if len(path) > 8 else path[0]))
-    ctx.error("VS0223", f"definitions depend on each other in a circle: {chain}", span, label="the circle starts here")
+    drawn = next((n for n in path if n in ctx.variables and ctx.variables[n].line.option("sampler") is not None), None)
+    ctx.error(
+        "VS0223",
+        f"definitions depend on each other in a circle: {chain}",
+        span,
+        label="the circle starts here",
+        help=f"the energy of '{drawn}' names '{drawn}' itself: make '{path[1]}' a function of it" if drawn else "",
+    )

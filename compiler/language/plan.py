@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.assignments import read_assignments, stacked_params
+from vspec.compiler.language.carried import with_carried
 from vspec.compiler.language.context import Context, Env, Unknown
 from vspec.compiler.language.counters import KIND as COUNTER
 from vspec.compiler.language.curvature import check_hessians
@@ -191,6 +192,7 @@ def _filled(plan: _Plan, node: Mapping, verb: Scalar) -> Stage | None:
         stage = replace(stage, constraints=read_strategy(ctx, strategy, lambda e, what: _whole(plan, e, what)))
     if len(ctx.sink.errors) > before:
         return None
+    stage = with_carried(ctx, stage, plan.solved)
     if not stage.optimises and stage.kind != "descend":
         return stage
     named = node.get("method") is not None or isinstance(node.get("over"), Mapping)

@@ -86,17 +86,60 @@ class Declared:
 
 def law_of_line(ctx: Context, line: RandomLine, name: str) -> Raw | None:
     """The right side as the draw that it is; None after a mistake."""
-    law = line.law
-    if not isinstance(law, Scalar):
+    text = line.law
+    if not isinstance(text, Scalar):
         ctx.error("VS0326", f"the law of '{name}' is a call such as normal(0, 1)", line.span, label="not a law")
         return None
-    sampler = line.option("sampler")
-    if sampler is not None:
-        ctx.planned("VS0401", "chains that draw from a law ('sampler')", sampler.span)
-    raw = parse_expression(law, ctx.sink)
+    raw = parse_expression(text, ctx.sink)
     if raw is None:
         return None
+    if line.option("sampler") is not None:
+        return _energy(ctx, raw, name)
+    law = LAWS.get(raw.name) if isinstance(raw, RawName | RawCall) else None
+    if law is not None and not law.drawn:
+        ctx.error(
+            "VS0684",
+            f"'{law.name}' has no independent draws",
+            raw.span,
+            label="known by its density alone",
+            help=f"'{name}' is drawn by a Markov chain: {{law: unnormalized(...), sampler: mala(step=0.1)}}",
+        )
+        return None
+    start = line.option("init")
+    if start is not None:
+        ctx.error(
+            "VS0697",
+            f"'{name}' is drawn anew in each step",
+            start.span,
+            label="starts nothing",
+            help="leave 'init' out",
+        )
+        return None
     return RawCall(span=raw.span, name="sample", args=(raw,), name_span=raw.span)
+
+
+def _energy(ctx: Context, raw: Raw, name: str) -> Raw | None:
+    """The energy in a law that a Markov chain draws; None after a mistake (VS0697)."""
+    law = LAWS.get(raw.name) if isinstance(raw, RawName | RawCall) else None
+    if law is not None and law.drawn:
+        ctx.error(
+            "VS0697",
+            f"the law '{law.name}' of '{name}' has independent draws and needs no sampler",
+            raw.span,
+            label="drawn at once",
+            help="leave 'sampler' out, or write the law by its energy: unnormalized(...)",
+        )
+        return None
+    if isinstance(raw, RawCall) and law is not None and len(raw.args) == 1 and not raw.keywords:
+        return raw.args[0]
+    ctx.error(
+        "VS0697",
+        f"a sampler draws '{name}' from a law that is given by its energy",
+        raw.span,
+        label="no energy",
+        help="write law: unnormalized(e), where e is the log-density up to a constant",
+    )
+    return None
 
 
 def check_variable(ctx: Context, declared: Declared, definition: Definition | None) -> None:
@@ -114,7 +157,7 @@ def check_variable(ctx: Context, declared: Declared, definition: Definition | No
             help="give each part a name of its own",
         )
         return
-    estimator = _estimator(ctx, declared, definition)
+    estimator = estimator_of(ctx, declared, definition.letters)
     letters = definition.letters
     own = Element(
         span=declared.span,
@@ -139,7 +182,8 @@ def check_variable(ctx: Context, declared: Declared, definition: Definition | No
     declared.found = Variable(declared.name, letters, estimator, density, declared.span)
 
 
-def _estimator(ctx: Context, declared: Declared, definition: Definition) -> Estimator:
+def estimator_of(ctx: Context, declared: Declared, letters: tuple[str, ...]) -> Estimator:
+    """The estimator of a variable with these indices, as it is written."""
     given = declared.line.option("estimator")
     if given is None:
         return Estimator()
@@ -170,7 +214,7 @@ def _estimator(ctx: Context, declared: Declared, definition: Definition) -> Esti
         if isinstance(value, RawName) and value.name in BASELINES and value.name not in ctx.symbols:
             baseline = value.name
             continue
-        env = Env(subject=f"the baseline of '{declared.name}'", scope={x: x for x in definition.letters})
+        env = Env(subject=f"the baseline of '{declared.name}'", scope={x: x for x in letters})
         found = ctx.infer(value, env)
         if not isinstance(found, Unknown):
             baseline = as_real(found)

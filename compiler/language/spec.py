@@ -89,7 +89,8 @@ class Domain:
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """An unknown. `init` has (a subset of) the letters as free axes."""
+    """An unknown. `init` has (a subset of) the letters as free axes. `carried`: it has no name in the spec, and is what is kept
+    from step to step, such as the place of a Markov chain; no method moves it, and no mean is taken of it."""
 
     name: str
     letters: tuple[str, ...]
@@ -97,6 +98,7 @@ class Param:
     init: Expr
     domain: Domain
     span: Span
+    carried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +149,27 @@ class Estimator:
 
 
 @dataclass(frozen=True, slots=True)
+class Chain:
+    """How Markov chains draw a variable. `event`: its letters along one draw; the others number chains. `replicas`: those of them
+    along which all chains have one law. `sampler`: the name of theirs. `moves`: what a step leaves for the next one."""
+
+    event: tuple[str, ...]
+    replicas: tuple[str, ...]
+    sampler: str
+    moves: tuple[Assignment, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Variable:
     """A random variable, whose current draw is the definition of the same name. `density`: the log-density at its own draw,
-    None where its law has none."""
+    None where its law has none. `chain`: of one whose law is known up to a constant; its density lacks that."""
 
     name: str
     letters: tuple[str, ...]
     estimator: Estimator
     density: Expr | None
     span: Span
+    chain: Chain | None = None
 
 
 ADJOINTS = ("stored", "checkpointed", "none")

@@ -96,7 +96,8 @@ def build(program: Program, stage: Stage, alone: bool = True, others: Collection
     """
     made = BUILDERS[stage.kind](program, stage, alone, frozenset(others))
     fraction = stage.record.get("average")
-    return made if fraction is None else Averaged(made, fraction)
+    kept = {name for name, p in program.manifest["params"].items() if p.get("carried")}
+    return made if fraction is None else Averaged(made, fraction, kept)
 
 
 def _moves(program: Program, stage: Stage) -> frozenset[str]:

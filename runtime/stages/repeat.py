@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -144,11 +145,15 @@ class Whole(Transition):
 
 
 class Averaged(Transition):
-    """Leaves the mean of the last iterates: of the last fraction of all steps. One that ends before leaves its last iterate."""
+    """Leaves the mean of the last iterates: of the last fraction of all steps. One that ends before leaves its last iterate.
 
-    def __init__(self, inner: Transition, fraction: float) -> None:
+    `kept`: params of which no mean is taken, since they are what a step leaves for the next one.
+    """
+
+    def __init__(self, inner: Transition, fraction: float, kept: Collection[str] = ()) -> None:
         self.inner = inner
         self.fraction = fraction
+        self.kept = kept
         self.stage, self.moves, self.chunk, self.limit = inner.stage, inner.moves, inner.chunk, inner.limit
 
     def begin(self, world: World, params: Params, at: At) -> tuple[Memory, Params]:
@@ -157,7 +162,7 @@ class Averaged(Transition):
         return (memory, self._means(params), jnp.zeros((), jnp.int32)), params
 
     def _means(self, params: Params) -> Params:
-        return {k: params[k] for k in self.moves if jnp.issubdtype(params[k].dtype, jnp.inexact)}
+        return {k: params[k] for k in self.moves if k not in self.kept and jnp.issubdtype(params[k].dtype, jnp.inexact)}
 
     def step(self, world: World, memory: Memory, params: Params, at: At) -> tuple[Memory, Params]:
         """A step, and the running mean."""

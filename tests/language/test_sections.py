@@ -181,7 +181,6 @@ def test_facts_about_the_spec() -> None:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("random:\n  z: {law: 'normal(0, 1)', sampler: mala(step=0.1)}\n", "VS0401"),
         (
             "dims: {i: 2}\ndynamics:\n  p:\n    ode:\n      'X[i]': 'X[i]'\n    start:\n"
             "      'X[i]': '1'\n    time: {t: [0, 1]}\n",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vspec.compiler.calculus.chance import measures
+from vspec.compiler.calculus.chance.chains import normalised
 from vspec.compiler.calculus.chance.noise import Repeated
 from vspec.compiler.calculus.chance.paths import has_path, path
 from vspec.compiler.calculus.chance.supports import Values, enumerated, laid_out
@@ -193,7 +194,7 @@ class _One:
             before = [w for w in play.weights if w.by in self.variables[:k]]
             if self.chosen[v.name] == "measure_valued":
                 terms += [self._weighted(x, before) for x in self._measured(v, k, play, cost)]
-            if v.name in play.logs and v.estimator.baseline != "none":
+            if v.name in play.logs and v.estimator.baseline != "none" and v.chain is None:
                 base = self._baseline(v, k, cost, play)
                 held = b.map(
                     ("mul", ("sub", num(1.0), ONE), B), [play.logs[v.name], b.stop(play.logs[v.name]), base], "real"
@@ -232,6 +233,9 @@ class _One:
             self._given(v, play)
 
     def _given(self, v: Variable, play: Play) -> None:
+        if v.chain is not None:
+            self._chained(v, play)
+            return
         arguments = [self._at(x, play) for x in v.arguments]
         strategy = self.chosen[v.name]
         if strategy in ("enumerate", "quadrature"):
@@ -262,6 +266,13 @@ class _One:
                 message = f"the law '{v.sample.law}' of '{v.name}' has no density for a score function"
                 raise NoEstimate("VS0693", message, v.origin)
             play.logs[v.name] = log
+
+    def _chained(self, v: Variable, play: Play) -> None:
+        """The current draws of chains."""
+        self._set(v, v.node, play)
+        assert v.density is not None
+        log = normalised(self.b, v, self._at(v.density, play), self.frames)
+        play.logs[v.name] = self._framed(v, log, joint=True)
 
     def _listed(self, v: Variable, arguments: Sequence[Node]) -> Values:
         joint = self.frames.joint(v)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from vspec.compiler.calculus.chance.chains import refuse_other_ways
 from vspec.compiler.calculus.chance.closed import integrated
 from vspec.compiler.calculus.chance.estimators import DRAWN, Estimator
 from vspec.compiler.calculus.chance.paths import has_path
@@ -34,6 +35,7 @@ X, A = slot(0), slot(1)
 def expectation(low: Lowering, e: Expectation) -> Node:
     """The node of an expectation, a variance or a covariance. Raises NoEstimate where it cannot be evaluated as asked."""
     variables = variables_of(low, e.names)
+    refuse_other_ways(e, variables, low.b.origin)
     bodies = [low.lower(x) for x in e.bodies]
     _entangled(low, e, bodies, variables)
     average = _Average(low, e, variables)
@@ -224,6 +226,8 @@ class _Average:
         return found
 
     def _strategy(self, v: Variable, frames: Frames) -> tuple[str, str]:
+        if v.chain is not None:
+            return "score", "the covariance with the energy over the chains"
         word = self.e.way.word
         if word in ("enumerate", "quadrature"):
             return word, "asked for"

@@ -14,8 +14,9 @@ from vspec.compiler.calculus.derive import tracked
 from vspec.compiler.calculus.draws import arguments_of
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.node import Axis, Kind, Node, Origin, topological
-from vspec.compiler.language.expr import Sample
+from vspec.compiler.language.expr import Expr, Sample
 from vspec.compiler.language.spec import Estimator
+from vspec.compiler.language.spec import Variable as Declared
 
 if TYPE_CHECKING:
     from vspec.compiler.calculus.lower import Lowering
@@ -32,7 +33,8 @@ class NoEstimate(ValueError):  # noqa: N818 (it says what cannot be done)
 @dataclass(frozen=True, eq=False)
 class Variable:
     """A random variable. `node`: its current draw, which stands for its value. `density`: the logarithm of its density there,
-    over the axes of the draw but those of an event of its law; None where there is none."""
+    over the axes of the draw but those of an event of its law; None where there is none. `chain`: of one that Markov chains draw,
+    the axes along which they have one law; its density lacks a constant."""
 
     name: str
     node: Node
@@ -40,6 +42,7 @@ class Variable:
     arguments: tuple[Node, ...]
     density: Node | None
     estimator: Estimator
+    chain: tuple[str, ...] | None = None
 
     @property
     def event(self) -> tuple[str, ...]:
@@ -67,14 +70,32 @@ def variables_of(low: Lowering, names: Iterable[str]) -> list[Variable]:
         for name in names:
             if name not in low.chance:
                 declared = low.random[name]
-                sample = low.definitions[name].body
-                assert isinstance(sample, Sample)
+                sample = _sample(declared, low.definitions[name].body)
                 node = low.get(name)
                 arguments = tuple(arguments_of(low, sample))
                 density = low.lower(declared.density) if declared.density is not None else None
-                low.chance[name] = Variable(name, node, sample, arguments, density, declared.estimator)
+                chain = declared.chain.replicas if declared.chain is not None else None
+                low.chance[name] = Variable(name, node, sample, arguments, density, declared.estimator, chain)
             found.append(low.chance[name])
     return sorted(found, key=lambda v: v.node.uid)
+
+
+def _sample(declared: Declared, body: Expr) -> Sample:
+    """The draw that a variable is; of one that chains draw, where they are."""
+    if declared.chain is not None:
+        return Sample(
+            span=declared.span,
+            axes=declared.letters,
+            dtype="real",
+            law="unnormalized",
+            blocks=(),
+            instead="",
+            times=(),
+            place=(),
+            event=declared.chain.event,
+        )
+    assert isinstance(body, Sample)
+    return body
 
 
 def reached(roots: Sequence[Node], marks: Collection[int]) -> set[int]:
