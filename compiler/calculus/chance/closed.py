@@ -7,16 +7,19 @@ that is shifted by a*scale**2, and cosines and sines of a v + c are damped by ex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import sympy as sp
 
 from vspec.compiler.calculus.chance.moments import CENTRAL, LOGARITHMS, MEANS
 from vspec.compiler.calculus.chance.variables import Variable, reached
+from vspec.compiler.calculus.chance.vectors import Affine, coupled, merged, moments_of, reads_of, second_degree, shares
 from vspec.compiler.calculus.functions import v_real
 from vspec.compiler.calculus.scalar import CLASSES, NotRealError, to_sympy, to_tree
 from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.instantiate import NotSeparate
 from vspec.compiler.graph.kernel import Tree, slot, substitute
 from vspec.compiler.graph.node import Kind, Node, topological
 
@@ -26,8 +29,57 @@ MOST_DEGREE = 8
 
 def integrated(b: Builder, c: Node, v: Variable, arguments: Sequence[Node]) -> Node | None:
     """E[c] over the law of a variable, whose arguments are given by its parameters; None where no closed form is found."""
-    if v.sample.law not in MEANS or v.event:
+    if v.sample.law not in MEANS and not v.event:
         return None
+    found = _elementwise(b, c, v, arguments) if not v.event else None
+    return found if found is not None else _by_moments(b, c, v, arguments)
+
+
+def _by_moments(b: Builder, c: Node, v: Variable, arguments: Sequence[Node]) -> Node | None:
+    """The same for affine functions of several elements, by their means and covariances."""
+    reads = reads_of(c, v, MOST_OPS) if v.node.dtype == "real" else None
+    moments = moments_of(b, v, arguments) if reads is not None else None
+    if reads is None or moments is None:
+        return None
+    affine = Affine(b, v, moments)
+    own = [_symbol(k) for k in reads.own]
+    nodes = {_symbol(k): reads.atoms[k] for k in reads.own}
+    # What symbols stand for is made once it is known to be needed.
+    later: list[Callable[[], Node | None]] = []
+
+    def symbol(make: Callable[[], Node | None]) -> Any:
+        later.append(make)
+        return _symbol(len(reads.atoms) + len(later) - 1)
+
+    means = {x: symbol(partial(affine.mean, nodes[x])) for x in own}
+    pairs = [(x, y) for k, x in enumerate(own) for y in own[k:]]
+    cov = {(x, y): symbol(partial(affine.cov, nodes[x], nodes[y])) for x, y in pairs}
+    try:
+        expr = _plain(to_sympy(reads.tree), reads.own)
+        result = second_degree(expr, own, means, cov)
+        if result is None and moments.normal:
+            result = coupled(merged(expr, own, means, cov), own, cov, MOST_DEGREE)
+            for x in own:
+                result = None if result is None else _over(result, x, "normal", (means[x], sp.sqrt(cov[x, x])))
+        elif result is None and len(own) == 1 and v.sample.law == "dirichlet":
+            shapes = shares(b, v, nodes[own[0]], affine, arguments[0])
+            result = _over(expr, own[0], "beta", [symbol(partial(lambda x: x, x)) for x in shapes]) if shapes else None
+        if result is None:
+            return None
+        needed = {int(x.name[1:]) for x in result.free_symbols}
+        atoms: list[Node] = [*reads.atoms]
+        for k, make in enumerate(later, len(reads.atoms)):
+            node = make() if k in needed else b.number(0.0)
+            if node is None:
+                return None
+            atoms.append(node)
+        return b.map(to_tree(result), atoms, "real")
+    except (NotRealError, NotSeparate, KeyError):
+        return None
+
+
+def _elementwise(b: Builder, c: Node, v: Variable, arguments: Sequence[Node]) -> Node | None:
+    """The same where elements are read one by one, or by two indices."""
     found = _flat(c, v)
     if found is None:
         return None
