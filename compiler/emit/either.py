@@ -27,12 +27,12 @@ def emit_either(scope: Scope, node: Node, operands: Sequence[Operand], wish: str
     names = scope.function.names
     if not wish:
         target = names.reserve(target)
-    ways = [
-        _way(scope, region, n, operands[1:], f"{target}_{how}", layout)
-        for n, how in zip(region.body, ("by_products", "by_differences"), strict=True)
-    ]
-    comment = scope.comment(node, layout, first.origin.line or node.origin.line)
-    scope.line(target, f"jax.lax.cond({operands[0].value.text.code}, {', '.join(ways)})", comment)
+    alone = len(region.body) == 1
+    named = ("in_full",) if alone else ("by_products", "by_differences")
+    given = operands if alone else operands[1:]
+    ways = [_way(scope, region, n, given, f"{target}_{how}", layout) for n, how in zip(region.body, named, strict=True)]
+    code = f"{ways[0]}()" if alone else f"jax.lax.cond({operands[0].value.text.code}, {', '.join(ways)})"
+    scope.line(target, code, scope.comment(node, layout, first.origin.line or node.origin.line))
     return [Value(name(target), layout)]
 
 
@@ -52,7 +52,7 @@ def _way(scope: Scope, region: Either, root: Node, operands: Sequence[Operand], 
     like = Node(root.kind, root.op, (), tuple(root.axis(a) for a in layout), root.dtype, root.attrs, root.origin)
     end = state(inner, Operand(inner.whole(root), root.axes, root.dtype), like)
     exact = scope.graph.precision == "float32" and any(n.kind is Kind.CONTRACT for n in nodes)
-    if not inner.lines and not exact and len(end.code) <= SHORT:
+    if not inner.lines and not exact and len(region.body) > 1 and len(end.code) <= SHORT:
         return f"lambda: {end.code}"
     called = scope.function.names.reserve(wish)
     if not scope.lines or scope.lines[-1].code or scope.lines[-1].target:

@@ -14,7 +14,7 @@ def gather_loops(scope: Scope, nodes: Sequence[Node]) -> None:
     for n in nodes:
         if n.kind is Kind.ITEM:
             scope.reads.setdefault(n.inputs[0].uid, set()).add(n.attrs[0])
-        elif n.kind is Kind.REGION and n.op == "either":
+        elif n.kind is Kind.REGION and n.op == "either" and len(n.attrs[0].body) > 1:
             scope.wishes.setdefault(n.inputs[0].uid, "fine")
         elif n.kind is Kind.REGION and n.op == "vjp":
             pull: Pull = n.attrs[0]

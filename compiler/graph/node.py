@@ -357,7 +357,8 @@ class Either:
     """One of two ways to compute an array: a sub-graph for each, of which a run executes one.
 
     The REGION node's inputs are a condition without axes, then one operand per `captured` argument. `body` has the way that is taken
-    where the condition holds and the other one; both have the axes of the one result.
+    where the condition holds and the other one; both have the axes of the one result. Where there is one way only, there is no
+    condition. Matrix products in either are taken with all digits of the precision, whatever a device does by itself.
     """
 
     name: str

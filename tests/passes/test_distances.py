@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -107,18 +110,34 @@ def error(got: Any, want: Any) -> float:
     return max(float(np.max(np.abs(a - b)) / (np.max(np.abs(b)) + 1e-30)) for a, b in pairs)
 
 
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Any]]:
+    """Value and gradient of a spec as it is compiled, and with differences only; compiled by JAX once."""
+
+    @cache
+    def functions(name: str) -> list[Any]:
+        found, plain = (compiled(SPECS[name][0], disable=d) for d in ([], ["distances"]))
+        assert choices(found.graph)
+        assert not choices(plain.graph)
+        return [jax.jit(load(c.emitted, tmp_path_factory.mktemp(name)).loss_value_and_gradient) for c in (found, plain)]
+
+    return functions
+
+
+def errors(functions: list[Any], name: str, v: dict[str, Any]) -> list[float]:
+    """The errors of both in 32 bits."""
+    given, want = cast(v, jnp.float32), wanted(name, v)
+    return [error(f(**{k: given[k] for k in inspect.signature(f).parameters}), want) for f in functions]
+
+
 @pytest.mark.parametrize("name", SPECS)
 @pytest.mark.parametrize(("spread", "apart"), [(1.0, 0.0), (1.0, 2.0), (0.01, 0.0), (100.0, 0.0), (0.01, 30.0)])
 def test_float32_is_as_good_as_float32_is_wherever_the_points_are(
-    name: str, spread: float, apart: float, tmp_path: Path
+    name: str, spread: float, apart: float, pair: Callable[[str], list[Any]]
 ) -> None:
-    found, plain = compiled(SPECS[name][0]), compiled(SPECS[name][0], disable=["distances"])
-    assert choices(found.graph)
-    v = points(spread, apart)
-    given, want = cast(v, jnp.float32), wanted(name, v)
-    got, exact = (called(load(c.emitted, tmp_path), "loss_value_and_gradient", given) for c in (found, plain))
+    found, plain = errors(pair(name), name, points(spread, apart))
     # Far apart, exponents of thousands have an error of their own.
-    assert error(got, want) <= max(1e-5, 1.5 * error(exact, want))
+    assert found <= max(1e-5, 1.5 * plain)
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -169,6 +188,43 @@ def test_a_run_tells_which_way_keeps_its_digits(name: str, tmp_path: Path) -> No
         assert taken(program, "loss", points(spread, apart)) == [products]
     # What is no number, or infinite, is none in either way.
     assert taken(program, "loss", {**points(), "X": np.full((N, D), np.nan)}) == [False]
+
+
+def close_to_centres() -> dict[str, Any]:
+    """Points that are much closer to a centre of their own than centres are to each other."""
+    v, rng = points(), np.random.default_rng(6)
+    v["mu"] = v["X"][:M] + 1e-3 * rng.normal(size=(M, D))
+    return {**v, "scale": np.full((M, D), 1e-3)}
+
+
+def test_second_moments_are_products_unless_they_cancel(pair: Callable[[str], list[Any]], tmp_path: Path) -> None:
+    found = compiled(MIXTURE)
+    # Each function has its distances, the gradients the moments by scales in a scope of their own.
+    assert sorted(len(r.attrs[0].body) for r in choices(found.graph)) == [1, 2, 2]
+    program = load(found.emitted, tmp_path)
+    assert taken(program, "loss_gradient", points()) == [True, True]
+    assert taken(program, "loss_gradient", close_to_centres()) == [False, False]
+    products, differences = errors(pair("mixture"), "mixture", close_to_centres())
+    assert products <= max(1e-5, 1.5 * differences)
+
+
+@pytest.mark.parametrize(("weight", "count"), [("exp(c[n, m])", 1), ("c[n, m]**2", 1), ("c[n, m]", 0)])
+def test_moments_need_weights_that_cannot_be_negative(weight: str, count: int, tmp_path: Path) -> None:
+    text = f"""
+data:
+  X[n, i]: real
+  Y[m, i]: real
+  c[n, m]: real
+outputs:
+  s[m, i]: sum[n]({weight}*(X[n, i] - Y[m, i])**2)
+"""
+    found = compiled(text)
+    assert len([r for r in choices(found.graph) if len(r.attrs[0].body) == 2]) == count
+    v = {**points(), "c": np.random.default_rng(1).normal(size=(N, M))}
+    w = {"exp": np.exp(v["c"]), "c[n": v["c"]}[weight[:3]] ** (2 if weight.endswith("2") else 1)
+    want = np.einsum("nm,nmi->mi", w, (v["X"][:, None] - v["Y"]) ** 2)
+    given = cast(v, jnp.float32)
+    assert error(called(load(found.emitted, tmp_path), "outputs", given)["s"], want) < 2e-5
 
 
 def test_value_and_gradient_share_one_product_of_distances(tmp_path: Path) -> None:

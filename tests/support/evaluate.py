@@ -314,10 +314,10 @@ class Interpreter:
             return self.in_parts(node)
         if node.op == "either":
             (region,) = node.attrs
-            holds, *given = node.inputs
+            holds, given = (node.inputs[0], node.inputs[1:]) if len(region.body) > 1 else (None, node.inputs)
             body = Interpreter(self.arguments, self.dims, self.real.name)
             body.found |= {c.uid: self.operand(x, c.axes, True) for x, c in zip(given, region.captured, strict=True)}
-            return body.values([region.body[0] if bool(self.operand(holds, ())) else region.body[1]])
+            return body.values([region.body[0] if holds is None or bool(self.operand(holds, ())) else region.body[1]])
         if node.op != "scan":
             raise NotImplementedError(f"the reference interpreter does not run {node.op}")
         (region,) = node.attrs
