@@ -16,6 +16,7 @@ from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import names
 from vspec.compiler.graph.graph import Entry, Result
 from vspec.compiler.graph.node import Axis, Kind, Node, Origin, topological
+from vspec.compiler.graph.whole import values_of
 from vspec.compiler.language.batches import Batch
 from vspec.compiler.language.bodies import of_stage
 from vspec.compiler.language.spec import Definition, Dim, Spec, Stage
@@ -153,7 +154,10 @@ class Batches:
                 name, k = f"{wish}_{k}", k + 1
             self.prepared[name] = node
         own = {old: new for new, old in low.whole.items()}
+        axes = [Axis(a.name, own.get(a.dim, a.dim)) for a in node.axes]
         with low.b.at(node.origin):
-            return self._input(
-                low, name, "prepared", [Axis(a.name, own.get(a.dim, a.dim)) for a in node.axes], node.dtype
-            )
+            found = self._input(low, name, "prepared", axes, node.dtype)
+        values = values_of(low.b, node)
+        if values is not None:
+            low.b.few[found.uid] = values
+        return found

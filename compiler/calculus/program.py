@@ -30,6 +30,7 @@ from vspec.compiler.graph.node import Kind, Node, Origin, topological
 from vspec.compiler.graph.rewrite import Sweep, rewrite
 from vspec.compiler.graph.strategy import with_choices
 from vspec.compiler.graph.tuning import Tuning
+from vspec.compiler.graph.whole import decided
 from vspec.compiler.language.bodies import bodies
 from vspec.compiler.language.claims import conjuncts
 from vspec.compiler.language.draws import ordinals
@@ -81,7 +82,8 @@ def _refused(
 
 
 def _lower_spec(spec: Spec, rules: Iterable[Rule], tuning: Tuning) -> Graph:
-    b = Builder({name: d.size if isinstance(d.size, int) else None for name, d in spec.dims.items()}, rules)
+    sizes = {name: d.size if isinstance(d.size, int) else None for name, d in spec.dims.items()}
+    b = Builder(sizes, (decided, *rules))
     low = Lowering(b, spec.letters, spec.dims, spec.file)
     low.memory = tuning.memory
     inputs = enter_equations(spec, low)

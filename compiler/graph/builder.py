@@ -45,6 +45,8 @@ class Builder:
         self.sweeps: list[tuple[str, dict[str, float]]] = []
         # Maps and reductions on diagonals, by their uid and targets.
         self._diagonals: dict[tuple[int, tuple[str, ...]], Node | None] = {}
+        # The values of arguments that have few, all of them whole, by uid.
+        self.few: dict[int, frozenset[int]] = {}
         self._fresh = 0
         self._made = 0
 

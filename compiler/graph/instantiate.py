@@ -1,7 +1,8 @@
 """A part of a graph at other arguments: every node that depends on them is made again, with the axes that they bring.
 
 Arguments may have more axes than what they stand for, or fewer: a problem for one value of an index becomes one for each of its
-values, and the other way round. Axes that are added or dropped are mixed by no node in between.
+values, and the other way round. Axes that are added or dropped are mixed by no node in between. An argument that lacks an axis
+which is not dropped is constant along it: what is made of it lacks the axis, too, until something else brings it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from types import MappingProxyType
 
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.concat import stretches
+from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import Axis, Kind, Node, Pull, Solve
 
 
@@ -41,7 +43,8 @@ def instantiate(
             new[node.uid] = node
         else:
             with b.at(node.origin):
-                new[node.uid] = rebuilt(b, node, inputs, dropped.get(node.uid, ()))
+                gone = {n for x in node.inputs for n in dropped.get(x.uid, ())}
+                new[node.uid] = _leaner(b, node, inputs, gone, dropped.get(node.uid, ()))
     return [new[r.uid] for r in roots]
 
 
@@ -55,6 +58,34 @@ def _above(roots: Sequence[Node], arguments: Collection[int]) -> list[Node]:
             found[node.uid] = node
             stack.extend(x for x in node.inputs if x.uid not in arguments)
     return sorted(found.values(), key=lambda n: n.uid)
+
+
+def _leaner(b: Builder, node: Node, inputs: list[Node], gone: Collection[str], dropped: Collection[str]) -> Node:
+    """The node over inputs that may lack axes along which they are constant; those in `gone` are no such axes."""
+    lack = {n for x, old in zip(inputs, node.inputs, strict=True) for n in old.names if n not in x.names} - set(gone)
+    if not lack or node.kind in (Kind.MAP, Kind.STOP):
+        return rebuilt(b, node, inputs, dropped)
+    own = {a.name: a.dim for x in node.inputs for a in x.axes}
+    if node.kind is Kind.REDUCE:
+        return b.reduce(node.op, inputs[0], _kept(node, node.attrs[0], dropped), own)
+    known = {n for x in inputs for n in x.names}
+    if node.kind is Kind.CONTRACT:
+        new = [a for a in {a.name: a for x in inputs for a in x.axes}.values() if a.name not in own]
+        axes = [a for a in node.axes if a.name in known and a.name not in dropped]
+        counts = [b.size(dim) for n, dim in own.items() if n not in known and n not in node.names and n not in gone]
+        total = b.contract(inputs, [*axes, *new])
+        return b.map(("mul", *(slot(k) for k in range(len(counts) + 1))), [*counts, total], "real") if counts else total
+    if node.kind is Kind.REINDEX:
+        (x,), (old,) = inputs, node.inputs
+        to = dict(zip(old.names, node.attrs[0], strict=True))
+        constant = {to[n] for n in old.names if n in lack} - {to[n] for n in old.names if n in x.names}
+        axes = [a for a in node.axes if a.name not in constant and a.name not in dropped]
+        return b.reindex(x, [to.get(n, n) for n in x.names], [*axes, *(a for a in x.axes if a.name not in own)])
+    full = []
+    for x, old in zip(inputs, node.inputs, strict=True):
+        axes = [a for a in old.axes if a.name not in gone]
+        full.append(b.order(x, [*axes, *(a for a in x.axes if a.name not in old.names)]))
+    return rebuilt(b, node, full, dropped)
 
 
 def rebuilt(b: Builder, node: Node, inputs: Sequence[Node], dropped: Collection[str] = ()) -> Node:

@@ -283,9 +283,10 @@ class _One:
         return laid_out(self.b, v, arguments, self.of.e.way.count or 0, ends, joint)
 
     def _set(self, v: Variable, value: Node, play: Play) -> None:
-        """What stands in the place of a draw has all of its axes."""
+        """What stands in the place of a draw, with its axes in their order but for those along which it is constant."""
+        own = [a for a in v.node.axes if a.name in value.names]
         more = [a for a in value.axes if a.name not in v.node.names]
-        play.values[v.node.uid] = self.b.order(value, (*v.node.axes, *more))
+        play.values[v.node.uid] = self.b.order(value, (*own, *more))
 
     def _at(self, x: Node, play: Play) -> Node:
         return instantiate(self.b, [x], play.values)[0]

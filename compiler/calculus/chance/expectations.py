@@ -196,7 +196,10 @@ class _Average:
         variables = self.estimator.relevant(c)
         for k, v in reversed(list(enumerate(variables))):
             later = [x for u in variables[k + 1 :] for x in u.arguments]
-            if v.estimator.word not in ("auto", "analytic") or reached(later, {v.node.uid}) & {x.uid for x in later}:
+            # A closed form of a sum over all values is that sum.
+            summed = v.estimator.word == "enumerate" and count_of(self.b, v) is not None
+            fits = summed or v.estimator.word in ("auto", "analytic")
+            if not fits or reached(later, {v.node.uid}) & {x.uid for x in later}:
                 continue
             found = integrated(self.b, c, v, in_place(self.b, v.sample, v.arguments))
             if found is not None:
