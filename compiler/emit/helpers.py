@@ -186,6 +186,55 @@ def convolution(*strides: int) -> Callable[[Array, Array], Array]:
     return convolved
 '''
 
+_BANDED_FACTORS = '''\
+def banded_factors(below: int, diagonals: list[Array]) -> tuple[Array, Array]:
+    """The factors of a matrix with the diagonals A[r, r + k], k = -below, .., each over the rows: the multipliers L[r, r - 1],
+    L[r, r - 2], .. and the rows U[r, r], U[r, r + 1], .. of an elimination without exchanges."""
+    size, count = diagonals[0].shape[0], len(diagonals)
+    column = jnp.arange(size)[:, None] + jnp.arange(-below, count - below)
+    bands = jnp.where((column >= 0) & (column < size), jnp.stack(diagonals, axis=-1), 0)
+
+    def eliminate(before: Array, row: Array) -> tuple[Array, tuple[Array, Array]]:
+        factors = []
+        for k in range(below, 0, -1):
+            factor = row[below - k] / before[k - 1, 0]
+            row = row.at[below - k : count - k].add(-factor * before[k - 1])
+            factors.insert(0, factor)
+        upper = row[below:]
+        return jnp.concatenate([upper[None], before[:-1]]), (jnp.stack(factors), upper)
+
+    start = jnp.zeros((below, count - below), bands.dtype).at[:, 0].set(1)
+    return jax.lax.scan(eliminate, start, bands)[1]
+'''
+
+_BANDED_SOLVE = '''\
+def banded_solve(below: int) -> Callable[..., Array]:
+    """The solution x of A x = b, from the diagonals of A, the lowest of `below` under the main one first, and from b."""
+
+    def solved(*given: Array) -> Array:
+        *diagonals, right = given
+        lower, upper = banded_factors(below, diagonals)
+
+        def down(before: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
+            here = row[1] - row[0] @ before
+            return jnp.concatenate([here[None], before[:-1]]), here
+
+        def up(after: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
+            here = (row[1] - row[0][1:] @ after) / row[0][0]
+            return jnp.concatenate([here[None], after])[: len(after)], here
+
+        _, y = jax.lax.scan(down, jnp.zeros(below, right.dtype), (lower, right))
+        return jax.lax.scan(up, jnp.zeros(upper.shape[1] - 1, right.dtype), (upper, y), reverse=True)[1]
+
+    return solved
+'''
+
+_BANDED_LOGDET = '''\
+def banded_logdet(below: int) -> Callable[..., Array]:
+    """log |det A| from the diagonals of A, the lowest of `below` under the main one first."""
+    return lambda *diagonals: jnp.sum(jnp.log(jnp.abs(banded_factors(below, list(diagonals))[1][:, 0])))
+'''
+
 _PULLBACK = '''\
 def pullback(function: Callable[..., Array], *wanted: int) -> Callable[..., Any]:
     """The adjoints of some arguments of a function, from its arguments and the adjoint of its value."""
@@ -263,6 +312,9 @@ HELPERS: dict[str, str] = {
     "rows_at_once": _ROWS_AT_ONCE,
     "in_parts": _IN_PARTS,
     "convolution": _CONVOLUTION,
+    "banded_factors": _BANDED_FACTORS,
+    "banded_solve": _BANDED_SOLVE,
+    "banded_logdet": _BANDED_LOGDET,
     "pullback": _PULLBACK,
     "pushforward": _PUSHFORWARD,
     "scaled_steps": _SCALED_STEPS,

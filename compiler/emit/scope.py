@@ -281,6 +281,8 @@ _WORDS = {
     "region": "path",
     "stack": "joined",
     "convolution": "convolved",
+    "banded_solve": "solved",
+    "banded_logdet": "volume",
 }
 
 

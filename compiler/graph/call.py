@@ -29,6 +29,24 @@ class Convolution:
 
 
 @dataclass(frozen=True, slots=True)
+class Banded:
+    """What a banded matrix A[r, c] is asked for: 'solve', x with A x = b, or 'logdet', log |det A|.
+
+    The operands are the diagonals A[r, r + k] over the rows for k = -below, .., above, then for 'solve' the right side b. The
+    matrix is eliminated row by row, without exchanges. Where a diagonal leaves the matrix it may have any value.
+    """
+
+    what: str
+    below: int
+    above: int
+
+    @property
+    def word(self) -> str:
+        """What the operation is called."""
+        return f"banded_{self.what}"
+
+
+@dataclass(frozen=True, slots=True)
 class External:
     """A function from outside of the spec: its name there, where it stands, how many arguments it has. Behind these come the
     weights of a module of Equinox, in the order of `weights`, the expressions by which a module has them."""
@@ -99,10 +117,10 @@ class Pushed:
         return self.function.word
 
 
-Function = Convolution | External | Start | Mapped | Pulled | Pushed
+Function = Convolution | Banded | External | Start | Mapped | Pulled | Pushed
 
 
-def base(f: Function) -> Convolution | External | Start:
+def base(f: Function) -> Convolution | Banded | External | Start:
     """What a derivative, of whatever order, is one of."""
     while isinstance(f, Mapped | Pulled | Pushed):
         f = f.function
@@ -120,6 +138,8 @@ def order(f: Function) -> int:
 
 def linear(f: Function, k: int, operands: int) -> bool:
     """Whether a function of so many operands is linear in operand k."""
+    if isinstance(f, Banded):
+        return f.what == "solve" and k == operands - 1
     if isinstance(f, Convolution | External | Start):
         return isinstance(f, Convolution)
     if isinstance(f, Mapped):
@@ -131,7 +151,7 @@ def linear(f: Function, k: int, operands: int) -> bool:
 
 def depends(f: Function, k: int, operands: int) -> bool:
     """Whether a function of so many operands depends on operand k."""
-    if isinstance(f, Convolution | External | Start):
+    if isinstance(f, Convolution | Banded | External | Start):
         return not isinstance(f, Start)
     if isinstance(f, Mapped):
         return depends(f.function, k, operands)
@@ -159,6 +179,8 @@ def operations(f: Function, shapes: Sequence[Sequence[int]], result: int) -> int
         return once if linear(f.function, f.operand, len(shapes) - 1) else 3 * once
     if isinstance(f, Pushed):
         return 2 * operations(f.function, shapes[:-1], result)
+    if isinstance(f, Banded):
+        return shapes[0][0] * (2 * f.below * (f.above + 1) + 2 * (f.below + f.above + 1))
     if isinstance(f, External | Start):
         # Nobody knows; a network takes about two for each weight and argument.
         return 2 * sum(prod(shape) for shape in shapes) + result

@@ -44,6 +44,7 @@ MATRIX = ways(
     Way("diagonal", "element by element"),
     Way("triangular", "by substitution"),
     Way("tridiagonal", "elimination of three diagonals row by row, without exchanging rows"),
+    Way("banded", "elimination of a few diagonals row by row, without exchanging rows"),
     Way("kronecker", "factor by factor of a Kronecker product"),
     Way("block_diagonal", "block by block of a matrix that is zero between them"),
     Way("circulant", "Fourier transforms for a matrix of differences around a circle"),

@@ -1,17 +1,15 @@
 """Where a matrix may differ from zero: an interval of column minus row, proved from the form of its entries.
 
 `[0, 0]` is a diagonal matrix, `[-inf, 0]` a lower triangle, `[-1, 1]` three diagonals. Products of matrices add intervals,
-products of entries intersect them, sums take the hull. `entries` reads one diagonal without making the matrix.
+products of entries intersect them, sums take the hull. `diagonals.py` reads one diagonal without making the matrix.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
-from vspec.compiler.graph.builder import Builder, is_number
-from vspec.compiler.graph.kernel import Tree, num, slots, substitute
+from vspec.compiler.graph.kernel import Tree, num
 from vspec.compiler.graph.node import Kind, Node
 
 # Functions of one argument that are zero where it is.
@@ -19,7 +17,7 @@ _ODD = frozenset(
     {"neg", "abs", "sign", "sqrt", "tanh", "sin", "tan", "asin", "atan", "sinh", "asinh", "atanh", "square", "relu"}
     | {"real", "integer", "expm1", "log1p", "erf", "floor", "ceil", "round"}
 )
-_TURNED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
+TURNED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
 _NEGATED = {"lt": "ge", "le": "gt", "gt": "le", "ge": "lt", "eq": "ne", "ne": "eq"}
 
 DEPTH = 24
@@ -173,7 +171,7 @@ class _Kernel:
 
     def holds(self, tree: Tree) -> Band:
         """Where a condition may hold."""
-        if tree[0] in _TURNED:
+        if tree[0] in TURNED:
             return self.compared(tree[0], tree[1], tree[2])
         if tree[0] == "and":
             found = FULL
@@ -203,7 +201,7 @@ class _Kernel:
     def compared(self, op: str, left: Tree, right: Tree) -> Band:
         """Where a comparison of the two indices holds."""
         if right[0] == "abs":
-            op, left, right = _TURNED[op], right, left
+            op, left, right = TURNED[op], right, left
         if left[0] == "abs" and right[0] == "num":
             reach = right[1] if op in ("le", "eq") else right[1] - 1 if op == "lt" else inf
             found = linear(("sub", left[1], num(0)), self.inputs, self.r, self.c)
@@ -216,7 +214,7 @@ class _Kernel:
             return FULL
         _, columns, offset = found
         if columns < 0:
-            op, offset = _TURNED[op], -offset
+            op, offset = TURNED[op], -offset
         # column - row + offset, compared with zero.
         at = -offset
         return {
@@ -230,7 +228,7 @@ class _Kernel:
 
 
 def _boolean(tree: Tree) -> bool:
-    return tree[0] in _TURNED or tree[0] in ("and", "or", "not")
+    return tree[0] in TURNED or tree[0] in ("and", "or", "not")
 
 
 def linear(tree: Tree, inputs: tuple[Node, ...], r: str, c: str) -> tuple[int, int, int] | None:
@@ -260,116 +258,4 @@ def linear(tree: Tree, inputs: tuple[Node, ...], r: str, c: str) -> tuple[int, i
     return None
 
 
-class Diagonals:
-    """Reads diagonals of matrices as nodes over the rows; one builder, each node once."""
-
-    def __init__(self, b: Builder, r: str, c: str, offset: int) -> None:
-        self.b, self.r, self.c, self.offset = b, r, c, offset
-        self.done: dict[tuple[int, str, str], Node] = {}
-
-    def read(self, x: Node) -> Node:
-        """x[r, r + offset] along r; anything where that leaves the matrix."""
-        return self._read(x, self.r, self.c)
-
-    def _read(self, x: Node, r: str, c: str) -> Node:
-        if c not in x.names:
-            return x
-        key = (x.uid, r, c)
-        if key not in self.done:
-            self.done[key] = self._made(x, r, c)
-        return self.done[key]
-
-    def _made(self, x: Node, r: str, c: str) -> Node:
-        b, offset = self.b, self.offset
-        if x.kind is Kind.INDEX and x.op == "value":
-            here = b.rename(x, {c: r})
-            return here if offset == 0 else b.map(("add", ("x", 0), num(offset)), [here], "integer")
-        if x.kind is Kind.INDEX and x.op == "delta" and {r, c} == set(x.names):
-            return b.number(1.0 if offset == 0 else 0.0)
-        if x.kind is Kind.MAP:
-            tree = self._settled(x.attrs[0].tree, x.inputs, r, c)
-            used = slots(tree)
-            inputs = [self._read(i, r, c) if k in used else i for k, i in enumerate(x.inputs)]
-            numbers = {k: num(i.attrs[0]) for k, i in enumerate(inputs) if is_number(i)}
-            return b.map(shortened(substitute(tree, numbers)), inputs, x.dtype)
-        if x.kind is Kind.REINDEX:
-            inner, to = x.inputs[0], x.attrs[0]
-            own = {t: n for n, t in zip(inner.names, to, strict=True)}
-            if len(own) == len(to) and r in own and c in own:
-                return b.rename(self._read(inner, own[r], own[c]), {n: t for t, n in own.items() if t != c})
-        if x.kind is Kind.REDUCE and x.op == "sum" and r not in x.attrs[0]:
-            inner = x.inputs[0]
-            return b.reduce("sum", self._read(inner, r, c), x.attrs[0], {a.name: a.dim for a in inner.axes})
-        if x.kind is Kind.STOP and x.op != "hold":
-            return b.stop(self._read(x.inputs[0], r, c))
-        if r not in x.names:
-            return b.shift(b.rename(x, {c: r}), r, offset, "zero")
-        return b.rename(b.shift(x, c, offset, "zero"), {c: r})
-
-    def _settled(self, tree: Tree, inputs: tuple[Node, ...], r: str, c: str) -> Tree:
-        """The tree with the conditions on the indices decided."""
-        op = tree[0]
-        if op == "x":
-            x = inputs[tree[1]]
-            if x.kind is Kind.INDEX and x.op == "delta" and {r, c} == set(x.names):
-                return num(1.0 if self.offset == 0 else 0.0)
-            return tree
-        if op == "num":
-            return tree
-        if op in _TURNED or op in ("add", "sub", "neg"):
-            found = linear(("sub", *tree[1:]) if op in _TURNED else tree, inputs, r, c)
-            if found is not None and found[0] == -found[1]:
-                value = found[1] * self.offset + found[2]
-                return num(value) if op not in _TURNED else _short((op, num(value), num(0)))
-        parts = [self._settled(t, inputs, r, c) for t in tree[1:]]
-        return _short((op, *parts))
-
-
-def shortened(tree: Tree) -> Tree:
-    """The tree with all of its parts made short."""
-    return tree if tree[0] in ("x", "num") else _short((tree[0], *(shortened(t) for t in tree[1:])))
-
-
-def _short(tree: Tree) -> Tree:
-    """A tree without branches that are never taken and without terms that are zero."""
-    op, parts = tree[0], tree[1:]
-    known: list[Any] = [t[1] if t[0] == "num" else None for t in parts]
-    if op in _TURNED and None not in known:
-        x, y = known
-        return num({"eq": x == y, "ne": x != y, "lt": x < y, "le": x <= y, "gt": x > y, "ge": x >= y}[op])
-    if op == "abs" and known[0] is not None:
-        return num(abs(known[0]))
-    if op == "where" and isinstance(known[0], bool):
-        return parts[1] if known[0] else parts[2]  # type: ignore[no-any-return]
-    if op == "not" and isinstance(known[0], bool):
-        return num(not known[0])
-    if op in ("and", "or") and any(k is (op == "or") for k in known):
-        return num(op == "or")
-    if op in ("and", "or"):
-        left = [t for t, k in zip(parts, known, strict=True) if not isinstance(k, bool)]
-        return num(op == "and") if not left else left[0] if len(left) == 1 else (op, *left)
-    if op == "real" and known[0] is not None:
-        return num(float(known[0]))
-    if op == "mul" and any(k == 0 and k is not None for k in known):
-        return num(0.0)
-    if op in ("mul", "add"):
-        unit = 1 if op == "mul" else 0
-        left = [t for t, k in zip(parts, known, strict=True) if k is None or k != unit]
-        return num(float(unit)) if not left else left[0] if len(left) == 1 else (op, *left)
-    if op == "sub" and known[1] == 0 and known[1] is not None:
-        return parts[0]  # type: ignore[no-any-return]
-    if op == "sub" and known[0] == 0 and known[0] is not None:
-        return num(-known[1]) if known[1] is not None else ("neg", parts[1])
-    if op == "neg" and known[0] is not None:
-        return num(-known[0])
-    if op == "div" and known[0] == 0 and known[0] is not None:
-        return num(0.0)
-    return tree
-
-
-def entries(b: Builder, x: Node, r: str, c: str, offset: int = 0) -> Node:
-    """x[r, r + offset] as a node over r and the other axes of x; where that leaves the matrix it may be anything."""
-    return Diagonals(b, r, c, offset).read(x)
-
-
-__all__ = ["DIAGONAL", "FULL", "Band", "band", "entries", "linear", "shortened"]
+__all__ = ["DIAGONAL", "FULL", "TURNED", "Band", "band", "linear"]

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.node import Axis, Node
-from vspec.compiler.passes.bands import DIAGONAL, band, entries
+from vspec.compiler.passes.bands import DIAGONAL, band
+from vspec.compiler.passes.diagonals import entries
 from vspec.compiler.passes.kronecker import NoFactor, Reader, complete
 from vspec.compiler.passes.systems import System, over
 

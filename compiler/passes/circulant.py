@@ -8,7 +8,8 @@ from vspec.compiler.graph.builder import Builder, is_number
 from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.kernel import Tree, num, slot, slots, substitute
 from vspec.compiler.graph.node import Axis, Kind, Node
-from vspec.compiler.passes.bands import linear, shortened
+from vspec.compiler.passes.bands import linear
+from vspec.compiler.passes.diagonals import shortened
 from vspec.compiler.passes.systems import System
 
 # Operations of a Fourier transform per element and level.

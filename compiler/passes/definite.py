@@ -14,7 +14,8 @@ from vspec.compiler.graph.classes import Classes
 from vspec.compiler.graph.kernel import Tree, num, slot, slots, substitute
 from vspec.compiler.graph.node import Kind, Node, topological
 from vspec.compiler.graph.sign import DEPTH, NOTHING, Known, Sign, sign, sign_of
-from vspec.compiler.passes.bands import DIAGONAL, band, entries
+from vspec.compiler.passes.bands import DIAGONAL, band
+from vspec.compiler.passes.diagonals import entries
 from vspec.compiler.passes.lowrank import summands
 from vspec.compiler.passes.patterns import Factor, factors, number_of, product, same, terms
 from vspec.compiler.passes.products import Expansion

@@ -1,4 +1,4 @@
-"""Matrices read as a sum of a diagonal or tridiagonal matrix and products u v' of low rank."""
+"""Matrices read as a sum of a banded matrix and products u v' of low rank."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.kernel import Tree
 from vspec.compiler.graph.node import Axis, Node
+from vspec.compiler.passes.banded import MOST
 from vspec.compiler.passes.bands import band
 from vspec.compiler.passes.patterns import factors, number_of, opened_map, product, terms
 from vspec.compiler.passes.products import Expansion
@@ -19,12 +20,12 @@ MOST_TERMS = 8
 
 
 def low_rank(structure: Structure, b: Builder, x: Node, r: Axis, c: Axis, asked: bool = False) -> System | None:
-    """One or three diagonals that are safe to solve with or, where this is asked for, any, plus products of low rank; None
+    """A few diagonals that are safe to solve with or, where this is asked for, any, plus products of low rank; None
     if x is no such sum."""
     parts = summands(b, x, r.name, c.name)
     narrow = [(t, band(t, r.name, c.name)) for t in parts]
-    plain = [t for t, where in narrow if where.low >= -1 and where.high <= 1]
-    rest = [t for t, where in narrow if where.low < -1 or where.high > 1]
+    plain = [t for t, where in narrow if where.low >= -MOST and where.high <= MOST]
+    rest = [t for t, where in narrow if where.low < -MOST or where.high > MOST]
     if not plain or not rest:
         return None
     updates = [outer(b, t, r, c) for t in rest]

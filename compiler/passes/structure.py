@@ -19,10 +19,12 @@ from vspec.compiler.graph.node import Axis, Kind, Node
 from vspec.compiler.graph.rewrite import rewrite
 from vspec.compiler.graph.sign import DEPTH, Facts, Sign, sign_of
 from vspec.compiler.graph.strategy import Candidate, Choice, with_choices
-from vspec.compiler.passes.bands import DIAGONAL, band, entries
+from vspec.compiler.passes.banded import banded
+from vspec.compiler.passes.bands import DIAGONAL, band
 from vspec.compiler.passes.block_diagonal import block_diagonal
 from vspec.compiler.passes.circulant import circulant
 from vspec.compiler.passes.definite import Definite, symmetric
+from vspec.compiler.passes.diagonals import entries
 from vspec.compiler.passes.dominance import dominates
 from vspec.compiler.passes.kronecker import kronecker
 from vspec.compiler.passes.lowrank import low_rank
@@ -44,6 +46,7 @@ FORMS: Mapping[str, str] = {
     "diagonal": "a diagonal matrix is a product with delta[i, j]",
     "triangular": "a triangle has a condition such as index(j) <= index(i), beyond which it is 0",
     "tridiagonal": "it is made of delta[i, j], delta[i, j + 1] and delta[i + 1, j], or of conditions on index(i) - index(j)",
+    "banded": "it is made of a few diagonals such as delta[i, j + 2], or products of such matrices",
     "kronecker": "it is a product of matrices such as A[index(i)//4, index(j)//4]*B[index(i) % 4, index(j) % 4], of known sizes",
     "block_diagonal": "its entries are such as B[index(i)//4, index(i) % 4, index(j) % 4] if index(i)//4 == index(j)//4 else 0, "
     "of known sizes",
@@ -107,9 +110,12 @@ class Structure:
         if way in ("auto", "diagonal") and where == DIAGONAL:
             return self.diagonal(b, x, r, c)
         if way in ("auto", "triangular") and (where.high <= 0 or where.low >= 0):
-            return Triangular(b, r, c, x, where.high <= 0, self.diagonal(b, x, r, c))
+            return self.triangle(b, x, r, c, way)
         if way in ("auto", "tridiagonal") and where.low >= -1 and where.high <= 1:
             return self.tridiagonal(b, x, r, c, way != "auto")
+        few = self.banded(b, x, r, c, way != "auto") if way in ("auto", "banded") else None
+        if few is not None or way == "banded":
+            return few
         circle = circulant(b, x, r, c) if way in ("auto", "circulant") else None
         if circle is not None or way == "circulant":
             return circle
@@ -122,8 +128,11 @@ class Structure:
         return low_rank(self, b, x, r, c, way != "auto") if way in ("auto", "low_rank") else None
 
     def narrow(self, b: Builder, x: Node, r: Axis, c: Axis, asked: bool) -> System | None:
-        """One or three diagonals to which something is added: the one is known to be positive, or asked for."""
-        if band(x, r.name, c.name) != DIAGONAL:
+        """A few diagonals to which something is added: the one is known to be positive, or asked for."""
+        where = band(x, r.name, c.name)
+        if where.low < -1 or where.high > 1:
+            return self.banded(b, x, r, c, asked)
+        if where != DIAGONAL:
             return self.tridiagonal(b, x, r, c, asked)
         found = self.diagonal(b, x, r, c)
         return found if found.positive or asked else None
@@ -138,6 +147,33 @@ class Structure:
         columns = dominates(b, same, (before, after), signs)
         positive = sign_of(middle, DEPTH, signs) is Sign.POSITIVE and (rows or columns)
         return replace(found, positive=positive) if positive or asked else None
+
+    def banded(self, b: Builder, x: Node, r: Axis, c: Axis, asked: bool) -> System | None:
+        """A few diagonals, if elimination without exchanges is stable since the matrix is positive definite or its main
+        diagonal dominates, or if asked for."""
+        found = banded(b, x, r, c)
+        if found is None or asked or self.definite_form(b, x, r, c):
+            return found
+        signs, offsets = self.facts.signs, range(-found.below, found.above + 1)
+        middle = found.diagonals[found.below]
+        beside = [d for k, d in zip(offsets, found.diagonals, strict=True) if k]
+        if sign_of(middle, DEPTH, signs) is not Sign.POSITIVE:
+            return None
+        if dominates(b, middle, beside, signs):
+            return found
+        same, *columns = (entries(b, x, c.name, r.name, -k) for k in (0, *(k for k in offsets if k)))
+        return found if dominates(b, same, columns, signs) else None
+
+    def triangle(self, b: Builder, x: Node, r: Axis, c: Axis, way: str) -> System:
+        """A triangle; one of a few diagonals by these, where this is cheaper."""
+        sizes = Sizes(b.dims, self.facts.unknowns)
+        found = Triangular(b, r, c, x, band(x, r.name, c.name).high <= 0, self.diagonal(b, x, r, c))
+        few = banded(b, x, r, c) if way == "auto" else None
+        return few if few is not None and few.cost(sizes) < found.cost(sizes) else found
+
+    def definite_form(self, b: Builder, x: Node, r: Axis, c: Axis) -> bool:
+        """Whether x is symmetric and positive definite."""
+        return Definite(b, r.name, c.name, self.facts.signs, self.facts.psd).level(x) is Sign.POSITIVE
 
     def diagonal(self, b: Builder, x: Node, r: Axis, c: Axis) -> Diagonal:
         """The diagonal of x."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ import numpy as np
 from scipy import special  # type: ignore[import-untyped]
 
 from tests.support.lower_levels import Local, least
-from vspec.compiler.graph.call import Convolution, Function, Mapped, Pulled, linear
+from vspec.compiler.graph.call import Banded, Convolution, Function, Mapped, Pulled, Pushed, base, linear
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree
 from vspec.compiler.graph.node import Axis, Blocks, Either, Kind, Node, Region, Role, Solve, topological
@@ -616,6 +617,8 @@ def _circle(a: Array) -> Array:
 
 def called(f: Function, args: list[Any]) -> Any:
     """The value of a function of a CALL node, place by place; of what is linear in an operand, slopes entry by entry."""
+    if isinstance(base(f), Banded):
+        return np.asarray(_compiled(f)(*args))
     if isinstance(f, Mapped):
         has, *more = f.over
         inner = Mapped(f.function, tuple(more)) if more else f.function
@@ -642,6 +645,42 @@ def called(f: Function, args: list[Any]) -> Any:
             out[p] = np.tensordot(window, w, rank + 1)
         return out
     raise NotImplementedError(f"the reference interpreter does not run {f}")
+
+
+@cache
+def _compiled(f: Function) -> Callable[..., Any]:
+    return jax.jit(_by_jax(f))
+
+
+def _by_jax(f: Function) -> Callable[..., Any]:
+    """A function of a banded matrix by the dense one, its derivatives by JAX."""
+    if isinstance(f, Banded):
+        return lambda *args: _dense(f, args)
+    if isinstance(f, Pulled):
+        return lambda *args: jax.vjp(_by_jax(f.function), *args[:-1])[1](args[-1])[f.operand]
+    if isinstance(f, Mapped):
+        inner = _by_jax(f.function)
+        for has in reversed(f.over):
+            inner = jax.vmap(inner, in_axes=tuple(0 if own else None for own in has))
+        return inner
+    assert isinstance(f, Pushed)
+    k = f.operand
+
+    def pushed(*args: Any) -> Any:
+        *primals, dot = args
+        return jax.jvp(lambda x: _by_jax(f.function)(*primals[:k], x, *primals[k + 1 :]), (primals[k],), (dot,))[1]
+
+    return pushed
+
+
+def _dense(f: Banded, args: Sequence[Any]) -> Any:
+    diagonals = args[: f.below + f.above + 1]
+    n = len(diagonals[0])
+    matrix = jnp.zeros((n, n))
+    for k, d in zip(range(-f.below, f.above + 1), diagonals, strict=True):
+        rows = np.arange(max(0, -k), min(n, n - k))
+        matrix = matrix.at[rows, rows + k].set(d[rows])
+    return jnp.linalg.solve(matrix, args[-1]) if f.what == "solve" else jnp.linalg.slogdet(matrix)[1]
 
 
 LINALG: dict[str, Callable[..., Any]] = {
