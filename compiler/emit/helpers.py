@@ -235,6 +235,49 @@ def banded_logdet(below: int) -> Callable[..., Array]:
     return lambda *diagonals: jnp.sum(jnp.log(jnp.abs(banded_factors(below, list(diagonals))[1][:, 0])))
 '''
 
+_TOEPLITZ_SOLVE = '''\
+def toeplitz_solve(column: Array, right: Array) -> Array:
+    """x with the sum over c of column[|r - c|] x[c] = right[r], by Levinson's recursion for a positive definite matrix."""
+    size = column.shape[0]
+    ratio = column / column[0]
+    first = jnp.zeros_like(ratio).at[0]
+
+    def step(carry: Any, row: tuple[Array, Array, Array]) -> tuple[Any, None]:
+        x, turned_x, y, turned_y, reflection, error = carry
+        k, here, ahead = row
+        error = error * (1 - reflection**2)
+        by = (here - ratio[1:] @ turned_x[:-1]) / error
+        x, turned_x = (x + by * turned_y).at[k].set(by), jnp.roll(turned_x + by * y, 1).at[0].set(by)
+        by = -(ahead + ratio[1:] @ turned_y[:-1]) / error
+        y, turned_y = (y + by * turned_y).at[k].set(by), jnp.roll(turned_y + by * y, 1).at[0].set(by)
+        return (x, turned_x, y, turned_y, by, error), None
+
+    scaled = right / column[0]
+    ahead = jnp.append(ratio[2:], 0.0)[: size - 1]
+    x, y = first.set(scaled[0]), first.set(-ratio[1:2].sum())
+    start = (x, x, y, y, -ratio[1:2].sum(), jnp.ones((), ratio.dtype))
+    return jax.lax.scan(step, start, (jnp.arange(1, size), scaled[1:], ahead))[0][0]
+'''
+
+_TOEPLITZ_LOGDET = '''\
+def toeplitz_logdet(column: Array) -> Array:
+    """log det A of the positive definite A[r, c] = column[|r - c|], by the errors of Durbin's recursion."""
+    size = column.shape[0]
+    ratio = column / column[0]
+
+    def step(carry: Any, row: tuple[Array, Array]) -> tuple[Any, Array]:
+        y, turned, error = carry
+        k, ahead = row
+        by = -(ahead + ratio[1:] @ turned[:-1]) / error
+        y, turned = (y + by * turned).at[k].set(by), jnp.roll(turned + by * y, 1).at[0].set(by)
+        error = error * (1 - by**2)
+        return (y, turned, error), error
+
+    none = jnp.zeros_like(ratio)
+    _, errors = jax.lax.scan(step, (none, none, jnp.ones((), ratio.dtype)), (jnp.arange(size - 1), ratio[1:]))
+    return size * jnp.log(column[0]) + jnp.sum(jnp.log(errors))
+'''
+
 _PULLBACK = '''\
 def pullback(function: Callable[..., Array], *wanted: int) -> Callable[..., Any]:
     """The adjoints of some arguments of a function, from its arguments and the adjoint of its value."""
@@ -315,10 +358,15 @@ HELPERS: dict[str, str] = {
     "banded_factors": _BANDED_FACTORS,
     "banded_solve": _BANDED_SOLVE,
     "banded_logdet": _BANDED_LOGDET,
+    "toeplitz_solve": _TOEPLITZ_SOLVE,
+    "toeplitz_logdet": _TOEPLITZ_LOGDET,
     "pullback": _PULLBACK,
     "pushforward": _PUSHFORWARD,
     "scaled_steps": _SCALED_STEPS,
 }
+
+# These are handed on as they are; no other name is theirs.
+HANDED = ("toeplitz_solve", "toeplitz_logdet")
 
 
 def words(code: str) -> frozenset[str]:
@@ -334,7 +382,7 @@ def helpers(code: str) -> list[str]:
     used: list[str] = []
     called = words(code)
     for name in reversed(HELPERS):
-        if f"{name}(" in called:
+        if f"{name}(" in called or (name in HANDED and name in called):
             used.insert(0, HELPERS[name].rstrip("\n"))
             called |= words(used[0])
     return used

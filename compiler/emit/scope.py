@@ -283,6 +283,8 @@ _WORDS = {
     "convolution": "convolved",
     "banded_solve": "solved",
     "banded_logdet": "volume",
+    "toeplitz_solve": "solved",
+    "toeplitz_logdet": "volume",
 }
 
 

@@ -47,6 +47,21 @@ class Banded:
 
 
 @dataclass(frozen=True, slots=True)
+class Toeplitz:
+    """What a positive definite matrix A[r, c] = a[|r - c|] is asked for: 'solve', x with A x = b, or 'logdet', log det A.
+
+    The operands are its first column and, for 'solve', the right side b.
+    """
+
+    what: str
+
+    @property
+    def word(self) -> str:
+        """What the operation is called."""
+        return f"toeplitz_{self.what}"
+
+
+@dataclass(frozen=True, slots=True)
 class External:
     """A function from outside of the spec: its name there, where it stands, how many arguments it has. Behind these come the
     weights of a module of Equinox, in the order of `weights`, the expressions by which a module has them."""
@@ -117,10 +132,10 @@ class Pushed:
         return self.function.word
 
 
-Function = Convolution | Banded | External | Start | Mapped | Pulled | Pushed
+Function = Convolution | Banded | Toeplitz | External | Start | Mapped | Pulled | Pushed
 
 
-def base(f: Function) -> Convolution | Banded | External | Start:
+def base(f: Function) -> Convolution | Banded | Toeplitz | External | Start:
     """What a derivative, of whatever order, is one of."""
     while isinstance(f, Mapped | Pulled | Pushed):
         f = f.function
@@ -138,7 +153,7 @@ def order(f: Function) -> int:
 
 def linear(f: Function, k: int, operands: int) -> bool:
     """Whether a function of so many operands is linear in operand k."""
-    if isinstance(f, Banded):
+    if isinstance(f, Banded | Toeplitz):
         return f.what == "solve" and k == operands - 1
     if isinstance(f, Convolution | External | Start):
         return isinstance(f, Convolution)
@@ -151,7 +166,7 @@ def linear(f: Function, k: int, operands: int) -> bool:
 
 def depends(f: Function, k: int, operands: int) -> bool:
     """Whether a function of so many operands depends on operand k."""
-    if isinstance(f, Convolution | Banded | External | Start):
+    if isinstance(f, Convolution | Banded | Toeplitz | External | Start):
         return not isinstance(f, Start)
     if isinstance(f, Mapped):
         return depends(f.function, k, operands)
@@ -181,6 +196,8 @@ def operations(f: Function, shapes: Sequence[Sequence[int]], result: int) -> int
         return 2 * operations(f.function, shapes[:-1], result)
     if isinstance(f, Banded):
         return shapes[0][0] * (2 * f.below * (f.above + 1) + 2 * (f.below + f.above + 1))
+    if isinstance(f, Toeplitz):
+        return (8 if f.what == "solve" else 4) * shapes[0][0] ** 2
     if isinstance(f, External | Start):
         # Nobody knows; a network takes about two for each weight and argument.
         return 2 * sum(prod(shape) for shape in shapes) + result

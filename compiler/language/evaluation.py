@@ -48,6 +48,7 @@ MATRIX = ways(
     Way("kronecker", "factor by factor of a Kronecker product"),
     Way("block_diagonal", "block by block of a matrix that is zero between them"),
     Way("circulant", "Fourier transforms for a matrix of differences around a circle"),
+    Way("toeplitz", "Levinson's recursion for a symmetric positive definite matrix of differences"),
     Way("low_rank", "Woodbury's identity for a diagonal matrix plus products of low rank"),
 )
 

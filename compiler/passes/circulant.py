@@ -47,7 +47,7 @@ class Circulant(System):
 
 def circulant(b: Builder, x: Node, r: Axis, c: Axis) -> Circulant | None:
     """The system of a circulant matrix x[r, c]; None if it is not known to be one."""
-    if not {r.name, c.name} <= {*x.names} or not _Circle(b, r, c).turns(x, r.name, c.name):
+    if not {r.name, c.name} <= {*x.names} or not Circle(b, r, c).turns(x, r.name, c.name):
         return None
     column = first_column(b, x, r.name, c.name)
     if r.name not in column.names:
@@ -55,7 +55,7 @@ def circulant(b: Builder, x: Node, r: Axis, c: Axis) -> Circulant | None:
     return Circulant(b, r, c, column)
 
 
-class _Circle:
+class Circle:
     """Whether expressions stay the same when row and column are moved by one around the circle together."""
 
     def __init__(self, b: Builder, r: Axis, c: Axis) -> None:
@@ -68,7 +68,7 @@ class _Circle:
         if x.kind is Kind.INDEX:
             return x.op == "delta" and {r, c} == {*x.names}
         if x.kind is Kind.MAP:
-            return self._tree(x.attrs[0].tree, x, r, c)
+            return self.tree(x.attrs[0].tree, x, r, c)
         if x.kind is Kind.REINDEX:
             inner = {t: n for n, t in zip(x.inputs[0].names, x.attrs[0], strict=True)}
             return len(inner) == len(x.attrs[0]) and self.turns(x.inputs[0], inner.get(r, ""), inner.get(c, ""))
@@ -78,7 +78,8 @@ class _Circle:
             return all(self.turns(i, r, c) for i in x.inputs)
         return False
 
-    def _tree(self, tree: Tree, x: Node, r: str, c: str) -> bool:
+    def tree(self, tree: Tree, x: Node, r: str, c: str) -> bool:
+        """Whether a tree of the map x stays the same."""
         used = {n for k in slots(tree) for n in x.inputs[k].names}
         if not used & {r, c}:
             return True
@@ -94,7 +95,7 @@ class _Circle:
                 both = {linear(t, x.inputs, r, c) for t in (one[1], other[2][1])}
                 if len(both) == 1 and self._difference(one[1], x, r, c):
                     return True
-        return all(self._tree(t, x, r, c) for t in tree[1:])
+        return all(self.tree(t, x, r, c) for t in tree[1:])
 
     def _difference(self, tree: Tree, x: Node, r: str, c: str) -> bool:
         found = linear(tree, x.inputs, r, c)

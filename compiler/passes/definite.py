@@ -263,6 +263,8 @@ class Definite:
         if tree[0] == "where" and len(tree) == 4 and tree[2][0] == "sqrt" and tree[2][1][0] == "where":
             # The root of a sum of squares that is safe at zero.
             return power in (1, 2) and self.distance(tree[2][1][2], inputs, 1, depth - 1)
+        if tree[0] == "real":
+            return self.distance(tree[1], inputs, power, depth)
         if tree[0] == "sqrt":
             return power in (1, 2) and self.distance(tree[1], inputs, 1, depth - 1)
         if tree[0] == "add" and power == 1:

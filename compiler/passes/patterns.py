@@ -156,6 +156,9 @@ def factors(tree: Tree) -> list[Factor]:
         return factors(tree[1]) + [(t, -e) for t, e in factors(tree[2])]
     if op == "neg":
         return [(num(-1), 1), *factors(tree[1])]
+    if op == "real" and tree[1][0] == "neg":
+        # Of a whole number, such as minus a distance between places.
+        return [(num(-1), 1), *factors(("real", tree[1][1]))]
     if op == "square":
         return [(t, 2 * e) for t, e in factors(tree[1])]
     if op == "pow" and tree[2][0] == "num" and tree[2][1] in range(-8, 9):

@@ -29,6 +29,7 @@ from vspec.compiler.passes.dominance import dominates
 from vspec.compiler.passes.kronecker import kronecker
 from vspec.compiler.passes.lowrank import low_rank
 from vspec.compiler.passes.systems import Diagonal, System, Triangular, Tridiagonal
+from vspec.compiler.passes.toeplitz import toeplitz
 
 DOC = (
     "No matrix is factored whose structure is known to do without, and a positive definite one is factored by Cholesky."
@@ -51,6 +52,7 @@ FORMS: Mapping[str, str] = {
     "block_diagonal": "its entries are such as B[index(i)//4, index(i) % 4, index(j) % 4] if index(i)//4 == index(j)//4 else 0, "
     "of known sizes",
     "circulant": "its entries read row and column as v[(index(i) - index(j)) % size(i)]",
+    "toeplitz": "its entries read row and column as index(i) - index(j), and stay the same when these are exchanged",
     "low_rank": "it is a diagonal matrix plus sums such as sum[k](U[i, k]*V[j, k])",
 }
 
@@ -119,6 +121,10 @@ class Structure:
         circle = circulant(b, x, r, c) if way in ("auto", "circulant") else None
         if circle is not None or way == "circulant":
             return circle
+        if way == "toeplitz" or (way == "auto" and self.definite_form(b, x, r, c)):
+            line = toeplitz(b, x, r, c) if symmetric(b, x, r.name, c.name) else None
+            if line is not None or way == "toeplitz":
+                return line
         product = kronecker(b, x, r, c) if way in ("auto", "kronecker") else None
         if product is not None or way == "kronecker":
             return product

@@ -1,4 +1,4 @@
-"""Matrices of a few diagonals: values and gradients against the dense form, second derivatives against JAX, and what is computed."""
+"""Matrices of a few diagonals: values and gradients against the dense form, second derivatives against JAX, what is made."""
 
 from __future__ import annotations
 

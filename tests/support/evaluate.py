@@ -19,7 +19,7 @@ import numpy as np
 from scipy import special  # type: ignore[import-untyped]
 
 from tests.support.lower_levels import Local, least
-from vspec.compiler.graph.call import Banded, Convolution, Function, Mapped, Pulled, Pushed, base, linear
+from vspec.compiler.graph.call import Banded, Convolution, Function, Mapped, Pulled, Pushed, Toeplitz, base, linear
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree
 from vspec.compiler.graph.node import Axis, Blocks, Either, Kind, Node, Region, Role, Solve, topological
@@ -617,7 +617,7 @@ def _circle(a: Array) -> Array:
 
 def called(f: Function, args: list[Any]) -> Any:
     """The value of a function of a CALL node, place by place; of what is linear in an operand, slopes entry by entry."""
-    if isinstance(base(f), Banded):
+    if isinstance(base(f), Banded | Toeplitz):
         return np.asarray(_compiled(f)(*args))
     if isinstance(f, Mapped):
         has, *more = f.over
@@ -653,8 +653,8 @@ def _compiled(f: Function) -> Callable[..., Any]:
 
 
 def _by_jax(f: Function) -> Callable[..., Any]:
-    """A function of a banded matrix by the dense one, its derivatives by JAX."""
-    if isinstance(f, Banded):
+    """A function of a structured matrix by the dense one, its derivatives by JAX."""
+    if isinstance(f, Banded | Toeplitz):
         return lambda *args: _dense(f, args)
     if isinstance(f, Pulled):
         return lambda *args: jax.vjp(_by_jax(f.function), *args[:-1])[1](args[-1])[f.operand]
@@ -673,11 +673,11 @@ def _by_jax(f: Function) -> Callable[..., Any]:
     return pushed
 
 
-def _dense(f: Banded, args: Sequence[Any]) -> Any:
-    diagonals = args[: f.below + f.above + 1]
-    n = len(diagonals[0])
-    matrix = jnp.zeros((n, n))
-    for k, d in zip(range(-f.below, f.above + 1), diagonals, strict=True):
+def _dense(f: Banded | Toeplitz, args: Sequence[Any]) -> Any:
+    n = len(args[0])
+    diagonals = args[: f.below + f.above + 1] if isinstance(f, Banded) else ()
+    matrix = jnp.zeros((n, n)) if diagonals else args[0][abs(np.arange(n)[:, None] - np.arange(n))]
+    for k, d in enumerate(diagonals, -f.below if isinstance(f, Banded) else 0):
         rows = np.arange(max(0, -k), min(n, n - k))
         matrix = matrix.at[rows, rows + k].set(d[rows])
     return jnp.linalg.solve(matrix, args[-1]) if f.what == "solve" else jnp.linalg.slogdet(matrix)[1]
