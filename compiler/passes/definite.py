@@ -136,10 +136,13 @@ class Definite:
             return self.level(x.inputs[0], depth - 1)
         if x.kind is Kind.CONTRACT or (x.kind is Kind.REDUCE and x.op == "sum"):
             # A sum of semidefinite matrices over anything else is one.
+            if x.dtype == "integer" and x.inputs[0].kind is Kind.MAP:
+                (body,) = x.inputs
+                return self._product(factors(body.attrs[0].tree), body.inputs, depth - 1)
             p = Expansion(self.b, lambda n: True).run(x)
             parts: list[Factor] = [(num(p.value), 1), *((slot(k), 1) for k in range(len(p.factors)))]
             return self._product(parts, p.factors, depth - 1)
-        if x.kind is not Kind.MAP or x.dtype != "real":
+        if x.kind is not Kind.MAP or x.dtype not in ("real", "integer"):
             return Sign.UNKNOWN
         return self.tree(x.attrs[0].tree, x.inputs, depth - 1)
 
@@ -154,6 +157,8 @@ class Definite:
             return self._sum(terms(tree), inputs, depth)
         if op in ("mul", "div", "pow", "square", "neg"):
             return self._product(factors(tree), inputs, depth)
+        if op == "real":
+            return self.tree(tree[1], inputs, depth)
         if op == "exp":
             return Sign.NOT_NEGATIVE if depth > 0 and self._exponent(tree[1], inputs, depth) else Sign.UNKNOWN
         x = self.b.map(tree, inputs)

@@ -79,7 +79,7 @@ class Diagonals:
             parts = list(x.inputs)
         elif x.kind is Kind.REDUCE and x.op == "sum" and x.inputs[0].kind is Kind.MAP:
             tree, inputs = x.inputs[0].attrs[0].tree, list(x.inputs[0].inputs)
-            parts = [b.map(t, inputs, "real") for t in tree[1:]] if tree[0] == "mul" else [x.inputs[0]]
+            parts = [b.map(t, inputs) for t in tree[1:]] if tree[0] == "mul" else [x.inputs[0]]
         else:
             return None
         over = {a for p in parts for a in p.axes if a.name not in x.names}
