@@ -186,6 +186,7 @@ def _compile(spec: Spec, level: int, disable: Collection[str], tuning: Tuning | 
     from vspec.compiler.emit.python import emit_program
     from vspec.compiler.graph.tuning import Tuning
     from vspec.compiler.passes import STABILISE_RULES, run_passes, structure_rule
+    from vspec.compiler.passes.distances import NotProductsError
     from vspec.compiler.passes.scaling import NotScaledError
 
     start = time.perf_counter()
@@ -204,11 +205,14 @@ def _compile(spec: Spec, level: int, disable: Collection[str], tuning: Tuning | 
     lowered = time.perf_counter()
     try:
         graph, records = run_passes(before, level, disable)
-    except NotScaledError as e:
+    except (NotScaledError, NotProductsError) as e:
         line, column = e.origin.line or 1, e.origin.column or 1
         span = Span(e.origin.file or spec.path, line, column, line, column + 1)
         tip = "leave 'by' out, and the way that costs least is taken"
-        message = f"this logarithm of a sum has no scaling form: {e.what}"
+        form = (
+            "logarithm of a sum has no scaling form" if isinstance(e, NotScaledError) else "sum has no form by products"
+        )
+        message = f"this {form}: {e.what}"
         raise SpecError([Diagnostic("VS0268", message, span, "", (tip,))]) from None
     optimised = time.perf_counter()
     emitted = emit_program(graph, spec)

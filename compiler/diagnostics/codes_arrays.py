@@ -82,11 +82,13 @@ ARRAYS: tuple[Code, ...] = (
     ),
     Code(
         "VS0268",
-        "no scaling form",
+        "no form by products",
         "'form=scaling' computes logarithms of sums of exponentials as products with a kernel of exponentials that is kept from "
         "sweep to sweep. The exponents must be a fixed array plus terms with fewer indices, as those of optimal transport are, "
         "and one block_coordinate must be all that acts in a step. 'logsumexp[i](..., by=scaling)' asks for the same in the "
-        "steps of a recurrence of which the end alone is read, and through which no derivative goes. 'vspec build' looks for it.",
+        "steps of a recurrence of which the end alone is read, and through which no derivative goes. 'sum[i](..., by=products)' "
+        "takes squares of differences between arrays with indices of their own, '(x[n, i] - y[m, i])**2', from products of "
+        "matrices; nothing but exponents may read it. 'vspec build' looks for the form.",
         "params:\n  x: {init: 1}\nobjectives:\n  loss: x**2\n"
         "solve: {minimize: loss, method: block_coordinate(form=scaling)}\n",
     ),

@@ -61,6 +61,10 @@ LOGARITHM = {
     **REDUCTION,
     "scaling": Way("scaling", "products with a kernel of exponentials, which the steps of a recurrence keep"),
 }
+SUM = {
+    **REDUCTION,
+    "products": Way("products", "squares of differences from products of matrices, where no digits are lost"),
+}
 # Reductions whose parts become one by an operation on two results.
 JOINED = ("sum", "mean", "prod", "max", "min", "any", "all", "logsumexp", "argmax", "argmin")
 
@@ -69,6 +73,7 @@ EVALUATED: Mapping[str, Mapping[str, Way]] = {
     "d": DERIVATIVE,
     **dict.fromkeys(("solve", "logdet", "inv"), MATRIX),
     **dict.fromkeys(JOINED, REDUCTION),
+    "sum": SUM,
     "logsumexp": LOGARITHM,
 }
 

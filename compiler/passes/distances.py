@@ -17,20 +17,20 @@ where all sums are at least 1/MOST of what they are differences of, they have th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree, num, slot
-from vspec.compiler.graph.node import AnyRegion, Axis, Either, Kind, Node, Solve, innermost, topological
+from vspec.compiler.graph.node import AnyRegion, Axis, Either, Kind, Node, Origin, Solve, innermost, topological
 from vspec.compiler.graph.rewrite import Sweep, all_nodes, with_results
 from vspec.compiler.graph.strategy import Candidate, Choice, with_choices
 from vspec.compiler.passes import intern
 from vspec.compiler.passes.distribute import is_even
 from vspec.compiler.passes.exponents import Factor, exponents, largest
-from vspec.compiler.passes.squares import Square, distance, moment
+from vspec.compiler.passes.squares import Square, asked, distance, moment
 
 DOC = "Squares of differences over pairs that only exponents read are products of matrices where no digits that count are lost."
 
@@ -45,11 +45,23 @@ SQUARE: Tree = ("pow", slot(0), num(2))
 Ways = Callable[[Sequence[Node]], Node]
 
 
+class NotProductsError(Exception):
+    """A sum was to be made of products that has no such form; `what` says why, `origin` where."""
+
+    def __init__(self, what: str, origin: Origin) -> None:
+        super().__init__(what)
+        self.what = what
+        self.origin = origin
+
+
 def run(graph: Graph) -> Graph:
-    """The graph with products in place of differences."""
+    """The graph with products in place of differences. Raises NotProductsError where these are asked for in vain."""
     b = Builder(graph.dims)
     pairs = _Pairs(b, graph)
     pairs.run(graph.roots)
+    for n in all_nodes(graph):
+        if asked(n) and n.uid not in pairs.accepted and n.uid not in pairs.moments:
+            raise NotProductsError(_reason(n, pairs.met), n.origin)
     if not pairs.choices:
         return graph
     # Two sides that are one cloud of points are centred once.
@@ -57,10 +69,12 @@ def run(graph: Graph) -> Graph:
     return with_choices(done, pairs.choices)
 
 
-def pays(s: Square | None, sizes: Sizes) -> bool:
-    """Whether products cost less than the differences."""
+def taken_for(s: Square | None, node: Node, sizes: Sizes) -> bool:
+    """Whether products cost less than the differences, or are asked for."""
     if s is None:
         return False
+    if asked(node):
+        return True
     own, others = sizes.count(s.own), sizes.count(s.others)
     return sizes.count(s.common) >= TERMS and min(own, others) >= SIDE and own * others >= PAIRS
 
@@ -68,7 +82,7 @@ def pays(s: Square | None, sizes: Sizes) -> bool:
 def accepted(nodes: Sequence[Node], roots: Sequence[Node], sizes: Sizes) -> dict[int, list[Factor]]:
     """The sums of a scope that may become products, by uid, each with the factors by which exponents read it."""
     b = Builder()
-    candidates = [n for n in nodes if pays(distance(b, n), sizes)]
+    candidates = [n for n in nodes if taken_for(distance(b, n), n, sizes)]
     if not candidates:
         return {}
     readers: dict[int, list[Node]] = {}
@@ -124,6 +138,8 @@ class _Pairs(Sweep):
         self.choices: list[Choice] = []
         self.accepted: dict[int, list[Factor]] = {}
         self.moments: set[int] = set()
+        # What was met where products may be taken.
+        self.met: set[int] = set()
         self.left = left_alone(graph)
 
     def run(self, roots: Iterable[Node]) -> None:
@@ -132,7 +148,8 @@ class _Pairs(Sweep):
         nodes = topological(roots)
         found = accepted(nodes, roots, self.sizes)
         self.accepted |= found
-        self.moments |= {n.uid for n in nodes if pays(moment(self.b, n), self.sizes)}
+        self.met |= {n.uid for n in nodes}
+        self.moments |= {n.uid for n in nodes if taken_for(moment(self.b, n), n, self.sizes)}
         stack = list(reversed(nodes))
         while stack:
             node = stack[-1]
@@ -280,10 +297,19 @@ class _Pairs(Sweep):
         among = (Candidate("products", 2.0 * work), Candidate("differences", 3.0 * work))
         origin = node.origin
         what = "squares of differences" + (f" in {origin.name}" if origin.name and origin.name[0] != "_" else "")
-        because = "least cost, where no digits are lost"
+        because = "asked for" if asked(node) else "least cost, where no digits are lost"
         choice = Choice("reduction", what, origin.line, "products", among, because, origin.file)
         if choice not in self.choices:
             self.choices.append(choice)
+
+
+def _reason(node: Node, met: Collection[int]) -> str:
+    """Why a sum has no form by products."""
+    if distance(Builder(), node) is None:
+        return "it is no sum of squares of differences between arrays that have indices of their own"
+    if node.uid not in met:
+        return "JAX differentiates what it is in, or maps it over many problems"
+    return "more than exponents reads it, and would see what products lose"
 
 
 def _arguments(b: Builder, nodes: Mapping[int, Node]) -> dict[int, Node]:
@@ -294,4 +320,4 @@ def _times(number: float, tree: Tree) -> Tree:
     return tree if number == 1 else ("mul", num(number), tree)
 
 
-__all__ = ["DOC", "MOST", "run", "taken"]
+__all__ = ["DOC", "MOST", "NotProductsError", "run", "taken"]

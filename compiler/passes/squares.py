@@ -56,6 +56,15 @@ class Square:
         return replace(self, u=self.v, v=self.u)
 
 
+# How a sum that is to be made of products says so.
+ASKED = ("products",)
+
+
+def asked(node: Node) -> bool:
+    """Whether a sum is to be made of products, whatever it costs."""
+    return node.kind is Kind.REDUCE and node.attrs[1:] == (ASKED,)
+
+
 def distance(b: Builder, node: Node) -> Square | None:
     """A sum over axes that both sides have, for each pair of their own; the weight has no axes that v lacks."""
     s = _square(b, node)
@@ -81,7 +90,7 @@ def moment(b: Builder, node: Node) -> Square | None:
 def _square(b: Builder, node: Node) -> Square | None:
     if node.dtype != "real" or node.op != "sum":
         return None
-    if node.kind is Kind.REDUCE and len(node.attrs) == 1 and node.inputs[0].kind is Kind.MAP:
+    if node.kind is Kind.REDUCE and (len(node.attrs) == 1 or asked(node)) and node.inputs[0].kind is Kind.MAP:
         axes = node.inputs[0].axes
         tree, leaves = _opened(b, node.inputs[0], frozenset(node.inputs[0].names))
     elif node.kind is Kind.CONTRACT:
@@ -138,4 +147,4 @@ def _not_negative(x: Node) -> bool:
     return sign_of(x) is not Sign.UNKNOWN or is_even(x)
 
 
-__all__ = ["Square", "distance", "moment"]
+__all__ = ["Square", "asked", "distance", "moment"]

@@ -19,6 +19,7 @@ from tests.language.helpers import good
 from tests.passes.test_block import called
 from tests.support.evaluate import evaluate_graph
 from tests.support.traced import largest
+from vspec.compiler.diagnostics.diagnostic import SpecError
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Kind
 from vspec.compiler.graph.rewrite import all_nodes
@@ -299,6 +300,32 @@ def test_differences_can_be_asked_for() -> None:
     assert not choices(compiled(asked).graph)
     assert choices(compiled(KERNELS).graph)
     assert not choices(compiled(KERNELS, disable=["distances"]).graph)
+
+
+def test_products_can_be_asked_for_whatever_the_sizes(tmp_path: Path) -> None:
+    text = KERNELS.replace("Y[m, i])**2)", "Y[m, i])**2, by=products)")
+    found = compiled(text, sizes="dims: {n: 4, m: 5, i: 2}\n")
+    assert [(c.chosen, c.because) for c in choices_of(found.graph)[-1:]] == [("products", "asked for")]
+    rng = np.random.default_rng(0)
+    v = {"X": rng.normal(size=(4, 2)), "Y": rng.normal(size=(5, 2)), "c": rng.uniform(size=5), "width": np.asarray(2.0)}
+    got = called(load(found.emitted, tmp_path), "loss_value_and_gradient", cast(v, jnp.float32))
+    assert error(got, wanted("kernels", v)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("formula", "reason"),
+    [
+        ("sum[n, m](sqrt(sum[i]((X[n, i] - Y[m, i])**2, by=products)))", "more than exponents reads it"),
+        ("sum[n](exp(-sum[i](X[n, i]**2, by=products)))", "no sum of squares of differences"),
+    ],
+)
+def test_what_has_no_products_is_refused_where_they_are_asked_for(formula: str, reason: str) -> None:
+    text = f"data:\n  X[n, i]: real\n  Y[m, i]: real\noutputs:\n  r: {formula}\n"
+    with pytest.raises(SpecError) as e:
+        compiled(text)
+    (found,) = e.value.diagnostics
+    assert (found.code, found.span.line) == ("VS0268", 9)
+    assert reason in found.message
 
 
 def test_rows_at_a_time_have_products_too(tmp_path: Path) -> None:
