@@ -450,6 +450,29 @@ _SOLVERS = (
         (
             Keyword("tol", float, 1e-8, _ORTHOGONAL),
             Keyword("damping", float, 1e-3, "the first damping, relative to the columns of the Jacobian"),
+            Keyword(
+                "linear",
+                str,
+                "auto",
+                "how the damped linear model is minimised",
+                choices=(
+                    Choice("auto", f"qr up to {DENSE} unknowns, else cg"),
+                    Choice("qr", "by triangles of the Jacobian"),
+                    Choice(
+                        "cg",
+                        "conjugate gradients with products of the Jacobian and its transpose with vectors",
+                        (
+                            Keyword(
+                                "rtol",
+                                float,
+                                0.0,
+                                "relative residual of the normal equations; 0 lets it fall with the angle",
+                            ),
+                            Keyword("iterations", int, 0, "most iterations; 0 is ten times the number of unknowns"),
+                        ),
+                    ),
+                ),
+            ),
         ),
         ("squares",),
         "Minimises a sum of squares by the linear model of what is squared, damped where it does not hold (Moré 1978, "

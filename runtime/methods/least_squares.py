@@ -7,7 +7,7 @@ scaling and the reduction to triangles; Nielsen 1999 ("Damping parameter in Marq
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 
+from vspec.runtime.methods.linear_models import Slope, angle, minimised, products, slope
 from vspec.runtime.methods.method import (
     DIVERGED,
     RUNNING,
@@ -28,6 +29,7 @@ from vspec.runtime.methods.method import (
     finite,
     select,
 )
+from vspec.runtime.registry import DENSE
 
 _ARMIJO = 1e-4
 _TRIALS = 60
@@ -53,6 +55,15 @@ class Damping(NamedTuple):
     scale: Array
 
 
+class Around(NamedTuple):
+    """Where a search is: the problem, its point, the sum of squares after a step [point], and how much of it is rounding."""
+
+    problem: Problem
+    point: Point
+    totals: Callable[[Array], Array]
+    slack: Array
+
+
 class Trial(NamedTuple):
     """A step tried: its own damping or length, the step, the sum of squares there and what the model said, how many before."""
 
@@ -76,14 +87,20 @@ class LeastSquares(Method):
     chunk: ClassVar[int] = 1
 
     @abc.abstractmethod
-    def remember(self, model: Model) -> Any:
+    def remember(self, model: Any) -> Any:
         """What the search for steps starts with."""
 
     @abc.abstractmethod
-    def search(
-        self, model: Model, setting: Any, totals: Callable[[Array], Array], slack: Array
-    ) -> tuple[Array, Array, Any]:
-        """Whether there is a step, the step [point], and the next setting; `totals` gives the sum of squares after a step."""
+    def search(self, model: Any, setting: Any, around: Around) -> tuple[Array, Array, Any, Any]:
+        """Whether there is a step, the step [point], the next setting, and the model with what the search tells of it."""
+
+    def evaluate(self, problem: Problem, point: Point, before: Any) -> tuple[Array, Point, Any]:
+        """Value, gradient, and the model at a point; `before` is one from elsewhere, or None."""
+        return _evaluate(problem, point, None if before is None else before.first)
+
+    def angle(self, model: Any) -> Array:
+        """What the tolerance is about."""
+        return cosine(model)
 
     def judge(self, problem: Problem, point: Point, value: Array, gradient: Point) -> Array:
         """RUNNING or DIVERGED: the tolerance is about more than the gradient."""
@@ -91,13 +108,13 @@ class LeastSquares(Method):
 
     def init(self, problem: Problem, point: Point) -> State:
         """Evaluate the start. `extra`: the model, and the setting of the search."""
-        value, gradient, model = _evaluate(problem, point, None)
+        value, gradient, model = self.evaluate(problem, point, None)
         return self._judged(self.begin(problem, point, value, gradient, (model, self.remember(model))))
 
     def refresh(self, problem: Problem, state: State, point: Point) -> State:
         """A model of its own for each point; the setting stays."""
         old, setting = state.extra
-        value, gradient, model = _evaluate(problem, point, old.first)
+        value, gradient, model = self.evaluate(problem, point, old)
         new = self.begin(problem, point, value, gradient, (model, setting))
         return self._judged(new._replace(steps=state.steps))
 
@@ -111,18 +128,19 @@ class LeastSquares(Method):
             residuals = problem.residuals(unravel(x + p))
             return residuals @ residuals
 
-        found, p, setting = self.search(model, setting, totals, slack)
+        found, p, setting, model = self.search(model, setting, Around(problem, state.point, totals, slack))
         point = unravel(jnp.where(found, x + p, x))
-        value, gradient, new = _evaluate(problem, point, model.first)
-        useful = found & ((model.total - new.total > slack) | (cosine(new) < cosine(model)))
+        value, gradient, new = self.evaluate(problem, point, model)
+        useful = found & ((model.total - new.total > slack) | (self.angle(new) < self.angle(model)))
         moved = self._judged(self.advance(problem, state, point, value, gradient, (new, setting)))
-        stay = state._replace(steps=state.steps + 1, status=jnp.full((), STALLED, jnp.int32))
+        status = jnp.full((), STALLED, jnp.int32)
+        stay = state._replace(steps=state.steps + 1, status=status, extra=(model, state.extra[1]))
         good: State = select(useful | (moved.status != RUNNING), moved, stay)
         return good
 
     def _judged(self, state: State) -> State:
         model, _ = state.extra
-        reached = (cosine(model) <= self.tol) | (jnp.sqrt(model.total) <= self.tol * model.first)
+        reached = (self.angle(model) <= self.tol) | (jnp.sqrt(model.total) <= self.tol * model.first)
         done = (state.status == RUNNING) & reached & (jnp.asarray(self.tol) > 0)
         return state._replace(status=jnp.where(done, TOLERANCE, state.status).astype(jnp.int32))
 
@@ -161,10 +179,9 @@ class GaussNewton(LeastSquares):
         """Nothing."""
         return ()
 
-    def search(
-        self, model: Model, setting: Any, totals: Callable[[Array], Array], slack: Array
-    ) -> tuple[Array, Array, Any]:
+    def search(self, model: Model, setting: Any, around: Around) -> tuple[Array, Array, Any, Any]:
         """Backtracking along the direction."""
+        totals, slack = around.totals, around.slack
         units = 1 / _scale(lengths(model))
         u, s, v = jnp.linalg.svd(model.triangle * units)
         small = float(np.finfo(s.dtype).eps) * s.size * jnp.max(s, initial=0.0)
@@ -182,27 +199,51 @@ class GaussNewton(LeastSquares):
 
         begun = Trial(jnp.ones((), p.dtype), p, totals(p), slope, jnp.zeros((), jnp.int32))
         last = lax.while_loop(lambda t: ~enough(t) & (t.k < _TRIALS), halve, begun)
-        return enough(last), last.p, setting
+        return enough(last), last.p, setting, model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevenbergMarquardt(LeastSquares):
     """Minima of the linear model plus a damping, which grows until the sum of squares falls as the model says.
 
-    The damping is in units of the longest columns that the Jacobian has had, so that no scale of a param matters.
+    The damping is in units of the longest columns that the Jacobian has had, so that no scale of a param matters; by products,
+    which tell of no column, in units of the size that the Jacobian has shown.
     """
 
     damping: float
+    linear: Mapping[str, Any]
 
-    def remember(self, model: Model) -> Damping:
+    def products(self, point: Point) -> bool:
+        """Whether steps are found by products with the Jacobian."""
+        size = sum(x.size for x in point.values())
+        return self.linear["name"] == "cg" or (self.linear["name"] == "auto" and size > DENSE)
+
+    def evaluate(self, problem: Problem, point: Point, before: Any) -> tuple[Array, Point, Any]:
+        """Value, gradient, and the model at a point."""
+        if self.products(point):
+            return slope(problem, point, before)
+        return LeastSquares.evaluate(self, problem, point, before)
+
+    def angle(self, model: Any) -> Array:
+        """What the tolerance is about."""
+        return angle(model) if isinstance(model, Slope) else cosine(model)
+
+    def tally(self, problem: Problem, state: State) -> dict[str, Array]:
+        """The iterations of conjugate gradients, where there are any."""
+        model, _ = state.extra
+        return {"cg": model.cg} if isinstance(model, Slope) else {}
+
+    def remember(self, model: Any) -> Damping:
         """The first damping."""
         weight = jnp.asarray(self.damping, model.total.dtype)
-        return Damping(weight, jnp.full_like(weight, 2.0), _scale(lengths(model)))
+        scale = jnp.ones_like(weight) if isinstance(model, Slope) else _scale(lengths(model))
+        return Damping(weight, jnp.full_like(weight, 2.0), scale)
 
-    def search(
-        self, model: Model, setting: Any, totals: Callable[[Array], Array], slack: Array
-    ) -> tuple[Array, Array, Any]:
+    def search(self, model: Any, setting: Any, around: Around) -> tuple[Array, Array, Any, Any]:
         """Dampings, one after the other."""
+        if isinstance(model, Slope):
+            return self.searched(model, setting, around)
+        totals, slack = around.totals, around.slack
         scale = jnp.maximum(setting.scale, _scale(lengths(model)))
         right = jnp.concatenate([-model.rotated, jnp.zeros_like(model.rotated)])
 
@@ -214,20 +255,55 @@ class LevenbergMarquardt(LeastSquares):
             expected = along @ along + 2 * weight * (damped @ damped)
             return Trial((weight, factor), p, totals(p), expected, k)
 
-        def share(t: Trial) -> Array:
-            found = (model.total - t.total + slack) / (t.expected + slack)
-            return jnp.where(jnp.isfinite(found), found, -1.0)
-
         def grow(t: Trial) -> Trial:
             weight, factor = t.setting
             return attempt(weight * factor, 2 * factor, t.k + 1)
 
         begun = attempt(setting.weight, setting.factor, jnp.zeros((), jnp.int32))
-        last = lax.while_loop(lambda t: ~(share(t) > _ARMIJO) & (t.k < _TRIALS), grow, begun)
-        good, (weight, factor) = share(last), last.setting
-        lower = jnp.maximum(1 / 3, 1 - (2 * good - 1) ** 3)
-        next_setting = Damping(jnp.maximum(weight * lower, _least(weight)), jnp.full_like(factor, 2.0), scale)
-        return good > _ARMIJO, last.p, next_setting
+        last, good = _first_good(begun, grow, model.total, slack)
+        return good > _ARMIJO, last.p, _next(last, good, scale), model
+
+    def searched(self, model: Slope, setting: Damping, around: Around) -> tuple[Array, Array, Any, Any]:
+        """The same by conjugate gradients."""
+        given = self.linear["arguments"]
+        r, push, pull = products(around.problem, around.point)
+        wanted = jnp.minimum(0.1, jnp.sqrt(angle(model)))
+        rtol = jnp.where(given.get("rtol", 0.0) > 0, given.get("rtol", 0.0), wanted)
+        limit = given.get("iterations", 0) or 10 * model.slope.size
+
+        def attempt(weight: Array, factor: Array, k: Array, size: Array, cg: Array) -> Trial:
+            # The damping is that of a matrix of size one.
+            found = minimised(r, push, pull, weight * model.size**2, rtol, limit, size)
+            expected = -found.along @ (2 * r + found.along)
+            setting = (weight, factor, found.size, cg + found.k)
+            return Trial(setting, found.p, around.totals(found.p), expected, k)
+
+        def grow(t: Trial) -> Trial:
+            weight, factor, size, cg = t.setting
+            return attempt(weight * factor, 2 * factor, t.k + 1, size, cg)
+
+        begun = attempt(setting.weight, setting.factor, jnp.zeros((), jnp.int32), model.size, model.cg)
+        last, good = _first_good(begun, grow, model.total, around.slack)
+        _, _, size, cg = last.setting
+        return good > _ARMIJO, last.p, _next(last, good, setting.scale), model._replace(size=size, cg=cg)
+
+
+def _first_good(begun: Trial, grow: Callable[[Trial], Trial], total: Array, slack: Array) -> tuple[Trial, Array]:
+    """The first trial whose sum of squares falls as the model says, and to which share of what it says."""
+
+    def share(t: Trial) -> Array:
+        found = (total - t.total + slack) / (t.expected + slack)
+        return jnp.where(jnp.isfinite(found), found, -1.0)
+
+    last = lax.while_loop(lambda t: ~(share(t) > _ARMIJO) & (t.k < _TRIALS), grow, begun)
+    return last, share(last)
+
+
+def _next(last: Trial, good: Array, scale: Array) -> Damping:
+    """The damping of the next search."""
+    weight, factor, *_ = last.setting
+    lower = jnp.maximum(1 / 3, 1 - (2 * good - 1) ** 3)
+    return Damping(jnp.maximum(weight * lower, _least(weight)), jnp.full_like(factor, 2.0), scale)
 
 
 def _scale(columns: Array) -> Array:
