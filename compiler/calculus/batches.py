@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from vspec.compiler.calculus.levels import state_reads
+from vspec.compiler.calculus.levels import state_reads, with_twins
 from vspec.compiler.calculus.loops import enter
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.parts import names
@@ -59,7 +59,7 @@ class Batches:
         for name, body in objectives.items():
             low.postpone(name, body, (), "real")
         own = (b.expr for b in of_stage(changed, label) if b.kind != "until")
-        reads = state_reads(equations, [*objectives.values(), *own])
+        reads = with_twins(state_reads(equations, [*objectives.values(), *own]), self.spec.random.values())
         low.random = self.spec.random
         for e in equations:
             enter(low, e, reads)

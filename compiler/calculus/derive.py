@@ -8,14 +8,14 @@ the Jacobian is formed along a second letter and its diagonal taken. It is never
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from vspec.compiler.calculus.special import NoWay
 from vspec.compiler.calculus.sweeps import depends, forward, opaque, reverse, see
 from vspec.compiler.calculus.terms import Algebra, Term, Terms, pair
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.cost import Sizes, flops
-from vspec.compiler.graph.node import Axis, Kind, Node, Solve
+from vspec.compiler.graph.node import Axis, Kind, Node, Region, Solve, topological
 
 # Sizes that are bound at run time count as this many elements when a mode is chosen.
 NOMINAL = 1000
@@ -125,14 +125,22 @@ def _mode(b: Builder, nodes: Sequence[Node], outer: Sequence[Axis], inner: Seque
     return mode
 
 
-def tracked(e: Node, x: Node, position: int, letter: str, nodes: Sequence[Node]) -> dict[int, str] | None:
+def tracked(
+    e: Node, x: Node, position: int, letter: str, nodes: Sequence[Node], loops: bool = False
+) -> dict[int, str] | None:
     """What the axis of `x` at `position` is called in every node between, by uid, if slice v of `e` along `letter` reads only
-    slice v of `x` along that axis; any node that mixes slices refutes it, and the answer is None.
+    slice v of `x` along that axis; any node that mixes slices refutes it, and the answer is None. `loops`: whether to look into
+    recurrences.
     """
-    names: dict[int, str] = {}
+    names = _spread({x.uid: x.names[position]}, nodes, loops)
+    return names if names is not None and names.get(e.uid) == letter else None
+
+
+def _spread(sources: Mapping[int, str], nodes: Sequence[Node], loops: bool) -> dict[int, str] | None:
+    """What an axis of the sources is called in every node that depends on them; None where a node mixes its slices."""
+    names: dict[int, str] = dict(sources)
     for node in nodes:
-        if node.uid == x.uid:
-            names[node.uid] = x.names[position]
+        if node.uid in sources:
             continue
         below = [i for i in node.inputs if i.uid in names]
         carried = {names[i.uid] for i in below}
@@ -155,7 +163,9 @@ def tracked(e: Node, x: Node, position: int, letter: str, nodes: Sequence[Node])
                 return None
         elif node.kind is Kind.REGION:
             # Problems along an index know nothing of each other.
-            if not isinstance(node.attrs[0], Solve) or name not in {a.name for a in node.attrs[0].batch}:
+            problem = node.attrs[0]
+            alone = isinstance(problem, Solve) and name in {a.name for a in problem.batch}
+            if not alone and not (loops and isinstance(problem, Region) and _separate(node, problem, name, names)):
                 return None
             names[node.uid] = name
             continue
@@ -164,7 +174,36 @@ def tracked(e: Node, x: Node, position: int, letter: str, nodes: Sequence[Node])
         if name not in node.names:
             return None
         names[node.uid] = name
-    return names if names.get(e.uid) == letter else None
+    return names
+
+
+def _separate(node: Node, region: Region, name: str, known: Mapping[int, str]) -> bool:
+    """Whether slices along an axis advance in a recurrence each by itself, in states that all call it so."""
+    count = len(region.carry)
+    reached = {k for k, x in enumerate(node.inputs) if x.uid in known}
+    if any(known[node.inputs[k].uid] != name for k in reached):
+        return False
+    holders = (*region.carry, *region.captured)
+    while True:
+        sources = {holders[k].uid: name for k in reached}
+        if any(name not in holders[k].names for k in reached):
+            return False
+        below = topological(region.steps)
+        hit = set(sources)
+        for n in below:
+            if any(i.uid in hit for i in n.inputs):
+                hit.add(n.uid)
+        inside = _spread(sources, [n for n in below if n.uid in hit], True)
+        if inside is None:
+            return False
+        roots = {k: inside[r.uid] for k, r in enumerate(region.steps) if r.uid in inside}
+        if any(own != name for own in roots.values()):
+            return False
+        # A state that reads one of them has the axis, too, from the next step on.
+        more = {k for k in roots if k < count} - reached
+        if not more:
+            return True
+        reached |= more
 
 
 def _by_adjoints(

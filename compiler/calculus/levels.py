@@ -11,7 +11,7 @@ from itertools import takewhile
 
 from vspec.compiler.language.bodies import homes
 from vspec.compiler.language.expr import At, Derivative, Element, Expr
-from vspec.compiler.language.spec import Definition, Recurrence
+from vspec.compiler.language.spec import Definition, Recurrence, Variable
 from vspec.compiler.language.substitute import nodes
 
 Level = tuple[str, ...]
@@ -33,6 +33,17 @@ def state_reads(equations: Sequence[Definition | Recurrence], roots: Iterable[Ex
     walk.drain()
     # A derivative by a state finds whoever reads the path, its end included.
     return {key: frozenset({"path"} if "by" in how else how) for key, how in walk.reads.items()}
+
+
+def with_twins(reads: Reads, variables: Iterable[Variable]) -> Reads:
+    """The reads, with those of what stands for variables of recurrences in expectations over them."""
+    found = dict(reads)
+    for v in variables:
+        for old, new in v.walk.names.items() if v.walk is not None else ():
+            for (level, name), how in reads.items():
+                if name == old:
+                    found[level, new] = found.get((level, new), frozenset()) | how
+    return found
 
 
 class _Walk:

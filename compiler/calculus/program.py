@@ -11,7 +11,7 @@ from vspec.compiler.calculus.batches import Batches
 from vspec.compiler.calculus.chance.variables import NoEstimate
 from vspec.compiler.calculus.constrained import difference, parts
 from vspec.compiler.calculus.known import facts_of
-from vspec.compiler.calculus.levels import state_reads
+from vspec.compiler.calculus.levels import state_reads, with_twins
 from vspec.compiler.calculus.loops import enter
 from vspec.compiler.calculus.lower import Lowering
 from vspec.compiler.calculus.moving import moving
@@ -136,7 +136,7 @@ def enter_equations(spec: Spec, low: Lowering) -> dict[str, Node]:
     low.ordinals = ordinals(spec)
     low.random = spec.random
     inputs = _inputs(spec, low)
-    reads = state_reads(spec.equations, (b.expr for b in bodies(spec) if not b.loops))
+    reads = with_twins(state_reads(spec.equations, (b.expr for b in bodies(spec) if not b.loops)), spec.random.values())
     for name, objective in spec.objectives.items():
         # A definition may read an objective (to differentiate it, say) and an objective reads definitions.
         low.pending[name] = partial(low.value, objective.body, name, ())

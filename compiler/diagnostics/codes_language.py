@@ -626,8 +626,8 @@ PLANNED: tuple[Code, ...] = tuple(
         ("VS0407", "integrals", "define:\n  y: integral[x](exp(-x**2), over=[-5, 5])\n"),
         (
             "VS0408",
-            "expectations over variables that are drawn step by step",
-            "dims: {t: 4}\nrandom:\n  z[0]: normal(0, 1)\n  z[t + 1]: normal(z[t], 1)\ndefine:\n  y: E[z](z[-1])\n",
+            "some expectations over variables that are drawn step by step",
+            "dims: {t: 4}\nrandom:\n  z[0]: poisson(1)\n  z[t + 1]: poisson(1 + z[t])\ndefine:\n  y: E[z](z[-1])\n",
         ),
         (
             "VS0411",

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.concat import stretches
 from vspec.compiler.graph.kernel import slot
-from vspec.compiler.graph.node import Axis, Kind, Node, Pull, Solve
+from vspec.compiler.graph.node import Axis, Kind, Node, Pull, Region, Solve, next_uid
 
 
 class NotSeparate(ValueError):  # noqa: N818 (it says what cannot be done, and the caller says why)
@@ -136,11 +136,12 @@ def rebuilt(b: Builder, node: Node, inputs: Sequence[Node], dropped: Collection[
         return b.make(Kind.RANDOM, node.op, inputs, axes, node.dtype, a)
     if node.kind is Kind.STOP:
         return b.hold(inputs[0]) if node.op == "hold" else b.stop(inputs[0])
+    if node.kind is Kind.REGION and isinstance(a[0], Region):
+        return _loop(b, node, inputs, more, dropped)
     if node.kind is Kind.REGION:
         return b.region(node.op, _region(node, more, dropped), inputs)
     if node.kind is Kind.ITEM:
-        batch = [x for x in _batch(inputs[0]) if x.name not in node.names]
-        return b.item(inputs[0], a[0], [*batch, *axes], node.dtype)
+        return b.item(inputs[0], a[0], _item_axes(node, inputs[0], axes), node.dtype)
     raise NotSeparate(f"a {node.kind} is one for all")
 
 
@@ -159,6 +160,36 @@ def _scattered(b: Builder, node: Node, inputs: Sequence[Node], axes: Sequence[Ax
     if node.op == "at":
         return b.scatter_at(inputs[0], *a)
     return b.scatter_gather(inputs[0], inputs[1], a[0], [x for x in axes if x.name != a[0].name])
+
+
+def _loop(b: Builder, node: Node, inputs: Sequence[Node], more: Sequence[Axis], dropped: Collection[str]) -> Node:
+    """A recurrence for more values: all of its states get the axes that its operands bring."""
+    region: Region = node.attrs[0]
+    if region.products is not None or any(set(x.names) & set(dropped) for x in node.inputs):
+        raise NotSeparate(f"a recurrence is one for all in line {node.origin.line}")
+    count = len(region.carry)
+    carry = tuple(replace(x, axes=(*more, *x.axes), uid=next_uid()) for x in region.carry)
+    captured = tuple(
+        x if y is old else replace(x, axes=y.axes, uid=next_uid())
+        for x, y, old in zip(region.captured, inputs[count:], node.inputs[count:], strict=True)
+    )
+    new = {x.uid: y for x, y in zip((*region.carry, *region.captured), (*carry, *captured), strict=True)}
+    roots = instantiate(b, region.steps, new)
+    body = tuple(b.order(x, c.axes) for x, c in zip(roots, carry, strict=False))
+    until = roots[-1] if region.until is not None else None
+    starts = [b.order(x, c.axes) for x, c in zip(inputs, carry, strict=False)]
+    loop = replace(region, carry=carry, captured=captured, body=body, until=until)
+    return b.region(node.op, loop, [*starts, *inputs[count:]])
+
+
+def _item_axes(node: Node, of: Node, axes: Sequence[Axis]) -> tuple[Axis, ...]:
+    """The axes of a result of a problem or a recurrence."""
+    region = of.attrs[0]
+    if isinstance(region, Region):
+        how, k = region.results[node.attrs[0]]
+        own = region.carry[k].axes
+        return (region.axis, *own) if how == "path" else own
+    return (*(x for x in _batch(of) if x.name not in node.names), *axes)
 
 
 def _region(node: Node, more: Sequence[Axis], dropped: Collection[str]) -> Solve:

@@ -73,7 +73,12 @@ def check_equations(ctx: Context, system: System, calls: dict[str, tuple[str, ..
     for group in components(system.names, lambda n: reads[n]):
         states = [n for n in group if n in system.steps]
         if states:
-            solved.equations += check_recurrence(ctx, system, group, Known(reads, through))
+            found_here = check_recurrence(ctx, system, group, Known(reads, through))
+            solved.equations += found_here
+            for e in found_here:
+                for name in e.names if isinstance(e, Recurrence) else ():
+                    if name in ctx.variables and isinstance(e, Recurrence):
+                        ctx.variables[name].recurrence = e
         elif (
             len(group) == 1 and group[0] in ctx.variables and ctx.variables[group[0]].line.option("sampler") is not None
         ):

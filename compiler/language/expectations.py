@@ -124,6 +124,8 @@ def expectation(ctx: Context, raw: RawCall, env: Env) -> Expr:
 
 
 def _names(ctx: Context, raw: RawCall, env: Env) -> tuple[str, ...] | None:
+    from vspec.compiler.language.walks import walk_of
+
     found: list[str] = []
     sound = True
     for item in raw.bound or ():
@@ -141,9 +143,12 @@ def _names(ctx: Context, raw: RawCall, env: Env) -> tuple[str, ...] | None:
                     else "declare it under 'random', for example z: normal(0, 1)"
                 )
             ctx.error("VS0692", message, item.span, env, label="no law", help=help)
-        elif name in ctx.symbols and ctx.symbols[name].kind == "state":
+        elif env.steps and name in ctx.symbols and ctx.symbols[name].kind == "state":
             sound = False
-            ctx.planned("VS0408", f"expectations over variables that are drawn step by step ('{name}')", item.span, env)
+            what = f"expectations in a recurrence over variables that are drawn step by step ('{name}')"
+            ctx.planned("VS0408", what, item.span, env)
+        elif name in ctx.symbols and ctx.symbols[name].kind == "state" and not walk_of(ctx, ctx.variables[name]):
+            sound = False
         elif name in found:
             sound = False
             ctx.error("VS0692", f"the variable '{name}' stands twice", item.span, env)

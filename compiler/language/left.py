@@ -69,7 +69,9 @@ def declare_equations(ctx: Context, define: Value | None, objectives: Value | No
         variable = parse_head(ctx, key)
         if variable is not None:
             drawn = RandomLine(law)
-            ctx.variables.setdefault(variable.name, Declared(variable.name, drawn, variable.span))
+            known = ctx.variables.setdefault(variable.name, Declared(variable.name, drawn, variable.span))
+            if drawn.option("estimator") is not None:
+                known.line = drawn
             lines.setdefault(variable.name, []).append((variable, key, drawn))
     for key, value in entries(define):
         heads = parse_heads(ctx, key)

@@ -7,7 +7,7 @@ more there is to it, expectations over it and its log-density, hangs on its name
 from __future__ import annotations
 
 from collections.abc import Mapping as Map
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from vspec.compiler.diagnostics.spans import Span
@@ -21,7 +21,7 @@ from vspec.compiler.language.law_formulas import DENSITIES
 from vspec.compiler.language.laws import LAWS
 from vspec.compiler.language.parse import parse_expression
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName
-from vspec.compiler.language.spec import Definition, Estimator, Variable
+from vspec.compiler.language.spec import Definition, Estimator, Recurrence, Variable
 from vspec.compiler.language.substitute import subscript_axes, substitute
 from vspec.compiler.language.types import as_real
 from vspec.compiler.source.document import Mapping, Scalar, Value
@@ -64,19 +64,25 @@ class RandomLine:
 
 @dataclass(slots=True)
 class Declared:
-    """A random variable before its law is checked; `definition` and `found` once it is."""
+    """A random variable before its law is checked; `definition` and `found` once it is.
+
+    Of one that a recurrence draws: the recurrence, the equations by which expectations over it are made, and what those read.
+    """
 
     name: str
     line: RandomLine
     span: Span
     definition: Definition | None = None
     found: Variable | None = None
+    recurrence: Recurrence | None = None
+    equations: list[Definition | Recurrence] = field(default_factory=list)
+    more: tuple[Element, ...] = ()
 
     @property
     def reads(self) -> tuple[Element, ...]:
         """Itself and its log-density, as they are declared; nothing before its law is checked."""
-        if self.found is None:
-            return ()
+        if self.found is None or self.more:
+            return self.more
         letters, density = self.found.letters, self.found.density
         subscripts = tuple(Affine(x) for x in letters)
         dtype = self.definition.dtype if self.definition is not None else "real"
@@ -293,6 +299,11 @@ def own_density(ctx: Context, raw: RawCall, env: Env) -> Expr | None:
     if read is None:
         return Unknown(span=raw.span)
     declared, element = read
+    if declared.recurrence is not None:
+        help = "write the density of its law: logpdf(normal(...), x)"
+        return ctx.error(
+            "VS0690", f"'{declared.name}' is drawn step by step and has no law of its own", raw.span, env, help=help
+        )
     if declared.found is None or declared.definition is None:
         return Unknown(span=raw.span)
     subscripts = dict(zip(declared.found.letters, element.subscripts, strict=True))

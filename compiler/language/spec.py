@@ -160,6 +160,17 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
+class Walk:
+    """How expectations over a variable of a recurrence are made (`walks.py`). `noise`: the variable of which its steps are
+    functions, `names`: what its recurrence has for each name in the one that is made of it. `log`: the definition of the
+    log-density of all steps, '' where derivatives go through the noise."""
+
+    noise: str
+    names: Mapping[str, str]
+    log: str
+
+
+@dataclass(frozen=True, slots=True)
 class Variable:
     """A random variable, whose current draw is the definition of the same name. `density`: the log-density at its own draw,
     None where its law has none. `chain`: of one whose law is known up to a constant; its density lacks that."""
@@ -170,6 +181,7 @@ class Variable:
     density: Expr | None
     span: Span
     chain: Chain | None = None
+    walk: Walk | None = None
 
 
 ADJOINTS = ("stored", "checkpointed", "none")

@@ -189,7 +189,7 @@ def test_facts_about_the_spec() -> None:
         (LOSS + "solve: {pareto: [loss, loss]}\n", "VS0405"),
         ("define:\n  a: 'integral[x](exp(-x**2), over=[-5, 5])'\n", "VS0407"),
         (
-            "dims: {t: 3}\nrandom:\n  z[0]: normal(0, 1)\n  z[t + 1]: normal(z[t], 1)\ndefine:\n  a: 'E[z](z[-1])'\n",
+            "dims: {t: 3}\nrandom:\n  z[0]: poisson(1)\n  z[t + 1]: poisson(1 + z[t])\ndefine:\n  a: 'E[z](z[-1])'\n",
             "VS0408",
         ),
         ("constants: {c: 1}\nclaims:\n  a: {identity: c == c + 0, tolerance: 1e-6, by: quadrature(9)}\n", "VS0414"),

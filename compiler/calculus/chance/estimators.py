@@ -236,6 +236,9 @@ class _One:
         if v.chain is not None:
             self._chained(v, play)
             return
+        if v.walk:
+            self._walked(v, play)
+            return
         arguments = [self._at(x, play) for x in v.arguments]
         strategy = self.chosen[v.name]
         if strategy in ("enumerate", "quadrature"):
@@ -273,6 +276,17 @@ class _One:
         assert v.density is not None
         log = normalised(self.b, v, self._at(v.density, play), self.frames)
         play.logs[v.name] = self._framed(v, log, joint=True)
+
+    def _walked(self, v: Variable, play: Play) -> None:
+        """The noise of a variable that a recurrence draws."""
+        noise = Repeated(self.b, v, self.of.key(v), self.of.repeats, self.of.pair, ())
+        self._set(v, RULES[v.sample.law](noise, *v.arguments), play)
+        if v.log is not None:
+            log = self._at(v.log, play)
+            own = self.frames.of[v.name]
+            over = [a for a in v.plates if a.name in log.names and a.name not in own]
+            log = self.b.reduce("sum", log, [a.name for a in over]) if over else log
+            play.logs[v.name] = self.b.rename(log, {a: n for a, n in own.items() if a in log.names})
 
     def _listed(self, v: Variable, arguments: Sequence[Node]) -> Values:
         joint = self.frames.joint(v)

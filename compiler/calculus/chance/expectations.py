@@ -7,6 +7,7 @@ depends on no variable leaves the expectation; one with a closed form is integra
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vspec.compiler.calculus.chance.chains import refuse_other_ways
@@ -15,9 +16,9 @@ from vspec.compiler.calculus.chance.estimators import DRAWN, Estimator
 from vspec.compiler.calculus.chance.paths import has_path
 from vspec.compiler.calculus.chance.supports import configurations, count_of
 from vspec.compiler.calculus.chance.tracked import tracked
-from vspec.compiler.calculus.chance.variables import Frames, NoEstimate, Variable, reached, variables_of
+from vspec.compiler.calculus.chance.variables import Frames, NoEstimate, Variable, reached, twins, variables_of
 from vspec.compiler.calculus.draws import in_place
-from vspec.compiler.graph.instantiate import rebuilt
+from vspec.compiler.graph.instantiate import instantiate, rebuilt
 from vspec.compiler.graph.kernel import Tree, slot, slots
 from vspec.compiler.graph.node import Kind, Node, topological
 from vspec.compiler.graph.strategy import Choice
@@ -37,6 +38,10 @@ def expectation(low: Lowering, e: Expectation) -> Node:
     variables = variables_of(low, e.names)
     refuse_other_ways(e, variables, low.b.origin)
     bodies = [low.lower(x) for x in e.bodies]
+    instead = twins(low, e.names)
+    if instead:
+        bodies = instantiate(low.b, bodies, instead)
+        variables = [_of_twins(low, v, instead) for v in variables]
     _entangled(low, e, bodies, variables)
     average = _Average(low, e, variables)
     kept: tuple[str, ...] = ()
@@ -53,13 +58,20 @@ def expectation(low: Lowering, e: Expectation) -> Node:
     return found
 
 
+def _of_twins(low: Lowering, v: Variable, instead: dict[int, Node]) -> Variable:
+    """A variable whose law reads what a recurrence draws."""
+    arguments = tuple(instantiate(low.b, v.arguments, instead))
+    density = instantiate(low.b, [v.density], instead)[0] if v.density is not None else None
+    return replace(v, arguments=arguments, density=density)
+
+
 def _entangled(low: Lowering, e: Expectation, bodies: Sequence[Node], variables: Sequence[Variable]) -> None:
     """Refuses variables that are not averaged over and depend on ones that are."""
     marks = {v.node.uid for v in variables}
     hit = reached(bodies, marks)
     others = {low.values[n].uid: n for n in low.random if n not in e.names and n in low.values}
     for node in topological(bodies):
-        if node.uid in others and node.uid in hit:
+        if node.uid in others and node.uid in hit and node.uid not in marks:
             name = others[node.uid]
             message = f"'{name}' depends on what is averaged here, and is not averaged itself"
             raise NoEstimate("VS0695", message, low.b.origin, f"write {e.op}[{', '.join((*e.names, name))}](...)")
@@ -232,6 +244,14 @@ class _Average:
         if v.chain is not None:
             return "score", "the covariance with the energy over the chains"
         word = self.e.way.word
+        if v.walk and word not in ("auto", "samples", TRACKED):
+            tip = "write by=samples(64), or leave 'by' out"
+            raise NoEstimate(
+                "VS0695",
+                f"an expectation over '{v.name}', which is drawn step by step, is by draws",
+                self.b.origin,
+                tip,
+            )
         if word in ("enumerate", "quadrature"):
             return word, "asked for"
         if v.estimator.word not in ("auto", "analytic"):

@@ -34,7 +34,8 @@ class NoEstimate(ValueError):  # noqa: N818 (it says what cannot be done)
 class Variable:
     """A random variable. `node`: its current draw, which stands for its value. `density`: the logarithm of its density there,
     over the axes of the draw but those of an event of its law; None where there is none. `chain`: of one that Markov chains draw,
-    the axes along which they have one law; its density lacks a constant."""
+    the axes along which they have one law; its density lacks a constant. `walk`: whether it is the noise of one that a
+    recurrence draws, and `log` the log-density of all of its steps then, where a score needs it."""
 
     name: str
     node: Node
@@ -43,6 +44,8 @@ class Variable:
     density: Node | None
     estimator: Estimator
     chain: tuple[str, ...] | None = None
+    walk: bool = False
+    log: Node | None = None
 
     @property
     def event(self) -> tuple[str, ...]:
@@ -70,6 +73,10 @@ def variables_of(low: Lowering, names: Iterable[str]) -> list[Variable]:
         for name in names:
             if name not in low.chance:
                 declared = low.random[name]
+                if declared.walk is not None:
+                    low.chance[name] = _noise(low, declared)
+                    found.append(low.chance[name])
+                    continue
                 sample = _sample(declared, low.definitions[name].body)
                 node = low.get(name)
                 arguments = tuple(arguments_of(low, sample))
@@ -78,6 +85,30 @@ def variables_of(low: Lowering, names: Iterable[str]) -> list[Variable]:
                 low.chance[name] = Variable(name, node, sample, arguments, density, declared.estimator, chain)
             found.append(low.chance[name])
     return sorted(found, key=lambda v: v.node.uid)
+
+
+def _noise(low: Lowering, declared: Declared) -> Variable:
+    """The noise that stands for a variable of a recurrence."""
+    walk = declared.walk
+    assert walk is not None
+    sample = low.definitions[walk.noise].body
+    assert isinstance(sample, Sample)
+    log = low.get(walk.log) if walk.log else None
+    arguments = tuple(arguments_of(low, sample))
+    return Variable(declared.name, low.get(walk.noise), sample, arguments, None, declared.estimator, walk=True, log=log)
+
+
+def twins(low: Lowering, variables: Iterable[str]) -> dict[int, Node]:
+    """What stands, in an expectation over variables of recurrences, in the place of what is drawn there, by uid."""
+    found: dict[int, Node] = {}
+    for name in variables:
+        walk = low.random[name].walk
+        for old, new in walk.names.items() if walk is not None else ():
+            if old in low.values and new in low.values:
+                found[low.values[old].uid] = low.values[new]
+            if old in low.finals and new in low.finals:
+                found[low.finals[old][0].uid] = low.finals[new][0]
+    return found
 
 
 def _sample(declared: Declared, body: Expr) -> Sample:
@@ -128,7 +159,7 @@ class Frames:
                 if axis.name in v.event:
                     continue
                 for letter in c.names:
-                    if tracked(c, v.node, k, letter, nodes) is not None:
+                    if tracked(c, v.node, k, letter, nodes, loops=True) is not None:
                         own[axis.name] = letter
             several = {x for x in own.values() if list(own.values()).count(x) > 1}
             found.of[v.name] = {a: x for a, x in own.items() if x not in several}
