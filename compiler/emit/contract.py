@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from vspec.compiler.emit.layout import Layout, Value, arranged, moves
 from vspec.compiler.emit.scalar import expression
 from vspec.compiler.emit.scope import Scope
-from vspec.compiler.emit.text import MATMUL, MUL, Text, name, negated
+from vspec.compiler.emit.text import MATMUL, MUL, Text, name, negated, sequence
+from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.node import Node
 
 # A way to write a product: what it costs, the order of the result's axes, the text.
@@ -56,7 +57,12 @@ def _pair(scope: Scope, a: Value, b: Value, node: Node, wanted: Layout) -> Value
     elif summed and not batch and not free_a and not free_b:
         return Value(name(f"jnp.vdot({a.text.code}, {arranged(b, a.layout).code})"), ())
     elif summed and not batch:
-        ways = [w for x, y in ((a, b), (b, a)) if (w := _tensor(x, y, len(summed))) is not None]
+        dims = {x.name: x for y in node.inputs for x in y.axes}
+        larger = max((a, b), key=lambda v: Sizes.of(scope.graph).count(dims[n] for n in v.layout))
+        order = tuple(n for n in larger.layout if n in summed)
+        ways = [_tensor(x, y, order) for x, y in ((a, b), (b, a))]
+    if len(summed) == 1 and not batch and free_a and free_b and len(free_a + free_b) > 2:
+        ways = _over_rows(scope, a, b, summed[0], node) or ways
     if not ways:
         return _einsum([a, b], node)
     over_rows = a.layout[0] == b.layout[0] in summed
@@ -107,14 +113,35 @@ def _batched(a: Value, b: Value, batch: Layout, summed: Layout, free_a: Layout, 
     return ways
 
 
-def _tensor(x: Value, y: Value, count: int) -> Way | None:
-    """`jnp.tensordot` where the last axes of one are the first of the other, in the same order; None where they are not."""
-    left = tuple(n for n in x.layout if n not in y.layout) + x.layout[len(x.layout) - count :]
-    right = x.layout[len(x.layout) - count :] + tuple(n for n in y.layout if n not in x.layout)
-    if x.layout != left or moves(y, right) > 1:
-        return None
-    layout = (*left[: len(left) - count], *right[count:])
-    return 0, layout, name(f"jnp.tensordot({x.text.code}, {arranged(y, right).code}, {count})")
+def _tensor(x: Value, y: Value, order: Layout) -> Way:
+    """`jnp.tensordot`, summed in this order; where that is last in one and first in the other, it suffices to count it.
+
+    `jnp.einsum` would sum in an order of its own, for which it turns both arrays around.
+    """
+    left, right = tuple(n for n in x.layout if n not in order), tuple(n for n in y.layout if n not in order)
+    layout = (*left, *right)
+    if x.layout == (*left, *order) and moves(y, (*order, *right)) < 2:
+        return 0, layout, name(f"jnp.tensordot({x.text.code}, {arranged(y, (*order, *right)).code}, {len(order)})")
+    axes = ", ".join(sequence([str(v.layout.index(n)) for n in order]) for v in (x, y))
+    return 2, layout, name(f"jnp.tensordot({x.text.code}, {y.text.code}, ({axes}))")
+
+
+def _over_rows(scope: Scope, a: Value, b: Value, s: str, node: Node) -> list[Way]:
+    """`X.T @ Y` of arrays whose first axis is summed, all others of them joined to columns: XLA would turn around what has
+    more than two axes. The one with fewer columns is on the left."""
+    if a.layout[0] != s or b.layout[0] != s:
+        return []
+    sizes = Sizes.of(scope.graph)
+    rows = scope.size(next(x.dim for y in node.inputs for x in y.axes if x.name == s)).code
+
+    def matrix(v: Value) -> Text:
+        return v.text if len(v.layout) == 2 else Text(f"{v.text.atom}.reshape({rows}, -1)", weak=v.text.weak)
+
+    x, y = sorted((a, b), key=lambda v: sizes.count(node.axis(n) for n in v.layout[1:]))
+    product = Text(f"{matrix(x).atom}.T @ {matrix(y).at(MUL + 1)}", MATMUL)
+    layout = (*x.layout[1:], *y.layout[1:])
+    shape = ", ".join(scope.size(node.axis(n).dim).code for n in layout)
+    return [(0, layout, Text(f"{product.atom}.reshape({shape})"))]
 
 
 def _product(x: Value, left: Layout, y: Value, right: Layout, layout: Layout) -> Way:

@@ -116,12 +116,14 @@ def _held(graph: Graph, moving: frozenset[str], names: Collection[str]) -> Graph
 
 
 def _results(graph: Graph, chosen: Sequence[Node], given: Collection[int]) -> list[Node]:
-    """What is computed before, with axes in the order that the arguments of the spec have; what the spec names keeps its own."""
+    """What is computed before, matrices with axes in the order that the arguments of the spec have; what the spec names keeps its
+    own, and so do arrays over pairs, whose last axis is seldom a short one."""
     b = Builder(graph.dims)
     place = ranks(x.axes for x in graph.inputs.values())
     results: list[Node] = []
     for node in chosen:
-        axes = node.axes if node.definition or node.uid in given else ranked(node.axes, place)
+        own = node.definition or node.uid in given or len(node.axes) != 2
+        axes = node.axes if own else ranked(node.axes, place)
         with b.at(node.origin):
             results.append(b.order(node, axes))
     return results

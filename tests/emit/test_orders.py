@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -112,3 +113,43 @@ def test_ranks_follow_the_arrays_and_put_what_they_do_not_have_last() -> None:
     assert ranked((k, Axis("z", "z"), n), place) == (n, k, Axis("z", "z"))
     # Of two arrays that contradict one another the first one counts.
     assert ranked((i, n), ranks([(n, i), (i, n)])) == (n, i)
+
+
+TENSORS = """\
+vspec: 1
+name: tensors
+precision: float64
+dims: {n: 50, i: 3, a: 8, b: 7}
+data:
+  J[n, i, b]: real
+  s[n, a]: real
+  V[i, a, b]: real
+outputs:
+  over_rows[a, i, b]: sum[n](J[n, i, b]*s[n, a])
+  over_two[n, a]: sum[i, b](J[n, i, b]*V[i, a, b])
+  over_last[n, i, a]: sum[b](J[n, i, b]*V[0, a, b])
+"""
+
+
+def test_products_of_tensors_turn_none_of_them_around(tmp_path: Path) -> None:
+    (tmp_path / "tensors.yaml").write_text(TENSORS, encoding="utf-8")
+    rng = np.random.default_rng(1)
+    with jax.enable_x64(True):
+        program = vspec.load(pipeline.build(tmp_path / "tensors.yaml", tmp_path / "out", stablehlo=False).directory)
+        given = {"J": rng.normal(size=(50, 3, 7)), "s": rng.normal(size=(50, 8)), "V": rng.normal(size=(3, 8, 7))}
+        named = [jnp.asarray(given[a.name]) for a in program.entries["outputs"].arguments]
+        found = program.outputs(*named)
+        jaxpr = jax.make_jaxpr(program.outputs)(*named).jaxpr
+    J, s, V = given["J"], given["s"], given["V"]
+    np.testing.assert_allclose(found["over_rows"], np.einsum("nib,na->aib", J, s), rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(found["over_two"], np.einsum("nib,iab->na", J, V), rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(found["over_last"], np.einsum("nib,ab->nia", J, V[0]), rtol=1e-12, atol=1e-13)
+    made = list(equations(jaxpr))
+    assert all(e.invars[0].aval.size < J.size for e in made if e.primitive.name == "transpose")
+    products = [e for e in made if e.primitive.name == "dot_general"]
+    assert len(products) == 3
+    # Over rows both operands are matrices, the narrow one on the left.
+    assert [v.aval.shape for e in products for v in e.invars if v.aval.ndim == 2][:2] == [(8, 50), (50, 21)]
+    # Two axes are summed in the order in which the tensor has them.
+    (two,) = (e for e in products if e.outvars[0].aval.shape == (50, 8))
+    assert two.params["dimension_numbers"][0][0] == (1, 2)
