@@ -9,7 +9,7 @@ from vspec.compiler.emit.layout import Layout, Value, aligned, arranged, moves
 from vspec.compiler.emit.scalar import dtype_code, expression
 from vspec.compiler.emit.scope import EmissionError, Scope
 from vspec.compiler.emit.text import MATMUL, MUL, Text, call, name, number, sequence
-from vspec.compiler.emit.unroll import unrolled
+from vspec.compiler.emit.unroll import unrolled, unrolled_product
 from vspec.compiler.graph.kernel import Tree, num, slots, substitute
 from vspec.compiler.graph.node import Kind, Node
 
@@ -109,6 +109,9 @@ def emit_contract(scope: Scope, node: Node) -> Value:
     summed = {a for x in node.inputs for a in x.names} - set(node.names)
     if not summed:
         return mapped(scope, ("mul", *(("x", k) for k in range(len(node.inputs)))), _values(scope, node), node)
+    short = unrolled_product(scope, node)
+    if short is not None:
+        return short
     factors = [scope.whole(x) for x in node.inputs]
     return contracted(scope, factors, node)
 

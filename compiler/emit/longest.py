@@ -6,17 +6,14 @@ machine's vector stays empty and each reduction starts anew after ten elements; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from vspec.compiler.emit.layout import Layout
 from vspec.compiler.emit.unroll import short_sum
+from vspec.compiler.graph import orders
 from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Kind, Node
-
-# The last axis is short, and another one is this many times longer.
-SHORT = 32
-RATIO = 16
 
 
 def longest_last(nodes: Sequence[Node], graph: Graph) -> dict[int, Layout]:
@@ -32,9 +29,9 @@ def longest_last(nodes: Sequence[Node], graph: Graph) -> dict[int, Layout]:
     found: dict[int, Layout] = {}
     for n in reversed(nodes):
         if n.kind is Kind.REDUCE and n.inputs[0].kind is Kind.MAP and free[n.inputs[0].uid]:
-            layout = _turned(n.inputs[0], lambda d: graph.dims.get(d), sizes)
-            if layout is not None:
-                _spread(n.inputs[0], layout, found)
+            axes = orders.longest_last(n.inputs[0].axes, graph.dims, sizes)
+            if axes is not None:
+                _spread(n.inputs[0], tuple(a.name for a in axes), found)
     return found
 
 
@@ -48,17 +45,6 @@ def _is_free(node: Node, free: Mapping[int, bool], dims: Mapping[str, int | Node
         # Both ways to compute it are written for the order that is asked for.
         return node.inputs[0].op == "either"
     return node.kind is Kind.REINDEX and len(set(node.attrs[0])) == len(node.attrs[0]) and free[node.inputs[0].uid]
-
-
-def _turned(node: Node, known: Callable[[str], int | Node | None], sizes: Sizes) -> Layout | None:
-    """The axes with the longest one last, if the last one is short and it is much longer."""
-    if len(node.axes) < 2:
-        return None
-    last, longest = node.axes[-1], max(node.axes, key=lambda a: sizes.dim(a.dim))
-    size = known(last.dim)
-    if not isinstance(size, int) or size > SHORT or sizes.dim(longest.dim) < RATIO * size:
-        return None
-    return (*(a.name for a in node.axes if a is not longest), longest.name)
 
 
 def _spread(node: Node, layout: Layout, found: dict[int, Layout]) -> None:

@@ -74,6 +74,37 @@ def unrolled(scope: Scope, node: Node) -> Value | None:
     return Value(render(layout), layout, render)
 
 
+def unrolled_product(scope: Scope, node: Node) -> Value | None:
+    """`sum(a[:, k] * b[k] for k in range(3))` of two arrays with the same last axis that stays, of which one has all axes of the
+    other; None for any other contraction. As a product of matrices for each element of that axis it would turn both around."""
+    if len(node.inputs) != 2 or node.dtype != "real":
+        return None
+    over = {n for x in node.inputs for n in x.names} - set(node.names)
+    x, y = sorted(node.inputs, key=lambda x: -len(x.axes))
+    if (
+        len(over) != 1
+        or not over < set(y.names) <= set(x.names)
+        or scope.value(x).layout[-1:] != scope.value(y).layout[-1:]
+    ):
+        return None
+    (axis,) = over
+    last = scope.value(x).layout[-1]
+    count, along = (scope.graph.dims.get(x.axis(n).dim) for n in (axis, last))
+    if (
+        last == axis
+        or not isinstance(count, int)
+        or not 2 <= count <= MOST
+        or not isinstance(along, int)
+        or along < count
+    ):
+        return None
+    values = [scope.named(n) for n in (x, y)]
+    counter = scope.function.counter = scope.function.counter or scope.function.names.reserve("k")
+    layout = tuple(n for n in values[0].layout if n != axis)
+    parts = [_term(v, axis, counter, layout).code for v in values]
+    return Value(Text(f"sum({' * '.join(parts)} for {counter} in range({count}))", ATOM), layout)
+
+
 def _opened(node: Node, axes: set[str]) -> tuple[Tree, list[Node]]:
     """The kernel of a map, with those of its operands put in that have all axes, are maps of smaller ones and cost little."""
     tree: Tree = node.attrs[0].tree

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from vspec.compiler.graph.node import Axis
+from vspec.compiler.graph.cost import Sizes
+from vspec.compiler.graph.node import Axis, Node
+
+# The last axis is short, and another one is this many times longer.
+SHORT = 32
+RATIO = 16
 
 
 def ranks(arrays: Iterable[Sequence[Axis]]) -> dict[str, int]:
@@ -27,3 +32,14 @@ def ranks(arrays: Iterable[Sequence[Axis]]) -> dict[str, int]:
 def ranked(axes: Sequence[Axis], place: Mapping[str, int]) -> tuple[Axis, ...]:
     """Axes in the order of the places of their dims; dims without a place come last."""
     return tuple(sorted(axes, key=lambda a: place.get(a.dim, len(place))))
+
+
+def longest_last(axes: Sequence[Axis], dims: Mapping[str, int | Node | None], sizes: Sizes) -> tuple[Axis, ...] | None:
+    """Axes with the longest one last, if the last one is short and it is much longer."""
+    if len(axes) < 2:
+        return None
+    last, longest = axes[-1], max(axes, key=lambda a: sizes.dim(a.dim))
+    size = dims.get(last.dim)
+    if not isinstance(size, int) or size > SHORT or sizes.dim(longest.dim) < RATIO * size:
+        return None
+    return (*(a for a in axes if a is not longest), longest)

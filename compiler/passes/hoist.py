@@ -16,7 +16,7 @@ from vspec.compiler.graph.cost import SIMPLE, Sizes, flops, width
 from vspec.compiler.graph.graph import Entry, Graph, Result
 from vspec.compiler.graph.kernel import Tree, slot, slots, substitute, walk
 from vspec.compiler.graph.node import Kind, Node
-from vspec.compiler.graph.orders import ranked, ranks
+from vspec.compiler.graph.orders import longest_last, ranked, ranks
 from vspec.compiler.graph.rewrite import Visit, rewrite
 from vspec.compiler.passes import intern
 from vspec.compiler.passes.block import streamed
@@ -116,14 +116,16 @@ def _held(graph: Graph, moving: frozenset[str], names: Collection[str]) -> Graph
 
 
 def _results(graph: Graph, chosen: Sequence[Node], given: Collection[int]) -> list[Node]:
-    """What is computed before, matrices with axes in the order that the arguments of the spec have; what the spec names keeps its
-    own, and so do arrays over pairs, whose last axis is seldom a short one."""
+    """What is computed before: matrices with axes in the order that the arguments of the spec have, larger arrays with the
+    longest axis last where the last one is short. What the spec names keeps its own."""
     b = Builder(graph.dims)
     place = ranks(x.axes for x in graph.inputs.values())
+    sizes = Sizes.of(graph)
     results: list[Node] = []
     for node in chosen:
-        own = node.definition or node.uid in given or len(node.axes) != 2
-        axes = node.axes if own else ranked(node.axes, place)
+        axes = node.axes
+        if not node.definition and node.uid not in given:
+            axes = ranked(axes, place) if len(axes) < 3 else longest_last(axes, graph.dims, sizes) or axes
         with b.at(node.origin):
             results.append(b.order(node, axes))
     return results

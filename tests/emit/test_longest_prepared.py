@@ -1,0 +1,102 @@
+"""Pairs within many short rows have the rows last, in what is prepared and in what reads it; values stay what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import vspec
+from tests.support.traced import equations
+from vspec.compiler import pipeline
+
+SPEC = """\
+vspec: 1
+name: rows
+precision: float64
+dims: {n: 96, e: 4, f: 4, i: 3}
+data:
+  R[n, e, i]: real
+params:
+  reach: {init: 1}
+functions:
+  far(x[:], y[:]): sqrt(1 + sum[i]((x[i] - y[i])**2))
+  pairs(r[:, :]): sum[e, f](exp(-reach*far(r[e, :], r[f, :])) if index(e) < index(f) else 0)
+define:
+  push[n, e, i]: d(pairs(R[n, :, :]), R[n, e, i])
+  strength[n]: sum[e, i](push[n, e, i]**2)
+objectives:
+  loss: sum[n](strength[n])
+outputs:
+  strength[n]: strength[n]
+  curved: d(loss, reach, reach)
+solve: {minimize: loss, method: newton}
+"""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    folder = tmp_path_factory.mktemp("rows")
+    (folder / "rows.yaml").write_text(SPEC, encoding="utf-8")
+    with jax.enable_x64(True):
+        yield vspec.load(pipeline.build(folder / "rows.yaml", folder / "out", stablehlo=False).directory)
+
+
+def known() -> dict[str, Any]:
+    """Values for all names."""
+    rng = np.random.default_rng(5)
+    return {"R": jnp.asarray(rng.normal(size=(96, 4, 3))), "reach": jnp.asarray(0.7)}
+
+
+def sizes(reach: Any, R: Any) -> Any:
+    """As it is written."""
+
+    def pairs(r: Any) -> Any:
+        first, second = np.triu_indices(4, 1)
+        return jnp.sum(jnp.exp(-reach * jnp.sqrt(1 + jnp.sum((r[first] - r[second]) ** 2, -1))))
+
+    return jnp.sum(jax.vmap(jax.grad(pairs))(R) ** 2, (1, 2))
+
+
+def loss(reach: Any, R: Any) -> Any:
+    return jnp.sum(sizes(reach, R))
+
+
+def arguments(program: Any, entry: str) -> list[Any]:
+    """What an entry takes, with what is prepared."""
+    values = known()
+    values |= program.prepare(*(values[a.name] for a in program.entries["prepare"].arguments))
+    return [values[a.name] for a in program.entries[entry].arguments]
+
+
+def test_values_and_derivatives_are_those_of_jax(program: Any) -> None:
+    values = known()
+    given = values["reach"], values["R"]
+    outputs = program.outputs(*arguments(program, "outputs"))
+    np.testing.assert_allclose(outputs["strength"], sizes(*given), rtol=1e-10)
+    np.testing.assert_allclose(outputs["curved"], jax.hessian(loss)(*given), rtol=1e-9)
+    value, gradient = program.loss_value_and_gradient(*arguments(program, "loss_value_and_gradient"))
+    np.testing.assert_allclose(value, loss(*given), rtol=1e-10)
+    np.testing.assert_allclose(gradient, jax.grad(loss)(*given), rtol=1e-9)
+
+
+@pytest.mark.parametrize("entry", ["outputs", "loss_value_and_gradient"])
+def test_rows_are_last_wherever_pairs_are(program: Any, entry: str) -> None:
+    given = arguments(program, entry)
+    prepared = [x.shape for a, x in zip(program.entries[entry].arguments, given, strict=True) if a.role == "prepared"]
+    assert (4, 4, 96) in prepared
+    assert not [s for s in prepared if s[:1] == (96,) and len(s) > 1]
+    jaxpr = jax.make_jaxpr(getattr(program, entry))(*given).jaxpr
+    shapes = {tuple(v.aval.shape) for e in equations(jaxpr) for v in e.outvars}
+    assert (4, 4, 96) in shapes
+    assert not [s for s in shapes if s[:1] == (96,) and len(s) > 2]
+
+
+def test_products_along_rows_are_no_products_of_matrices(program: Any) -> None:
+    jaxpr = jax.make_jaxpr(program.outputs)(*arguments(program, "outputs")).jaxpr
+    products = [e for e in equations(jaxpr) if e.primitive.name == "dot_general"]
+    assert not [e for e in products if e.params["dimension_numbers"][1][0]]
