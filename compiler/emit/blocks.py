@@ -120,7 +120,7 @@ def _part(
     inner.parts = gather_parts(nodes)
     layouts = {k: _layout(region, k) for k in (*rows, *totals)}
     inner.fast = longest_last(nodes, scope.graph)
-    inner.wanted = wanted(nodes, [(region.body[k], layouts[k]) for k in (*rows, *totals)])
+    inner.wanted = wanted(nodes, [(region.body[k], layouts[k]) for k in (*rows, *totals)], inner.graph)
     inner.leading = next((a.name for n in nodes for a in n.axes if a.dim == region.axis.dim), "")
     gather_loops(inner, nodes)
     inner.values[region.first.uid] = Value(Text(first, weak=True), ())

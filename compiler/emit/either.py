@@ -41,7 +41,7 @@ def _way(scope: Scope, region: Either, root: Node, operands: Sequence[Operand], 
     nodes = topological([root])
     inner = Scope(scope.function, count_uses(nodes, [root], scope.graph.dims), scope.indent + 4, scope)
     inner.parts = gather_parts(nodes)
-    inner.wanted = wanted(nodes, [(root, layout)])
+    inner.wanted = wanted(nodes, [(root, layout)], inner.graph)
     inner.leading = scope.leading
     gather_loops(inner, nodes)
     for operand, argument in zip(operands, region.captured, strict=True):

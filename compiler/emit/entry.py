@@ -74,7 +74,7 @@ def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry
     scope.parts = gather_parts(nodes)
     gather_loops(scope, nodes)
     scope.fast = longest_last(nodes, graph)
-    scope.wanted = wanted(nodes, [(r.node, r.node.names) for r in entry.results])
+    scope.wanted = wanted(nodes, [(r.node, r.node.names) for r in entry.results], scope.graph)
     single = len(entry.results) == 1 and entry.results[0].path == ()
     if not single:
         scope.wishes |= _wishes(entry)

@@ -73,7 +73,7 @@ def _function(
     nodes = topological(roots)
     inner = Scope(scope.function, count_uses(nodes, roots, scope.graph.dims), scope.indent + 4, scope)
     inner.parts = gather_parts(nodes)
-    inner.wanted = wanted(nodes, [(n, like.names) for group in results for n, like in group])
+    inner.wanted = wanted(nodes, [(n, like.names) for group in results for n, like in group], inner.graph)
     gather_loops(inner, nodes)
     inner.wishes[region.products.fine.uid] = "fine"
     inner.wishes |= {n.uid: f"{label(region, k)}_next" for k, n in enumerate(region.products.body)}

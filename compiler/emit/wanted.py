@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from vspec.compiler.emit.layout import Layout
+from vspec.compiler.graph.cost import Sizes
+from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Kind, Node
-from vspec.compiler.graph.orders import ranked, ranks
+from vspec.compiler.graph.orders import longest_last, ranked, ranks
 
 
-def wanted(nodes: Sequence[Node], roots: Iterable[tuple[Node, Layout]]) -> dict[int, Layout]:
+def wanted(nodes: Sequence[Node], roots: Iterable[tuple[Node, Layout]], graph: Graph) -> dict[int, Layout]:
     """The wanted order per node, from the given orders of the roots back through maps and renames; inputs come first in
-    `nodes`. A reader that mixes axes wants nothing: there the order is that of the arguments."""
+    `nodes`. A reader that mixes axes wants nothing: there the order is that of the arguments, in arrays
+    over pairs with the longest axis last where the last one is short."""
     found: dict[int, Layout] = {}
     for node, layout in roots:
         found.setdefault(node.uid, layout)
@@ -32,7 +35,11 @@ def wanted(nodes: Sequence[Node], roots: Iterable[tuple[Node, Layout]]) -> dict[
     place = ranks(n.axes for n in nodes if n.kind is Kind.INPUT and n.op not in ("prepared", "held"))
     # An array over pairs that is reduced stays as it is: a short sum over the last axis is the slowest.
     reduced = {x.uid for n in nodes if n.kind is Kind.REDUCE for x in n.inputs if len(x.axes) > 2}
+    sizes = Sizes.of(graph)
     for node in nodes:
         if node.uid not in found and node.uid not in reduced and len(node.axes) > 1:
-            found[node.uid] = tuple(a.name for a in ranked(node.axes, place))
+            axes = ranked(node.axes, place)
+            if len(axes) > 2:
+                axes = longest_last(axes, graph.dims, sizes) or axes
+            found[node.uid] = tuple(a.name for a in axes)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 
 import vspec
+from benchmarks.kernels.kernel import SPECS
 from tests.support.traced import equations
 from vspec.compiler import pipeline
 
-SPEC = """\
+ROWS = """\
 vspec: 1
 name: rows
 precision: float64
@@ -41,7 +43,7 @@ solve: {minimize: loss, method: newton}
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("rows")
-    (folder / "rows.yaml").write_text(SPEC, encoding="utf-8")
+    (folder / "rows.yaml").write_text(ROWS, encoding="utf-8")
     with jax.enable_x64(True):
         yield vspec.load(pipeline.build(folder / "rows.yaml", folder / "out", stablehlo=False).directory)
 
@@ -66,9 +68,9 @@ def loss(reach: Any, R: Any) -> Any:
     return jnp.sum(sizes(reach, R))
 
 
-def arguments(program: Any, entry: str) -> list[Any]:
+def arguments(program: Any, entry: str, values: dict[str, Any] | None = None) -> list[Any]:
     """What an entry takes, with what is prepared."""
-    values = known()
+    values = values or known()
     values |= program.prepare(*(values[a.name] for a in program.entries["prepare"].arguments))
     return [values[a.name] for a in program.entries[entry].arguments]
 
@@ -100,3 +102,18 @@ def test_products_along_rows_are_no_products_of_matrices(program: Any) -> None:
     jaxpr = jax.make_jaxpr(program.outputs)(*arguments(program, "outputs")).jaxpr
     products = [e for e in equations(jaxpr) if e.primitive.name == "dot_general"]
     assert not [e for e in products if e.params["dimension_numbers"][1][0]]
+
+
+def test_points_are_last_in_arrays_over_pairs_and_few_coordinates(tmp_path: Path) -> None:
+    """The Hessian of a Gaussian process' evidence, which is compared with JAX's by the suite."""
+    with jax.enable_x64(True):
+        built = pipeline.build(SPECS / "gp.yaml", tmp_path / "out", stablehlo=False, overrides={"n": 64, "i": 3})
+        program = vspec.load(built.directory)
+        rng = np.random.default_rng(3)
+        values = {"X": jnp.asarray(rng.normal(size=(64, 3))), "y": jnp.asarray(rng.normal(size=64))}
+        values |= {"scale": jnp.ones(3), "amplitude": jnp.asarray(1.0), "noise": jnp.asarray(0.5)}
+        given = arguments(program, "evidence_hessian", values)
+        jaxpr = jax.make_jaxpr(program.evidence_hessian)(*given).jaxpr
+    made = {v.aval.shape for e in equations(jaxpr) if e.primitive.name in ("mul", "sub", "exp") for v in e.outvars}
+    assert (64, 3, 64) in made
+    assert (64, 64, 3) not in made
