@@ -190,8 +190,26 @@ def _compose(s: Subscript, by: Mapping[str, Subscript]) -> Subscript:
         return Gather(substitute(s.index, by))
     if not isinstance(s, Affine) or s.letter not in by:
         return s
-    assert s.plain, "slices are taken whole, so that only the letter of one itself is replaced"
-    return by[s.letter]
+    new = by[s.letter]
+    if s.plain:
+        return new
+    if isinstance(new, Affine) and not new.mode:
+        sizes = dict(s.sizes)
+        for dim, k in new.sizes:
+            sizes[dim] = sizes.get(dim, 0) + s.scale * k
+        kept = tuple((dim, k) for dim, k in sizes.items() if k)
+        return Affine(new.letter, s.scale * new.scale, s.scale * new.offset + s.offset, kept, s.mode)
+    assert not s.mode and not s.sizes, "what a boundary reads is known for a letter alone"
+    if isinstance(new, At):
+        assert new.position >= 0, "the size of the axis is not known here"
+        return At(s.scale * new.position + s.offset)
+    assert isinstance(new, Gather), "what a boundary reads is read by letters alone"
+    scaled = new.index if s.scale == 1 else _integer("mul", _whole(new.index, s.scale), new.index)
+    return Gather(_integer("add", scaled, _whole(new.index, s.offset)) if s.offset else scaled)
+
+
+def _whole(like: Expr, value: int) -> Expr:
+    return Number(span=like.span, dtype="integer", value=value)
 
 
 def _value(expr: IndexValue, new: Subscript) -> Expr:

@@ -287,6 +287,17 @@ def test_data_by_how_they_come() -> None:
         assert warned(text % options, "VS0904") == level, options
 
 
+def test_variables_by_their_laws() -> None:
+    text = "params:\n  m: {init: 0}\nrandom:\n  x: %s\noutputs: {a: 'E[x](log(0.5 + x))'}\n"
+    for law, level in (
+        ("bernoulli(0.3)", NEVER),
+        ("poisson(2)", NEVER),
+        ("rademacher", PEDANTIC),
+        ("normal(m, 1)", PEDANTIC),
+    ):
+        assert warned(text % law, "VS0904") == level, law
+
+
 @pytest.mark.parametrize(
     ("condition", "level"),
     [

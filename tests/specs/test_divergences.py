@@ -189,3 +189,29 @@ def test_what_has_no_closed_form_is_refused() -> None:
     assert codes("define:\n  a: KL(binomial(3, 0.2), binomial(4, 0.2))\n") == ["VS0682"]
     sizes = "dims: {k: 3, j: 4}\nconstants:\n  p[k]: [1, 2, 3]\n  q[j]: [1, 2, 3, 4]\n"
     assert codes(sizes + "define:\n  a: KL(categorical(p[:]), categorical(q[:]))\n") == ["VS0683"]
+
+
+def test_laws_that_read_shifted_elements_are_read_at_other_places(tmp_path: Path) -> None:
+    """The law of z[n, k] reads said[n, k + 1] and said[n, 2*k + 2]: at k + 1, at 1, at a position that is looked up."""
+    text = """precision: float64
+dims: {n: 3, k: 3, o: 7, m: 2}
+data:
+  said[n, o]: real
+  which[n]: {value: [2, 0, 1], type: integer}
+random:
+  z[n, k]: normal(said[n, k + 1], exp(said[n, 2*k + 2]))
+outputs:
+  every[n, k]: KL(z[n, k], normal(0, 1))
+  next[n, m]: KL(z[n, m + 1], normal(0, 1))
+  one[n]: KL(z[n, 1], normal(0, 1))
+  found[n]: KL(z[n, which[n]], normal(0, 1))
+"""
+    said = np.random.default_rng(2).normal(size=(3, 7))
+    found = Emission(good(text), 2, tmp_path / "program.py").call("outputs", {"said": said, "which": [2, 0, 1]})
+    k = np.arange(3)
+    mean, scale = said[:, k + 1], np.exp(said[:, 2 * k + 2])
+    kl = -np.log(scale) + (scale**2 + mean**2) / 2 - 0.5
+    np.testing.assert_allclose(found["every"], kl, rtol=1e-12)
+    np.testing.assert_allclose(found["next"], kl[:, 1:], rtol=1e-12)
+    np.testing.assert_allclose(found["one"], kl[:, 1], rtol=1e-12)
+    np.testing.assert_allclose(found["found"], kl[k, [2, 0, 1]], rtol=1e-12)

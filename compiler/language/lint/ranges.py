@@ -22,6 +22,7 @@ from vspec.compiler.language.expr import (
     Number,
     Pointwise,
     Reduction,
+    Sample,
     SizeOf,
     Stop,
 )
@@ -278,13 +279,23 @@ def _of_data(data: Data) -> Range:
     return ALL
 
 
+# What a draw of a law gives whatever its arguments.
+_OF_LAWS = {
+    "bernoulli": UNIT,
+    "beta": UNIT,
+    "rademacher": Range(-1.0, 1.0, False),
+    **dict.fromkeys(("binomial", "categorical", "half_cauchy", "half_normal", "poisson", "rayleigh"), NONNEGATIVE),
+    **dict.fromkeys(("exponential", "geometric", "lognormal"), POSITIVE),
+}
+
+
 def _of_draw(draw: Draw) -> Range:
     a = draw.arguments
     if draw.law == "uniform":
         return between(min(a), max(a))
     if draw.law == "integers":
         return between(a[0], a[1] - 1)
-    return {"bernoulli": UNIT, "exponential": POSITIVE, "poisson": NONNEGATIVE}.get(draw.law, ALL)
+    return _OF_LAWS.get(draw.law, ALL)
 
 
 class _Place:
@@ -345,6 +356,8 @@ class _Place:
             return between(0, size - 1 if size else INF)
         if isinstance(expr, Stop):
             return inner[0]
+        if isinstance(expr, Sample):
+            return _OF_LAWS.get(expr.law, ALL)
         if isinstance(expr, Expectation) and expr.op in ("E", "Var"):
             return inner[0] if expr.op == "E" else NONNEGATIVE
         return ALL
