@@ -199,7 +199,8 @@ def _compose(s: Subscript, by: Mapping[str, Subscript]) -> Subscript:
             sizes[dim] = sizes.get(dim, 0) + s.scale * k
         kept = tuple((dim, k) for dim, k in sizes.items() if k)
         return Affine(new.letter, s.scale * new.scale, s.scale * new.offset + s.offset, kept, s.mode)
-    assert not (s.mode or s.sizes), "what a boundary reads is known for a letter alone"
+    assert not s.mode, "what a boundary reads is known for a letter alone"
+    assert not s.sizes, "an open size is known for a letter alone"
     if isinstance(new, At):
         assert new.position >= 0, "the size of the axis is not known here"
         return At(s.scale * new.position + s.offset)
