@@ -26,6 +26,7 @@ from vspec.compiler.calculus.statistics import quantile, sorted_along
 from vspec.compiler.calculus.strategies import several, summed, swept
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder, is_number
+from vspec.compiler.graph.conditions import decided
 from vspec.compiler.graph.guard import Guards
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Node, Origin, next_uid
@@ -346,7 +347,7 @@ class Lowering:
         return tree, ops
 
     def _map(self, tree: Tree, leaves: list[Node], dtype: str) -> Node:
-        tree, operands = self.guards.protect(tree, leaves)
+        tree, operands = self.guards.protect(decided(tree, leaves), leaves)
         return self.b.map(tree, operands, dtype)
 
     def _leaf(self, node: Node, leaves: list[Node]) -> Tree:

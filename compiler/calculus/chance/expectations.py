@@ -19,7 +19,7 @@ from vspec.compiler.calculus.chance.tracked import tracked
 from vspec.compiler.calculus.chance.variables import Frames, NoEstimate, Variable, reached, twins, variables_of
 from vspec.compiler.calculus.draws import in_place
 from vspec.compiler.graph.instantiate import instantiate, rebuilt
-from vspec.compiler.graph.kernel import Tree, slot, slots
+from vspec.compiler.graph.kernel import Tree, slot, slots, substitute, walk
 from vspec.compiler.graph.node import Kind, Node, topological
 from vspec.compiler.graph.strategy import Choice
 from vspec.compiler.language.expectations import TRACKED
@@ -135,12 +135,13 @@ class _Average:
         b = self.b
         apart: list[Node] = []
         together: dict[frozenset[str], list[Node]] = {}
-        for factors, tree in self._terms(node.attrs[0].tree, node.inputs):
+        whole, inputs = _without_logarithms(node)
+        for factors, tree in self._terms(whole, inputs):
             if tree[0] == "x":
-                one: Node = self.of(node.inputs[tree[1]])
-                apart.append(self._times(factors, one, node))
+                one: Node = self.of(inputs[tree[1]])
+                apart.append(self._times(factors, one, inputs))
                 continue
-            part = b.map(self._product(factors, tree), node.inputs, "real")
+            part = b.map(self._product(factors, tree), inputs, "real")
             known = self.closed(part) if self.random(part) else part
             if known is not None:
                 apart.append(self.of(known))
@@ -149,11 +150,11 @@ class _Average:
         apart += [self.part(b.add(parts)) for parts in together.values()]
         return b.add(apart)
 
-    def _times(self, factors: Sequence[Tree], x: Node, node: Node) -> Node:
+    def _times(self, factors: Sequence[Tree], x: Node, inputs: Sequence[Node]) -> Node:
         if not factors:
             return x if x.dtype == "real" else self.b.map(("real", X), [x], "real")
-        tree = self._product(factors, slot(len(node.inputs)))
-        return self.b.map(tree, [*node.inputs, x], "real")
+        tree = self._product(factors, slot(len(inputs)))
+        return self.b.map(tree, [*inputs, x], "real")
 
     def _product(self, factors: Sequence[Tree], tree: Tree) -> Tree:
         for f in factors:
@@ -289,6 +290,29 @@ class _Average:
 
 class _Inexact(Exception):  # noqa: N818 (it leads to another way)
     """A part has no exact value."""
+
+
+def _without_logarithms(node: Node) -> tuple[Tree, Sequence[Node]]:
+    """The kernel of a map and its operands, with log(exp(x)) as x, so that every level of optimisation integrates the same."""
+    inputs = list(node.inputs)
+
+    def of(tree: Tree) -> Tree:
+        if tree[0] in ("x", "num"):
+            return tree
+        if tree[0] != "log":
+            return (tree[0], *(of(t) for t in tree[1:]))
+        inner = tree[1]
+        known = inputs[inner[1]] if inner[0] == "x" else None
+        if known is not None and known.kind is Kind.MAP:
+            to = {k: slot(len(inputs) + k) for k in range(len(known.inputs))}
+            inner = substitute(known.attrs[0].tree, to)
+            if inner[0] == "exp":
+                inputs.extend(known.inputs)
+        return of(inner[1]) if inner[0] == "exp" else ("log", of(tree[1]))
+
+    if not any(t[0] == "log" for t in walk(node.attrs[0].tree)):
+        return node.attrs[0].tree, inputs
+    return of(node.attrs[0].tree), inputs
 
 
 def _number_valued(tree: Tree, inputs: Sequence[Node]) -> bool:

@@ -1,0 +1,1 @@
+"""Programs that make the figures which shipped specs are compared with."""
