@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from benchmarks.kernels import algebra, electrons, implicit, inference, networks, points, processes, regression
+from benchmarks.kernels import (
+    algebra,
+    electrons,
+    implicit,
+    inference,
+    networks,
+    points,
+    processes,
+    regression,
+    variational,
+)
 from benchmarks.kernels.kernel import Kernel
 
 ALL: dict[str, Kernel] = {
     kernel.name: kernel
-    for module in (regression, networks, electrons, points, processes, inference, implicit, algebra)
+    for module in (regression, networks, electrons, points, processes, inference, variational, implicit, algebra)
     for kernel in module.KERNELS
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,14 @@ class Peer:
         library: its name.
         modules: what has to be there to import.
         make: called with these modules; returns a function of some of the kernel's names.
+        drawn: the results that are compared where a library draws numbers in its own way: those whose means over many keys
+            are equal. Empty: all results agree one by one.
     """
 
     library: str
     modules: tuple[str, ...]
     make: Callable[..., Function]
+    drawn: tuple[str, ...] = ()
 
     def function(self) -> Function | str:
         """The function, or what is not installed."""
@@ -62,7 +65,7 @@ class Kernel:
         spec: a file of `benchmarks/specs`.
         entry: of the emitted program; `prepare` is part of the timed call.
         sizes, small: the dims of a measurement, and those of a quick test.
-        values: for sizes and a generator, every array of the spec by name.
+        values: for sizes and a generator, every array of the spec by name. What draws gets a `key`.
         idiomatic: what most people write.
         expert: the best one can write by hand.
         peer: a library that computes the same, if there is one.
@@ -153,7 +156,7 @@ def case(kernel: Kernel, sizes: Sizes, peers: bool = True) -> Case:
     params = {name: jnp.asarray(given[name], real) for name in program.manifest["params"]}
     arrays = {name: jnp.asarray(x) for name, x in (bound.data | bound.constants).items()}
     arrays = {n: x.astype(real) if jnp.issubdtype(x.dtype, jnp.floating) else x for n, x in arrays.items()}
-    values = arrays | params
+    values = arrays | params | {"key": jax.random.key(0)}
     sides = {
         "ours": emitted(program, kernel.entry, values),
         "idiomatic": side(kernel.idiomatic, values),
@@ -174,6 +177,9 @@ def agree(one: Case) -> None:
     """All sides compute the same thing, or the comparison is void. Raises AssertionError."""
     first = jax.tree.leaves(one.sides["ours"]())
     for name, other in one.sides.items():
+        if name == "peer" and one.kernel.peer is not None and one.kernel.peer.drawn:
+            agree_in_the_mean(one, one.kernel.peer.drawn)
+            continue
         for a, b in zip(first, jax.tree.leaves(other()), strict=True):
             assert a.dtype == b.dtype, f"{one.kernel.name}: {name} computes in {b.dtype}, not {a.dtype}"
             assert bool(jnp.all(jnp.isfinite(a))), one.kernel.name
@@ -183,3 +189,21 @@ def agree(one: Case) -> None:
             np.testing.assert_allclose(
                 b, a, rtol=tolerance, atol=tolerance / 10 * scale, err_msg=f"{one.kernel.name}: {name}"
             )
+
+
+def agree_in_the_mean(one: Case, names: Iterable[str], keys: int = 400) -> None:
+    """The means of results over many keys are equal, by five of their standard errors. Raises AssertionError."""
+    found = {}
+    for name in ("ours", "peer"):
+        side = one.sides[name]
+        place = next(k for k, x in enumerate(side.arguments) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key))
+        before, after = side.arguments[:place], side.arguments[place + 1 :]
+        results = [side.function(*before, key, *after) for key in jax.random.split(jax.random.key(1), keys)]
+        found[name] = {n: np.stack([np.asarray(r[n], np.float64) for r in results]) for n in names}
+    for n in names:
+        a, b = (found[name][n] for name in ("ours", "peer"))
+        far = np.abs(a.mean(0) - b.mean(0))
+        error = np.sqrt((a.var(0) + b.var(0)) / keys)
+        # Without noise, rounding is left.
+        rounding = one.kernel.tolerance / 10 * np.max(np.abs(a.mean(0)))
+        assert np.all(far < 5 * error + rounding), f"{one.kernel.name}: the mean of {n} is another one"
