@@ -102,7 +102,7 @@ def labelled(sizes: Sizes, rng: np.random.Generator) -> Values:
 
 def logistic(m: Any, r: Any, m1: Any, r1: Any, m2: Any, r2: Any, rate: Any, t: Any, key: Any, X: Any, y: Any) -> Any:
     """The bound as a mean over draws of log-densities, `jax.vmap` over the draws."""
-    noise = drawn(key, (X.shape[1], 8), X.dtype)
+    noise = drawn(key, (8, X.shape[1]), X.dtype)
 
     def loss(p: Any) -> Any:
         def one(e: Any) -> Any:
@@ -111,7 +111,7 @@ def logistic(m: Any, r: Any, m1: Any, r1: Any, m2: Any, r2: Any, rate: Any, t: A
 
         scale = jnp.exp(p["r"])
         divergence = jnp.sum((scale**2 + p["m"] ** 2 - 1) / 2 - p["r"])
-        return divergence + jnp.mean(jax.vmap(one, in_axes=1)(noise))
+        return divergence + jnp.mean(jax.vmap(one)(noise))
 
     return by_optax(loss, m, r, m1, r1, m2, r2, rate, t)
 
@@ -119,13 +119,12 @@ def logistic(m: Any, r: Any, m1: Any, r1: Any, m2: Any, r2: Any, rate: Any, t: A
 def logistic_expert(
     m: Any, r: Any, m1: Any, r1: Any, m2: Any, r2: Any, rate: Any, t: Any, key: Any, X: Any, y: Any
 ) -> Any:
-    """All draws in two products with the data; slopes of means and scales from the same one."""
-    noise, scale = drawn(key, (X.shape[1], 8), X.dtype), jnp.exp(r)
-    margin = X @ (m[:, None] + scale[:, None] * noise)
-    bar = jax.nn.sigmoid(-y[:, None] * margin) * (-y / 8)[:, None]
-    slope = (bar.T @ X).T
-    dm = jnp.sum(slope, 1) + m
-    dr = scale * (jnp.sum(slope * noise, 1) + scale) - 1
+    """All draws in two products with the data, along its rows; slopes of means and scales from the same one."""
+    noise, scale = drawn(key, (8, X.shape[1]), X.dtype), jnp.exp(r)
+    margin = (m + scale * noise) @ X.T
+    slope = (jax.nn.sigmoid(-y * margin) * (-y / 8)) @ X
+    dm = jnp.sum(slope, 0) + m
+    dr = scale * (jnp.sum(slope * noise, 0) + scale) - 1
     return by_hand(dm, dr, m, r, m1, r1, m2, r2, rate, t)
 
 
@@ -164,7 +163,7 @@ def taught(sizes: Sizes, rng: np.random.Generator) -> Values:
 
 def schools(m: Any, r: Any, m1: Any, r1: Any, m2: Any, r2: Any, rate: Any, t: Any, key: Any, y: Any, sigma: Any) -> Any:
     """The bound as a mean over draws of log-densities, `jax.vmap` over the draws."""
-    noise = drawn(key, (len(m), 16), y.dtype)
+    noise = drawn(key, (16, len(m)), y.dtype)
     normal, cauchy = jax.scipy.stats.norm.logpdf, jax.scipy.stats.cauchy.logpdf
 
     def loss(p: Any) -> Any:
@@ -175,7 +174,7 @@ def schools(m: Any, r: Any, m1: Any, r1: Any, m2: Any, r2: Any, rate: Any, t: An
             return prior + jnp.sum(normal(y, mu + tau * z, sigma))
 
         # The mean of the logarithm of the spread is a param.
-        return -jnp.mean(jax.vmap(one, in_axes=1)(noise)) - p["m"][1] - jnp.sum(p["r"])
+        return -jnp.mean(jax.vmap(one)(noise)) - p["m"][1] - jnp.sum(p["r"])
 
     return by_optax(loss, m, r, m1, r1, m2, r2, rate, t)
 
@@ -184,7 +183,7 @@ def schools_expert(
     m: Any, r: Any, m1: Any, r1: Any, m2: Any, r2: Any, rate: Any, t: Any, key: Any, y: Any, sigma: Any
 ) -> Any:
     """Slopes by all coordinates of all draws, written down; what means and scales get of them are two sums."""
-    noise, scale = drawn(key, (len(m), 16), y.dtype), jnp.exp(r)
+    noise, scale = drawn(key, (16, len(m)), y.dtype).T, jnp.exp(r)
     u = m[:, None] + scale[:, None] * noise
     mu, tau, z = u[0], jnp.exp(u[1]), u[2:]
     bar = (mu + tau * z - y[:, None]) / (sigma * sigma)[:, None]

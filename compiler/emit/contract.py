@@ -65,11 +65,12 @@ def _pair(scope: Scope, a: Value, b: Value, node: Node, wanted: Layout) -> Value
         ways = _over_rows(scope, a, b, summed[0], node) or ways
     if not ways:
         return _einsum([a, b], node)
-    over_rows = a.layout[0] == b.layout[0] in summed
+    # Either way has one transposed operand.
+    alike = a.layout[0] == b.layout[0] in summed or a.layout[-1] == b.layout[-1] in summed
 
     def cost(way: Way) -> int:
         # Among equals the one whose axes come out in the order that the readers want.
-        stands = over_rows and _stands(scope, node, way[1])
+        stands = alike and _stands(scope, node, way[1])
         return way[0] + UNWANTED * (way[1] != wanted) + STANDING * stands
 
     _, layout, text = min(ways, key=cost)

@@ -65,7 +65,8 @@ class Planner:
             first = self._walk(operands, out, self._static_first(operands, out, static))
             made, largest = self._made(operands, out, static)
             kept = made <= max(STATIC_LIMIT, STATIC_GROWTH * largest)
-            read = READ * max(0, made - largest)
+            # One that is as large as the largest of its operands is read beside that one, and is not in a cache for it.
+            read = READ * max(0, made - largest) + (made if made >= largest else 0)
             if kept and (first.cost + read, first.once) < (best.cost, best.once):
                 return first
         return best

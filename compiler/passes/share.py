@@ -2,7 +2,8 @@
 
 Where products with one matrix are added up, their operands are added instead: `c1*(A @ u) + c2*(A @ v)` is `A @ (c1*u + c2*v)`.
 Where they go different ways, the operands stand side by side: `A @ u`, `A @ V` and the row sums of A are columns of one
-product `A @ [u, V, 1]`. In sums of kernels over pairs of points, value and gradient read the kernel once like this.
+product `A @ [u, V, 1]`. `sum(U, 0) @ A` beside `U @ A` is a sum of the latter
+(`resummed.py`). In sums of kernels over pairs of points, value and gradient read the kernel once like this.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node, topological
 from vspec.compiler.graph.rewrite import Sweep, count_readers, with_results
 from vspec.compiler.passes.patterns import factors, number_of, terms
+from vspec.compiler.passes.resummed import resummed
 
 DOC = "No matrix is read by several products at once that one product with it gives."
 
@@ -32,6 +34,7 @@ FIXED = frozenset({"data", "constant", "prepared", "captured"})
 
 def run(graph: Graph) -> Graph:
     """The graph with products joined."""
+    graph = resummed(graph)
     b = Builder(graph.dims)
     added = _Adding(b, graph)
     added.run(graph.roots)

@@ -300,7 +300,7 @@ class _One:
         """What stands in the place of a draw, with its axes in their order but for those along which it is constant."""
         own = [a for a in v.node.axes if a.name in value.names]
         more = [a for a in value.axes if a.name not in v.node.names]
-        play.values[v.node.uid] = self.b.order(value, (*own, *more))
+        play.values[v.node.uid] = self.b.order(value, (*more, *own))
 
     def _at(self, x: Node, play: Play) -> Node:
         return instantiate(self.b, [x], play.values)[0]

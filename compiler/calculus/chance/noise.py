@@ -26,7 +26,8 @@ class Repeated(Standard):
         pair: Axis | None,
         core: Collection[str],
     ) -> None:
-        axes = [*v.node.axes, *(a for a in repeats if a != pair)]
+        # One draw after another: each is a row, and what is computed from it is so, too.
+        axes = [*(a for a in repeats if a != pair), *v.node.axes]
         super().__init__(b, key, [a for a in axes if a.name not in core], core, v.event)
         self.variable = v
         self.pair = pair

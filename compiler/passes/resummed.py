@@ -1,0 +1,88 @@
+"""A product with a sum of rows, beside the product with the rows themselves: `sum(A, 0) @ Z` is the sum of the rows of `A @ Z`.
+
+Derivatives by the mean and by the scale of a law are such a pair: one sums over the draws what the other weighs with noise.
+"""
+
+from __future__ import annotations
+
+from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.cost import Sizes
+from vspec.compiler.graph.graph import Graph
+from vspec.compiler.graph.node import Kind, Node, topological
+from vspec.compiler.graph.rewrite import Sweep, all_nodes, with_results
+from vspec.compiler.passes.patterns import factors, number_of
+
+Product = tuple[float, tuple[tuple[int, int], ...]]
+"""A number, and factors by uid with their powers."""
+
+
+def resummed(graph: Graph) -> Graph:
+    """The graph where no large array is read by a product of sums that a sum of a product gives."""
+    made: dict[tuple[Product, int, frozenset[str]], Node] = {}
+    for n in all_nodes(graph):
+        if n.kind is Kind.CONTRACT and len(n.inputs) == 2:
+            for x, z in (n.inputs, n.inputs[::-1]):
+                form = _product(x)
+                if form is not None:
+                    made[form, z.uid, frozenset(n.names)] = n
+    sizes = Sizes.of(graph)
+    found: dict[int, Node] = {}
+    for n in dict.fromkeys(made.values()):
+        for s, z in (n.inputs, n.inputs[::-1]):
+            for form, over in _with_rows(s):
+                whole = made.get((form, z.uid, frozenset(n.names) | over))
+                if whole is None or over & {*z.names, *s.names}:
+                    continue
+                if sizes.count(whole.axes) <= sizes.count(z.axes) and _together(graph, n, whole):
+                    found[n.uid] = whole
+    if not found:
+        return graph
+    b = Builder(graph.dims)
+
+    def visit(b: Builder, node: Node, old: Node) -> Node:
+        whole = found.get(old.uid)
+        if whole is None:
+            return node
+        # It reads nothing of this product, so that it may be made before.
+        sweep.run([whole])
+        return b.reduce("sum", sweep.new[whole.uid], [a for a in whole.names if a not in old.names])
+
+    sweep = Sweep(b, visit)
+    sweep.run(graph.roots)
+    return with_results(graph, b, lambda node: sweep.new[node.uid])
+
+
+def _product(x: Node) -> Product | None:
+    """An array as a product of others; None if it is a map of another form."""
+    if x.kind is not Kind.MAP:
+        return 1.0, ((x.uid, 1),)
+    value, parts = number_of(factors(x.attrs[0].tree))
+    if any(t[0] != "x" for t, _ in parts):
+        return None
+    return float(value), tuple(sorted((x.inputs[t[1]].uid, e) for t, e in parts))
+
+
+def _with_rows(s: Node) -> list[tuple[Product, frozenset[str]]]:
+    """The product with the rows in the place of a factor that is a sum of rows, and the axes of that sum."""
+    form = _product(s)
+    if form is None:
+        return []
+    value, parts = form
+    found = []
+    for x in (s, *s.inputs):
+        if x.kind is Kind.REDUCE and x.op == "sum" and (x.uid, 1) in parts:
+            rest = [p for p in parts if p[0] != x.uid]
+            found.append(((value, tuple(sorted([*rest, (x.inputs[0].uid, 1)]))), frozenset(x.attrs[0])))
+    return [(form, over) for form, over in found if over]
+
+
+def _together(graph: Graph, node: Node, whole: Node) -> bool:
+    """Whether each entry that computes the one computes the other as well. What stands in bodies of loops is left alone."""
+    inside = 0
+    for e in graph.entries:
+        uids = {n.uid for n in topological([r.node for r in e.results])}
+        if node.uid in uids:
+            inside += 1
+            if whole.uid not in uids:
+                return False
+    return inside > 0
