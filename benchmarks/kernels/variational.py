@@ -170,11 +170,10 @@ def schools(m: Any, r: Any, m1: Any, r1: Any, m2: Any, r2: Any, rate: Any, t: An
         def one(e: Any) -> Any:
             u = p["m"] + jnp.exp(p["r"]) * e
             mu, tau, z = u[0], jnp.exp(u[1]), u[2:]
-            prior = normal(mu, 0, 5) + jnp.log(2.0) + cauchy(tau, 0, 5) + jnp.sum(normal(z))
+            prior = normal(mu, 0, 5) + jnp.log(2.0) + cauchy(tau, 0, 5) + u[1] + jnp.sum(normal(z))
             return prior + jnp.sum(normal(y, mu + tau * z, sigma))
 
-        # The mean of the logarithm of the spread is a param.
-        return -jnp.mean(jax.vmap(one)(noise)) - p["m"][1] - jnp.sum(p["r"])
+        return -jnp.mean(jax.vmap(one)(noise)) - jnp.sum(p["r"])
 
     return by_optax(loss, m, r, m1, r1, m2, r2, rate, t)
 
@@ -188,9 +187,9 @@ def schools_expert(
     mu, tau, z = u[0], jnp.exp(u[1]), u[2:]
     bar = (mu + tau * z - y[:, None]) / (sigma * sigma)[:, None]
     by_mu = mu / 25 + jnp.sum(bar, 0)
-    by_tau = tau * jnp.sum(bar * z, 0) + 2 * jax.nn.sigmoid(2 * (u[1] - jnp.log(5.0).astype(y.dtype)))
+    by_tau = tau * jnp.sum(bar * z, 0) + 2 * jax.nn.sigmoid(2 * (u[1] - jnp.log(5.0).astype(y.dtype))) - 1
     slope = jnp.concatenate([by_mu[None], by_tau[None], z + tau * bar]) / 16
-    dm = jnp.sum(slope, 1).at[1].add(-1)
+    dm = jnp.sum(slope, 1)
     dr = scale * jnp.sum(slope * noise, 1) - 1
     return by_hand(dm, dr, m, r, m1, r1, m2, r2, rate, t)
 

@@ -15,7 +15,16 @@ import sympy as sp
 
 from vspec.compiler.calculus.chance.moments import CENTRAL, LOGARITHMS, MEANS
 from vspec.compiler.calculus.chance.variables import Variable, reached
-from vspec.compiler.calculus.chance.vectors import Affine, coupled, merged, moments_of, reads_of, second_degree, shares
+from vspec.compiler.calculus.chance.vectors import (
+    Affine,
+    coupled,
+    may_be_integrated,
+    merged,
+    moments_of,
+    reads_of,
+    second_degree,
+    shares,
+)
 from vspec.compiler.calculus.functions import v_real
 from vspec.compiler.calculus.scalar import CLASSES, NotRealError, to_sympy, to_tree
 from vspec.compiler.graph.builder import Builder
@@ -58,7 +67,8 @@ def _by_moments(b: Builder, c: Node, v: Variable, arguments: Sequence[Node]) -> 
         expr = _plain(to_sympy(reads.tree), reads.own)
         result = second_degree(expr, own, means, cov)
         if result is None and moments.normal:
-            result = coupled(merged(expr, own, means, cov), own, cov, MOST_DEGREE)
+            expr = merged(expr, own, means, cov)
+            result = coupled(expr, own, cov, MOST_DEGREE) if may_be_integrated(expr, own) else None
             for x in own:
                 result = None if result is None else _over(result, x, "normal", (means[x], sp.sqrt(cov[x, x])))
         elif result is None and len(own) == 1 and v.sample.law == "dirichlet":

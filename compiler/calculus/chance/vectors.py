@@ -326,6 +326,25 @@ def merged(expr: Any, own: list[Any], means: dict[Any, Any], cov: dict[tuple[Any
     return expr
 
 
+def may_be_integrated(expr: Any, own: Sequence[Any]) -> bool:
+    """Whether an expression is made of exponentials, cosines and sines of one affine function each, and of powers: of nothing
+    else is there an expectation in closed form under a normal law, and derivatives of other functions grow with each order."""
+    symbols = set(own)
+    for f in expr.atoms(sp.Function):
+        inside = f.free_symbols & symbols
+        if not inside:
+            continue
+        if f.func not in (sp.exp, sp.cos, sp.sin) or len(inside) > 1:
+            return False
+        if sp.diff(f.args[0], *inside).free_symbols & symbols:
+            return False
+    return all(
+        p.exp.is_Integer and p.exp.is_positive
+        for p in expr.atoms(sp.Pow)
+        if not isinstance(p, sp.exp) and p.free_symbols & symbols
+    )
+
+
 def coupled(expr: Any, own: Sequence[Any], cov: Mapping[tuple[Any, Any], Any], most: int) -> Any:
     """What has, over independent normal numbers, the expectation that an expression has over dependent ones; None where that is
     an infinite series."""
