@@ -116,6 +116,50 @@ def pivots(products: Array, diagonal: Array, axis: int, reverse: bool = False) -
     found = jax.lax.scan(step, jnp.ones_like(rows[1][0]), rows, reverse=reverse, unroll=8)[1]
     return jnp.moveaxis(found, 0, axis)'''
 
+_EXPONENTIALS = '''\
+def exponentials(x: Array, axis: int | tuple[int, ...]) -> tuple[Array, Array]:
+    """About the largest x along an axis, and exp(x) divided by exp of that. What is below the largest by less than the rounding
+    of numbers that large counts as equal to it where that is much more than 1, since XLA may compute x anew for each reader."""
+    top = jnp.max(x, axis, keepdims=True)
+    rounding = 16 * jnp.finfo(x.dtype).eps * jnp.abs(top)
+    top = jnp.where(top == -jnp.inf, 0, top - jnp.where(rounding > 64, rounding, 0))
+    return top, jnp.exp(jnp.minimum(x, top) - top)
+'''
+
+_SOFTMAX = '''\
+def softmax(x: Array, axis: int | tuple[int, ...]) -> Array:
+    """exp(x) over its sum along an axis; these sum to 1 however large x is."""
+
+    @jax.custom_jvp
+    def shares(x: Array) -> Array:
+        _, weights = exponentials(x, axis)
+        return weights / jnp.sum(weights, axis, keepdims=True)
+
+    @shares.defjvp
+    def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+        found = shares(*primals)
+        return found, found * (tangents[0] - jnp.sum(found * tangents[0], axis, keepdims=True))
+
+    return shares(x)
+'''
+
+_LOG_TOTAL = '''\
+def log_total(x: Array, axis: int | tuple[int, ...]) -> Array:
+    """The logarithm of the sum of exp(x) along an axis, of the same exponentials as softmax."""
+
+    @jax.custom_jvp
+    def total(x: Array) -> Array:
+        top, weights = exponentials(x, axis)
+        sums = jnp.log(jnp.sum(weights, axis, keepdims=True))
+        return jnp.squeeze(jnp.where(jnp.any(x == jnp.inf, axis, keepdims=True), jnp.inf, top + sums), axis)
+
+    @total.defjvp
+    def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+        return total(*primals), jnp.sum(softmax(primals[0], axis) * tangents[0], axis)
+
+    return total(x)
+'''
+
 _CHECKPOINTED = '''\
 def checkpointed(step: Callable[[Any, Array], Any], start: Any, times: Array) -> Any:
     """jax.lax.scan whose derivative keeps about the square root of the states and computes the steps between them again."""
@@ -351,6 +395,9 @@ HELPERS: dict[str, str] = {
     "gamma_slope": _GAMMA_SLOPE,
     "linear_recurrence": _LINEAR_RECURRENCE,
     "pivots": _PIVOTS,
+    "exponentials": _EXPONENTIALS,
+    "softmax": _SOFTMAX,
+    "log_total": _LOG_TOTAL,
     "checkpointed": _CHECKPOINTED,
     "rows_at_once": _ROWS_AT_ONCE,
     "in_parts": _IN_PARTS,

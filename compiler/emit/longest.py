@@ -28,7 +28,8 @@ def longest_last(nodes: Sequence[Node], graph: Graph) -> dict[int, Layout]:
         free[n.uid] = _is_free(n, free, graph.dims)
     found: dict[int, Layout] = {}
     for n in reversed(nodes):
-        if n.kind is Kind.REDUCE and n.inputs[0].kind is Kind.MAP and free[n.inputs[0].uid]:
+        reads = n.kind is Kind.REDUCE or n.op == "softmax"
+        if reads and n.inputs[0].kind is Kind.MAP and free[n.inputs[0].uid]:
             axes = orders.longest_last(n.inputs[0].axes, graph.dims, sizes)
             if axes is not None:
                 _spread(n.inputs[0], tuple(a.name for a in axes), found)
@@ -44,6 +45,8 @@ def _is_free(node: Node, free: Mapping[int, bool], dims: Mapping[str, int | Node
     if node.kind is Kind.ITEM:
         # Both ways to compute it are written for the order that is asked for.
         return node.inputs[0].op == "either"
+    if node.kind is Kind.CUMULATE and node.op == "softmax":
+        return free[node.inputs[0].uid]
     return node.kind is Kind.REINDEX and len(set(node.attrs[0])) == len(node.attrs[0]) and free[node.inputs[0].uid]
 
 
@@ -59,6 +62,8 @@ def _spread(node: Node, layout: Layout, found: dict[int, Layout]) -> None:
             stack += [(x, tuple(a for a in order if a in x.names)) for x in n.inputs if len(x.axes) == len(n.axes)]
         elif n.kind is Kind.ITEM:
             found[n.inputs[0].uid] = order
+        elif n.kind is Kind.CUMULATE:
+            stack.append((n.inputs[0], order))
         elif n.kind is Kind.REINDEX:
             back = dict(zip(n.attrs[0], n.inputs[0].names, strict=True))
             stack.append((n.inputs[0], tuple(back[a] for a in order if a in back)))

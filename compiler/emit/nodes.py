@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vspec.compiler.emit import access, arrays, calls, cumulative, draws, join, linear, loops
+from vspec.compiler.emit import access, arrays, calls, cumulative, draws, join, linear, loops, softmax
 from vspec.compiler.emit.layout import Value
 from vspec.compiler.emit.scope import EmissionError, Scope
 from vspec.compiler.graph.node import Kind, Node
@@ -15,6 +15,11 @@ Emitter = Callable[[Scope, Node], Value]
 def emit_input(scope: Scope, node: Node) -> Value:
     """Arguments have their values before the first line; any other input is nobody's."""
     raise EmissionError(f"{node!r} is no argument of this function")
+
+
+def emit_logsumexp(scope: Scope, node: Node) -> Value:
+    """A reduction as any other, unless shares are computed beside it."""
+    return softmax.emit_total(scope, node) or arrays.emit_reduce(scope, node)
 
 
 def emit_unsupported(scope: Scope, node: Node) -> Value:
@@ -32,6 +37,7 @@ EMITTERS: dict[tuple[Kind, str], Emitter] = {
     (Kind.INDEX, "part"): arrays.emit_part,
     (Kind.MAP, ""): arrays.emit_map,
     (Kind.REDUCE, ""): arrays.emit_reduce,
+    (Kind.REDUCE, "logsumexp"): emit_logsumexp,
     (Kind.CONTRACT, ""): arrays.emit_contract,
     (Kind.REINDEX, ""): arrays.emit_reindex,
     (Kind.WINDOW, "affine"): access.emit_window,
@@ -47,6 +53,7 @@ EMITTERS: dict[tuple[Kind, str], Emitter] = {
     (Kind.CUMULATE, "linear"): cumulative.emit_linear,
     (Kind.CUMULATE, "pivots"): cumulative.emit_linear,
     (Kind.CUMULATE, "argsort"): cumulative.emit_argsort,
+    (Kind.CUMULATE, "softmax"): softmax.emit_softmax,
     (Kind.CONCAT, "stack"): join.emit_stack,
     (Kind.CONCAT, "part"): join.emit_part,
     (Kind.LINALG, ""): linear.emit_linalg,

@@ -11,6 +11,7 @@ from vspec.compiler.emit.entry import EmittedEntry, emit_entry
 from vspec.compiler.emit.externs import definitions, modules
 from vspec.compiler.emit.helpers import helpers, words
 from vspec.compiler.emit.scalar import MODULES
+from vspec.compiler.emit.softmax import with_softmax
 from vspec.compiler.emit.text import quoted
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.tuning import tuning_of
@@ -29,6 +30,7 @@ def emit_program(graph: Graph, spec: Spec) -> Emitted:
     """The program of a graph. Same graph, same text."""
     file = PurePath(spec.path).name or "spec.yaml"
     functions, entries = [], []
+    graph = with_softmax(graph)
     for entry in graph.entries:
         text, emitted = emit_entry(graph, entry, file)
         functions.append(text)

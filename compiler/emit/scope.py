@@ -294,6 +294,7 @@ _ALONG = {
     "linear": "carried",
     "pivots": "pivots",
     "argsort": "order",
+    "softmax": "shares",
     "shift": "shifted",
 }
 

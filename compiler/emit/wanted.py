@@ -22,7 +22,7 @@ def wanted(nodes: Sequence[Node], roots: Iterable[tuple[Node, Layout]], graph: G
         if node.uid not in found:
             continue
         layout = found[node.uid]
-        if node.kind is Kind.MAP or node.kind is Kind.STOP:
+        if node.kind in (Kind.MAP, Kind.STOP) or node.op == "softmax":
             for x in node.inputs:
                 found.setdefault(x.uid, tuple(a for a in layout if a in x.names))
         elif node.kind is Kind.ITEM and node.inputs[0].op == "either":

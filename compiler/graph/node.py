@@ -27,6 +27,7 @@ broadcasting rule. Two axes of one node never share a name. An axis belongs to a
 | CUMULATE | linear                      | factors, terms| (axis, reverse)                             | y[k] = factors[k]*y[k - 1] + terms[k] along the axis, where y[-1] = 0; mirrored if `reverse`. Factors may lack the axis |
 | CUMULATE | pivots                      | q, d          | (axis, reverse)                             | p[k] = d[k] - q[k]/p[k - 1] along the axis, where p[-1] = 1 and q[0] is 0 |
 | CUMULATE | argsort                     | one           | (axis, reverse)                             | the positions of the elements along the axis in ascending order, equal ones as they stand; `reverse` is False |
+| CUMULATE | softmax                     | one           | (axes, False)                               | exp(x) over its sum along the axes; made of the logarithm of that sum where text is written (`emit/softmax.py`) |
 | CONCAT   | stack                       | parts         | (new Axis, group of axis names per part)    | out[.., new, ..]: the parts one after the other, each with its group raveled (C order), its other axes batch |
 | CONCAT   | part                        | one           | (axis, dims of every group, k, group)       | the adjoint of stack: the k-th stretch of `axis`, unraveled into the axes `group` |
 | LINALG   | see `linalg.py`             | operands      | (core axis names per operand, core of result) | batched over the other axes |
