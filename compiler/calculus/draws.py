@@ -159,7 +159,7 @@ RULES: Mapping[str, Rule] = {
     "point_mass": _point_mass,
     **vector_draws.RULES,
 }
-assert RULES.keys() >= {name for name, law in LAWS.items() if law.drawn}
+assert RULES.keys() >= {name for name, law in LAWS.items() if law.drawn and not law.of}
 
 # What makes the first parameter of a law of the one that is given instead.
 INSTEAD = {("bernoulli", "logits"): "sigmoid", ("categorical", "logits"): "exp"}

@@ -39,6 +39,13 @@ LAWS: tuple[Code, ...] = (
         "dims: {k: 3, j: 4}\ndata:\n  p[k]: real\n  q[j]: real\ndefine:\n  y: KL(categorical(p[:]), categorical(q[:]))\n",
     ),
     Code(
+        "VS0686",
+        "a function that is not undone",
+        "A law that is transformed by a function has a density where the inverse of the function is found: where the body is a "
+        "chain of monotone operations around its argument, which stands in it once, such as a*exp(v) + b.",
+        "functions:\n  f(v): v + exp(v)\ndefine:\n  y: logpdf(transformed(normal(0, 1), f), 2.0)\n",
+    ),
+    Code(
         "VS0685",
         "a vector runs along an axis of its own",
         "A draw of a law of vectors is all of the right side, and the vector runs along the last index on the left: "

@@ -33,6 +33,7 @@ from vspec.compiler.language.networks import drop, leave_out, settle
 from vspec.compiler.language.orders import refuse_orders
 from vspec.compiler.language.plan import read_plan
 from vspec.compiler.language.planned import refuse_planned
+from vspec.compiler.language.random import random_variables
 from vspec.compiler.language.results import Outputs
 from vspec.compiler.language.runs import overrides_nothing, places, variants
 from vspec.compiler.language.sections import check_functions, declare_params, read_functions, read_params
@@ -271,7 +272,7 @@ def _assemble(
         sha256=hashlib.sha256(document.text.encode()).hexdigest(),
         text=document.text,
         parts={path: hashlib.sha256(text.encode()).hexdigest() for path, text in document.parts},
-        random={name: v.found for name, v in ctx.variables.items() if v.found is not None},
+        random=random_variables(ctx),
         facts=ctx.runs.facts,
         externs=dict(ctx.sources),
     )

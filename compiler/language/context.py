@@ -15,6 +15,8 @@ from vspec.compiler.language.raw import Raw
 from vspec.compiler.language.spec import Definition, Fact, Param, Spec, Stage
 
 if TYPE_CHECKING:
+    from vspec.compiler.language.compounds import Drawn
+    from vspec.compiler.language.distributions import Distribution
     from vspec.compiler.language.externs import Found
     from vspec.compiler.language.networks import Network
     from vspec.compiler.language.random import Declared
@@ -256,6 +258,8 @@ class Context:
     made: dict[object, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     variables: dict[str, Declared] = field(default_factory=dict)
     numbers: dict[str, object] = field(default_factory=dict)
+    latents: dict[str, Declared] = field(default_factory=dict)
+    drawn: dict[tuple[Span, ...], tuple[Distribution, Drawn]] = field(default_factory=dict)
     carried: dict[str, Param] = field(default_factory=dict)
 
     def infer(self, raw: Raw, env: Env) -> Expr:

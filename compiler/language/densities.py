@@ -54,19 +54,24 @@ def read_value(ctx: Context, raw: Raw, law: Distribution, env: Env) -> Block | N
             help=f"a vector is a whole axis: logpdf({law.law.name}(...), x[:])",
         )
         return None
-    wrong = body.dtype == "complex" or (law.law.name == "categorical" and body.dtype != "integer")
+    wrong = body.dtype == "complex" or (law.base.name == "categorical" and body.dtype != "integer")
     if wrong and not isinstance(body, Unknown):
         ctx.error(
             "VS0680",
-            f"a value of '{law.law.name}' is {a_dtype(law.law.dtype)}, and this is {a_dtype(body.dtype)}",
+            f"a value of '{law.law.name}' is {a_dtype(law.base.dtype)}, and this is {a_dtype(body.dtype)}",
             body.span,
             env,
             label=a_dtype(body.dtype),
             help="a position is a whole number: declare it as integer" if body.dtype != "complex" else (),
         )
         return None
-    keep = law.law.dtype == "integer" and body.dtype == "integer"
+    keep = law.base.dtype == "integer" and body.dtype == "integer"
     return Block(body if keep else as_real(body), tuple(s.letter for s in slots if s.letter is not None))
+
+
+def has_density(law: Distribution) -> bool:
+    """Whether there is a formula for its log-density."""
+    return law.form in DENSITIES if law.inner is None else has_density(law.inner)
 
 
 def log_density(ctx: Context, law: Distribution, value: Block, span: Span, env: Env, *, inside: bool = False) -> Expr:
@@ -80,6 +85,10 @@ def log_density(ctx: Context, law: Distribution, value: Block, span: Span, env: 
         env: the place where the law and the value were read.
         inside: the value surely lies in the support, as a draw of the law does.
     """
+    if law.inner is not None:
+        from vspec.compiler.language.compounds import density
+
+        return density(ctx, law, value, span, env)
     formula = DENSITIES[law.form]
     support = [] if inside or not formula.support else [formula.support]
     if support and law.law.dtype == "integer" and value.body.dtype != "integer":

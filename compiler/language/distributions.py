@@ -7,20 +7,23 @@ from dataclasses import dataclass
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.context import Context, Env, Unknown
 from vspec.compiler.language.dims import Slot
-from vspec.compiler.language.expr import Block, Number
+from vspec.compiler.language.expr import Affine, Block, Number
 from vspec.compiler.language.laws import LAWS, Law, Parameter
-from vspec.compiler.language.raw import Raw, RawCall, RawName
+from vspec.compiler.language.raw import Raw, RawCall, RawName, RawSlice, walk
+from vspec.compiler.language.substitute import substitute
 from vspec.compiler.language.types import a_dtype, as_real
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
     """A law with an argument for each of its parameters. `instead`: the name of the one that stands in the place of another,
-    or ''."""
+    or ''. `inner`: the law of which a law is made; those of a mixture have the letter of its weights. `map`: the function."""
 
     law: Law
     blocks: tuple[Block, ...]
     instead: str = ""
+    inner: Distribution | None = None
+    map: str = ""
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -40,6 +43,8 @@ class Distribution:
     @property
     def event(self) -> tuple[tuple[str, str], ...]:
         """The axis along which a value is a vector: its name in formulas, and a letter over the same dim; or nothing."""
+        if self.inner is not None:
+            return self.inner.event
         name = self.law.event
         pairs = ((axis, x) for p, b in zip(self.parameters, self.blocks) for axis, x in zip(p.axes, b.core))
         return ((name, next(x for axis, x in pairs if axis == name)),) if name else ()
@@ -52,22 +57,94 @@ class Distribution:
     @property
     def known(self) -> bool:
         """Whether all arguments are."""
-        return not any(isinstance(b.body, Unknown) for b in self.blocks)
+        known = not any(isinstance(b.body, Unknown) for b in self.blocks)
+        return known and (self.inner is None or self.inner.known)
+
+    @property
+    def base(self) -> Law:
+        """The law of numbers, or of vectors, of which it is made."""
+        return self.law if self.inner is None else self.inner.base
 
     @property
     def axes(self) -> tuple[str, ...]:
         """The letters around the law: there is one such law for each of their values."""
-        return tuple(dict.fromkeys(x for b in self.blocks for x in b.body.axes if x not in b.core))
+        own = (x for b in self.blocks for x in b.body.axes if x not in b.core)
+        core = {x for b in self.blocks for x in b.core}
+        inner = () if self.inner is None else (x for x in self.inner.axes if x not in core)
+        return tuple(dict.fromkeys((*own, *inner)))
 
 
 def read_law(ctx: Context, raw: Raw, env: Env) -> Distribution | None:
     """The law with its arguments, defaults filled in; None after a mistake (VS0393). Arguments may be unknown, their axes
     are right."""
-    law = _law(ctx, raw, env)
+    law = named_law(ctx, raw, env)
+    if law is not None and law.of:
+        return _compound(ctx, law, raw, env)
     return _arguments(ctx, law, raw, env) if law is not None else None
 
 
-def _law(ctx: Context, raw: Raw, env: Env) -> Law | None:
+def _compound(ctx: Context, law: Law, raw: Raw, env: Env) -> Distribution | None:
+    """A law made of a law."""
+    args = raw.args if isinstance(raw, RawCall) and not raw.keywords else ()
+    if len(args) != 2:
+        message = f"'{law.name}' takes {'weights and a law' if law.parameters else 'a law and a function'}"
+        ctx.error("VS0393", message, raw.span, env, help=f"write {law.shown}")
+        return None
+    if not law.parameters:
+        inner = read_law(ctx, args[0], env)
+        return None if inner is None or not _mapped(ctx, law, inner, args, env) else _transformed(law, inner, args[1])
+    weights = _argument(ctx, law, law.parameters[0], args[0], env)
+    kind = named_law(ctx, args[1], env)
+    if weights is None or kind is None:
+        return None
+    if kind.of:
+        message = f"a mixture is of one family of laws, and '{kind.name}' is made of another"
+        ctx.error("VS0393", message, args[1].span, env, help=f"write {law.shown}")
+        return None
+    inner = _arguments(ctx, kind, args[1], env, weights)
+    return None if inner is None else Distribution(law, (weights,), inner=inner)
+
+
+def _mapped(ctx: Context, law: Law, inner: Distribution, args: tuple[Raw, ...], env: Env) -> bool:
+    """Whether a law is one of real numbers and has a function of one number; records the mistake (VS0393, VS0346)."""
+    name = args[1].name if isinstance(args[1], RawName) else ""
+    function = ctx.functions.get(name)
+    if function is None:
+        ctx.error(
+            "VS0346",
+            f"'{law.name}' takes the name of a function that is declared under 'functions'",
+            args[1].span,
+            env,
+            label="not the name of a function",
+            help=ctx.near(name) if name else f"write {law.shown}",
+        )
+        return False
+    if (
+        len(function.formals) != 1
+        or function.formals[0].rank
+        or function.formals[0].takes is not None
+        or function.results
+    ):
+        ctx.error(
+            "VS0347",
+            f"'{law.name}' takes a function of one number, and '{name}' is {function.shown}",
+            args[1].span,
+            env,
+        )
+        return False
+    if inner.event or inner.base.dtype != "real":
+        message = f"'{law.name}' is of a law of real numbers, and '{inner.base.name}' is none"
+        ctx.error("VS0393", message, args[0].span, env, help=f"write {law.shown}")
+        return False
+    return function.sound
+
+
+def _transformed(law: Law, inner: Distribution, function: Raw) -> Distribution:
+    assert isinstance(function, RawName)
+    return Distribution(law, (), inner=inner, map=function.name)
+
+
+def named_law(ctx: Context, raw: Raw, env: Env) -> Law | None:
     name = raw.name if isinstance(raw, RawName | RawCall) else ""
     law = LAWS.get(name)
     if law is not None and not (isinstance(raw, RawCall) and (raw.bound is not None or raw.subscripts is not None)):
@@ -84,7 +161,8 @@ def _law(ctx: Context, raw: Raw, env: Env) -> Law | None:
     return None
 
 
-def _arguments(ctx: Context, law: Law, call: Raw, env: Env) -> Distribution | None:
+def _arguments(ctx: Context, law: Law, call: Raw, env: Env, weights: Block | None = None) -> Distribution | None:
+    """The law of a call. With the weights of a mixture, arguments may have one whole axis more, in front, with their letter."""
     given = _given(ctx, law, call, env)
     if given is None:
         return None
@@ -98,7 +176,7 @@ def _arguments(ctx: Context, law: Law, call: Raw, env: Env) -> Distribution | No
             )
             return None
         block = (
-            _argument(ctx, law, parameter, raw, env)
+            _argument(ctx, law, parameter, raw, env, weights)
             if raw is not None
             else Block(Number(span=call.span, dtype="real", value=float(parameter.default or 0)), ())
         )
@@ -170,11 +248,37 @@ def _given(ctx: Context, law: Law, call: Raw, env: Env) -> dict[str, Raw] | None
     return found
 
 
-def _argument(ctx: Context, law: Law, parameter: Parameter, raw: Raw, env: Env) -> Block | None:
-    slots = tuple(Slot() for _ in range(parameter.rank))
+def _slices(raw: Raw) -> int:
+    """How many whole axes the elements in an expression have."""
+    return max(
+        (sum(isinstance(s, RawSlice) for s in getattr(n, "subscripts", None) or ()) for n in walk(raw)), default=0
+    )
+
+
+def _argument(
+    ctx: Context, law: Law, parameter: Parameter, raw: Raw, env: Env, weights: Block | None = None
+) -> Block | None:
+    more = weights is not None and _slices(raw) > parameter.rank
+    slots = tuple(Slot() for _ in range(parameter.rank + more))
     body = ctx.infer(raw, env.taking(slots) if slots else env)
     if isinstance(body, Unknown) and not body.exact:
         return None
+    if more and weights is not None and slots[0].letter is not None:
+        first, *rest = slots
+        slots = tuple(rest)
+        (own,) = weights.core
+        here, there = ctx.dims.show(first.dim), ctx.dims.show(ctx.dims.dim_of(own))
+        if not ctx.dims.same(first.dim, ctx.dims.dim_of(own)):
+            ctx.error(
+                "VS0213",
+                f"the weights of the mixture are over {there}, and '{parameter.name}' has components over {here}",
+                first.span or raw.span,
+                env,
+                label=f"over {here}",
+                help="the first whole axis of an argument is that of the components",
+            )
+            return None
+        body = body if isinstance(body, Unknown) else substitute(body, {first.letter or "": Affine(own)})
     if any(s.letter is None for s in slots):
         ctx.error(
             "VS0213",

@@ -6,6 +6,7 @@ same draw, wherever its value is read; two places, and two calls of one function
 
 from __future__ import annotations
 
+from vspec.compiler.language.compounds import Place, draw
 from vspec.compiler.language.context import Context, Env, Unknown
 from vspec.compiler.language.distributions import Distribution, read_law
 from vspec.compiler.language.expr import Expectation, Expr, Sample
@@ -38,17 +39,11 @@ def sample(ctx: Context, raw: RawCall, env: Env) -> Expr:
         return Unknown(span=raw.span)
     if not found.known:
         return Unknown(span=raw.span, axes=letters, exact=True)
-    return Sample(
-        span=raw.span,
-        axes=letters,
-        dtype=found.law.dtype,
-        law=found.law.name,
-        blocks=found.blocks,
-        instead=found.instead,
-        times=times,
-        place=(*env.path, raw.span),
-        event=event,
-    )
+    spans = (*env.path, raw.span)
+    drawn = draw(ctx, found, Place(letters, times, event, spans), env)
+    if found.inner is not None:
+        ctx.drawn[spans] = found, drawn
+    return drawn.body
 
 
 def _along(ctx: Context, law: Distribution, event: tuple[str, ...], raw: RawCall, env: Env) -> bool:
@@ -85,11 +80,11 @@ def _along(ctx: Context, law: Distribution, event: tuple[str, ...], raw: RawCall
 
 def _drawn(ctx: Context, found: Distribution, raw: RawCall, env: Env) -> bool:
     """Whether the law has independent draws; records the mistake (VS0684)."""
-    if found.law.drawn:
+    if found.base.drawn:
         return True
     ctx.error(
         "VS0684",
-        f"'{found.law.name}' has no independent draws",
+        f"'{found.base.name}' has no independent draws",
         raw.span,
         env,
         label="known by its density alone",

@@ -117,7 +117,7 @@ def expectation(ctx: Context, raw: RawCall, env: Env) -> Expr:
         names=names,
         bodies=real,
         way=way,
-        reads=tuple(e for n in names for e in ctx.variables[n].reads),
+        reads=tuple(e for n in names for e in (ctx.latents.get(n) or ctx.variables[n]).reads),
         times=env.times,
         place=(*env.path, raw.span),
     )
@@ -154,7 +154,7 @@ def _names(ctx: Context, raw: RawCall, env: Env) -> tuple[str, ...] | None:
             ctx.error("VS0692", f"the variable '{name}' stands twice", item.span, env)
         else:
             found.append(name)
-    return tuple(found) if sound else None
+    return tuple(n for name in found for n in ctx.variables[name].averaged or (name,)) if sound else None
 
 
 def _way(ctx: Context, raw: RawCall, env: Env) -> Evaluation | None:

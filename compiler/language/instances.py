@@ -66,7 +66,26 @@ def instance_of(
     own = tuple(letters.values())
     formals = {name: _actual(ctx, block) for name, block in values.items()}
     bodies = [_part(ctx, name, part, sizes, letters, formals, span) for name, part in let]
-    bodies.append(("", (), _placed(ctx, _parsed(text), sizes, letters, formals, span)))
+    bodies.append(("", (), _placed(ctx, parsed(text), sizes, letters, formals, span)))
+    return Block(_evaluated(ctx, bodies, formals, own, span, env, owner), own)
+
+
+def placed_raw(ctx: Context, raw: Raw, values: Mapping[str, Block], span: Span, env: Env, owner: str) -> Expr:
+    """The checked expression of a tree over known expressions, without letters of its own."""
+    formals = {name: _actual(ctx, block) for name, block in values.items()}
+    return _evaluated(ctx, [("", (), raw)], formals, (), span, env, owner)
+
+
+def _evaluated(
+    ctx: Context,
+    bodies: Sequence[tuple[str, tuple[str, ...], Raw]],
+    formals: dict[str, Actual],
+    own: tuple[str, ...],
+    span: Span,
+    env: Env,
+    owner: str,
+) -> Expr:
+    """The last of some trees, each with its name and its letters, of which each may read those before."""
     read = [n.name for _, _, body in bodies for n in walk(body) if isinstance(n, RawName | RawElement)]
     for name, actual in formals.items():
         if needs_axis(ctx, actual) or (read.count(name) > 1 and not trivial(actual.expr)):
@@ -96,7 +115,7 @@ def instance_of(
                 formals[name] = hide(ctx, formals[name], span, False, f"{owner}.{name}")
             place = replace(place, avoid=place.avoid | formals[name].letters)
     assert result is not None
-    return Block(result, own)
+    return result
 
 
 def _part(
@@ -111,7 +130,7 @@ def _part(
     """A part: its name, new letters for its axes, and its text at the place."""
     name, _, axes = head.partition("[")
     own = {x: ctx.dims.fresh(sizes[x.rstrip("_")]) for x in axes.rstrip("]").split(", ") if x}
-    return name, tuple(own.values()), _placed(ctx, _parsed(text), sizes, {**letters, **own}, formals, span)
+    return name, tuple(own.values()), _placed(ctx, parsed(text), sizes, {**letters, **own}, formals, span)
 
 
 def _actual(ctx: Context, block: Block) -> Actual:
@@ -120,7 +139,8 @@ def _actual(ctx: Context, block: Block) -> Actual:
 
 
 @cache
-def _parsed(text: str) -> Raw:
+def parsed(text: str) -> Raw:
+    """The tree of a text of a table."""
     sink = Sink()
     raw = parse_expression(Scalar(text, text, _NOWHERE), sink)
     if raw is None:

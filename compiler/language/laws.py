@@ -50,6 +50,7 @@ class Law:
 
     `instead`: what may be given by name in the place of the parameter number `place`, each of one parameter or several; the name
     of the first is that of the form. `event`: the name of the axis along which a value is a vector, one of the parameters' axes.
+    `of`: what stands behind the parameters in a law made of a law.
     """
 
     name: str
@@ -61,11 +62,12 @@ class Law:
     instead: tuple[tuple[Parameter, ...], ...] = ()
     place: int = 0
     event: str = ""
+    of: str = ""
 
     @property
     def shown(self) -> str:
         """The law as it is written: `normal(mean=0, scale=1)`."""
-        inner = ", ".join(p.shown for p in self.parameters)
+        inner = ", ".join((*(p.shown for p in self.parameters), *([self.of] if self.of else [])))
         before = "".join(f"{p.shown}, " for p in self.parameters[: self.place])
         given = (", ".join(f"{p.name}=..." for p in form) for form in self.instead)
         others = "".join(f", or {self.name}({before}{form})" for form in given)
@@ -160,6 +162,18 @@ LAWS: Mapping[str, Law] = _table(
             (Parameter("alpha", axes=("k",)),),
             "Positive numbers with the sum 1, with means in proportion to alpha.",
             event="k",
+        ),
+        Law(
+            "mixture",
+            (Parameter("weights", axes=("k",)),),
+            "One of several laws of a family, which have a whole axis more than one of them, with these weights.",
+            of="normal(m[:], s[:])",
+        ),
+        Law(
+            "transformed",
+            (),
+            "The law of a function of a variable, which is declared and can be undone.",
+            of="normal(0, 1), f",
         ),
         Law("point_mass", (Parameter("location"),), "The one value location."),
         Law(

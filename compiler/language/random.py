@@ -12,8 +12,9 @@ from types import MappingProxyType
 
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
+from vspec.compiler.language.compounds import Drawn, density_of_draw, moved
 from vspec.compiler.language.context import Context, Env, Unknown
-from vspec.compiler.language.densities import log_density, read_value
+from vspec.compiler.language.densities import has_density, log_density, read_value
 from vspec.compiler.language.dims import Slot
 from vspec.compiler.language.distributions import Distribution
 from vspec.compiler.language.expr import Affine, Block, Element, Expr, Sample, Subscript
@@ -22,7 +23,7 @@ from vspec.compiler.language.laws import LAWS
 from vspec.compiler.language.parse import parse_expression
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName
 from vspec.compiler.language.spec import Definition, Estimator, Recurrence, Variable
-from vspec.compiler.language.substitute import subscript_axes, substitute
+from vspec.compiler.language.substitute import subscript_axes
 from vspec.compiler.language.types import as_real
 from vspec.compiler.source.document import Mapping, Scalar, Value
 
@@ -64,9 +65,11 @@ class RandomLine:
 
 @dataclass(slots=True)
 class Declared:
-    """A random variable before its law is checked; `definition` and `found` once it is.
+    """A random variable before its law is checked; `definition`, `found` and the `law` once it is.
 
-    Of one that a recurrence draws: the recurrence, the equations by which expectations over it are made, and what those read.
+    `call`: the draw as it is written. `averaged`: what an expectation over it is over, if that is not the variable alone; then
+    `marginal` is the log-density at its own draw. Of one that a recurrence draws: the recurrence, the equations by which
+    expectations over it are made, and what those read.
     """
 
     name: str
@@ -77,17 +80,24 @@ class Declared:
     recurrence: Recurrence | None = None
     equations: list[Definition | Recurrence] = field(default_factory=list)
     more: tuple[Element, ...] = ()
+    call: Span | None = None
+    law: Distribution | None = None
+    marginal: Element | None = None
+    averaged: tuple[str, ...] = ()
 
     @property
     def reads(self) -> tuple[Element, ...]:
         """Itself and its log-density, as they are declared; nothing before its law is checked."""
         if self.found is None or self.more:
             return self.more
-        letters, density = self.found.letters, self.found.density
-        subscripts = tuple(Affine(x) for x in letters)
-        dtype = self.definition.dtype if self.definition is not None else "real"
-        own = Element(span=self.span, axes=letters, dtype=dtype, name=self.name, subscripts=subscripts)
+        own, density = self.own(self.found.letters), self.found.density
         return (own, density) if isinstance(density, Element) else (own,)
+
+    def own(self, letters: tuple[str, ...]) -> Element:
+        """Its draw, over these letters."""
+        dtype = self.definition.dtype if self.definition is not None else "real"
+        subscripts = tuple(map(Affine, letters))
+        return Element(span=self.span, axes=letters, dtype=dtype, name=self.name, subscripts=subscripts)
 
 
 def law_of_line(ctx: Context, line: RandomLine, name: str) -> Raw | None:
@@ -121,6 +131,7 @@ def law_of_line(ctx: Context, line: RandomLine, name: str) -> Raw | None:
             help="leave 'init' out",
         )
         return None
+    ctx.variables[name].call = raw.span
     return RawCall(span=raw.span, name="sample", args=(raw,), name_span=raw.span)
 
 
@@ -153,6 +164,10 @@ def check_variable(ctx: Context, declared: Declared, definition: Definition | No
     if definition is None:
         return
     body = definition.body
+    made = ctx.drawn.get((declared.call,)) if declared.call is not None else None
+    if made is not None:
+        _check_compound(ctx, declared, definition, *made)
+        return
     if not isinstance(body, Sample):
         # Rows and the like, of which the law is said line by line.
         ctx.error(
@@ -172,20 +187,61 @@ def check_variable(ctx: Context, declared: Declared, definition: Definition | No
         name=declared.name,
         subscripts=tuple(Affine(x) for x in letters),
     )
-    density: Expr | None = None
     law = Distribution(LAWS[body.law], body.blocks, body.instead)
+    env = Env(subject=f"'{declared.name}'", scope={x: x for x in letters})
+    density: Element | None = None
     if law.form in DENSITIES:
-        env = Env(subject=f"'{declared.name}'", scope={x: x for x in letters})
         found = log_density(ctx, law, Block(own, body.event), declared.span, env, inside=True)
-        if not isinstance(found, Unknown):
-            kept = tuple(x for x in letters if x not in body.event)
-            name = ctx.hidden_name(f"{DENSITY}_{declared.name}")
-            ctx.declare_hidden(Definition(name, kept, as_real(found), "real", declared.span, hidden=True))
-            density = Element(
-                span=declared.span, axes=kept, dtype="real", name=name, subscripts=tuple(Affine(x) for x in kept)
-            )
-    declared.definition = definition
+        density = _named_density(ctx, declared, found, body.event)
+    declared.definition, declared.law = definition, law
     declared.found = Variable(declared.name, letters, estimator, density, declared.span)
+
+
+def _named_density(
+    ctx: Context, declared: Declared, found: Expr, event: tuple[str, ...], letters: tuple[str, ...] | None = None
+) -> Element | None:
+    """A hidden definition of the log-density of a variable at its own draw; None after a mistake."""
+    if isinstance(found, Unknown):
+        return None
+    every = ctx.symbols[declared.name].letters if letters is None else letters
+    kept = tuple(x for x in every if x not in event)
+    name = ctx.hidden_name(f"{DENSITY}_{declared.name.lstrip('_')}")
+    ctx.declare_hidden(Definition(name, kept, as_real(found), "real", declared.span, hidden=True))
+    return Element(span=declared.span, axes=kept, dtype="real", name=name, subscripts=tuple(map(Affine, kept)))
+
+
+def _check_compound(ctx: Context, declared: Declared, definition: Definition, law: Distribution, drawn: Drawn) -> None:
+    """The same for a law made of laws: what it is made of are variables, over which expectations are."""
+    letters, body = definition.letters, definition.body
+    estimator = estimator_of(ctx, declared, letters)
+    env = Env(subject=f"'{declared.name}'", scope={x: x for x in letters})
+    names: list[str] = []
+    image = not isinstance(body, Sample)
+    for k, latent in enumerate(drawn.latents):
+        made = latent.definition
+        inner = Declared(made.name, declared.line, declared.span, made, law=latent.law)
+        draw = made.body
+        assert isinstance(draw, Sample)
+        own = inner.own(made.letters)
+        found = log_density(ctx, latent.law, Block(own, draw.event), declared.span, env, inside=True)
+        density = _named_density(ctx, inner, found, draw.event, made.letters)
+        # Of a function of a draw, the estimator is that of the draw.
+        ways = estimator if image and k == len(drawn.latents) - 1 else Estimator()
+        inner.found = Variable(made.name, made.letters, ways, density, declared.span)
+        ctx.latents[made.name] = inner
+        names.append(made.name)
+    declared.definition, declared.law = definition, law
+    event = body.event if isinstance(body, Sample) else ()
+    own = declared.own(letters)
+    given: Element | None = None
+    if isinstance(body, Sample) and has_density(drawn.law):
+        at_draw = log_density(ctx, drawn.law, Block(own, event), declared.span, env, inside=True)
+        given = _named_density(ctx, declared, at_draw, event)
+    if has_density(law):
+        found = density_of_draw(ctx, law, drawn, Block(own, event), declared.span, env)
+        declared.marginal = _named_density(ctx, declared, found, event)
+    declared.averaged = (*names, *([] if image else [declared.name]))
+    declared.found = Variable(declared.name, letters, estimator, given, declared.span)
 
 
 def estimator_of(ctx: Context, declared: Declared, letters: tuple[str, ...]) -> Estimator:
@@ -225,6 +281,13 @@ def estimator_of(ctx: Context, declared: Declared, letters: tuple[str, ...]) -> 
         if not isinstance(found, Unknown):
             baseline = as_real(found)
     return Estimator(word, baseline)
+
+
+def random_variables(ctx: Context) -> dict[str, Variable]:
+    """The variables that are drawn: a function of a draw is none."""
+    every = {**ctx.latents, **ctx.variables}
+    drawn = {n: v for n, v in every.items() if not v.averaged or n in v.averaged}
+    return {n: v.found for n, v in drawn.items() if v.found is not None}
 
 
 def variable_at(ctx: Context, raw: Raw, env: Env) -> tuple[Declared, Element] | None:
@@ -309,12 +372,12 @@ def own_density(ctx: Context, raw: RawCall, env: Env) -> Expr | None:
     subscripts = dict(zip(declared.found.letters, element.subscripts, strict=True))
     if at is not None:
         return _elsewhere(ctx, declared, subscripts, at.value, raw, env)
-    if not isinstance(declared.found.density, Element):
-        body = declared.definition.body
-        law = body.law if isinstance(body, Sample) else ""
+    density = declared.marginal if declared.averaged else declared.found.density
+    if not isinstance(density, Element):
+        law = declared.law.base.name if declared.law is not None else ""
         return ctx.error("VS0690", f"the law '{law}' of '{declared.name}' has no density", raw.span, env)
-    kept = tuple(subscripts[x] for x in declared.found.density.axes)
-    name = declared.found.density.name
+    kept = tuple(subscripts[x] for x in density.axes)
+    name = density.name
     return replace(element, span=raw.span, name=name, subscripts=kept, axes=subscript_axes(kept), dtype="real")
 
 
@@ -327,19 +390,16 @@ def law_at(ctx: Context, raw: Raw, env: Env) -> Distribution | None:
 
 
 def _law_at(declared: Declared, subscripts: dict[str, Subscript]) -> Distribution:
-    assert declared.definition is not None
-    body = declared.definition.body
-    assert isinstance(body, Sample)
-    blocks = tuple(Block(substitute(b.body, subscripts), b.core) for b in body.blocks)
-    return Distribution(LAWS[body.law], blocks, body.instead)
+    assert declared.law is not None
+    return moved(declared.law, subscripts)
 
 
 def _elsewhere(
     ctx: Context, declared: Declared, subscripts: dict[str, Subscript], value: Raw, raw: RawCall, env: Env
 ) -> Expr:
     law = _law_at(declared, subscripts)
-    if law.form not in DENSITIES:
-        return ctx.error("VS0690", f"the law '{law.law.name}' of '{declared.name}' has no density", raw.span, env)
+    if not has_density(law):
+        return ctx.error("VS0690", f"the law '{law.base.name}' of '{declared.name}' has no density", raw.span, env)
     found = read_value(ctx, value, law, env)
     if found is None or isinstance(found.body, Unknown):
         return Unknown(span=raw.span)

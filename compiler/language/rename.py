@@ -49,7 +49,8 @@ def _law(raw: Raw, names: Names) -> Raw:
         return raw
     found = renamed(raw, names)
     if isinstance(raw, RawCall) and raw.name in LAWS and isinstance(found, RawCall):
-        return replace(found, name=raw.name)
+        inner = tuple(_law(a, names) for a in raw.args) if LAWS[raw.name].of else found.args
+        return replace(found, name=raw.name, args=inner)
     return found
 
 

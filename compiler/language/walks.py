@@ -125,6 +125,8 @@ def _lacks(ctx: Context, declared: Declared) -> str:
                 if law
                 else "which starts or steps without a law"
             )
+        if body.place in ctx.drawn:
+            return "whose law is a mixture"
         if any(isinstance(e, Coord | Spacing | Part | Expectation) for b in body.blocks for e in nodes(b.body)):
             return "whose law reads positions along its index, or an expectation"
         forms.append(found)

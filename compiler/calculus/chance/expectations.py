@@ -51,7 +51,9 @@ def expectation(low: Lowering, e: Expectation) -> Node:
         found = average.of(bodies[0])
     else:
         found = average.covariance(bodies[0], bodies[-1])
-    chosen = ", ".join([*(f"{n}: {' and '.join(words)}" for n, words in average.chosen.items()), *kept])
+    chosen = ", ".join(
+        [*(f"{n.removeprefix('_')}: {' and '.join(words)}" for n, words in average.chosen.items()), *kept]
+    )
     if chosen:
         because = "; ".join(dict.fromkeys(why for words in average.chosen.values() for why in words.values()))
         low.choices.append((e, Choice("expectation", "", e.span.line, chosen, because=because)))

@@ -223,26 +223,69 @@ class Affine:
 
     def cov(self, u: Node, w: Node) -> Node | None:
         """The covariance of two functions over the axes of both; None where it takes an array that is too sparse to be made."""
-        first, second = self.names(u), self.names(w)
+        first, second = self._picked(u), self._picked(w)
         if first is not None and second is not None:
-            return self._of_elements(first, second)
+            found = self._of_elements(first, second)
+            if found is not None:
+                return found
         if _gathers([u, w], self.v):
-            return None
+            return self._of_gathered(u) if u is w else None
         return self._of_slopes(u, w)
 
-    def _of_elements(self, first: Mapping[str, str], second: Mapping[str, str]) -> Node:
-        """Of two elements: nothing where they belong to different draws."""
-        b, v = self.b, self.v
-        lane = self.m.lane
-        names = dict(first)
-        if lane is not None:
-            names[lane.name] = second[v.event[0]]
-        same = [
-            b.delta(Axis(first[a.name], a.dim), Axis(second[a.name], a.dim))
-            for a in v.node.axes
-            if first[a.name] != second[a.name] and a.name not in v.event
-        ]
-        return b.mul([b.rename(self.m.cov, names), *same])
+    def _picked(self, u: Node) -> dict[str, str | int] | None:
+        """For each axis of the variable what it is called in u, or which position along it u is at, where u is an element."""
+        if u.uid == self.v.node.uid:
+            return {a: a for a in u.names}
+        found = self._picked(u.inputs[0]) if len(u.inputs) == 1 else None
+        if found is None:
+            return None
+        if u.kind is Kind.WINDOW and u.op == "at":
+            axis, position = u.attrs
+            return {a: position if n == axis else n for a, n in found.items()}
+        if u.kind is Kind.STOP and u.op == "hold":
+            return found
+        if u.kind is not Kind.REINDEX or len(set(u.attrs[0])) < len(u.attrs[0]):
+            return None
+        to = dict(zip(u.inputs[0].names, u.attrs[0], strict=True))
+        return {a: to[n] if isinstance(n, str) else n for a, n in found.items()}
+
+    def _of_elements(self, first: Mapping[str, str | int], second: Mapping[str, str | int]) -> Node | None:
+        """Of two elements: nothing where they belong to different draws. None where it is not known whether they do."""
+        b, v, lane = self.b, self.v, self.m.lane
+        found, same = self.m.cov, []
+        turned = {} if lane is None else {lane.name: second[v.event[0]]}
+        for name, at in {**first, **turned}.items():
+            if isinstance(at, int):
+                found = b.at_position(found, name, at)
+        for a in v.node.axes:
+            one, two = first[a.name], second[a.name]
+            if a.name in v.event or one == two:
+                continue
+            if isinstance(one, int) and isinstance(two, int):
+                if (one < 0) != (two < 0):
+                    return None
+                return b.number(0.0)
+            if isinstance(one, str) and isinstance(two, str):
+                same.append(b.delta(Axis(one, a.dim), Axis(two, a.dim)))
+                continue
+            at, letter = (one, two) if isinstance(one, int) else (two, one)
+            if not isinstance(at, int) or at < 0:
+                return None
+            there: Tree = ("where", ("eq", X, num(at)), num(1.0), num(0.0))
+            same.append(b.map(there, [b.index(Axis(str(letter), a.dim))], "real"))
+        names = {a: n for a, n in {**first, **turned}.items() if isinstance(n, str)}
+        return b.mul([b.rename(found, names), *same])
+
+    def _of_gathered(self, u: Node) -> Node | None:
+        """The variance of elements at computed positions: that of the variable at these."""
+        v, lane = self.v, self.m.lane
+        hit = reached([u], {v.node.uid})
+        between = [n for n in topological([u]) if n.uid in hit and n.uid != v.node.uid]
+        if any(n.kind not in (Kind.GATHER, Kind.REINDEX, Kind.WINDOW) for n in between):
+            return None
+        variance = self.m.cov if lane is None else self.b.rename(self.m.cov, {lane.name: v.event[0]})
+        whole = self.b.order(variance, v.node.axes)
+        return self.b.order(instantiate(self.b, [u], {v.node.uid: whole})[0], u.axes)
 
     def _of_slopes(self, u: Node, w: Node) -> Node:
         """J S J', draw by draw along the plates that both read one by one."""
@@ -348,6 +391,9 @@ def may_be_integrated(expr: Any, own: Sequence[Any]) -> bool:
 def coupled(expr: Any, own: Sequence[Any], cov: Mapping[tuple[Any, Any], Any], most: int) -> Any:
     """What has, over independent normal numbers, the expectation that an expression has over dependent ones; None where that is
     an infinite series."""
+    special = [f for f in expr.atoms(sp.Function) if f.func not in (sp.exp, sp.cos, sp.sin)]
+    if any(f.has(*own) for f in special):
+        return None
     for k, x in enumerate(own):
         for y in own[k + 1 :]:
             total, slope, factor = expr, expr, sp.Integer(1)
