@@ -362,11 +362,8 @@ def own_density(ctx: Context, raw: RawCall, env: Env) -> Expr | None:
     if read is None:
         return Unknown(span=raw.span)
     declared, element = read
-    if declared.recurrence is not None:
-        help = "write the density of its law: logpdf(normal(...), x)"
-        return ctx.error(
-            "VS0690", f"'{declared.name}' is drawn step by step and has no law of its own", raw.span, env, help=help
-        )
+    if declared.recurrence is not None and _lawless(ctx, declared, raw, env):
+        return Unknown(span=raw.span)
     if declared.found is None or declared.definition is None:
         return Unknown(span=raw.span)
     subscripts = dict(zip(declared.found.letters, element.subscripts, strict=True))
@@ -384,9 +381,24 @@ def own_density(ctx: Context, raw: RawCall, env: Env) -> Expr | None:
 def law_at(ctx: Context, raw: Raw, env: Env) -> Distribution | None:
     """The law of the random variable that an expression reads, at its subscripts; None if it reads none."""
     read = variable_at(ctx, raw, env)
-    if read is None or read[0].definition is None or read[0].found is None:
+    if read is None or _lawless(ctx, read[0], raw, env) or read[0].definition is None or read[0].found is None:
         return None
     return _law_at(read[0], dict(zip(read[0].found.letters, read[1].subscripts, strict=True)))
+
+
+def _lawless(ctx: Context, declared: Declared, raw: Raw, env: Env) -> bool:
+    """Whether a variable has no law that can be read: records the mistake (VS0690)."""
+    if declared.recurrence is not None:
+        what, help = (
+            "is drawn step by step and has no law of its own",
+            "write the law of a step: logpdf(normal(...), x)",
+        )
+    elif declared.line.option("sampler") is not None:
+        what, help = "is known up to a constant", "logpdf(unnormalized(e), x) is the energy e at another value"
+    else:
+        return False
+    ctx.error("VS0690", f"'{declared.name}' {what}", raw.span, env, help=help)
+    return True
 
 
 def _law_at(declared: Declared, subscripts: dict[str, Subscript]) -> Distribution:
@@ -397,6 +409,8 @@ def _law_at(declared: Declared, subscripts: dict[str, Subscript]) -> Distributio
 def _elsewhere(
     ctx: Context, declared: Declared, subscripts: dict[str, Subscript], value: Raw, raw: RawCall, env: Env
 ) -> Expr:
+    if _lawless(ctx, declared, raw, env):
+        return Unknown(span=raw.span)
     law = _law_at(declared, subscripts)
     if not has_density(law):
         return ctx.error("VS0690", f"the law '{law.base.name}' of '{declared.name}' has no density", raw.span, env)

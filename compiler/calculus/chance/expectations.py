@@ -18,7 +18,7 @@ from vspec.compiler.calculus.chance.supports import configurations, count_of
 from vspec.compiler.calculus.chance.tracked import tracked
 from vspec.compiler.calculus.chance.variables import Frames, NoEstimate, Variable, reached, twins, variables_of
 from vspec.compiler.calculus.draws import in_place
-from vspec.compiler.graph.instantiate import instantiate, rebuilt
+from vspec.compiler.graph.instantiate import NotSeparate, instantiate, rebuilt
 from vspec.compiler.graph.kernel import Tree, slot, slots, substitute, walk
 from vspec.compiler.graph.node import Kind, Node, topological
 from vspec.compiler.graph.strategy import Choice
@@ -35,6 +35,16 @@ X, A = slot(0), slot(1)
 
 def expectation(low: Lowering, e: Expectation) -> Node:
     """The node of an expectation, a variance or a covariance. Raises NoEstimate where it cannot be evaluated as asked."""
+    try:
+        return _expectation(low, e)
+    except NotSeparate as error:
+        tip = "read the variable where its draws are not mixed with others"
+        raise NoEstimate(
+            "VS0695", f"what is averaged is not one for each draw: {error.what}", low.b.origin, tip
+        ) from None
+
+
+def _expectation(low: Lowering, e: Expectation) -> Node:
     variables = variables_of(low, e.names)
     refuse_other_ways(e, variables, low.b.origin)
     bodies = [low.lower(x) for x in e.bodies]
