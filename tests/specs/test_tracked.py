@@ -346,3 +346,24 @@ def test_no_closed_form_stands_for_the_draws(tmp_path: Path) -> None:
     given = {"w": 1.0, "tracked_kept": 0.0, "tracked_kept_begun": 0.0}
     values = {float(program.call("loss", {**given, "key": jax.random.key(k)})) for k in range(3)}
     assert len(values) == 3
+
+
+def test_the_mean_of_what_a_recurrence_draws(tmp_path: Path) -> None:
+    text = """\
+precision: float64
+dims: {t: 5}
+params:
+  w: {init: 0.3}
+  kept: {init: 0}
+random:
+  s[0]: normal(0, 1)
+  s[t + 1]: normal(w*s[t], 1)
+define:
+  height: E[s](exp(s[-1]/2), by=tracked(samples=50, rate=1/(step + 1)))
+solve: {update: {kept: height}, steps: 400}
+outputs: {kept: kept}
+"""
+    found = float(vspec.run(built(tmp_path / "walk.yaml", text), seed=2).outputs["kept"])
+    variance = sum(0.3 ** (2 * k) for k in range(5))
+    mean, second = np.exp(variance / 8), np.exp(variance / 2)
+    assert abs(found - mean) < 4 * np.sqrt((second - mean**2) / 20_000)
