@@ -62,9 +62,9 @@ def spec_of(
 
 
 def noise(spec: Any, key: Any) -> Any:
-    """The noise of the draws of the expectation in a step with that key."""
+    """The noise [m, draw] of the draws of the expectation in a step with that key; each draw is a row of it."""
     e = next(e for d in spec.equations for e in nodes(d.body) if isinstance(e, Expectation))
-    return jax.random.normal(jax.random.fold_in(key, ordinals(spec)[draws_of(e, "z")]), (3, 4))
+    return jax.random.normal(jax.random.fold_in(key, ordinals(spec)[draws_of(e, "z")]), (4, 3)).T
 
 
 def by_hand(body: str, outer: Callable[[Any], Any], estimator: str, eps: Any) -> Callable[..., Any]:
