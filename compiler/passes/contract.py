@@ -5,7 +5,7 @@ carried out, and what is left is planned (`contraction.py`). Where a factor is i
 distributed over them when that is cheaper, above all when parts of the terms depend on data only and leave the loop of the
 solver: the gradient of least squares becomes one product with a Gram matrix. Squares of differences become matrix products in
 float64, after both sides are centred and with the result held at zero from below; there the error is some 1e-15 of the
-largest squared norm. In float32 it would be about 1e-6 of it, and more where matrix units round operands: left alone. Weighted
+largest squared norm. In float32 it would be about 1e-6 of it: left alone, but for what `distances.py` guards. Weighted
 sums of the differences themselves become matrix products in both: their terms are no larger than the spread of the points.
 """
 

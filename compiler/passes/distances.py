@@ -57,6 +57,8 @@ class NotProductsError(Exception):
 def run(graph: Graph) -> Graph:
     """The graph with products in place of differences. Raises NotProductsError where these are asked for in vain."""
     b = Builder(graph.dims)
+    if not any(asked(n) or distance(b, n) or moment(b, n) for n in all_nodes(graph)):
+        return graph
     pairs = _Pairs(b, graph)
     pairs.run(graph.roots)
     for n in all_nodes(graph):
