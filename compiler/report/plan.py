@@ -56,6 +56,7 @@ def _head(s: Stage, p: Printer) -> str:
             text += f", {_count(count, p)} {what}"
     if s.batch:
         text += f", batches of {', '.join(f'{_count(size, p)} along {dim}' for dim, size in s.batch.items())}"
+        text += f", sums over {', '.join(s.batch)} scaled to all rows"
     if s.starts != 1:
         text += f", {_count(s.starts, p)} starts"
     if s.average is not None:

@@ -36,7 +36,7 @@ def test_every_stage_says_what_it_does() -> None:
     text = "\n".join(lines)
     assert lines[0].startswith("warm: minimize loss by sgd(lr=η/(step + 1), momentum=0.0,")
     assert "over w, adam(lr=0.001, " in lines[0]
-    assert lines[0].endswith("over c, 2·k epochs, batches of k along n")
+    assert lines[0].endswith("over c, 2·k epochs, batches of k along n, sums over n scaled to all rows")
     assert lines[1] == "  until loss < η"
     assert "saddle loss down in w, up in c by sgd(lr=0.5" in text
     assert "7 steps, the last 0.2 of the iterates averaged" in text
