@@ -32,6 +32,7 @@ NAMES = (
     "implicit",
     "networks",
     "python",
+    "random",
     "data",
     "editor",
     "output",
