@@ -68,7 +68,7 @@ WHOLE: dict[str, tuple[str, Callable[[float, float], Any], tuple[str, ...]]] = {
     "categorical": (
         "categorical(logits=u[:]*(a - c))",
         lambda a, c: stats.rv_discrete(values=([0, 1, 2], np.exp(U * (a - c)) / np.exp(U * (a - c)).sum())),
-        ("score", "enumerate"),
+        ("score", "measure_valued", "enumerate"),
     ),
 }
 U = np.array([0.4, -1.0, 2.0])

@@ -388,7 +388,8 @@ class _One:
         tree: Tree = ("measure", X, A, ("mul", B, ("sub", slot(3), slot(4))), slot(5))
         held = [b.stop(x) for x in (parameter, constant, *sides)]
         zero = b.map(tree, [parameter, *held, cost], "real")
-        return b.reduce("sum", zero, [t.name for t in turns.values()], {t.name: t.dim for t in turns.values()})
+        over = (*turns.values(), *branch.over)
+        return b.reduce("sum", zero, [t.name for t in over], {t.name: t.dim for t in over})
 
     def _baseline(self, v: Variable, k: int, cost: Node, play: Play) -> Node:
         """What is subtracted from the expression before it meets the score of a variable; no derivative flows through it."""

@@ -13,19 +13,21 @@ from vspec.compiler.calculus.chance.noise import Repeated
 from vspec.compiler.calculus.draws import Standard
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.kernel import num, slot
-from vspec.compiler.graph.node import Node
+from vspec.compiler.graph.node import Axis, Node
 
 X, A, B = slot(0), slot(1), slot(2)
 
 
 @dataclass(frozen=True)
 class Branch:
-    """A parameter and the constant, and draws of the two laws; `minus` is None where it is the law itself."""
+    """A parameter and the constant, and draws of the two laws; `minus` is None where it is the law itself. `over`: the whole axes
+    of the parameter, along which there is such a difference for each entry."""
 
     parameter: Node
     constant: Node
     plus: Node
     minus: Node | None
+    over: tuple[Axis, ...] = ()
 
 
 def _bernoulli(b: Builder, s: Repeated, value: Node, p: Node) -> list[Branch]:
@@ -72,10 +74,18 @@ def _exponential(b: Builder, s: Repeated, value: Node, scale: Node) -> list[Bran
     return [Branch(scale, constant, b.map(("add", X, A), [value, other], "real"), None)]
 
 
+def _categorical(b: Builder, s: Repeated, value: Node, p: Node) -> list[Branch]:
+    """By each weight, its position against the law itself."""
+    axis = next(a for a in p.axes if a.name in s.core)
+    constant = b.map(("div", num(1.0), X), [b.reduce("sum", p, [axis.name])], "real")
+    return [Branch(p, constant, b.index(axis), None, (axis,))]
+
+
 RULES: Mapping[str, Callable[..., Sequence[Branch]]] = {
     "bernoulli": _bernoulli,
     "poisson": _poisson,
     "binomial": _binomial,
+    "categorical": _categorical,
     "normal": _normal,
     "exponential": _exponential,
 }
