@@ -65,7 +65,10 @@ def _expectation(low: Lowering, e: Expectation) -> Node:
         [*(f"{n.removeprefix('_')}: {' and '.join(words)}" for n, words in average.chosen.items()), *kept]
     )
     if chosen:
-        because = "; ".join(dict.fromkeys(why for words in average.chosen.values() for why in words.values()))
+        reasons = [why for words in average.chosen.values() for why in words.values()]
+        if e.way.word == "auto" and any(w in DRAWN for words in average.chosen.values() for w in words):
+            reasons.append("one draw at a time, for by=samples(n) takes more")
+        because = "; ".join(dict.fromkeys(reasons))
         low.choices.append((e, Choice("expectation", "", e.span.line, chosen, because=because)))
     return found
 
