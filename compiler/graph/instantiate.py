@@ -36,6 +36,14 @@ def instantiate(
 
     Raises NotSeparate where a node mixes an axis that changes.
     """
+    new = instantiated(b, roots, arguments, dropped)
+    return [new[r.uid] for r in roots]
+
+
+def instantiated(
+    b: Builder, roots: Sequence[Node], arguments: Mapping[int, Node], dropped: Mapping[int, Collection[str]] = NOTHING
+) -> dict[int, Node]:
+    """What becomes of each node below the roots, by uid; see `instantiate`."""
     new: dict[int, Node] = dict(arguments)
     for node in _above(roots, arguments):
         inputs = [new[x.uid] for x in node.inputs]
@@ -45,7 +53,7 @@ def instantiate(
             with b.at(node.origin):
                 gone = {n for x in node.inputs for n in dropped.get(x.uid, ())}
                 new[node.uid] = _leaner(b, node, inputs, gone, dropped.get(node.uid, ()))
-    return [new[r.uid] for r in roots]
+    return new
 
 
 def _above(roots: Sequence[Node], arguments: Collection[int]) -> list[Node]:

@@ -144,6 +144,21 @@ def test_axes_of_values_that_are_the_same_for_all_are_counted() -> None:
     assert float(found["h",]) == pytest.approx(0.7 * 5 + 0.3 * np.sum(np.exp(W[0])) + 0.3 * np.max(W[1]), rel=1e-12)
 
 
+@pytest.mark.parametrize("variable", ["normal(u[0, 0], exp(u[1, 0]))", "categorical(logits=u[:, 0])"])
+def test_parts_of_an_expectation_share_what_they_read(variable: str) -> None:
+    """Both terms go through the same tanh of the same draw, or sum: before derivatives are taken, so that these share, too."""
+    text = HEAD.replace("params:", "  y[n]: real\nparams:") + (
+        f'random:\n  z[n]: "{variable}"\n'
+        "define:\n"
+        "  g[n]: tanh(W[0, 0]*z[n])\n"
+        "  f: sum[n](E[z](y[n]*g[n] - softplus(g[n])))\n"
+        "outputs:\n  f: f\n"
+    )
+    nodes = all_nodes(compile_spec(good(text), level=0).graph)
+    assert len([x for x in nodes if x.kind is Kind.MAP and "tanh" in repr(x.attrs[0].tree)]) == 1
+    assert len([x for x in nodes if x.kind is Kind.RANDOM and x.dtype != "key"]) == ("normal" in variable)
+
+
 # --- whole numbers ------------------------------------------------------------------------------------------------------
 
 

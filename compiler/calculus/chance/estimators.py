@@ -20,9 +20,9 @@ from vspec.compiler.calculus.chance.paths import has_path, path
 from vspec.compiler.calculus.chance.supports import Values, enumerated, laid_out
 from vspec.compiler.calculus.chance.variables import Frames, NoEstimate, Variable, new_axis, reached, size_of
 from vspec.compiler.calculus.draws import RULES, core_of, form_of, in_place, key_of
-from vspec.compiler.graph.instantiate import instantiate
+from vspec.compiler.graph.instantiate import instantiated
 from vspec.compiler.graph.kernel import Tree, num, slot
-from vspec.compiler.graph.node import Axis, Node
+from vspec.compiler.graph.node import Axis, Node, topological
 from vspec.compiler.language.draws import draws_of
 from vspec.compiler.language.expectations import TRACKED
 from vspec.compiler.language.expr import Expectation, Expr
@@ -66,6 +66,11 @@ class Estimator:
         self.variables = list(variables)
         self.own = {v.node.uid: frozenset([v.name]) for v in variables}
         self.depends: dict[int, frozenset[str]] = {}
+        # What was made for a part of the expectation and serves the next one: values of variables, by their law's arguments and
+        # the strategy, and nodes at values, by what stands for the variables below them.
+        self.given: dict[tuple[object, ...], tuple[Node, Repeated]] = {}
+        self.listed: dict[tuple[object, ...], Values] = {}
+        self.made: dict[tuple[int, ...], Node] = {}
         self.repeats: tuple[Axis, ...] = ()
         self.pair: Axis | None = None
         way = e.way
@@ -132,7 +137,7 @@ class Estimator:
         play = one.play(Play(), variables)
         axes = [a.name for a in self.repeats]
         dims = {a.name: a.dim for a in self.repeats}
-        values = [instantiate(b, [x], play.values)[0] for x in (f, g)]
+        values = [self.at(x, play.values) for x in (f, g)]
         product = b.mul(values)
         totals = [b.reduce("sum", x, axes, dims) for x in (*values, product)]
         pairs: Tree = (
@@ -146,6 +151,22 @@ class Estimator:
             twice: Tree = ("mul", ("sub", ("mul", num(2.0), ONE), num(1.0)), B)
             each = b.map(twice, [log, b.stop(log), each], "real")
         return self.mean(each)
+
+    def at(self, x: Node, values: Mapping[int, Node]) -> Node:
+        """A node where other nodes stand in the place of variables. What several parts read is made once."""
+        variables = {v.name: v.node.uid for v in self.variables}
+        known = dict(values)
+        keys: dict[int, tuple[int, ...]] = {}
+        for node in topological([x]):
+            below = [variables[n] for n in sorted(self.names(node))]
+            places = [y for uid in below if uid in values for y in (uid, values[uid].uid)]
+            if places and node.uid not in values:
+                keys[node.uid] = (node.uid, *places)
+                if keys[node.uid] in self.made:
+                    known[node.uid] = self.made[keys[node.uid]]
+        new = instantiated(self.b, [x], known)
+        self.made |= {key: new[uid] for uid, key in keys.items() if uid in new}
+        return new[x.uid]
 
     def key(self, v: Variable) -> Node:
         """The key of the draws of a variable."""
@@ -249,6 +270,22 @@ class _One:
             weight = factor if log is None else self.b.map(("mul", X, ("exp", A)), [factor, log], "real")
             play.weights.append(Weight(v, found.axis, weight))
             return
+        place = (v.name, strategy, *(x.uid for x in arguments))
+        if place not in self.of.given:
+            self.of.given[place] = self._drawn(v, arguments)
+        value, noise = self.of.given[place]
+        self._set(v, value, play)
+        play.noise[v.name] = noise, in_place(self.b, v.sample, arguments)
+        if strategy == "score":
+            log = self._density(v, play)
+            if log is None:
+                message = f"the law '{v.sample.law}' of '{v.name}' has no density for a score function"
+                raise NoEstimate("VS0693", message, v.origin)
+            play.logs[v.name] = log
+
+    def _drawn(self, v: Variable, arguments: Sequence[Node]) -> tuple[Node, Repeated]:
+        """Draws of a variable, with the noise that they are made of."""
+        strategy = self.chosen[v.name]
         given = in_place(self.b, v.sample, arguments)
         if strategy != "reparam":
             given = [self.b.stop(x) if x.dtype == "real" else x for x in given]
@@ -261,14 +298,7 @@ class _One:
         else:
             value = RULES[form_of(v.sample)](noise, *given)
             value = self.b.stop(value) if value.dtype == "real" else value
-        self._set(v, value, play)
-        play.noise[v.name] = noise, in_place(self.b, v.sample, arguments)
-        if strategy == "score":
-            log = self._density(v, play)
-            if log is None:
-                message = f"the law '{v.sample.law}' of '{v.name}' has no density for a score function"
-                raise NoEstimate("VS0693", message, v.origin)
-            play.logs[v.name] = log
+        return self._ordered(v, value), noise
 
     def _chained(self, v: Variable, play: Play) -> None:
         """The current draws of chains."""
@@ -290,20 +320,29 @@ class _One:
 
     def _listed(self, v: Variable, arguments: Sequence[Node]) -> Values:
         joint = self.frames.joint(v)
-        if self.chosen[v.name] == "enumerate":
-            return enumerated(self.b, v, joint)
-        over = self.of.over
-        ends = (over[0], over[1]) if over is not None else None
-        return laid_out(self.b, v, arguments, self.of.e.way.count or 0, ends, joint)
+        place = (v.name, self.chosen[v.name], *(a.name for a in joint), *(x.uid for x in arguments))
+        if place not in self.of.listed:
+            if self.chosen[v.name] == "enumerate":
+                found = enumerated(self.b, v, joint)
+            else:
+                over = self.of.over
+                ends = (over[0], over[1]) if over is not None else None
+                found = laid_out(self.b, v, arguments, self.of.e.way.count or 0, ends, joint)
+            self.of.listed[place] = replace(found, value=self._ordered(v, found.value))
+        return self.of.listed[place]
 
-    def _set(self, v: Variable, value: Node, play: Play) -> None:
+    def _ordered(self, v: Variable, value: Node) -> Node:
         """What stands in the place of a draw, with its axes in their order but for those along which it is constant."""
         own = [a for a in v.node.axes if a.name in value.names]
         more = [a for a in value.axes if a.name not in v.node.names]
-        play.values[v.node.uid] = self.b.order(value, (*more, *own))
+        return self.b.order(value, (*more, *own))
+
+    def _set(self, v: Variable, value: Node, play: Play) -> None:
+        """Has a node stand in the place of a draw."""
+        play.values[v.node.uid] = self._ordered(v, value)
 
     def _at(self, x: Node, play: Play) -> Node:
-        return instantiate(self.b, [x], play.values)[0]
+        return self.of.at(x, play.values)
 
     def _density(self, v: Variable, play: Play) -> Node | None:
         """The log-density of what a variable is, of all its elements that one value of the expression reads."""

@@ -156,7 +156,8 @@ class _Average:
                 one: Node = self.of(inputs[tree[1]])
                 apart.append(self._times(factors, one, inputs))
                 continue
-            part = b.map(self._product(factors, tree), inputs, "real")
+            same = not factors and tree is node.attrs[0].tree and node.dtype == "real"
+            part = node if same else b.map(self._product(factors, tree), inputs, "real")
             known = self.closed(part) if self.random(part) else part
             if known is not None:
                 apart.append(self.of(known))
