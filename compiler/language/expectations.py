@@ -232,12 +232,12 @@ def _route(ctx: Context, keyword: Keyword, env: Env) -> Evaluation | None:
             "VS0694", f"'{word}' needs a rate", value.span, env, label="how fast?", help=f"write by={route.shown}"
         )
         return None
-    if given.get("antithetic") and (given.get("count") or 1) % 2:  # type: ignore[operator]
-        ctx.error(
-            "VS0694", "antithetic draws come in pairs", value.span, env, label=f"{given.get('count') or 1} is odd"
-        )
+    asked = Evaluation(word=word, **given)  # type: ignore[arg-type]
+    draws = asked.count or 1
+    if asked.antithetic and draws % 2:
+        ctx.error("VS0694", "antithetic draws come in pairs", value.span, env, label=f"{draws} is odd")
         return None
-    return Evaluation(word=word, **given)  # type: ignore[arg-type]
+    return asked
 
 
 def _count(ctx: Context, word: str, raw: Raw, env: Env) -> int | None:

@@ -11,7 +11,7 @@ import pytest
 from scipy import integrate  # type: ignore[import-untyped]
 
 import vspec
-from tests.language.helpers import good
+from tests.language.helpers import codes, good
 from tests.support.evaluate import evaluate_graph
 from tests.support.program import Emission
 from vspec.compiler.diagnostics.diagnostic import SpecError
@@ -208,3 +208,22 @@ def test_expectations_that_chains_cannot_give(old: str, new: str, message: str) 
     assert old in text
     with pytest.raises(SpecError, match=message):
         compile_spec(good(text.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("law", "sampler", "code"),
+    [
+        ("-x[w]**2/2", "mala(step=-1)", "VS0696"),
+        ("-x[w]**2/2", "walk(step=1)", "VS0696"),
+        ("-(x[w] - x[0])**2", "mala(step=0.1)", "VS0699"),
+    ],
+)
+def test_chains_that_cannot_be_run(law: str, sampler: str, code: str) -> None:
+    variable = f'  x[w]: {{law: "unnormalized({law})", sampler: "{sampler}"}}\n'
+    text = f"dims: {{w: 8}}\nrandom:\n{variable}outputs:\n  a: mean[w](x[w])\n"
+    assert code in codes(text)
+
+
+def test_laws_with_draws_of_their_own_take_no_sampler() -> None:
+    text = 'random:\n  z: {law: "normal(0, 1)", sampler: "mala(step=0.1)"}\noutputs:\n  a: 2*z\n'
+    assert "VS0697" in codes(text)
