@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.kernels import (
     algebra,
+    autoencoder,
     electrons,
     implicit,
     inference,
@@ -17,6 +18,17 @@ from benchmarks.kernels.kernel import Kernel
 
 ALL: dict[str, Kernel] = {
     kernel.name: kernel
-    for module in (regression, networks, electrons, points, processes, inference, variational, implicit, algebra)
+    for module in (
+        regression,
+        networks,
+        electrons,
+        points,
+        processes,
+        inference,
+        variational,
+        autoencoder,
+        implicit,
+        algebra,
+    )
     for kernel in module.KERNELS
 }
