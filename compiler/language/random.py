@@ -17,13 +17,13 @@ from vspec.compiler.language.context import Context, Env, Unknown
 from vspec.compiler.language.densities import has_density, log_density, read_value
 from vspec.compiler.language.dims import Slot
 from vspec.compiler.language.distributions import Distribution
-from vspec.compiler.language.expr import Affine, Block, Element, Expr, Sample, Subscript
+from vspec.compiler.language.expr import Affine, At, Block, Element, Expr, Sample, Subscript
 from vspec.compiler.language.law_formulas import DENSITIES
 from vspec.compiler.language.laws import LAWS
 from vspec.compiler.language.parse import parse_expression
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName
 from vspec.compiler.language.spec import Definition, Estimator, Recurrence, Variable
-from vspec.compiler.language.substitute import subscript_axes
+from vspec.compiler.language.substitute import NotComposed, subscript_axes
 from vspec.compiler.language.types import as_real
 from vspec.compiler.source.document import Mapping, Scalar, Value
 
@@ -383,7 +383,7 @@ def law_at(ctx: Context, raw: Raw, env: Env) -> Distribution | None:
     read = variable_at(ctx, raw, env)
     if read is None or _lawless(ctx, read[0], raw, env) or read[0].definition is None or read[0].found is None:
         return None
-    return _law_at(read[0], dict(zip(read[0].found.letters, read[1].subscripts, strict=True)))
+    return _law_at(ctx, read[0], dict(zip(read[0].found.letters, read[1].subscripts, strict=True)), raw, env)
 
 
 def _lawless(ctx: Context, declared: Declared, raw: Raw, env: Env) -> bool:
@@ -401,9 +401,27 @@ def _lawless(ctx: Context, declared: Declared, raw: Raw, env: Env) -> bool:
     return True
 
 
-def _law_at(declared: Declared, subscripts: dict[str, Subscript]) -> Distribution:
+def _law_at(
+    ctx: Context, declared: Declared, subscripts: dict[str, Subscript], raw: Raw, env: Env
+) -> Distribution | None:
+    """The law at these subscripts; None where it is not known there, which is recorded (VS0690)."""
     assert declared.law is not None
-    return moved(declared.law, subscripts)
+    placed = {x: _counted(s, ctx.dims.size(ctx.dims.dim_of(x))) for x, s in subscripts.items()}
+    try:
+        if any(isinstance(s, Affine) and s.mode == "zero" for s in placed.values()):
+            raise NotComposed("beyond the ends it is the number 0, which has no law")
+        return moved(declared.law, placed)
+    except NotComposed as e:
+        help = "read it at an index alone, over a dim of as many places as there are"
+        ctx.error(
+            "VS0690", f"the law of '{declared.name}' is not known at this place", raw.span, env, label=str(e), help=help
+        )
+        return None
+
+
+def _counted(s: Subscript, size: int | None) -> Subscript:
+    """A place that counts from the end as one that counts from the start, where the size is known."""
+    return At(s.position + size) if isinstance(s, At) and s.position < 0 and size is not None else s
 
 
 def _elsewhere(
@@ -411,7 +429,9 @@ def _elsewhere(
 ) -> Expr:
     if _lawless(ctx, declared, raw, env):
         return Unknown(span=raw.span)
-    law = _law_at(declared, subscripts)
+    law = _law_at(ctx, declared, subscripts, raw, env)
+    if law is None:
+        return Unknown(span=raw.span)
     if not has_density(law):
         return ctx.error("VS0690", f"the law '{law.base.name}' of '{declared.name}' has no density", raw.span, env)
     found = read_value(ctx, value, law, env)

@@ -173,6 +173,10 @@ def substitute(expr: Expr, by: Mapping[str, Subscript]) -> Expr:
     return expr
 
 
+class NotComposed(Exception):  # noqa: N818 (says what is wrong, as a word in a message)
+    """A subscript that cannot stand in the place of a letter."""
+
+
 def reduced_axes(body: Expr, letters: tuple[str, ...], level: Expr | None = None) -> tuple[str, ...]:
     """The free letters of a reduction."""
     free = tuple(x for x in body.axes if x not in letters)
@@ -199,12 +203,14 @@ def _compose(s: Subscript, by: Mapping[str, Subscript]) -> Subscript:
             sizes[dim] = sizes.get(dim, 0) + s.scale * k
         kept = tuple((dim, k) for dim, k in sizes.items() if k)
         return Affine(new.letter, s.scale * new.scale, s.scale * new.offset + s.offset, kept, s.mode)
-    assert not s.mode, "what a boundary reads is known for a letter alone"
-    assert not s.sizes, "an open size is known for a letter alone"
+    if s.mode or isinstance(new, Affine):
+        raise NotComposed("what it is made of reads beyond the ends there")
+    if s.sizes:
+        raise NotComposed("what it is made of counts from a size that is open")
     if isinstance(new, At):
-        assert new.position >= 0, "the size of the axis is not known here"
+        if new.position < 0:
+            raise NotComposed("a place that counts from the end is known where the size is")
         return At(s.scale * new.position + s.offset)
-    assert isinstance(new, Gather), "what a boundary reads is read by letters alone"
     scaled = new.index if s.scale == 1 else _integer("mul", _whole(new.index, s.scale), new.index)
     return Gather(_integer("add", scaled, _whole(new.index, s.offset)) if s.offset else scaled)
 
@@ -218,7 +224,8 @@ def _value(expr: IndexValue, new: Subscript) -> Expr:
     if isinstance(new, Gather):
         return new.index
     if isinstance(new, At):
-        assert new.position >= 0, "the size of the axis is not known here"
+        if new.position < 0:
+            raise NotComposed("a place that counts from the end is known where the size is")
         return Number(span=expr.span, dtype="integer", value=new.position)
     result: Expr = replace(expr, letter=new.letter, axes=(new.letter,))
     if new.scale != 1:

@@ -20,7 +20,7 @@ def test_shipped_specs_check(path: Path) -> None:
     # Identities and the library go to the edges of functions on purpose, and the laws of the systems are positive for reasons
     # of mathematics, where the pedantic level asks for proofs.
     pedantic = path.is_relative_to(ROOT / "specs" / "problems")
-    spec, diagnostics = check_text(path.read_text(encoding="utf-8"), path.name, policy=Policy(pedantic=pedantic))
+    spec, diagnostics = check_text(path.read_text(encoding="utf-8"), str(path), policy=Policy(pedantic=pedantic))
     assert spec is not None, [(d.code, d.message) for d in diagnostics]
     assert [(d.code, d.message, str(d.span)) for d in diagnostics] == [], (
         "allow what is meant: # vspec: allow CODE: why"
