@@ -28,6 +28,9 @@ DOC = "No matrix is read by several products at once that one product with it gi
 WORTH = 8
 LEAST = 4096
 
+# An element of a sum of two arrays costs about as much as this many terms of a product of matrices.
+ADDING = 32
+
 # Arguments that are the same in every step, or in every turn of a loop.
 FIXED = frozenset({"data", "constant", "prepared", "captured"})
 
@@ -91,28 +94,34 @@ class _Adding(Sweep):
             made = self.product(b, node, common, [parts[k] for k in places])
             if made is not None:
                 rest = [t for k, t in enumerate(parts) if k not in places]
-                return b.order(_total(b, [*rest, Term(1, [], made)]), node.axes)
+                return b.order(_total(b, [*rest, made]), node.axes)
         return None
 
-    def product(self, b: Builder, node: Node, common: Node, parts: Sequence[Term]) -> Node | None:
-        """The sum of some terms as one product with what they have in common."""
+    def product(self, b: Builder, node: Node, common: Node, parts: Sequence[Term]) -> Term | None:
+        """The sum of some terms as one product with what they have in common; factors beside all of them stay beside it."""
         out = parts[0].core.axes
         inside: list[Term] = []
+        outside = [x for x in parts[0].beside if all(_key(x) in map(_key, t.beside) for t in parts[1:])]
+        apart = {_key(x) for x in outside}
+        if len(apart) < len(outside):
+            return None
         for t in parts:
             first, second = t.core.inputs
             other = second if first is common else first
             own = [a for a in t.core.axes if a.name in common.names]
-            if {a.name for x in t.beside for a in x.axes} & {a.name for a in own}:
+            beside = [x for x in t.beside if _key(x) not in apart]
+            if {a.name for x in beside for a in x.axes} & {a.name for a in own}:
                 return None
             if set(t.core.names) != {a.name for a in out} or self.fixed(t.core):
                 return None
-            inside.append(Term(t.value, t.beside, other))
+            inside.append(Term(t.value, beside, other))
         kept = inside[0].core
         if any({a.name for x in (t.core, *t.beside) for a in x.axes} != set(kept.names) for t in inside):
             return None
-        if 2 * self.sizes.count(kept.axes) > self.sizes.count(common.axes):
+        work = self.sizes.count({a.name: a for a in (*kept.axes, *common.axes)}.values())
+        if 2 * self.sizes.count(kept.axes) > max(self.sizes.count(common.axes), work / ADDING):
             return None
-        return b.contract([common, _total(b, inside)], out)
+        return Term(1, outside, b.contract([common, _total(b, inside)], out))
 
     def terms(self, node: Node, value: float, beside: Sequence[Node], top: bool = False) -> list[Term]:
         """A node as a sum, with maps that nobody else reads looked through."""
@@ -146,6 +155,11 @@ class _Adding(Sweep):
     def fixed(self, node: Node) -> bool:
         """Whether a node is the same in every step."""
         return _is_fixed(node, self.static)
+
+
+def _key(x: Node) -> object:
+    """What a factor is, for comparison: of a map its kernel and operands."""
+    return (x.attrs[0].tree, *(i.uid for i in x.inputs)) if x.kind is Kind.MAP else x.uid
 
 
 def _total(b: Builder, parts: Sequence[Term]) -> Node:

@@ -181,6 +181,35 @@ def test_factors_along_the_rows_stay_outside() -> None:
     assert_equal(g, done(g), ARGS)
 
 
+def layers(b: Builder) -> dict[str, Node]:
+    """Two slopes of many rows, a matrix of weights, and what multiplies both of their products with it."""
+    return {
+        "u": b.input("u", "param", (N, J), "real"),
+        "v": b.input("v", "param", (N, J), "real"),
+        "Q": b.input("Q", "param", (M, J), "real"),
+        "h": b.input("h", "param", (N, M), "real"),
+    }
+
+
+@pytest.mark.parametrize(("rows", "products"), [(150, 1), (8, 2)])
+def test_slopes_with_a_factor_in_common_are_added_before_a_product(rows: int, products: int) -> None:
+    """h*(u @ Q') + 2*h*(v @ Q') is h*((u + 2*v) @ Q'), also where u is larger than Q, unless the products are cheap."""
+    dims = {"n": 200, "m": rows, "j": 60}
+    b = Builder(dims)
+    x = layers(b)
+    bent = ("where", ("gt", slot(0), num(0)), num(1.0), num(0.01))
+    terms = []
+    for name, number in (("u", 1.0), ("v", 2.0)):
+        inner = b.contract([x[name], x["Q"]], (N, M))
+        terms.append(b.map(("mul", num(number), bent, slot(1)), [x["h"], inner], "real"))
+    g = graph_of(b, x, [b.add(terms)], dims=dims)
+    after = done(g)
+    rng = np.random.default_rng(5)
+    shapes = {"u": (200, 60), "v": (200, 60), "Q": (rows, 60), "h": (200, rows)}
+    assert_equal(g, after, {k: rng.normal(size=s) for k, s in shapes.items()})
+    assert sum(n.kind is Kind.CONTRACT for n in after.nodes) == products
+
+
 def test_bodies_of_loops_are_joined_by_themselves() -> None:
     b = Builder(BIG)
     x = given(b)
