@@ -143,7 +143,7 @@ def moments_of(b: Builder, v: Variable, arguments: Sequence[Node]) -> Moments | 
         return None
     a = [sp.Symbol(f"x{k}", real=True) for k in range(len(arguments))]
     variance = CENTRAL[law](2, a)
-    mean, cov = (b.map(to_tree(sp.sympify(x)), arguments, "real") for x in (MEANS[law](*a), variance))
+    mean, cov = (b.map(to_tree(sp.S.Zero + x), arguments, "real") for x in (MEANS[law](*a), variance))
     return Moments(mean, cov, normal=law == "normal")
 
 
