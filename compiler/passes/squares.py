@@ -56,6 +56,9 @@ class Square:
         return replace(self, u=self.v, v=self.u)
 
 
+# A weighted square of a difference is no more maps than this deep.
+DEPTH = 3
+
 # How a sum that is to be made of products says so.
 ASKED = ("products",)
 
@@ -88,7 +91,7 @@ def moment(b: Builder, node: Node) -> Square | None:
 
 
 def _square(b: Builder, node: Node) -> Square | None:
-    if node.dtype != "real" or node.op != "sum":
+    if node.dtype != "real" or node.op != "sum" or len({a.name for x in node.inputs for a in x.axes}) < 2:
         return None
     if node.kind is Kind.REDUCE and (len(node.attrs) == 1 or asked(node)) and node.inputs[0].kind is Kind.MAP:
         axes = node.inputs[0].axes
@@ -116,22 +119,22 @@ def _square(b: Builder, node: Node) -> Square | None:
     return s if s.own and s.others else None
 
 
-def _opened(b: Builder, node: Node, axes: frozenset[str]) -> tuple[Tree, list[Node]]:
-    """The kernel of a map with those of its operands put in that have all axes, as far down as these are maps."""
+def _opened(b: Builder, node: Node, axes: frozenset[str], depth: int = DEPTH) -> tuple[Tree, list[Node]]:
+    """The kernel of a map with those of its operands put in that have all axes, as far down as these are small maps."""
     opened = opened_map(b, node)
     assert opened is not None
-    return _filled(b, *opened, axes)
+    return _filled(b, *opened, axes, depth)
 
 
 def _filled(
-    b: Builder, tree: Tree, operands: tuple[Node, ...] | list[Node], axes: frozenset[str]
+    b: Builder, tree: Tree, operands: tuple[Node, ...] | list[Node], axes: frozenset[str], depth: int = DEPTH
 ) -> tuple[Tree, list[Node]]:
     leaves: list[Node] = []
     replace_: dict[int, Tree] = {}
     for k, x in enumerate(operands):
         found: tuple[Tree, list[Node]] = (slot(0), [x])
-        if set(x.names) == axes and x.dtype == "real" and opened_map(b, x) is not None:
-            found = _opened(b, x, axes)
+        if depth and set(x.names) == axes and x.dtype == "real" and opened_map(b, x) is not None:
+            found = _opened(b, x, axes, depth - 1)
         places: dict[int, Tree] = {}
         for j, y in enumerate(found[1]):
             known = next((i for i, z in enumerate(leaves) if z is y), None)

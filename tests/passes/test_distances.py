@@ -355,3 +355,11 @@ define:
     assert choices(compiled(outputs, sizes="").graph)
     solved = text + "objectives:\n  loss: sum[n, i](Z[-1, n, i]**2)\nsolve: {minimize: loss}\n"
     assert not choices(compiled(solved, sizes="").graph)
+
+
+def test_what_is_no_square_is_not_opened_far() -> None:
+    """Each definition reads the one before twice: opened all the way, the last would be 2**60 terms."""
+    lines = ["  x0[n, m]: sin(X[n] + Y[m])"] + [f"  x{k + 1}[n, m]: x{k}[n, m] + sin(x{k}[n, m])" for k in range(60)]
+    text = "dims: {n: 30, m: 20}\ndata:\n  X[n]: real\n  Y[m]: real\ndefine:\n" + "\n".join(lines)
+    found = compile_spec(good(text + "\noutputs:\n  y[n]: exp(-sum[m](x60[n, m]**2))\n")).graph
+    assert not [n for n in found.nodes if n.kind is Kind.REGION]
