@@ -96,7 +96,7 @@ def function(program: Any, name: str) -> str:
 
 def test_examples_stand_last_where_classes_are_summed(program: Any) -> None:
     text = function(program, "likelihood_value_and_gradient")
-    assert "logsumexp(joint, axis=0)" in text
+    assert "log_total(joint, axis=0)" in text
     assert "# [n, k]" not in text
     assert "# [k, n]" in text
 
