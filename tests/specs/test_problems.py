@@ -227,18 +227,20 @@ def filled(program: Program, bound: Bound) -> Bound:
 
 
 # Absolute tolerances where rounding is enlarged: by velocities over a nudge of 1e-5, relative to what is small itself; by
-# hundreds of clipped steps in float32, where a unit leaves its bound one step later; by a swarm whose steps grow differences.
-ENLARGED = {"theorem": 1e-7, "deep": 2e-4, "canyon": 1e-4}
-# Shares of replicas, one of which may cross a threshold where rounding is enlarged: results that are multiples of this may be
-# off by it.
-SHARES = {"canyon": 0.01, "settings": 0.01}
+# hundreds of clipped steps in float32, where a unit leaves its bound one step later.
+ENLARGED = {"theorem": 1e-7, "deep": 2e-4}
+# Swarms whose steps grow differences without bound, from rounding to other paths in hundreds of steps, take fewer.
+FEWER: dict[str, dict[str, Any]] = {"canyon": {"t": 21}, "settings": {"t": 21}, "rastrigin": {"t": 21}}
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
 def test_optimisation_levels_agree(path: Path, tmp_path: Path) -> None:
     """Every entry at -O0 and at -O2, at the initial params and at a random point near them."""
+    fewer = FEWER.get(path.stem, {})
     programs = {
-        level: load(pipeline.build(path, tmp_path / f"O{level}", level=level, stablehlo=False).directory)
+        level: load(
+            pipeline.build(path, tmp_path / f"O{level}", level=level, stablehlo=False, overrides=fewer).directory
+        )
         for level in (0, 2)
     }
     bounds = {level: filled(p, p.bind(base=path.parent)) for level, p in programs.items()}
@@ -265,8 +267,4 @@ def test_optimisation_levels_agree(path: Path, tmp_path: Path) -> None:
             assert len(found) == len(wanted)
             for a, b in zip(found, wanted, strict=True):
                 scale = float(np.max(np.abs(np.asarray(b)), initial=0.0))
-                share = SHARES.get(path.stem)
-                if share is not None and np.allclose(np.asarray(b) / share, np.round(np.asarray(b) / share)):
-                    np.testing.assert_allclose(a, b, rtol=0, atol=1.001 * share, err_msg=name)
-                    continue
                 np.testing.assert_allclose(a, b, rtol=rtol, atol=atol * max(1.0, scale), err_msg=name)
