@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
-from vspec.compiler.diagnostics.diagnostic import Sink
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.context import Context, Env, Symbol, Unknown
 from vspec.compiler.language.expectations import MOST_DRAWS, whole
 from vspec.compiler.language.expr import Affine, Element, Expr, Number, Sample
+from vspec.compiler.language.instances import parsed
 from vspec.compiler.language.left import Equation, System
 from vspec.compiler.language.parse import parse_expression
 from vspec.compiler.language.random import DENSITY, Declared, estimator_of
@@ -356,15 +355,6 @@ def _spot(span: Span, k: int) -> Span:
 # --- the equations -----------------------------------------------------------------------------------------------
 
 
-@cache
-def _parsed(text: str) -> Raw:
-    sink = Sink()
-    raw = parse_expression(Scalar(text, text, _NOWHERE), sink)
-    if raw is None:
-        raise ValueError(f"'{text}': {sink.diagnostics[0].message}")
-    return raw
-
-
 class _Writer:
     """Puts the equations of a sampler into a system, in the names and indices of a variable."""
 
@@ -402,17 +392,17 @@ class _Writer:
         if self.options.burns:
             self._line("count", f"max({thin}, {burn} - burnt)")
             self._line("done", f"min(burnt + count, {burn})")
-            until = self._right(_parsed("index(move) >= count"))
+            until = self._right(parsed("index(move) >= count"))
         for left, right in self.options.sampler.equations:
             self._line(left, right, until)
 
     def end(self) -> Equation:
         """The variable itself: where the chains end."""
-        raw = self._right(_parsed("stop(walk[-1, L])"))
+        raw = self._right(parsed("stop(walk[-1, L])"))
         return Equation(self.declared.name, "definition", self.symbol.letters, -1, raw, self.declared.span)
 
     def _line(self, left: str, right: str, until: Raw | None = None) -> None:
-        head = _parsed(left.removeprefix("~"))
+        head = parsed(left.removeprefix("~"))
         subscripts = head.subscripts if isinstance(head, RawElement) else ()
         assert isinstance(head, RawName | RawElement)
         name = f"{self.declared.name}.{head.name}"
@@ -431,7 +421,7 @@ class _Writer:
                 (word,) = (x.name for x in s.args if isinstance(x, RawName))
                 time, kind = len(letters), "step"
                 letters.append(self.times[word])
-        raw = self._energy(_parsed(right)) if left.startswith("~") else self._right(_parsed(right))
+        raw = self._energy(parsed(right)) if left.startswith("~") else self._right(parsed(right))
         equation = Equation(name, kind, tuple(letters), time, raw, self.declared.span)
         if kind == "step" and letters[time] == self.times["move"]:
             equation.until = until
