@@ -6,9 +6,9 @@ of rounding of R = max[n](sum[i](abs(w)*u**2)) + max[m](sum[i](abs(w)*v**2)); th
 
 If an exponential reads c times the sum, as a Gaussian kernel or the density of a normal law does, a relative error of c*R
 units of rounding is what this makes of a weight. So products are taken as long as c*R is at most MOST, which a run tells, and
-differences if it is more, or not a number. At that limit weights in float32 were off by 3e-5 at most and by 4e-6 in the mean;
-the differences of those pairs that are farthest apart are off by as much. Whatever else reads a distance wants its own
-digits: such a sum is left alone.
+differences if it is more, or not a number. At that limit weights of normal clouds in float32 were off by at most 2.4e-5 in up
+to 64 dimensions and 4.5e-5 in 784, by 3.6e-6 and 1.3e-5 in the root mean square; differences of far pairs by 1.6e-5. Whatever
+else reads a distance wants its own digits: such a sum is left alone.
 
 sum[n](w[n, m]*(x[n, i] - y[m, i])**2), the second moments that a likelihood's slope by scales is made of, is three products
 with w: w'u**2 - 2*v*w'u + v**2*w'1. If w is not negative, a run tells from the result itself how much of it has cancelled:
