@@ -134,10 +134,33 @@ def mixture_quantities(draws: Draws) -> dict[str, Array]:
     return means | {"share": share, "log_scale[0]": scale[..., 0], "log_scale[1]": scale[..., 1]}
 
 
+def answers() -> dict[str, Array]:
+    """Yes or no, more often yes with the first of three measurements, which have scales of their own and go together."""
+    rng = np.random.default_rng(5)
+    shared = rng.standard_normal(60)
+    x = np.stack([shared + 0.5 * rng.standard_normal(60), 3 * shared + rng.standard_normal(60), rng.random(60)])
+    yes = rng.random(60) < 1 / (1 + np.exp(-(1.2 * x[0] - 0.2 * x[1] - 2 * x[2] + 1)))
+    return {"first": np.round(x[0], 3), "second": np.round(x[1], 3), "third": np.round(x[2], 3), "yes": yes.astype(int)}
+
+
+def logistic(first: Array, second: Array, third: Array, yes: Array) -> None:
+    """Weights of a logistic regression."""
+    w = numpyro.sample("w", dist.Normal(0, 2.5).expand([4]).to_event(1))
+    logits = w[0] + w[1] * first + w[2] * second + w[3] * third
+    with numpyro.plate("n", len(yes)):
+        numpyro.sample("yes", dist.Bernoulli(logits=logits), obs=yes)
+
+
+def logistic_quantities(draws: Draws) -> dict[str, Array]:
+    """The weights."""
+    return {f"w[{k}]": draws["w"][..., k] for k in range(4)}
+
+
 POSTERIORS = {
     "eight-schools": Posterior(schools, school_quantities, accept=0.98),
     "partial-pooling": Posterior(pooling, pooling_quantities, houses),
     "two-normals": Posterior(mixture, mixture_quantities, clouds),
+    "yes-or-no": Posterior(logistic, logistic_quantities, answers),
 }
 
 

@@ -34,10 +34,16 @@ def normals(u: Any) -> tuple[dict[str, Any], Any]:
     return {"low": u[0], "gap": u[1], "share": u[2], "scale": u[3:]}, 0.0
 
 
+def weights(u: Any) -> tuple[dict[str, Any], Any]:
+    """The weights in both."""
+    return {"w": u}, 0.0
+
+
 COORDINATES: dict[str, Callable[[Any], Any]] = {
     "eight-schools": schools,
     "partial-pooling": pooling,
     "two-normals": normals,
+    "yes-or-no": weights,
 }
 
 
