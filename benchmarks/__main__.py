@@ -48,6 +48,7 @@ def others() -> dict[str, Callable[[], str]]:
 @click.option(
     "--quick", is_flag=True, help="Kernels at small sizes with few repetitions: whether it works, not how fast."
 )
+@click.option("--large", is_flag=True, help="Kernels at sizes that occupy an accelerator; slow on a CPU.")
 @click.option(
     "--json", "data", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the rows of the suite."
 )
@@ -61,13 +62,21 @@ def others() -> dict[str, Callable[[], str]]:
 )
 @click.option("--list", "listed", is_flag=True, help="Name all benchmarks and kernels.")
 def main(
-    names: Sequence[str], quick: bool, data: Path | None, drawing: Path | None, against: Path | None, listed: bool
+    names: Sequence[str],
+    quick: bool,
+    large: bool,
+    data: Path | None,
+    drawing: Path | None,
+    against: Path | None,
+    listed: bool,
 ) -> None:
     """Time emitted programs against hand-written JAX and other libraries, in one run.
 
     NAME is 'suite', a kernel of the suite, or another benchmark; without names, everything runs. The suite writes
     results/benchmarks/suite.json and suite.png unless told otherwise.
     """
+    if quick and large:
+        raise click.UsageError("--quick and --large ask for different sizes")
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -90,7 +99,7 @@ def main(
         whole = chosen == list(kernels.ALL)
         suite(
             chosen,
-            quick,
+            "small" if quick else "large" if large else "sizes",
             data or (folder / "suite.json" if whole else None),
             drawing or (folder / "suite.png" if whole else None),
             against,
@@ -99,7 +108,7 @@ def main(
         click.echo(beside[name]())
 
 
-def suite(names: Sequence[str], quick: bool, data: Path | None, drawing: Path | None, against: Path | None) -> None:
+def suite(names: Sequence[str], sizes: str, data: Path | None, drawing: Path | None, against: Path | None) -> None:
     """Runs kernels under a progress bar, then shows and writes what they gave."""
     from benchmarks import shown
     from benchmarks.suite import rows
@@ -112,7 +121,7 @@ def suite(names: Sequence[str], quick: bool, data: Path | None, drawing: Path | 
         def told(name: str, done: int) -> None:
             progress.update(bar, description=name, completed=done)
 
-        results = rows(names, quick, told)
+        results = rows(names, sizes, told)
     console.print(shown.table(results))
     for line in shown.verdict(results):
         console.print(line)

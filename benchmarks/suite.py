@@ -23,6 +23,8 @@ from vspec.compiler import pipeline
 from vspec.compiler.graph.cost import Sizes, entry_cost
 
 REPETITIONS = 21
+MEASURED = {"small": (256, 8, 2), "sizes": (1024, 128, 5), "large": (4096, 2048, 5)}
+"""By the sizes of kernels: rows of the matrices whose product is timed, megabytes of what is copied, and how often."""
 TARGETS = {"expert": 0.95, "idiomatic": 3.0, "peer": 1.0, "share": 0.25}
 """What is to be reached: ratio to the expert and to a peer on every kernel, the geometric mean against idiomatic JAX, and the
 most that our own compiler may take of XLA's time."""
@@ -33,22 +35,27 @@ Results = dict[str, Any]
 
 def rows(
     names: Iterable[str],
-    quick: bool = False,
+    sizes: str = "sizes",
     told: Callable[[str, int], None] = lambda name, done: None,
 ) -> Results:
-    """The results of some kernels; `told` hears which one begins, and how many are done. `quick` takes small sizes and few
-    repetitions."""
+    """The results of some kernels; `told` hears which one begins, and how many are done.
+
+    Args:
+        sizes: the field of kernels that has them: `sizes`, `small` (with few repetitions) or `large`.
+    """
     load = os.getloadavg()[0]
-    machine = measured(256, 8, 2) if quick else measured()
+    machine = measured(*MEASURED[sizes])
+    quick = sizes == "small"
     imported()
     found: list[Row] = []
     for name in names:
         told(name, len(found))
         kernel = kernels.ALL[name]
-        found.append(measure(kernel, machine, kernel.small if quick else kernel.sizes, 3 if quick else REPETITIONS))
+        found.append(measure(kernel, machine, getattr(kernel, sizes), 3 if quick else REPETITIONS))
     return {
         "suite": 1,
         "quick": quick,
+        "large": sizes == "large",
         "jax": jax.__version__,
         "device": jax.devices()[0].device_kind,
         "python": platform.python_version(),

@@ -78,6 +78,16 @@ def test_names_are_listed_and_checked() -> None:
     unknown = CliRunner().invoke(main, ["chian"])
     assert unknown.exit_code == 2
     assert "chian" in unknown.output
+    both = CliRunner().invoke(main, ["chain", "--quick", "--large"])
+    assert both.exit_code == 2
+    assert "--quick and --large" in both.output
+
+
+@pytest.mark.parametrize("name", kernels.ALL)
+def test_sizes_are_of_the_same_dims(name: str) -> None:
+    kernel = kernels.ALL[name]
+    assert set(kernel.small) == set(kernel.sizes) == set(kernel.large)
+    assert all(kernel.large[dim] >= size for dim, size in kernel.sizes.items())
 
 
 def test_a_library_that_is_missing_is_told() -> None:

@@ -103,6 +103,7 @@ KERNELS = (
         "outputs",
         {"n": 256, "i": 64, "a": 200, "k": 10},
         {"n": 5, "i": 4, "a": 6, "k": 2},
+        {"n": 8192, "i": 784, "a": 400, "k": 20},
         pictures,
         idiomatic,
         expert,

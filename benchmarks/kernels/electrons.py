@@ -119,6 +119,7 @@ def electrons(count: int) -> Kernel:
         "outputs",
         {"n": 256, "e": count, "i": 3, "a": 32, "b": 32},
         {"n": 3, "e": 2 if count < 5 else 3, "i": 3, "a": 4, "b": 3},
+        {"n": 16_384, "e": count, "i": 3, "a": 32, "b": 32},
         walkers,
         named(by_hessian),
         named(by_hand),

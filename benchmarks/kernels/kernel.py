@@ -64,7 +64,7 @@ class Kernel:
         doc: what is computed, for tables.
         spec: a file of `benchmarks/specs`.
         entry: of the emitted program; `prepare` is part of the timed call.
-        sizes, small: the dims of a measurement, and those of a quick test.
+        sizes, small, large: the dims of a measurement, those of a quick test, and those that occupy an accelerator.
         values: for sizes and a generator, every array of the spec by name. What draws gets a `key`.
         idiomatic: what most people write.
         expert: the best one can write by hand.
@@ -79,6 +79,7 @@ class Kernel:
     entry: str
     sizes: Sizes
     small: Sizes
+    large: Sizes
     values: Callable[[Sizes, np.random.Generator], Values]
     idiomatic: Function
     expert: Function
