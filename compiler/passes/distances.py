@@ -31,6 +31,7 @@ from vspec.compiler.passes import intern
 from vspec.compiler.passes.distribute import is_even
 from vspec.compiler.passes.exponents import Factor, exponents, largest
 from vspec.compiler.passes.squares import Square, asked, distance, moment
+from vspec.compiler.passes.within import moved
 
 DOC = "Squares of differences over pairs that only exponents read are products of matrices where no digits that count are lost."
 
@@ -68,7 +69,7 @@ def run(graph: Graph) -> Graph:
         return graph
     # Two sides that are one cloud of points are centred once.
     done = intern.run(with_results(graph, b, lambda node: pairs.new[node.uid]))
-    return with_choices(done, pairs.choices)
+    return with_choices(moved(done), pairs.choices)
 
 
 def taken_for(s: Square | None, node: Node, sizes: Sizes) -> bool:
