@@ -6,7 +6,6 @@ The builder does not merge equal nodes (the intern pass does); it only refuses t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
@@ -22,6 +21,24 @@ BOOLEAN_OPS = frozenset({"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"}
 INTEGER_OPS = frozenset(
     {"add", "sub", "mul", "neg", "mod", "floordiv", "maximum", "minimum", "abs", "sign", "square", "clip"}
 )
+
+
+class At:
+    """A builder that gives nodes one origin for a while."""
+
+    __slots__ = ("before", "builder", "origin")
+
+    def __init__(self, builder: Builder, origin: Origin) -> None:
+        self.builder = builder
+        self.origin = origin
+        self.before = builder.origin
+
+    def __enter__(self) -> None:
+        self.before = self.builder.origin
+        self.builder.origin = self.origin
+
+    def __exit__(self, *what: object) -> None:
+        self.builder.origin = self.before
 
 
 class Builder:
@@ -50,14 +67,9 @@ class Builder:
         self._fresh = 0
         self._made = 0
 
-    @contextmanager
-    def at(self, origin: Origin) -> Any:
+    def at(self, origin: Origin) -> At:
         """Nodes made inside carry this origin."""
-        before, self.origin = self.origin, origin
-        try:
-            yield
-        finally:
-            self.origin = before
+        return At(self, origin)
 
     def fresh(self, base: str, taken: Iterable[str] = ()) -> str:
         """A new axis name like `i~1` that this builder has not made before and that is not among `taken`.
@@ -78,9 +90,8 @@ class Builder:
 
         Raises TooLargeError when the program, or the formula of this node, grows beyond all measure.
         """
-        names = [a.name for a in axes]
-        if len(set(names)) != len(names):
-            raise ValueError(f"axes of a node must differ: {names}")
+        if len(axes) > 1 and len({a[0] for a in axes}) != len(axes):
+            raise ValueError(f"axes of a node must differ: {[a.name for a in axes]}")
         self._made += 1
         if self._made > limits.MAX_NODES:
             raise limits.TooLargeError(

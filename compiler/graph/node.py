@@ -46,7 +46,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -103,10 +103,13 @@ def next_uid() -> int:
     return next(_uids)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+NOWHERE = Origin()
+
+
+@dataclass(frozen=True, slots=True, eq=False, init=False)
 class Node:
     """One operation. Identity is equality; the intern pass merges equal ones. `uid` grows in order of creation,
-    and an input is always created before its reader."""
+    and an input is always created before its reader. `names` are those of the axes."""
 
     kind: Kind
     op: str
@@ -114,13 +117,33 @@ class Node:
     axes: tuple[Axis, ...]
     dtype: str
     attrs: tuple[Any, ...] = ()
-    origin: Origin = Origin()
-    uid: int = field(default_factory=next_uid)
+    origin: Origin = NOWHERE
+    uid: int = 0
+    names: tuple[str, ...] = field(init=False)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the axes."""
-        return tuple(a.name for a in self.axes)
+    # Thousands are made in a build, and the names of each are read several times. The setters of its slots are what a frozen
+    # object is filled by at the least cost.
+    def __init__(
+        self,
+        kind: Kind,
+        op: str,
+        inputs: tuple[Node, ...],
+        axes: tuple[Axis, ...],
+        dtype: str,
+        attrs: tuple[Any, ...] = (),
+        origin: Origin = NOWHERE,
+        uid: int | None = None,
+    ) -> None:
+        set_kind, set_op, set_inputs, set_axes, set_dtype, set_attrs, set_origin, set_uid, set_names = _SETTERS
+        set_kind(self, kind)
+        set_op(self, op)
+        set_inputs(self, inputs)
+        set_axes(self, axes)
+        set_dtype(self, dtype)
+        set_attrs(self, attrs)
+        set_origin(self, origin)
+        set_uid(self, next(_uids) if uid is None else uid)
+        set_names(self, tuple([a[0] for a in axes]))
 
     @property
     def definition(self) -> str:
@@ -137,6 +160,9 @@ class Node:
     def __repr__(self) -> str:
         label = f"{self.kind}.{self.op}" if self.op else str(self.kind)
         return f"<{self.uid} {label} {self.origin.name}[{', '.join(self.names)}]>"
+
+
+_SETTERS: tuple[Callable[[Node, Any], None], ...] = tuple(Node.__dict__[f.name].__set__ for f in fields(Node))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -389,19 +415,17 @@ def innermost(region: AnyRegion) -> Region | Solve | Blocks | Either:
 
 def topological(roots: Iterable[Node]) -> list[Node]:
     """All nodes that the roots need, each after its inputs, in order of creation among equals. Iterative."""
-    seen: set[int] = set()
-    found: list[Node] = []
+    found: dict[int, Node] = {}
     stack = list(roots)
     while stack:
         node = stack.pop()
-        if node.uid in seen:
-            continue
-        seen.add(node.uid)
-        found.append(node)
-        stack.extend(node.inputs)
+        uid = node.uid
+        if uid not in found:
+            found[uid] = node
+            if node.inputs:
+                stack.extend(node.inputs)
     # An input is always older than its reader, so creation order is a topological order.
-    found.sort(key=lambda n: n.uid)
-    return found
+    return [found[uid] for uid in sorted(found)]
 
 
 def region_nodes(region: Region | Solve | Blocks | Either) -> Iterator[Node]:

@@ -279,8 +279,18 @@ class _Contracting(Sweep):
 
     def term(self, b: Builder, node: Node, plain: Way, x: Node, factors: list[Node]) -> list[Way]:
         """The ways to compute the product with `x` replaced by the factors of one of its terms."""
-        ways = []
-        for through in (self.single, lambda n: True):
+        ways: list[Way] = []
+        refused = False
+
+        def single(x: Node) -> bool:
+            nonlocal refused
+            alone = self.single(x)
+            refused = refused or not alone
+            return alone
+
+        for through in (single, lambda n: True):
+            if ways and not refused:
+                break
             whole = plain.product.copy()
             whole.factors = [y for y in whole.factors if y is not x]
             for f in factors:

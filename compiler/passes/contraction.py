@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from math import prod
 
 import opt_einsum
+from opt_einsum import paths
 
 from vspec.compiler.graph.builder import Builder, union_axes
 from vspec.compiler.graph.cost import Sizes
@@ -50,12 +52,11 @@ class Planner:
     """Plans for one product: `dims` gives the dim of every axis name."""
 
     def __init__(self, sizes: Sizes, dims: dict[str, str]) -> None:
-        self.sizes = sizes
-        self.dims = dims
+        self.size = {name: sizes.dim(dim) for name, dim in dims.items()}
 
     def count(self, axes: Iterable[str]) -> int:
         """Elements of an array with these axes."""
-        return self.sizes.count(Axis(n, self.dims[n]) for n in axes)
+        return prod([self.size[n] for n in axes])
 
     def plan(self, operands: Sequence[Operand], out: frozenset[str]) -> Plan:
         """The cheaper of the best order and the best order that does all static work first."""
@@ -81,14 +82,13 @@ class Planner:
             for n in x.axes:
                 used.setdefault(n, []).append(k)
         order = sorted(
-            (n for n in used if n in out or len(used[n]) > 1), key=lambda n: (used[n], n in out, self.count([n]))
+            (n for n in used if n in out or len(used[n]) > 1), key=lambda n: (used[n], n in out, self.size[n])
         )
         letters = {n: opt_einsum.get_symbol(k) for k, n in enumerate(order)}
-        sides = [[n for n in order if k in used[n]] for k in range(len(operands))]
-        text = ",".join("".join(letters[n] for n in side) for side in sides)
-        text += "->" + "".join(letters[n] for n in order if n in out)
-        paths = [list(p) for p in _cached_paths(text, tuple(tuple(self.count([n]) for n in side) for side in sides))]
-        return paths[0] if len(paths) == 1 else min(paths, key=lambda p: self._price(operands, out, p))
+        sides = tuple("".join([letters[n] for n in order if k in used[n]]) for k in range(len(operands)))
+        result = "".join([letters[n] for n in order if n in out])
+        orders = [list(p) for p in _cached_paths(sides, result, tuple([self.size[n] for n in order]))]
+        return orders[0] if len(orders) == 1 else min(orders, key=lambda p: self._price(operands, out, p))
 
     def _price(self, operands: Sequence[Operand], out: frozenset[str], path: list[tuple[int, int]]) -> float:
         plan = self._walk(operands, out, path)
@@ -154,12 +154,18 @@ class Planner:
 
 
 @cache
-def _cached_paths(text: str, shapes: tuple[tuple[int, ...], ...]) -> tuple[tuple[tuple[int, int], ...], ...]:
-    """The orders that opt_einsum's searches find. They count multiplications; what those cost is for the planner to say."""
+def _cached_paths(
+    sides: tuple[str, ...], result: str, sizes: tuple[int, ...]
+) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """The orders that opt_einsum's searches find. They count multiplications; what those cost is for the planner to say.
+
+    `sides` and `result` have a letter for each axis, the k-th letter one of the k-th size.
+    """
     # The search that is called optimal misses orders where an axis is in three operands; the other finds those.
-    searches = ("auto",) if len(shapes) > 6 else ("optimal", "dp") if len(shapes) > 2 else ("optimal",)
-    found = (opt_einsum.contract_path(text, *shapes, shapes=True, optimize=s)[0] for s in searches)
-    return tuple(dict.fromkeys(_pairs(path, len(shapes)) for path in found))
+    searches = (paths.auto,) if len(sides) > 6 else (paths.optimal, paths.dynamic_programming)
+    size = {opt_einsum.get_symbol(k): n for k, n in enumerate(sizes)}
+    found = (search([frozenset(s) for s in sides], frozenset(result), size) for search in searches)
+    return tuple(dict.fromkeys(_pairs(path, len(sides)) for path in found))
 
 
 def _pairs(path: Iterable[Sequence[int]], count: int) -> tuple[tuple[int, int], ...]:
