@@ -102,6 +102,8 @@ class Lowering:
         self.derivatives = 0
         # What was chosen where there are several ways, each with the expression it is about.
         self.choices: list[tuple[Expr, Choice]] = []
+        # The places of the expectations that are left to one draw.
+        self.singles: set[tuple[Span, ...]] = set()
         # The text of the spec at a place, and what second derivatives are taken of and by.
         self.text: Callable[[Span], str] = lambda span: ""
         self.paired: frozenset[tuple[str, str]] = frozenset()

@@ -110,6 +110,7 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule], tuning: Tuning) -> Graph:
         "forms": low.forms,
         "searches": searches,
         "facts": facts_of(spec),
+        "singles": frozenset(low.singles),
     }
     inputs |= low.vectors
     inputs |= low.multipliers

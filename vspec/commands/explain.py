@@ -56,7 +56,7 @@ def explain(
 
     With --format json: {"explanation": {"name", "mathematics", "plan", "derivatives", "entries", "passes", ...}, ...}
     """
-    from vspec.compiler.pipeline import check, compile_spec
+    from vspec.compiler.pipeline import check, compile_spec, drawn
     from vspec.compiler.report.explain import explain as explain_compiled
     from vspec.compiler.report.explain import explain_json
 
@@ -65,6 +65,8 @@ def explain(
         str(find_spec(spec)), read_settings(settings), allow_outside=allow_outside, allow_extern=extern_allowed()
     )
     compiled = compile_spec(checked, level=level, disable=disable, tuning=read_tuning(memory, chunk, matmul, donate))
+    told = {(d.code, d.span) for d in warnings}
+    warnings += tuple(d for d in drawn(compiled) if (d.code, d.span) not in told)
     known = [e.name for e in compiled.graph.entries]
     if entry is not None and entry not in known:
         tip = did_you_mean(entry, known) or f"entries are {', '.join(known)}"

@@ -66,7 +66,11 @@ def _expectation(low: Lowering, e: Expectation) -> Node:
     )
     if chosen:
         reasons = [why for words in average.chosen.values() for why in words.values()]
-        if e.way.word == "auto" and any(w in DRAWN for words in average.chosen.values() for w in words):
+        chains = {v.name for v in variables if v.chain is not None}
+        if e.way.word == "auto" and any(
+            w in DRAWN for n, words in average.chosen.items() if n not in chains for w in words
+        ):
+            low.singles.add(e.place)
             reasons.append("one draw at a time, for by=samples(n) takes more")
         because = "; ".join(dict.fromkeys(reasons))
         low.choices.append((e, Choice("expectation", "", e.span.line, chosen, because=because)))

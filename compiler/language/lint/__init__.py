@@ -6,11 +6,13 @@ and those are nearly always right; `pedantic` adds what only may be a mistake.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from vspec.compiler.diagnostics.codes_warnings import WARNINGS
 from vspec.compiler.diagnostics.diagnostic import Diagnostic, Sink
 from vspec.compiler.diagnostics.render import in_order
+from vspec.compiler.language.expr import Expectation
 from vspec.compiler.language.lint.comparisons import Exact, claims, comparisons
 from vspec.compiler.language.lint.dependence import Dependence, derivatives, objectives
 from vspec.compiler.language.lint.domains import domains
@@ -20,6 +22,7 @@ from vspec.compiler.language.lint.ranges import Ranges
 from vspec.compiler.language.lint.report import Report
 from vspec.compiler.language.lint.shapes import shapes
 from vspec.compiler.language.lint.silence import KEPT, silenced
+from vspec.compiler.language.lint.single import single_draws
 from vspec.compiler.language.lint.unused import unused
 from vspec.compiler.language.runs import places, variants
 from vspec.compiler.language.spec import Spec
@@ -54,6 +57,13 @@ def lint(spec: Spec, document: Document, pedantic: bool = False) -> tuple[Diagno
     return in_order((*kept, *own.found.values()))
 
 
+def lint_drawn(spec: Spec, document: Document, left: Callable[[Expectation], bool]) -> tuple[Diagnostic, ...]:
+    """What a build adds to the warnings about a spec: `left` tells of an expectation whether it is left to one draw."""
+    report = Report(document.text, False)
+    single_draws(spec, report, left)
+    return in_order(silenced(document, report.found.values(), CODES, Report(document.text, False)))
+
+
 def _rules(spec: Spec, root: Mapping, idle: set[str], report: Report) -> None:
     """The rules that go by the checked spec, `root` being what it was read from."""
     depends = Dependence(spec)
@@ -65,6 +75,7 @@ def _rules(spec: Spec, root: Mapping, idle: set[str], report: Report) -> None:
     _about_claims(spec, ranges, report)
     names(spec, report)
     seeds(spec, report)
+    single_draws(spec, report)
 
 
 def _about_claims(spec: Spec, ranges: Ranges, report: Report) -> None:
@@ -75,4 +86,4 @@ def _about_claims(spec: Spec, ranges: Ranges, report: Report) -> None:
     precision(spec, report)
 
 
-__all__ = ["CODES", "lint"]
+__all__ = ["CODES", "lint", "lint_drawn"]

@@ -22,6 +22,8 @@ _LOOSE = re.compile(r"#+[ \t]*vspec[ \t]*:", re.IGNORECASE)
 _CODE = re.compile(r"[^\s,]+")
 KEPT = frozenset({"VS0915", "VS0916"})
 """The warnings about these comments themselves, which no comment silences."""
+BUILT = frozenset({"VS0917"})
+"""The warnings that a build may give where a check gives none, so that it cannot say that a comment is of no use."""
 
 
 @dataclass(slots=True)
@@ -45,7 +47,7 @@ def silenced(
     kept = [d for d in found if not _allowed(d, silencers)]
     for silencer in silencers:
         for code, span in silencer.codes:
-            if code not in silencer.used:
+            if code not in silencer.used and code not in BUILT:
                 report.warn("VS0916", f"there is no {code} here to allow", span, label="of no use",
                             help="remove it", pedantic=True)  # fmt: skip
     return kept
