@@ -122,11 +122,12 @@ WARNINGS: tuple[Code, ...] = (
     Code(
         "VS0917",
         "an output or a claim that rests on one draw",
-        "Without 'by' an expectation that has no closed form and no few values to sum over is one draw in each step. A method "
-        "that takes many steps averages them, but an output or a claim is evaluated once, and is as far off as a draw is. "
-        "Take many: by=samples(1000). Where the objective has the expectation, too, write that for the output anew. Whether there is a closed form is "
-        "found by the build, which then gives the warning; 'vspec check' gives it where the variable has the estimator reparam, "
-        "score or measure_valued. Histories, draws of chains, and sums and means of an expectation over one of its indices are exempt.",
+        "Without 'by' an expectation that has no closed form and no few values to sum over is one draw in each step. A "
+        "method that takes many steps averages them, but an output or a claim is evaluated once, and is as far off as a "
+        "draw is. Take many: by=samples(1000). Where the objective has the expectation, too, write that for the output "
+        "anew. Whether there is a closed form is found by the build, which then gives the warning; 'vspec check' gives it "
+        "where the variable has the estimator reparam, score or measure_valued. Histories, draws of chains, and sums and "
+        "means of an expectation over one of its indices are exempt.",
         _HEAD + "random:\n  z: {law: 'normal(0, 1)', estimator: reparam}\noutputs: {c: 'E[z](z**2)'}\n",
     ),
 )

@@ -31,7 +31,7 @@ def single_draws(spec: Spec, report: Report, left: Callable[[Expectation], bool]
     tops = [("output", o.name, e) for o in spec.outputs.values() if o.every is None for e in (o.body,)]
     for claim in spec.claims.values():
         tops += [("claim", claim.name, e) for e in (claim.that, claim.left, claim.right) if e is not None]
-    seen: set[tuple[str, frozenset[str]]] = set()
+    seen: set[tuple[str, int, frozenset[str]]] = set()
     for kind, name, top in tops:
         for e in _reached(top, frozenset(), known, seen):
             if not surely(e) or e.span.file not in ("", spec.path):
@@ -42,7 +42,7 @@ def single_draws(spec: Spec, report: Report, left: Callable[[Expectation], bool]
 
 
 def _reached(
-    top: Expr, spread: frozenset[str], known: Equations, seen: set[tuple[str, frozenset[str]]]
+    top: Expr, spread: frozenset[str], known: Equations, seen: set[tuple[str, int, frozenset[str]]]
 ) -> Iterator[Expectation]:
     """The expectations that an expression reads and does not average over copies. `spread`: the letters over which sums or means
     are taken around it. What stands inside of another expectation is that one's."""
@@ -56,12 +56,12 @@ def _reached(
         if isinstance(e, Reduction) and e.op in _AVERAGES:
             around |= set(e.letters)
         if isinstance(e, Element):
-            for letters, body in known.get(e.name, ()):
+            for k, (letters, body) in enumerate(known.get(e.name, ())):
                 pairs = zip(letters, e.subscripts, strict=False)
                 inside = frozenset(x for x, s in pairs if isinstance(s, Affine) and s.letter in around)
-                if (e.name, inside) not in seen:
-                    seen.add((e.name, inside))
-                    stack += [(x, inside) for _, x in known[e.name]]
+                if (e.name, k, inside) not in seen:
+                    seen.add((e.name, k, inside))
+                    stack.append((body, inside))
         stack += [(x, around) for x in parts(e)]
 
 
