@@ -1,4 +1,4 @@
-"""An expectation that is left to one draw says so: among the choices of the compiler, and where an output or a claim rests on it."""
+"""An expectation that is left to one draw says so: among the choices of the compiler, and where something rests on it."""
 
 from __future__ import annotations
 
@@ -102,11 +102,9 @@ def test_a_build_that_is_up_to_date_says_the_same_again(tmp_path: Path) -> None:
 
 
 def test_warnings_may_be_errors(tmp_path: Path) -> None:
-    text = (
-        HEAD.replace("  v:", "  # vspec: allow VS0901\n  v:")
-        .replace("  u[w]", "  # vspec: allow VS0901\n  u[w]")
-        .replace("  each", "  # vspec: allow VS0901\n  each")
-    )
+    text = HEAD
+    for entry in ("  v:", "  u[w]", "  each"):
+        text = text.replace(entry, f"  # vspec: allow VS0901\n{entry}")
     with pytest.raises(SpecError, match="VS0917"):
         told(text + ONE["of_output"][0], tmp_path / "strict.yaml", policy=Policy(mode="error"))
     assert not (tmp_path / "strict.built").exists()
