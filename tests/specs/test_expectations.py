@@ -47,6 +47,10 @@ LAWS: dict[str, tuple[str, Any]] = {
     "chisquare": ("chisquare(2*m)", lambda m, s: stats.chi2(2 * m)),
     "lognormal": ("lognormal(m, s)", lambda m, s: stats.lognorm(s, scale=np.exp(m))),
     "gumbel": ("gumbel(m, s)", lambda m, s: stats.gumbel_r(m, s)),
+    "truncated_normal": (
+        "truncated_normal(m, s, -0.5, 2)",
+        lambda m, s: stats.truncnorm((-0.5 - m) / s, (2 - m) / s, m, s),
+    ),
 }
 COUNTS: dict[str, tuple[str, Any]] = {
     "poisson": ("poisson(m)", lambda m, s: stats.poisson(m)),

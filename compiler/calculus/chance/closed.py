@@ -14,6 +14,7 @@ from typing import Any
 import sympy as sp
 
 from vspec.compiler.calculus.chance.moments import CENTRAL, LOGARITHMS, MEANS
+from vspec.compiler.calculus.chance.truncated import with_moments
 from vspec.compiler.calculus.chance.variables import Variable, reached
 from vspec.compiler.calculus.chance.vectors import (
     Affine,
@@ -40,6 +41,8 @@ def integrated(b: Builder, c: Node, v: Variable, arguments: Sequence[Node]) -> N
     """E[c] over the law of a variable, whose arguments are given by its parameters; None where no closed form is found."""
     if v.sample.law not in MEANS and not v.event:
         return None
+    if v.sample.law == "truncated_normal":
+        arguments = with_moments(b, arguments, MOST_DEGREE)
     found = _elementwise(b, c, v, arguments) if not v.event else None
     return found if found is not None else _by_moments(b, c, v, arguments)
 

@@ -54,6 +54,8 @@ MEANS: Mapping[str, Callable[..., Any]] = {
     "poisson": lambda r: r,
     "binomial": lambda n, p: n * p,
     "geometric": lambda p: 1 / p,
+    # With its moments as further arguments (`truncated.py`).
+    "truncated_normal": lambda m, s, low, high, mean, *central: mean,
 }
 
 CENTRAL: Mapping[str, Callable[[int, Arguments], Any]] = {
@@ -79,6 +81,7 @@ CENTRAL: Mapping[str, Callable[[int, Arguments], Any]] = {
     "poisson": _listed(lambda r: r, lambda r: r, lambda r: r + 3 * r**2),
     "binomial": _listed(lambda n, p: n * p * (1 - p), lambda n, p: n * p * (1 - p) * (1 - 2 * p)),
     "geometric": _listed(lambda p: (1 - p) / p**2),
+    "truncated_normal": lambda order, a: a[1] ** order * a[3 + order],
 }
 
 # The expectation of the logarithm of the variable.
