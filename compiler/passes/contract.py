@@ -12,7 +12,7 @@ sums of the differences themselves become matrix products in both: their terms a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vspec.compiler.graph.builder import Builder
@@ -21,10 +21,12 @@ from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node, topological
 from vspec.compiler.graph.rewrite import Sweep, all_nodes, count_readers, with_results
+from vspec.compiler.passes import intern
 from vspec.compiler.passes.common import together
 from vspec.compiler.passes.contraction import ELEMENTWISE, Operand, Plan, Planner, build
 from vspec.compiler.passes.distances import taken
 from vspec.compiler.passes.distribute import Sum, difference_terms, linear_terms, smooth_readers
+from vspec.compiler.passes.halves import Halves, halves
 from vspec.compiler.passes.opening import FACTORS, READERS, making, only_summed, openable, price
 from vspec.compiler.passes.opening import WORTH as LESS
 from vspec.compiler.passes.products import Expansion, Product, axes_of, is_product, scaled, unnamed, without_deltas
@@ -38,6 +40,10 @@ WORTH = 0.5
 def run(graph: Graph) -> Graph:
     """The graph with contractions."""
     plain, sweep = _swept(graph, False)
+    if sweep.halves:
+        # What was read for the products that are gone may now have one reader.
+        graph = intern.run(plain)
+        plain, sweep = _swept(graph, False)
     if not sweep.closed:
         return plain
     opened, other = _swept(graph, True)
@@ -68,6 +74,17 @@ class Way:
     groups: list[Group]
     scalars: list[Node] = field(default_factory=list)
     plan: Plan = field(default_factory=Plan)
+    halved: Halved | None = None
+
+
+@dataclass(slots=True)
+class Halved:
+    """A product of two equal halves and a rest: how one of them is made, its axes, and what they are called in the other."""
+
+    one: Way
+    axes: list[Axis]
+    names: Mapping[str, str]
+    rest: list[Node]
 
 
 class _Contracting(Sweep):
@@ -78,6 +95,8 @@ class _Contracting(Sweep):
         # Whether products that several sums read are opened, and whether one was met that was not.
         self.opens = opens
         self.closed = False
+        # Whether a product was made of one half.
+        self.halves = False
         self.sizes = Sizes.of(graph)
         self.double = graph.precision == "float64"
         # What becomes products at the end, where a run tells that nothing is lost.
@@ -140,14 +159,18 @@ class _Contracting(Sweep):
 
     def better(self, b: Builder, node: Node, old: Node) -> Node | None:
         """The contractions of a sum; None where it is best as it is."""
-        plain = self.way(b, node, Expansion(b, self.through).run(node))
+        plain = self.way(b, node.names, Expansion(b, self.through).run(node))
         plain = self.opened(b, node, plain) or plain
         distributed = self.distribute(b, node, old, plain)
         if distributed is not None:
             return distributed
         if len(plain.groups) <= 1 and not plain.scalars and self.unchanged(node, plain):
             return None
-        if node.kind is Kind.CONTRACT and [g.factors[0].uid for g in plain.groups] == [x.uid for x in node.inputs]:
+        if (
+            node.kind is Kind.CONTRACT
+            and plain.halved is None
+            and [g.factors[0].uid for g in plain.groups] == [x.uid for x in node.inputs]
+        ):
             return None
         return self.made(b, plain, node.axes)
 
@@ -165,7 +188,7 @@ class _Contracting(Sweep):
         product = Expansion(b, lambda x: x.uid in shared or self.through(x)).run(node)
         if len(product.factors) > FACTORS:
             return None
-        way = self.way(b, node, product)
+        way = self.way(b, node.names, product)
         return way if way.plan.cost < plain.plan.cost + sum(making(x, self.sizes) for x in shared.values()) else None
 
     def shared(self, x: Node) -> bool:
@@ -181,7 +204,7 @@ class _Contracting(Sweep):
         bound = {a.name for x in node.inputs for a in x.axes} - set(node.names)
         return node.kind is Kind.REDUCE and set(way.product.bound) == bound
 
-    def way(self, b: Builder, node: Node, p: Product) -> Way:
+    def way(self, b: Builder, names: Sequence[str], p: Product) -> Way:
         """How to compute a product: factors grouped by axes, those without axes apart, and the order of the rest."""
         p = without_deltas(b, p)
         scalars = [x for x in p.factors if not x.axes]
@@ -196,10 +219,39 @@ class _Contracting(Sweep):
         scalars += [b.size(a.dim) for n, a in p.bound.items() if n not in present]
         way = Way(p, list(groups.values()), scalars)
         planner = Planner(self.sizes, {n: a.dim for n, a in present.items()})
-        out = frozenset(node.names) & frozenset(present)
+        out = frozenset(names) & frozenset(present)
         if way.groups:
             way.plan = planner.plan([Operand(g.axes, g.static) for g in way.groups], out)
-        return way
+        return self.in_halves(b, names, way) or way
+
+    def in_halves(self, b: Builder, names: Sequence[str], way: Way) -> Way | None:
+        """The way that makes one of two equal halves, if the product has such and that costs less."""
+        factors = [x for g in way.groups for x in g.factors]
+        found = [self.half(b, names, way, factors, h) for h in halves(factors, names)]
+        best = min(found, key=lambda w: (w.plan.cost, w.plan.once), default=None)
+        return best if best is not None and best.plan.cost < way.plan.cost else None
+
+    def half(self, b: Builder, names: Sequence[str], way: Way, factors: Sequence[Node], h: Halves) -> Way:
+        """The way with these halves."""
+        one, rest = ([factors[k] for k in ks] for ks in (h.one, h.rest))
+        own, bound = axes_of(one), way.product.bound
+        # The other half has the images of these names; what only one of them has and nothing else reads is summed in it.
+        image = {h.names.get(n, n) for n in own}
+        needed = set(names) | image | set(axes_of(rest))
+        kept = [a for n, a in own.items() if n not in bound or n in needed]
+        inside = {n: a for n, a in bound.items() if n in own and n not in needed}
+        made = self.way(b, [a.name for a in kept], Product(1, one, inside))
+        axes = frozenset(a.name for a in kept)
+        others = frozenset(h.names.get(n, n) for n in axes)
+        static = all(g.static for g in made.groups)
+        operands = [Operand(axes, static), Operand(others, static)]
+        operands += [Operand(frozenset(x.names), self.static(x)) for x in rest]
+        present = axes_of(factors)
+        planner = Planner(self.sizes, {n: a.dim for n, a in present.items()})
+        plan = planner.plan(operands, frozenset(names) & frozenset(present))
+        plan.cost += made.plan.cost
+        plan.once += made.plan.once
+        return Way(way.product, way.groups, way.scalars, plan, Halved(made, kept, h.names, rest))
 
     def made(self, b: Builder, way: Way, axes: Sequence[Axis]) -> Node:
         """The nodes of a way, without axes that no factor has."""
@@ -210,10 +262,15 @@ class _Contracting(Sweep):
         scalars = [b.number(value), *way.scalars]
         if not way.groups:
             return b.mul(scalars)
-        operands = [b.mul(g.factors) if len(g.factors) > 1 else g.factors[0] for g in way.groups]
+        if way.halved is not None:
+            self.halves = True
+            one = self.made(b, way.halved.one, way.halved.axes)
+            operands = [one, b.rename(one, way.halved.names), *way.halved.rest]
+        else:
+            operands = [b.mul(g.factors) if len(g.factors) > 1 else g.factors[0] for g in way.groups]
         private = frozenset(
             x.uid
-            for x, g in zip(operands, way.groups, strict=True)
+            for x, g in zip(operands, way.groups if way.halved is None else (), strict=way.halved is None)
             if x.kind is Kind.MAP and self.single(x) and not g.static
         )
         present = axes_of(operands)
@@ -235,6 +292,9 @@ class _Contracting(Sweep):
                         break
                     way = min(self.term(b, node, plain, x, factors), key=lambda w: (w.plan.cost, w.plan.once))
                     cost += way.plan.cost
+                    if way.halved is not None:
+                        # The products that were opened are made by nobody.
+                        cost -= sum(map(self.opening, factors))
                     chosen.append((sign, way))
                 if cost < most:
                     best = (cost, chosen, sum_.nonnegative)
@@ -267,6 +327,17 @@ class _Contracting(Sweep):
         if f.kind is not Kind.MAP or is_product(f) or self.static(f) or any(f is y for y in x.inputs):
             return 0.0
         return ELEMENTWISE * self.sizes.count(f.axes) * kernel_flops(f.attrs[0].tree)
+
+    def opening(self, x: Node) -> float:
+        """What each call pays for the products that `x` is made of and that nobody else reads."""
+        cost, stack = 0.0, [x]
+        while stack:
+            n = stack.pop()
+            if n.kind is Kind.REINDEX or (is_product(n) and self.single(n) and not self.static(n)):
+                stack += n.inputs
+                if n.kind is Kind.CONTRACT:
+                    cost += self.sizes.count(axes_of(n.inputs).values())
+        return cost
 
     def sums(self, b: Builder, old: Node, x: Node, plain: Way) -> list[Sum]:
         """The ways to read a factor as a sum."""
@@ -308,7 +379,7 @@ class _Contracting(Sweep):
                 whole.value = whole.value * inner.value
                 whole.factors += inner.factors
                 whole.bound |= inner.bound
-            ways.append(self.way(b, node, whole))
+            ways.append(self.way(b, node.names, whole))
         return ways
 
 
