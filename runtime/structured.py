@@ -59,7 +59,7 @@ def structured(
                 found = program.call(entry, params(point), bound.at({**bound.counters, **kernel}))
                 new = {k: x.astype(point[k].dtype) for k, x in found["point"].items()}
                 value = sign * found["value"] if "value" in found else None
-                return Scaling(new, found["drift"], found["least"], value)
+                return Scaling(new, found["drift"], found["share"], value)
 
             return minimum
 

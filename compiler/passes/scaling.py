@@ -9,13 +9,12 @@ only when the program is traced, there.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
 from vspec.compiler.calculus.structure.scaling import Kernel, Scaled, Scaling
-from vspec.compiler.graph.builder import Builder, is_number
+from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.cost import ANEW, Sizes, flops, width
 from vspec.compiler.graph.graph import Entry, Graph
 from vspec.compiler.graph.kernel import Tree, num, slot
@@ -142,7 +141,7 @@ class _Scaler:
             tuple(arrays),
             made.values[: len(region.body)],
             made.values[len(region.body) :],
-            self.fine(b, kernels, made),
+            self.fine(b, made),
             self.bytes(kernels),
         )
 
@@ -154,20 +153,21 @@ class _Scaler:
             term = later.new[term.uid]
         return b.order(term, reference.axes)
 
-    def fine(self, b: Builder, kernels: Sequence[Kernel], made: Scaled) -> Node:
+    def fine(self, b: Builder, made: Scaled) -> Node:
         """Whether what is lost to underflow is below rounding in all sums, and none of them overflows.
 
-        An entry that is lost is below the least number, and its weight is at most exp(BOUND): all that are lost in a sum must
-        be less than the unit of rounding of the least sum.
+        What is lost is below the least number, alone or by its weight: all that is lost in a sum must be less than the unit
+        of rounding of the sum.
         """
-        floor = TINY[self.precision] / ROUNDING[self.precision] * math.exp(BOUND)
-        largest = max(kernels, key=lambda k: self.sizes.count(k.axes))
-        count = b.mul([b.size(a.dim) for a in largest.axes])
-        least = b.number(floor * count.attrs[0]) if is_number(count) else b.mul([b.number(floor), count])
+        floor = num(TINY[self.precision] / ROUNDING[self.precision])
         near: Tree = ("le", ("abs", slot(0)), num(BOUND))
-        enough: Tree = ("and", ("ge", slot(0), slot(1)), ("le", slot(0), num(MOST[self.precision])))
+        enough: Tree = (
+            "and",
+            ("ge", slot(0), ("mul", floor, slot(1))),
+            ("le", slot(0), num(MOST[self.precision])),
+        )
         conditions = [b.map(near, [x], "boolean") for x in made.apart]
-        conditions += [b.map(enough, [x, least], "boolean") for x in made.sums]
+        conditions += [b.map(enough, [x, w], "boolean") for x, w in zip(made.sums, made.weights, strict=True)]
         # One look at all that has the same axes.
         alike: dict[frozenset[str], list[Node]] = {}
         for x in conditions:

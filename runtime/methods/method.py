@@ -34,12 +34,12 @@ def unconstrained(point: Point) -> Point:
 
 
 class Scaling(NamedTuple):
-    """Values of a block in the scaling form, how far the terms of exponents are from those that are kept, the least of the sums
-    of exponentials, and the function there, where the form gives it."""
+    """Values of a block in the scaling form, how far the terms of exponents are from those that are kept, the least share of
+    its weights that a sum of exponentials is, and the function there, where the form gives it."""
 
     point: Point
     drift: Array
-    least: Array
+    share: Array
     value: Array | None
 
 

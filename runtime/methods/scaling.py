@@ -20,16 +20,15 @@ def empty(scaled: Scaled, point: Point) -> Point:
     return {k: jnp.zeros(x.shape, x.dtype) for k, x in jax.eval_shape(scaled.kernel, point).items()}
 
 
-def sound(found: Scaling, kernel: Point) -> Array:
+def sound(found: Scaling) -> Array:
     """Whether what a kernel has lost to underflow is below rounding in the sums that were made with it.
 
-    An entry that is lost is below the least positive number, and its weight is at most exp(BOUND): all that are lost in a
-    sum must be less than the unit of rounding of the least sum.
+    What is lost is below the least positive number, alone or by its weight: all that is lost in a sum must be less than the
+    unit of rounding of the sum.
     """
-    about = np.finfo(found.least.dtype)
-    size = max(x.size for x in kernel.values())
-    floor = float(np.exp(np.log(float(about.tiny)) - np.log(float(about.eps)) + np.log(size) + BOUND))
-    fine = (found.drift <= BOUND) & (found.least >= floor) & jnp.isfinite(largest(found.point))
+    about = np.finfo(found.share.dtype)
+    floor = float(about.tiny) / float(about.eps)
+    fine = (found.drift <= BOUND) & (found.share >= floor) & jnp.isfinite(largest(found.point))
     return fine if found.value is None else fine & jnp.isfinite(found.value)
 
 
@@ -42,7 +41,7 @@ def swept(problem: Problem, blocks: Blocks, scaled: Scaled, point: Point, kernel
     value: Array | None = None
     for names, product in zip(blocks, scaled.blocks, strict=True):
         found = product(point, kernel)
-        fine = sound(found, kernel)
+        fine = sound(found)
         new, value = lax.cond(
             fine, _given(found), _from_exponents(problem, names, point, found.value is not None), point
         )

@@ -71,6 +71,6 @@ class Loop:
         if self.scaled is None or not kernel:
             return whole()
         found = self.program.call(self.scaled, params, bound.at({**bound.counters, **kernel}))
-        fine = sound(Scaling({}, found["drift"], found["least"], None), kernel)
+        fine = sound(Scaling({}, found["drift"], found["share"], None))
         reached: Array = lax.cond(fine, lambda: jnp.asarray(found["reached"]), whole)
         return reached

@@ -49,7 +49,7 @@ def scaling_entries(r: Request, stage: Stage, call: MethodCall, blocks: Blocks) 
     sizes = Sizes(b.dims, (a.dim for xs in moving for x in xs for a in x.axes))
     fixed = [r.value] if value is None else []
     plain = _work(sizes, scaling, [*(v for vs in updates for v in vs), r.value])
-    ends = [(m.drift(b), m.least(b)) for m in made]
+    ends = [(m.drift(b), m.share(b)) for m in made]
     nodes = [n for m, e in zip(made, ends, strict=True) for n in (*m.values, *e)] + (
         [value] if value is not None else fixed
     )
@@ -72,9 +72,9 @@ def scaling_entries(r: Request, stage: Stage, call: MethodCall, blocks: Blocks) 
     results = tuple(Result((name,), node) for name, node in absorbed.items())
     doc = f"What sweeps for {r.name} keep: exponentials, and the terms of their exponents."
     r.made[kernel_role] = Entry(f"{r.base}_kernel{r.tag}", "kernel", results, r.name, doc)
-    for names, role, m, (drift, least) in zip(blocks, roles, made, ends, strict=True):
+    for names, role, m, (drift, share) in zip(blocks, roles, made, ends, strict=True):
         rows = [Result(("point", p), node) for p, node in zip(names, m.values, strict=True)]
-        rows += [Result(("drift",), drift), Result(("least",), least)]
+        rows += [Result(("drift",), drift), Result(("share",), share)]
         if m is made[-1] and value is not None:
             rows.append(Result(("value",), value))
         what = "smallest" if stage.kind == "minimize" else "largest"
@@ -98,11 +98,11 @@ def scaled_until(r: Request, stage: Stage, condition: Node, name: str) -> Entry 
         if not sums:
             return None
         made = scaling.update([condition], sorted(sums, key=lambda n: n.uid))
-        ends = (made.drift(b), made.least(b))
+        ends = (made.drift(b), made.share(b))
     sizes = Sizes(b.dims, (a.dim for k in scaling.kernels for a in k.axes))
     if _work(sizes, scaling, [*made.values, *ends]) >= _work(sizes, scaling, [condition]):
         return None
-    results = [Result((key,), n) for key, n in zip(("reached", "drift", "least"), (*made.values, *ends), strict=True)]
+    results = [Result((key,), n) for key, n in zip(("reached", "drift", "share"), (*made.values, *ends), strict=True)]
     return Entry(name, "update", tuple(results), r.name, "Whether the stage ends, by products with what sweeps keep.")
 
 

@@ -6,8 +6,9 @@ taken at one point only. With the terms a0 and b0 there and the kernel `K[i, j] 
     logsumexp[j](F[i, j] + b[j]) = -a0[i] + log(sum[j](K[i, j]*exp(b[j] - b0[j]))),
 
 a product of a matrix with a vector. Sums of exponentials in the objective are read off the same kernel. What is lost to underflow
-is bounded by how far the terms are from those of the kernel and by the least of the sums, which the entries give with their
-results (Schmitzer 2019, section 3, for optimal transport).
+(Schmitzer 2019, section 3, for optimal transport) is bounded by the weights of a sum, here `exp(b[j] - b0[j])`: an entry of K that
+is lost is below the least number, and so is a product of an entry and its weight that is lost, so that all that a sum has lost
+is below the least number times `sum[j](1 + exp(b[j] - b0[j]))`.
 """
 
 from __future__ import annotations
@@ -58,19 +59,24 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """New values of a block; the terms less those of the kernels, `apart`; the sums that were taken with these."""
+    """New values of a block; the terms less those of the kernels, `apart`; the sums that were taken with these, and of each what
+    its entries would add up to if all of the kernel were one, and the number of its entries besides."""
 
     values: tuple[Node, ...]
     apart: tuple[Node, ...]
     sums: tuple[Node, ...]
+    weights: tuple[Node, ...]
 
     def drift(self, b: Builder) -> Node:
         """How far the terms are from the kernels'."""
         return _folded(b, "maximum", [b.reduce("max", b.map(("abs", slot(0)), [x]), x.names) for x in self.apart])
 
-    def least(self, b: Builder) -> Node:
-        """The least of the sums."""
-        return _folded(b, "minimum", [b.reduce("min", x, x.names) for x in self.sums])
+    def share(self, b: Builder) -> Node:
+        """The least of the sums, each as a share of its weights."""
+        shares = [
+            b.map(("div", slot(0), slot(1)), [x, w], "real") for x, w in zip(self.sums, self.weights, strict=True)
+        ]
+        return _folded(b, "minimum", [b.reduce("min", x, x.names) for x in shares])
 
 
 class Scaling:
@@ -210,6 +216,7 @@ class Scaling:
         b = self.b
         aparts: list[Node] = []
         totals: list[Node] = []
+        bounds: list[Node] = []
         made: dict[int, Node] = {}
         sweep = Sweep(b, lambda b, node, old: made.get(old.uid, node))
 
@@ -225,10 +232,11 @@ class Scaling:
             reading = self.reading(exponent)
             assert reading is not None
             over = frozenset(reading.names[n] for n in node.attrs[0])
-            total, apart = self._summed(reading, over)
-            total, apart = settled(total), [settled(x) for x in apart]
-            aparts += apart
+            total, apart, bound = self._summed(reading, over)
+            aparts += [settled(x) for x in apart]
+            total = settled(total)
             totals.append(total)
+            bounds.append(settled(bound))
             scalar = [self.table.node(reading.scalar)] if reading.scalar != 0 else []
             outside = [*scalar, *(settled(x) for x in self._outside(reading, over))]
             if logarithm:
@@ -237,16 +245,22 @@ class Scaling:
                 whole = b.mul([total, *(b.map(("exp", slot(0)), [x]) for x in outside)])
             made[node.uid] = b.rename(whole, {k: n for n, k in reading.names.items()})
         new = tuple(b.order(settled(v), v.axes) for v in values)
-        return Scaled(new, tuple(aparts), tuple(totals))
+        return Scaled(new, tuple(aparts), tuple(totals), tuple(bounds))
 
-    def _summed(self, reading: Reading, over: Group) -> tuple[Node, list[Node]]:
-        """The sum of the kernel over some of its axes, weighted with what the terms along these have become; and how far these
-        are from the kernel's."""
-        kernel = reading.kernel
-        apart = [self._apart(reading, group) for group in kernel.terms if group & over]
-        weights = [self.b.map(("exp", slot(0)), [x]) for x in apart]
+    def _summed(self, reading: Reading, over: Group) -> tuple[Node, list[Node], Node]:
+        """The sum of the kernel over some of its axes, weighted with what the terms along these have become; how far these
+        are from the kernel's; and the number of entries of the sum plus what their weights add up to, or more than that."""
+        b, kernel = self.b, reading.kernel
+        groups = [group for group in kernel.terms if group & over]
+        apart = [self._apart(reading, group) for group in groups]
+        weights = [b.map(("exp", slot(0)), [x]) for x in apart]
         axes = [a for a in kernel.axes if a.name not in over]
-        return self.b.contract([kernel.array, *weights], axes), apart
+        # Of several terms a product of sums, which no sum of products exceeds.
+        added = [b.reduce("sum", w, [n for n in w.names if n in over]) for w in weights]
+        bare = [a for a in kernel.axes if a.name in over and not any(a.name in group for group in groups)]
+        whole = b.mul([*(b.size(a.dim) for a in bare), *added])
+        count = b.mul([b.size(a.dim) for a in kernel.axes if a.name in over])
+        return b.contract([kernel.array, *weights], axes), apart, b.add([count, whole])
 
     def _apart(self, reading: Reading, group: Group) -> Node:
         """A term less that of the kernel."""
@@ -304,7 +318,7 @@ class Scaling:
         factor = b.rename(s.factor, reading.names) if s.factor is not None else None
         if not over or not kept or (factor is not None and set(factor.names) & over):
             return None
-        total, _ = self._summed(reading, over)
+        total, *_ = self._summed(reading, over)
         rest = [b.map(("exp", slot(0)), [moved(x)]) for x in self._outside(reading, over)]
         parts = [total, *rest, *([factor] if factor is not None and factor.axes else [])]
         whole = b.reduce("sum", b.mul(parts), sorted(kept))
