@@ -21,6 +21,7 @@ from vspec.compiler.passes import (
     fold,
     hoist,
     intern,
+    reciprocal,
     recompute,
     scaling,
     share,
@@ -71,13 +72,14 @@ CONTRACT = Pass("contract", contract.DOC, 2, contract.run)
 SHARE = Pass("share", share.DOC, 2, share.run)
 BLOCK = Pass("block", block.DOC, 1, block.run)
 DISTANCES = Pass("distances", distances.DOC, 2, distances.run)
+RECIPROCAL = Pass("reciprocal", reciprocal.DOC, 2, reciprocal.run)
 SCALING = Pass("scaling", scaling.DOC, 2, scaling.run)
 STRUCTURE = Pass("structure", structure.DOC, 2, structure.run)
 
 # The only place that knows the order. Interning again merges what a pass before it made twice.
 PASSES: tuple[Pass, ...] = (
     STABILISE, INTERN, STRUCTURE, INTERN, SCALING, FOLD, CONTRACT, INTERN, SHARE, RECOMPUTE, HOIST, INTERN, BLOCK, DISTANCES,
-    DEAD,
+    RECIPROCAL, DEAD,
 )  # fmt: skip
 
 NAMES: tuple[str, ...] = tuple(dict.fromkeys(p.name for p in PASSES))

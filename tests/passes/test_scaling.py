@@ -290,3 +290,33 @@ def test_gradients_go_back_through_steps_as_written(tmp_path: Path) -> None:
     functions = emission.compiled.emitted.text.split("\ndef ")
     by = {f.split("(")[0]: "scaled_steps(" in f for f in functions[1:]}
     assert [by[k] for k in ("o", "outputs", "o_value_and_gradient", "o_newton")] == [True, True, False, False]
+
+
+def test_a_kernel_serves_as_long_as_its_weights_say(tmp_path: Path) -> None:
+    """Terms move by 20 and more from those of the kernel, but few of them that far: one kernel serves in float32."""
+    spec = good(text("float32").replace("{n: 7, m: 9, t: 31}", "{n: 400, m: 300, t: 21}"))
+    emission = Emission(spec, 2, tmp_path / "program.py")
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(400, 3)), rng.normal(size=(300, 3)) + 0.5
+    v = {"C": ((X[:, None] - Y) ** 2).sum(2), "start": np.zeros(400), "eps": 0.1}
+    v |= {"a": np.full(400, 1 / 400), "b": np.full(300, 1 / 300)}
+    plain, made, far = emission.module.scaled_steps, [], []
+
+    def steps(by_logs: Any, kernel: Any, by_products: Any, *rest: Any) -> Any:
+        def counted(terms: Any) -> Any:
+            jax.debug.callback(lambda: made.append(1))
+            return kernel(terms)
+
+        def told(states: Any, t: Any, kernels: Any, terms: Any) -> Any:
+            found = by_products(states, t, kernels, terms)
+            jax.debug.callback(lambda x: far.append(float(x)), jnp.max(jnp.abs(found[1][0] - terms[0])))
+            return found
+
+        return plain(by_logs, counted, told, *rest)
+
+    emission.module.scaled_steps = steps
+    f = emission.call("outputs", v)["f"]
+    jax.effects_barrier()
+    np.testing.assert_allclose(f, by_hand(v, 20), atol=3e-6)
+    assert sum(made) == 1
+    assert max(far) > 15
