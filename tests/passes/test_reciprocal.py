@@ -21,16 +21,8 @@ from vspec.compiler.passes import reciprocal
 def quotients(graph: Graph) -> list[Tree]:
     """The quotients of an array with several axes and a number, in what logarithms of sums read."""
     read = [n.inputs[0] for n in all_nodes(graph) if n.kind is Kind.REDUCE and n.op == "logsumexp"]
-    found = []
-    for x in read:
-        if x.kind is Kind.MAP:
-            for t in walk(x.attrs[0].tree):
-                if t[0] == "div" and all(
-                    any(x.inputs[k].axes for k in slots(part)) == wide
-                    for part, wide in zip(t[1:], (True, False), strict=True)
-                ):
-                    found.append(t)
-    return found
+    trees = [(x, t) for x in read if x.kind is Kind.MAP for t in walk(x.attrs[0].tree) if t[0] == "div"]
+    return [t for x, t in trees if [any(x.inputs[k].axes for k in slots(part)) for part in t[1:]] == [True, False]]
 
 
 def shares(b: Builder, x: Node) -> list[Node]:

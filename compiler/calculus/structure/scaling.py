@@ -6,9 +6,9 @@ taken at one point only. With the terms a0 and b0 there and the kernel `K[i, j] 
     logsumexp[j](F[i, j] + b[j]) = -a0[i] + log(sum[j](K[i, j]*exp(b[j] - b0[j]))),
 
 a product of a matrix with a vector. Sums of exponentials in the objective are read off the same kernel. What is lost to underflow
-(Schmitzer 2019, section 3, for optimal transport) is bounded by the weights of a sum, here `exp(b[j] - b0[j])`: an entry of K that
-is lost is below the least number, and so is a product of an entry and its weight that is lost, so that all that a sum has lost
-is below the least number times `sum[j](1 + exp(b[j] - b0[j]))`.
+(Schmitzer 2019, section 3, for optimal transport) is bounded by the weights of a sum, here `exp(b[j] - b0[j])`: an entry of K
+that is lost is below the least number, and so is a product of an entry and its weight that is lost, so that all that a sum
+has lost is below the least number times `sum[j](1 + exp(b[j] - b0[j]))`.
 """
 
 from __future__ import annotations
