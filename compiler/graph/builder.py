@@ -156,7 +156,7 @@ class Builder:
         """
         replace: dict[int, Tree] = {}
         kept: list[Node] = []
-        where: dict[int, int] = {}
+        where: dict[Any, int] = {}
         used = slots(tree)
         for k, node in enumerate(inputs):
             if k not in used:
@@ -164,11 +164,14 @@ class Builder:
             if node.kind is Kind.CONST and node.op == "number":
                 replace[k] = num(node.attrs[0])
                 continue
-            if node.uid not in where:
-                where[node.uid] = len(kept)
+            # Each reader has its own node of an array under other letters.
+            named = node.kind is Kind.REINDEX
+            same: Any = (node.inputs[0].uid, node.attrs, node.axes) if named else node.uid
+            if same not in where:
+                where[same] = len(kept)
                 kept.append(node)
-            if where[node.uid] != k:
-                replace[k] = slot(where[node.uid])
+            if where[same] != k:
+                replace[k] = slot(where[same])
         if replace:
             tree = substitute(tree, replace)
         if tree[0] == "x":

@@ -188,3 +188,16 @@ def test_tests_that_always_hold_are_decided() -> None:
     assert b.map(("where", ("lt", slot(0), num(0)), slot(1), num(0.0)), [i, x], "real").names == ("i",)
     assert b.map(("where", ("lt", slot(0), num(3)), slot(1), num(0.0)), [i, x], "real").kind is Kind.MAP
     assert b.map(("where", ("lt", slot(1), num(3)), slot(1), num(0.0)), [i, x], "real").kind is Kind.MAP
+
+
+def test_two_readers_of_an_array_under_other_letters_are_one_operand() -> None:
+    b = Builder({"i": 4, "n": 3}, (decided,))
+    x = b.input("x", "data", (Axis("n", "n"), Axis("i", "i")), "real")
+    coin = b.map(("real", ("gt", slot(0), num(0))), [x], "real")
+    left, right, other = (b.reindex(coin, t) for t in (("n", "k"), ("n", "k"), ("n", "j")))
+    assert left is not right
+    test = ("or", ("eq", slot(0), num(0)), ("eq", slot(1), num(1)))
+    assert b.map(("where", test, slot(2), num(0.0)), [left, right, left], "real") is left
+    apart = b.map(("where", test, slot(2), num(0.0)), [left, other, left], "real")
+    assert apart.kind is Kind.MAP
+    assert len(apart.inputs) == 2
