@@ -18,6 +18,7 @@ from jax import Array
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from vspec.runtime.errors import ArtifactError, DataError, near
+from vspec.runtime.executables import Shared
 
 Manifest = Mapping[str, Any]
 
@@ -132,7 +133,7 @@ def compiled(function: Callable[..., Any], results: Callable[[Layout], Any] | No
         layout: Layout | None = arguments[-1].layout
         if layout not in made:
             if layout is None:
-                made[layout] = jax.jit(function)
+                made[layout] = Shared(function)
             else:
                 made[layout] = jax.jit(function, out_shardings=results(layout) if results else layout.whole)
         return made[layout](*(arguments if layout is None else layout.spread(arguments)))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import optax
@@ -22,6 +22,7 @@ class FirstOrder(Method):
     lr: float
     clip: float
     keywords: Mapping[str, Any]
+    looks: ClassVar[bool] = True
 
     def transformation(self) -> Any:
         """Optax's; made where it is used, since keywords may be traced values."""

@@ -123,13 +123,15 @@ class Method(abc.ABC):
     """A method with its keywords as fields. `tol` is about `Problem.measure` in the space moved in, unless a method says else.
 
     `limit` is the number of steps where the spec names none, `chunk` the least number between two reports. `plain` says that the
-    params move as they are, not in coordinates of their domains: the method keeps them inside.
+    params move as they are, not in coordinates of their domains: the method keeps them inside. `looks` says that `turn`
+    evaluates before it moves, and that what `init` remembers does not depend on values.
     """
 
     tol: float
     limit: ClassVar[int] = 1000
     chunk: ClassVar[int] = 10
     plain: ClassVar[bool] = False
+    looks: ClassVar[bool] = False
 
     @abc.abstractmethod
     def init(self, problem: Problem, point: Point) -> State:

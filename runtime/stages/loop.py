@@ -43,6 +43,11 @@ class Loop:
         memory, params = self.transition.begin(world, params, at)
         return Carry(zero, self.transition.status(memory), memory, params, key)
 
+    def blank(self, world: World, params: Params, key: Array, step: Array) -> Carry:
+        """Before step `step`, with zeros for what `begin` evaluates. Only where the stage `looks`."""
+        memory, params = self.transition.blank(world, params, At(step, world.limits[self.path], key))
+        return Carry(step, jnp.full((), RUNNING, jnp.int32), memory, params, key)
+
     def advance(self, world: World, carry: Carry, last: Array) -> Carry:
         """On to step `last`, unless it ends before."""
         found: Carry = lax.while_loop(

@@ -161,6 +161,15 @@ class Averaged(Transition):
         memory, params = self.inner.begin(world, params, at)
         return (memory, self._means(params), jnp.zeros((), jnp.int32)), params
 
+    def looks(self) -> bool:
+        """As the stage does."""
+        return self.inner.looks()
+
+    def blank(self, world: World, params: Params, at: At) -> tuple[Memory, Params]:
+        """No mean yet."""
+        memory, params = self.inner.blank(world, params, at)
+        return (memory, self._means(params), jnp.zeros((), jnp.int32)), params
+
     def _means(self, params: Params) -> Params:
         return {k: params[k] for k in self.moves if k not in self.kept and jnp.issubdtype(params[k].dtype, jnp.inexact)}
 

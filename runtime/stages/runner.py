@@ -9,9 +9,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from vspec.runtime.devices import Layout
+from vspec.runtime.executables import executable
 from vspec.runtime.methods.method import DIVERGED, RUNNING
 from vspec.runtime.program import Program
 from vspec.runtime.stages.feed import Feed
@@ -73,6 +75,10 @@ class Runner:
             carry = loop.begin(world, params, key, step)
             return carry, self._summary(carry)
 
+        def blank(world: World, params: Params, key: Array, step: Array) -> tuple[Carry, Any]:
+            carry = loop.blank(world, params, key, step)
+            return jax.tree.map(lambda x, s: x.astype(s.dtype), carry, self.shapes), ()
+
         def advance(world: World, carry: Carry, last: Array) -> tuple[Carry, Any]:
             if not recorder:
                 carry = loop.advance(world, carry, last)
@@ -91,10 +97,14 @@ class Runner:
             where = placed_carry(program, layout, self.shapes)
             self.shapes = jax.tree.map(lambda x, s: x.update(sharding=s), self.shapes, where)
             split = {"out_shardings": (where, layout.whole)}
-        self._begin = jax.jit(begin, **split).lower(one, params, key, zero).compile()
+        split["keep_unused"] = True
+        # Where a step looks before it moves, the first one tells what there is at the start: nothing is compiled twice.
+        self._looks = stage.looks()
+        start, seen = (blank, feed.shapes(chunk)) if self._looks else (begin, one)
+        self._begin = executable(jax.jit(start, **split).lower(seen, params, key, zero))
         given = (1,) if self.donates else ()
-        self._advance = (
-            jax.jit(advance, donate_argnums=given, **split).lower(feed.shapes(chunk), self.shapes, zero).compile()
+        self._advance = executable(
+            jax.jit(advance, donate_argnums=given, **split).lower(feed.shapes(chunk), self.shapes, zero)
         )
         self.compile_seconds = time.perf_counter() - started
 
@@ -132,9 +142,7 @@ class Runner:
         status, figures = RUNNING, Figures()
         feed = self.feed(world, key)
         if paused is None:
-            carry, summary = self._begin(feed.step(0), params, key, self._number(0))
-            carry = self._own(carry)
-            steps, status, figures = _fetched(summary)
+            carry, (steps, status, figures) = self._started(feed, params, key)
             report(steps, figures)
         else:
             carry, steps = self._own(self.carry(paused.leaves)), paused.steps
@@ -162,6 +170,23 @@ class Runner:
             before = before if self.keep and status != DIVERGED else None
         return Run(params, ENDS[status], steps, figures, time.perf_counter() - started, histories, before)
 
+    def _started(self, feed: Feed, params: Params, key: Array, step: int = 0) -> tuple[Carry, tuple[int, int, Figures]]:
+        """The state before the first step, and what is evaluated there, as in step `step`."""
+        world = feed.steps(step, step + 1) if self._looks else feed.step(step)
+        carry, summary = self._begin(world, params, key, self._number(step))
+        if not self._looks:
+            return self._own(carry), _fetched(summary)
+        _, found = self._advance(world, self._own(carry), self._number(step + 1))
+        _, _, figures = _fetched(jax.device_get(found)[0])
+        own = figures[self.transition.stage.key]
+        own["steps"] = np.zeros_like(own["steps"])
+        if not own.get("assigned", True):
+            # What is assigned beside the step is a matter of the first step.
+            own["assigned"] = np.ones_like(own["assigned"])
+            if np.isfinite(own.get("value", 0.0)) and not any(own["bad"].values()):
+                own["status"] = np.full_like(own["status"], RUNNING)
+        return self._own(carry), (step, int(own["status"]), figures)
+
     def _own(self, carry: Carry) -> Carry:
         """A state that may be given away: of arrays that nobody else has."""
         return jax.tree.map(jnp.copy, carry) if self.donates else carry  # type: ignore[no-any-return]
@@ -169,7 +194,7 @@ class Runner:
     def _again(self, feed: Feed, params: Params, key: Array, step: int, limit: int, paused: Paused | None) -> Carry:
         """The state that a run had at a step between two chunks, by the same chunks once more."""
         if paused is None:
-            carry, steps = self._own(self._begin(feed.step(0), params, key, self._number(0))[0]), 0
+            carry, steps = self._started(feed, params, key)[0], 0
         else:
             carry, steps = self._own(self.carry(paused.leaves)), paused.steps
         while steps < step:
@@ -201,7 +226,7 @@ class Runner:
     def at(self, world: World, params: Params, key: Array, step: int) -> Params:
         """The params that a run from `params` has after a step."""
         feed = self.feed(world, key)
-        carry = self._own(self._begin(feed.step(0), params, key, self._number(0))[0])
+        carry, _ = self._started(feed, params, key)
         for first in range(0, step, self.chunk):
             last = min(first + self.chunk, step)
             carry, _ = self._advance(feed.steps(first, last), carry, self._number(last))
@@ -228,8 +253,7 @@ class Runner:
         unseen = self.transition.unseen() & figures.keys()
         if not unseen:
             return status
-        _, summary = self._begin(feed.step(steps - 1), params, key, self._number(steps - 1))
-        _, _, found = _fetched(summary)
+        _, (_, _, found) = self._started(feed, params, key, steps - 1)
         own = self.transition.stage.key
         if own in unseen and int(found[own]["status"]) == DIVERGED:
             return DIVERGED

@@ -216,6 +216,17 @@ class Solve(Transition):
 
     def begin(self, world: World, params: Params, at: At) -> tuple[Memory, Params]:
         """Evaluates the start."""
+        return self._begin(world, params, at, evaluate=True)
+
+    def looks(self) -> bool:
+        """Where every step is a turn of methods that do."""
+        return not self.fixed and all(self._kept(g.plain(), {}).looks for g in self.groups)
+
+    def blank(self, world: World, params: Params, at: At) -> tuple[Memory, Params]:
+        """As if the objective were 0."""
+        return self._begin(world, params, at, evaluate=False)
+
+    def _begin(self, world: World, params: Params, at: At, evaluate: bool) -> tuple[Memory, Params]:
         order = self.batches.begin(world, at)
         order, rows = self.batches.rows(world, order, at)
         bound = context(self.program, self.batches.bound(world.bound, rows, at), at)
@@ -223,8 +234,8 @@ class Solve(Transition):
         params = {**params, **space.interior({k: params[k] for k in self.over})}
         seen = self.batches.take({**world.still, **params}, rows)
         point = self._point(space, seen)
-        methods, problems = self._methods(seen, bound), self._problems(space, seen, point, bound)
-        starts = [{k: point[k] for k in g.names} for g in self.groups]
+        methods, starts = self._methods(seen, bound), [{k: point[k] for k in g.names} for g in self.groups]
+        problems = self._problems(space, seen, point, bound) if evaluate else [blank(x) for x in starts]
         whole = self._point(space, {**world.still, **params}) if self.batches else {}
         axes = self._memory_axes(world, whole) if self.batches else []
         states = [m.init(p, x) for m, p, x in zip(methods, problems, starts, strict=True)]
@@ -232,7 +243,8 @@ class Solve(Transition):
             full = methods[k].init(blank(whole), {n: whole[n] for n in self.groups[k].names}).extra
             extra = _leaves(lambda a, small, big: big if any(a) else small, marks, states[k].extra, full)
             states[k] = states[k]._replace(extra=extra)
-        return (order, tuple(states), states[0].value, self._status(states), jnp.asarray(True)), params
+        status = self._status(states) if evaluate else jnp.full((), RUNNING, jnp.int32)
+        return (order, tuple(states), states[0].value, status, jnp.asarray(True)), params
 
     def step(self, world: World, memory: Memory, params: Params, at: At) -> tuple[Memory, Params]:
         """One step of every method, from the same values; what is assigned beside it is made of these, too."""

@@ -64,6 +64,14 @@ class Transition(abc.ABC):
     def step(self, world: World, memory: Memory, params: Params, at: At) -> tuple[Memory, Params]:
         """One step. `params` are those that move, of the whole plan; `at.step` says which step it is."""
 
+    def looks(self) -> bool:
+        """Whether a step evaluates where it is before it moves, so that a step tells what `begin` would."""
+        return False
+
+    def blank(self, world: World, params: Params, at: At) -> tuple[Memory, Params]:
+        """As `begin`, with zeros for all that is evaluated. Only where the stage `looks`."""
+        raise NotImplementedError
+
     def end(self, memory: Memory, params: Params) -> Params:
         """The params that a stage leaves."""
         return params
