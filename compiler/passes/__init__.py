@@ -27,6 +27,7 @@ from vspec.compiler.passes import (
     share,
     stabilise,
     structure,
+    tile,
 )
 from vspec.compiler.passes.stabilise import STABILISE_RULES
 from vspec.compiler.passes.structure import structure_rule
@@ -69,6 +70,7 @@ RECOMPUTE = Pass("recompute", recompute.DOC, 1, recompute.run)
 HOIST = Pass("hoist", hoist.DOC, 2, hoist.run)
 STABILISE = Pass("stabilise", stabilise.DOC, 1, stabilise.run)
 CONTRACT = Pass("contract", contract.DOC, 2, contract.run)
+TILE = Pass("tile", tile.DOC, 2, tile.run)
 SHARE = Pass("share", share.DOC, 2, share.run)
 BLOCK = Pass("block", block.DOC, 1, block.run)
 DISTANCES = Pass("distances", distances.DOC, 2, distances.run)
@@ -78,8 +80,8 @@ STRUCTURE = Pass("structure", structure.DOC, 2, structure.run)
 
 # The only place that knows the order. Interning again merges what a pass before it made twice.
 PASSES: tuple[Pass, ...] = (
-    STABILISE, INTERN, STRUCTURE, INTERN, SCALING, FOLD, CONTRACT, INTERN, SHARE, RECOMPUTE, HOIST, INTERN, BLOCK, DISTANCES,
-    RECIPROCAL, DEAD,
+    STABILISE, INTERN, STRUCTURE, INTERN, SCALING, FOLD, CONTRACT, INTERN, TILE, SHARE, RECOMPUTE, HOIST, INTERN, BLOCK,
+    DISTANCES, RECIPROCAL, DEAD,
 )  # fmt: skip
 
 NAMES: tuple[str, ...] = tuple(dict.fromkeys(p.name for p in PASSES))

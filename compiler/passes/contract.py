@@ -27,6 +27,7 @@ from vspec.compiler.passes.contraction import ELEMENTWISE, Operand, Plan, Planne
 from vspec.compiler.passes.distances import taken
 from vspec.compiler.passes.distribute import Sum, difference_terms, linear_terms, smooth_readers
 from vspec.compiler.passes.halves import Halves, halves
+from vspec.compiler.passes.hoist import LEAST
 from vspec.compiler.passes.opening import FACTORS, READERS, making, only_summed, openable, price
 from vspec.compiler.passes.opening import WORTH as LESS
 from vspec.compiler.passes.products import Expansion, Product, axes_of, is_product, scaled, unnamed, without_deltas
@@ -35,6 +36,9 @@ DOC = "A sum of products with factors over different axes is a chain of two-oper
 
 # A distributed form has to cost less than this share of the plain one: it is harder to read.
 WORTH = 0.5
+# What a sum costs beside its elements, in multiplications of a matrix product: less than a microsecond, which counts where the
+# arrays are small. A static sum pays it in every call as well if it is too small to be prepared.
+CALL = 1000
 
 
 def run(graph: Graph) -> Graph:
@@ -285,13 +289,13 @@ class _Contracting(Sweep):
         best: tuple[float, list[tuple[int, Way]], bool] | None = None
         for x in candidates if len(candidates) <= 6 else ():
             for sum_ in self.sums(b, old, x, plain):
-                most = min(WORTH * self.price(x, plain), best[0] if best is not None else math.inf)
+                most = min(WORTH * (self.price(x, plain) + _calls(plain)), best[0] if best is not None else math.inf)
                 cost, chosen = sum(self.making(x, f) for _, t in sum_.terms for f in t), []
                 for sign, factors in sum_.terms:
                     if cost >= most:
                         break
                     way = min(self.term(b, node, plain, x, factors), key=lambda w: (w.plan.cost, w.plan.once))
-                    cost += way.plan.cost
+                    cost += way.plan.cost + _calls(way)
                     if way.halved is not None:
                         # The products that were opened are made by nobody.
                         cost -= sum(map(self.opening, factors))
@@ -381,6 +385,11 @@ class _Contracting(Sweep):
                 whole.bound |= inner.bound
             ways.append(self.way(b, node.names, whole))
         return ways
+
+
+def _calls(way: Way) -> float:
+    """What a call pays for the sums of a way, whatever their sizes."""
+    return CALL * (way.plan.calls or way.plan.once < LEAST)
 
 
 def _moving(graph: Graph) -> dict[int, frozenset[str]]:

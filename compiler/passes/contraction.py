@@ -40,12 +40,13 @@ class Operand:
 class Plan:
     """Pairs of positions, as opt_einsum has them: both operands go, their product is appended.
 
-    `cost` counts what each call does, `once` what is done once per run.
+    `cost` counts what each call does, in `calls` operations on arrays, `once` what is done once per run.
     """
 
     steps: list[tuple[int, int]] = field(default_factory=list)
     cost: float = 0.0
     once: float = 0.0
+    calls: int = 0
 
 
 class Planner:
@@ -151,6 +152,7 @@ class Planner:
             plan.once += cost
         else:
             plan.cost += cost
+            plan.calls += 1
 
 
 @cache

@@ -5,10 +5,12 @@ Derivatives by the mean and by the scale of a law are such a pair: one sums over
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.graph import Graph
-from vspec.compiler.graph.node import Kind, Node, topological
+from vspec.compiler.graph.node import Kind, Node
 from vspec.compiler.graph.rewrite import Sweep, all_nodes, with_results
 from vspec.compiler.passes.patterns import factors, number_of
 
@@ -25,7 +27,7 @@ def resummed(graph: Graph) -> Graph:
                 form = _product(x)
                 if form is not None:
                     made[form, z.uid, frozenset(n.names)] = n
-    sizes = Sizes.of(graph)
+    sizes, entries = Sizes.of(graph), entries_of(graph)
     found: dict[int, Node] = {}
     for n in dict.fromkeys(made.values()):
         for s, z in (n.inputs, n.inputs[::-1]):
@@ -33,7 +35,7 @@ def resummed(graph: Graph) -> Graph:
                 whole = made.get((form, z.uid, frozenset(n.names) | over))
                 if whole is None or over & {*z.names, *s.names}:
                     continue
-                if sizes.count(whole.axes) <= sizes.count(z.axes) and _together(graph, n, whole):
+                if sizes.count(whole.axes) <= sizes.count(z.axes) and together(entries, n, whole):
                     found[n.uid] = whole
     if not found:
         return graph
@@ -76,13 +78,19 @@ def _with_rows(s: Node) -> list[tuple[Product, frozenset[str]]]:
     return [(form, over) for form, over in found if over]
 
 
-def _together(graph: Graph, node: Node, whole: Node) -> bool:
+def entries_of(graph: Graph) -> dict[int, int]:
+    """The entries that need each node, as bits."""
+    found: dict[int, int] = {}
+    for k, e in enumerate(graph.entries):
+        for r in e.results:
+            found[r.node.uid] = found.get(r.node.uid, 0) | 1 << k
+    for node in reversed(graph.nodes):
+        for x in node.inputs:
+            found[x.uid] = found.get(x.uid, 0) | found[node.uid]
+    return found
+
+
+def together(entries: Mapping[int, int], node: Node, whole: Node) -> bool:
     """Whether each entry that computes the one computes the other as well. What stands in bodies of loops is left alone."""
-    inside = 0
-    for e in graph.entries:
-        uids = {n.uid for n in topological([r.node for r in e.results])}
-        if node.uid in uids:
-            inside += 1
-            if whole.uid not in uids:
-                return False
-    return inside > 0
+    own = entries.get(node.uid, 0)
+    return own != 0 and not own & ~entries.get(whole.uid, 0)

@@ -3,7 +3,8 @@
 Where products with one matrix are added up, their operands are added instead: `c1*(A @ u) + c2*(A @ v)` is `A @ (c1*u + c2*v)`.
 Where they go different ways, the operands stand side by side: `A @ u`, `A @ V` and the row sums of A are columns of one
 product `A @ [u, V, 1]`. `sum(U, 0) @ A` beside `U @ A` is a sum of the latter
-(`resummed.py`). In sums of kernels over pairs of points, value and gradient read the kernel once like this.
+(`resummed.py`), and sums of operands that have been added up are one sum (`summed.py`). In sums of kernels over pairs of
+points, value and gradient read the kernel once like this.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node, topological
 from vspec.compiler.graph.rewrite import Sweep, count_readers, with_results
 from vspec.compiler.passes.patterns import factors, number_of, terms
-from vspec.compiler.passes.resummed import resummed
+from vspec.compiler.passes.resummed import entries_of, resummed
+from vspec.compiler.passes.summed import summed
 
 DOC = "No matrix is read by several products at once that one product with it gives."
 
@@ -41,7 +43,7 @@ def run(graph: Graph) -> Graph:
     b = Builder(graph.dims)
     added = _Adding(b, graph)
     added.run(graph.roots)
-    graph = with_results(graph, b, lambda node: added.new[node.uid])
+    graph = summed(with_results(graph, b, lambda node: added.new[node.uid]))
     b = Builder(graph.dims)
     joined = _Joining(b, graph)
     joined.run(graph.roots)
@@ -209,7 +211,7 @@ class _Joining(Sweep):
         super().__init__(b, lambda b, node, old: node)
         self.sizes = Sizes.of(graph)
         self.readers = count_readers(graph)
-        self.entries = _entries(graph)
+        self.entries = entries_of(graph)
         self.group: dict[int, Group] = {}
         self.made: dict[int, Node] = {}
 
@@ -350,18 +352,6 @@ def _ordered(nodes: Sequence[Node], groups: Mapping[int, Group]) -> list[Node]:
             waiting[reader.uid] -= 1
             if not waiting[reader.uid]:
                 heappush(ready, (reader.uid, reader))
-    return found
-
-
-def _entries(graph: Graph) -> dict[int, int]:
-    """The entries that need each node, as bits."""
-    found: dict[int, int] = {}
-    for k, e in enumerate(graph.entries):
-        for r in e.results:
-            found[r.node.uid] = found.get(r.node.uid, 0) | 1 << k
-    for node in reversed(graph.nodes):
-        for x in node.inputs:
-            found[x.uid] = found.get(x.uid, 0) | found[node.uid]
     return found
 
 

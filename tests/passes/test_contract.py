@@ -353,6 +353,20 @@ def test_a_chain_of_five_is_done_from_its_thin_end() -> None:
     assert sum(flops(n, Sizes(dims)) for n in after.nodes) == 2 * (80 * 70 + 70 * 60 + 60 * 50 + 50 * 40)
 
 
+@pytest.mark.parametrize(("n", "whole"), [(8, True), (5000, False)])
+def test_short_sums_are_not_taken_apart(n: int, whole: bool) -> None:
+    """sum[n](y[n]*(w[i] + W[i, k]*X[n, i] - y[n])): of few terms, one sum is as fast as each of the three parts."""
+    dims: dict[str, Any] = {**SIZES, "n": n}
+    b = Builder(dims)
+    given = inputs(b)
+    tree = ("mul", slot(0), ("sub", ("add", slot(1), ("mul", slot(2), slot(3))), slot(0)))
+    residual = b.map(tree, [given["y"], given["w"], given["W"], given["X"]])
+    g = graph_of(b, given, [b.reduce("sum", residual, ["n"])], dims=dims)
+    done = contract.run(g)
+    assert_equal(g, done, arguments(0, dims))
+    assert (len([x for x in done.nodes if x.kind in (Kind.REDUCE, Kind.CONTRACT)]) == 1) == whole
+
+
 @pytest.mark.parametrize(("problems", "kept"), [(8, False), (10_000, True)])
 def test_what_is_larger_than_the_data_is_prepared_where_few_calls_read_it_often(problems: int, kept: bool) -> None:
     """sum[n](X[n, i]*X[n, j]*w[p, n]): the product of X with itself has n*i*i numbers, and each step would read them all."""
