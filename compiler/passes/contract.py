@@ -389,7 +389,7 @@ class _Contracting(Sweep):
 
 def _calls(way: Way) -> float:
     """What a call pays for the sums of a way, whatever their sizes."""
-    return CALL * (way.plan.calls or way.plan.once < LEAST)
+    return CALL * (way.plan.calls or way.plan.once < LEAST) if way.groups else 0.0
 
 
 def _moving(graph: Graph) -> dict[int, frozenset[str]]:
