@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vspec.compiler.language.externs import Found
     from vspec.compiler.language.spec import Spec
     from vspec.compiler.passes import PassRecord
+    from vspec.compiler.variants import Variant
 
 NOTHING: Mapping[str, Any] = {}
 EVERY, COMPARISON = "*", "="
@@ -41,7 +42,8 @@ class UnknownRun(KeyError):  # noqa: N818 (says what is wrong, as a word in a me
 
 @dataclass(frozen=True)
 class Compiled:
-    """A spec on its way to disk: the graph before and after the passes, the program text, what each pass did."""
+    """A spec on its way to disk: the graph before and after the passes, the program text, what each pass did; and, where
+    they were asked for, programs for other sizes of open dims."""
 
     spec: Spec
     before: Graph
@@ -49,6 +51,7 @@ class Compiled:
     emitted: Emitted
     passes: tuple[PassRecord, ...]
     seconds: Mapping[str, float]
+    variants: tuple[Variant, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -260,6 +263,7 @@ def build(
     from vspec.compiler.emit.manifest import Options
     from vspec.compiler.emit.write import Part, build_key, cached, write_program
     from vspec.compiler.graph.tuning import Tuning
+    from vspec.compiler.variants import nominal, variants
 
     start = time.perf_counter()
     spec, warnings = check(path, overrides, policy, allow_outside=allow_outside, allow_extern=allow_extern)
@@ -282,7 +286,17 @@ def build(
         own = drawn(compiled)
         found.extend(own)
         said = {"warnings": [[d.code, d.message, *_place(d.span), d.label, *d.help] for d in own if d.span is not None]}
-        return Part(chosen, compiled.graph, compiled.emitted, report(compiled) | said | _sources(chosen, overrides))
+        known = said | _sources(chosen, overrides)
+
+        def made(c: Compiled) -> Part:
+            return Part(chosen, c.graph, c.emitted, report(c) | known)
+
+        others = variants(compiled, level=level, disable=disable, tuning=tuning)
+        return replace(
+            made(compiled),
+            usual=nominal(compiled.graph, chosen),
+            variants=tuple((v.name, v.sizes, made(v.compiled)) for v in others),
+        )
 
     runs: dict[str, Part | None] = dict.fromkeys(spec.same)
     comparison = None

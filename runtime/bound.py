@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["data", "constants", "prepared", "held", "counters", "key", "facts", "multipliers", "fed", "first"],
-    meta_fields=["dims", "batch", "layout"],
+    meta_fields=["dims", "batch", "layout", "variant"],
     drop_fields=["seed", "streams", "notes"],
 )
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Bound:
     `held` is what is made, once for each time that a stage runs, of data and of params that do not move in it.
     `multipliers` are those of constraints in a Lagrangian, with the weights of objective and penalty.
     `batch` are the rows of those dims of which the arrays are slices, where a step sees a batch; they are static, too.
-    `layout` says how the arrays are split over several devices, None on one.
+    `layout` says how the arrays are split over several devices, None on one. `variant` is that of the program that prepared
+    them: others prepare other things, perhaps under the same names.
 
     `streams` are the data that are read by chunks of rows, which are not among `data`; they stay on the host and are no
     part of the tree. For each stage that reads them, by its path, and each dim, `fed` has the rows that its steps from
@@ -52,6 +53,7 @@ class Bound:
     batch: tuple[tuple[str, int], ...] = ()
     multipliers: Mapping[str, Array] = field(default_factory=dict)
     layout: Layout | None = None
+    variant: str = ""
     fed: Mapping[str, Mapping[str, Mapping[str, Array]]] = field(default_factory=dict)
     first: Array | None = None
     held: Mapping[str, Array] = field(default_factory=dict)

@@ -27,6 +27,7 @@ from vspec.runtime.errors import ArtifactError, DataError, near
 from vspec.runtime.keys import INITIAL, RESULTS, key_of
 from vspec.runtime.objective import Objective, differentiable
 from vspec.runtime.streams import amount
+from vspec.runtime.variants import nearest
 from vspec.runtime.whole import by_rows
 
 VERSION = 1
@@ -90,10 +91,14 @@ class Program:
         entries: name → `Entry`; also reaches entries whose name is that of a method.
         directory: the folder it was loaded from.
         compiled: what has been compiled for this program, so that a second run need not.
+        variant: its name among the variants of another program, '' for one that stands by itself.
+        variants: programs of the same spec for other sizes.
         texts: the files of its folder by name, where they are kept because the folder is gone.
     """
 
-    def __init__(self, manifest: Mapping[str, Any], module: ModuleType, directory: Path | None = None) -> None:
+    def __init__(
+        self, manifest: Mapping[str, Any], module: ModuleType, directory: Path | None = None, variant: str = ""
+    ) -> None:
         self.manifest = manifest
         self.directory = directory
         self.module = module
@@ -101,6 +106,8 @@ class Program:
             {name: _entry(name, entry, module) for name, entry in manifest["entries"].items()}
         )
         self.compiled: dict[Any, Any] = {}
+        self.variant = variant
+        self.variants: tuple[Program, ...] = ()
         self.texts: Mapping[str, str] = MappingProxyType({})
 
     @property
@@ -180,6 +187,44 @@ class Program:
             DataError: the data does not fit (VS05xx), or cannot be split over the devices (VS0863).
             ArtifactError: the mesh does not fit the spec or the devices (VS086x).
         """
+        return self._ready(self._checked(data, constants, seed, base, allow_outside, mesh, memory))
+
+    def fitted(
+        self,
+        data: Mapping[str, Any] | None = None,
+        constants: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        base: Path | str | None = None,
+        allow_outside: bool = False,
+        mesh: Mapping[str, int] | Mesh | None = None,
+        memory: int | float | str | None = None,
+    ) -> tuple[Program, Bound]:
+        """The variant of this program that is meant for sizes like those of the data, or itself, and what `bind` gives of it.
+
+        Args and errors are those of `bind`. `vspec.run` runs the variant; all compute the same, by other ways.
+        """
+        bound = self._checked(data, constants, seed, base, allow_outside, mesh, memory)
+        chosen = self.at_sizes(bound.sizes)
+        return chosen, chosen._ready(bound)
+
+    def at_sizes(self, sizes: Mapping[str, int]) -> Program:
+        """The variant that is meant for sizes of dims like these, or the program itself."""
+        if not self.variants:
+            return self
+        meant = [self.manifest["sizes"], *(v["sizes"] for v in self.manifest["variants"])]
+        return (self, *self.variants)[nearest(sizes, meant)]
+
+    def _checked(
+        self,
+        data: Mapping[str, Any] | None,
+        constants: Mapping[str, Any] | None,
+        seed: int,
+        base: Path | str | None,
+        allow_outside: bool,
+        mesh: Mapping[str, int] | Mesh | None,
+        memory: int | float | str | None,
+    ) -> Bound:
+        """Data and constants, checked and laid out; nothing is prepared of them yet."""
         sizes = Sizes(self.manifest["dims"])
         bound_constants = bind_constants(self.manifest, constants or {}, sizes)
         folder = Path(base) if base is not None else self.directory
@@ -190,7 +235,7 @@ class Program:
         for note in found.notes:
             warnings.warn(note, stacklevel=2)
         layout = layout_of(self.manifest, dict(dims), mesh)
-        bound = Bound(
+        return Bound(
             _device(found.data, self.manifest["data"], layout),
             _device(bound_constants, self.manifest["constants"], layout),
             {},
@@ -200,12 +245,16 @@ class Program:
             streams=found.streams,
             notes=found.notes,
         )
+
+    def _ready(self, bound: Bound) -> Bound:
+        """With what this program prepares, and the key of its draws."""
+        bound = replace(bound, variant=self.variant)
         if "prepare" in self.entries:
             bound = replace(bound, prepared=self._prepared(bound))
         if not self.draws:
             return bound
-        key = key_of(seed, RESULTS)
-        return replace(bound, key=key if layout is None else layout.spread(key))
+        key = key_of(bound.seed, RESULTS)
+        return replace(bound, key=key if bound.layout is None else bound.layout.spread(key))
 
     def _prepared(self, bound: Bound) -> dict[str, Array]:
         """What is prepared, but for arrays that are made row by row of data whose rows are read while a run goes on."""
@@ -296,6 +345,9 @@ class Program:
                 arguments.append(self._size(a, bound))
             elif a.role == "key" and bound.key is not None:
                 arguments.append(bound.key)
+            elif a.role == "prepared" and bound.variant != self.variant:
+                # Another variant prepared it, which gives the same name to another thing.
+                arguments.append(self.call("prepare", {}, bound)[a.name])
             elif a.name in places[a.role]:
                 arguments.append(places[a.role][a.name])
             elif a.role == "held":
@@ -399,7 +451,12 @@ def load(directory: Path | str, run: str = "", *, allow_extern: bool = False) ->
     config: Any = jax.config
     if manifest["precision"] == "float64" and not config.jax_enable_x64:
         config.update("jax_enable_x64", True)
-    return Program(manifest, _module(source, folder / manifest["program"]["file"]), folder)
+    program = Program(manifest, _module(source, folder / manifest["program"]["file"]), folder)
+    for record in manifest.get("variants", ()):
+        other = load(_inner(folder, record), allow_extern=allow_extern)
+        other.variant = record["name"]
+        program.variants = (*program.variants, other)
+    return program
 
 
 def comparison(program: Program) -> Program | None:

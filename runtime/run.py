@@ -151,7 +151,7 @@ def run(
         program = load(program)
         clock.lap("load")
     first = jax.process_index() == 0
-    bound = program.bind(data, constants, seed, base, allow_outside, mesh, memory)
+    program, bound = program.fitted(data, constants, seed, base, allow_outside, mesh, memory)
     start = program.initial_params(bound, params)
     _check_start_searches(program, bound, params)
     check_start(
@@ -299,6 +299,7 @@ def _of_run(program: Program, bound: Bound) -> dict[str, Any]:
     return {
         "name": program.name,
         "run": program.run,
+        "variant": program.variant,
         "spec": program.manifest.get("spec"),
         "program": program.manifest["program"],
         "manifest": {"sha256": digest},

@@ -111,7 +111,7 @@ class Watched(Program):
 
     def __init__(self, program: Program, entries: Collection[str] | None = None) -> None:
         """`entries`: those that are watched; all if None."""
-        super().__init__(program.manifest, program.module, program.directory)
+        super().__init__(program.manifest, program.module, program.directory, program.variant)
         self.watched = entries
         self.told: list[tuple[str, Any]] = []
 

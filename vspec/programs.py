@@ -133,8 +133,9 @@ def compile_program(
         part=run,
         tuning=tuning,
     ) as program:
-        program.texts = texts(program)
-        program.directory = spec.resolve().parent
+        for each in (program, *program.variants):
+            each.texts = texts(each)
+            each.directory = spec.resolve().parent
         return program
 
 

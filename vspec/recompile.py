@@ -34,18 +34,20 @@ def recompiled(texts: Mapping[str, str]) -> Compiled:
         NotAgain: the spec is not there, it cannot be compiled, or another program comes out.
     """
     from vspec.compiler.emit.manifest import sha256
+    from vspec.compiler.graph.assumed import assuming
     from vspec.compiler.pipeline import compile_spec
 
     manifest = _json(texts, "manifest.json")
     spec = rechecked(texts)
     options = manifest.get("options") or {}
     try:
-        compiled = compile_spec(
-            spec,
-            level=int(options.get("level", 2)),
-            disable=tuple(options.get("disabled") or ()),
-            tuning=_tuning(options),
-        )
+        with assuming(options.get("assumed") or {}):
+            compiled = compile_spec(
+                spec,
+                level=int(options.get("level", 2)),
+                disable=tuple(options.get("disabled") or ()),
+                tuning=_tuning(options),
+            )
     except (SpecError, ValueError, TypeError) as error:
         raise NotAgain(f"the spec cannot be compiled: {error}") from None
     if sha256(compiled.emitted.text) != (manifest.get("program") or {}).get("sha256"):

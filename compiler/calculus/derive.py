@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from vspec.compiler.calculus.special import NoWay
 from vspec.compiler.calculus.sweeps import depends, forward, opaque, reverse, see
 from vspec.compiler.calculus.terms import Algebra, Term, Terms, pair
+from vspec.compiler.graph.assumed import assumed
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.cost import Sizes, flops
 from vspec.compiler.graph.node import Axis, Kind, Node, Region, Solve, topological
@@ -101,7 +102,7 @@ def _elements(b: Builder, axes: Sequence[Axis]) -> int:
     count = 1
     for a in axes:
         known = b.dims.get(a.dim)
-        count *= known if isinstance(known, int) else NOMINAL
+        count *= known if isinstance(known, int) else assumed(a.dim) or NOMINAL
     return count
 
 

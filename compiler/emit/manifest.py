@@ -32,18 +32,21 @@ PACKAGES = ("vspec", "jax", "sympy", "networkx")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a spec was compiled: the optimisation level, the passes that were switched off, how the machine is used."""
+    """How a spec was compiled: the optimisation level, the passes that were switched off, how the machine is used, and the
+    sizes that were assumed of open dims, if not the nominal ones."""
 
     level: int = 2
     disabled: tuple[str, ...] = ()
     tuning: Tuning = field(default_factory=Tuning)
+    assumed: tuple[tuple[str, int], ...] = ()
 
     @property
     def record(self) -> dict[str, Any]:
         """As the manifest has them."""
         t = self.tuning
         used = {"memory": t.memory, "chunk": t.chunk, "matmul_precision": t.matmul, "donate": t.donate}
-        return {"level": self.level, "disabled": list(self.disabled), **used}
+        supposed = {"assumed": dict(self.assumed)} if self.assumed else {}
+        return {"level": self.level, "disabled": list(self.disabled), **used, **supposed}
 
 
 @cache

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -19,18 +19,24 @@ from vspec.compiler.graph.graph import Graph
 from vspec.compiler.language.spec import Spec
 
 MANIFEST, SPEC, REPORT, STAMP, ARTIFACTS = "manifest.json", "spec.yaml", "report.json", "build.json", "stablehlo"
-RUNS, COMPARISON = "runs", "comparison"
-OWN = frozenset({PROGRAM, MANIFEST, SPEC, REPORT, STAMP, ARTIFACTS, RUNS, COMPARISON, "__pycache__"})
+RUNS, COMPARISON, VARIANTS = "runs", "comparison", "variants"
+OWN = frozenset({PROGRAM, MANIFEST, SPEC, REPORT, STAMP, ARTIFACTS, RUNS, COMPARISON, VARIANTS, "__pycache__"})
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A program to be written: the spec's own, that of one of its runs, or the one that compares them."""
+    """A program to be written: the spec's own, that of one of its runs, or the one that compares them.
+
+    `variants` are programs of the same spec for other sizes, each with its name and the sizes of open dims that it is meant
+    for; `usual` are the sizes that this one is meant for.
+    """
 
     spec: Spec
     graph: Graph
     emitted: Emitted
     report: Mapping[str, Any]
+    usual: Mapping[str, int] = field(default_factory=dict)
+    variants: tuple[tuple[str, Mapping[str, int], Part], ...] = ()
 
 
 def build_key(
@@ -176,6 +182,14 @@ def _program(
                 }
             else:
                 skipped[name] = result.reason
+    others = []
+    for name, sizes, variant in part.variants:
+        own = replace(options, assumed=tuple(sizes.items()))
+        inner = f"{VARIANTS}/{name}"
+        digest = _program(folder / inner, variant, own, False, put, f"{prefix}{inner}/")
+        others.append({"name": name, "sizes": dict(sizes), "file": f"{inner}/{MANIFEST}", "sha256": digest})
+    if others:
+        more = {**more, "sizes": dict(part.usual), "variants": others}
     record = {**part.report, "stablehlo": {"exported": sorted(artifacts), "skipped": skipped}}
     digest = put(prefix + MANIFEST, _dumps({**manifest(spec, graph, emitted, options, artifacts), **more}))
     put(prefix + REPORT, _dumps(record))

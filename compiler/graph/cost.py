@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import prod
 
+from vspec.compiler.graph.assumed import assumed
 from vspec.compiler.graph.call import operations
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import BORDER, Kernel, Tree, kernel, walk
@@ -64,10 +65,12 @@ class Sizes:
         return cls(graph.dims, (a.dim for n in graph.inputs.values() if n.op == "param" for a in n.axes))
 
     def dim(self, dim: str) -> int:
-        """The size of a dim, or the nominal one."""
+        """The size of a dim, or the one that is assumed of it, or the nominal one."""
         known = self.dims.get(dim)
         if isinstance(known, int):
             return known
+        if (supposed := assumed(dim)) is not None:
+            return supposed
         return NOMINAL_UNKNOWNS if dim in self.unknowns else NOMINAL
 
     def having(self, dim: str, size: int) -> Sizes:

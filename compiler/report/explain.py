@@ -19,7 +19,7 @@ from vspec.compiler.report.formulas import equations, printer, size_text
 from vspec.compiler.report.math import Printer
 from vspec.compiler.report.memory import sweeps, told
 from vspec.compiler.report.plan import plan_lines
-from vspec.compiler.report.strategies import strategies, strategy_rows
+from vspec.compiler.report.strategies import strategies, strategy_rows, variant_records, variant_row
 from vspec.compiler.report.table import passes_table, render_table
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def explain_json(compiled: Compiled, entry: str | None = None) -> dict[str, Any]
             {"what": t.what, "line": t.line, "file": t.file or own, "how": list(t.how)} for t in derivatives_of(spec)
         ],
         "strategies": strategies(compiled),
+        "variants": variant_records(compiled),
         "forms": [
             {"what": what, "line": line, "how": list(how)} for what, line, how in compiled.before.notes.get("forms", [])
         ],
@@ -261,6 +262,13 @@ def _overview(found: Mapping[str, Any], seconds: bool) -> list[str]:
         lines += [*columns(rows), ""]
     if found["strategies"]:
         lines += ["Strategies", *columns(strategy_rows(found["strategies"])), ""]
+    if found["variants"]:
+        lines += ["Variants for other sizes"]
+        for v in found["variants"]:
+            lines += columns([variant_row(v)]) + [
+                "  " + x for x in columns(strategy_rows(v["strategies"])) if v["strategies"]
+            ]
+        lines += [""]
     if found["forms"]:
         lines += ["From the form of the objective"]
         rows = [(f"{found['file']}:{f['line']}", f["what"], text) for f in found["forms"] for text in f["how"]]

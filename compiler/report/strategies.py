@@ -55,3 +55,29 @@ def strategy_rows(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
 
 def _short(text: str, limit: int = 58) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def variant_records(compiled: Compiled) -> list[dict[str, Any]]:
+    """The programs for other sizes: what they are meant for, what each costs there, and what it chooses otherwise."""
+    usual = [(r["file"], r["line"], r["kind"], r["what"], r["chosen"]) for r in strategies(compiled)]
+    return [
+        {
+            "name": v.name,
+            "sizes": dict(v.sizes),
+            "flops": v.flops,
+            "against": v.against,
+            "strategies": [
+                r
+                for r in strategies(v.compiled)
+                if (r["file"], r["line"], r["kind"], r["what"], r["chosen"]) not in usual
+            ],
+        }
+        for v in compiled.variants
+    ]
+
+
+def variant_row(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """A variant as cells: its name, its sizes, and what it costs there."""
+    sizes = ", ".join(f"{d} = {size}" for d, size in record["sizes"].items())
+    own, against = (quantity(float(record[k])) for k in ("flops", "against"))
+    return record["name"], sizes, f"{own} operations against {against}"

@@ -34,7 +34,7 @@ class Recording(Program):
     """A program that keeps the arguments of the evaluations whose results are not finite. Only for taking a step once more."""
 
     def __init__(self, program: Program) -> None:
-        super().__init__(program.manifest, program.module, program.directory)
+        super().__init__(program.manifest, program.module, program.directory, program.variant)
         self.last: tuple[str, list[Any]] | None = None
 
     def call(self, entry: str, params: Given, bound: Bound, vector: Given | None = None) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from vspec import output
@@ -59,14 +61,17 @@ def explain(
     from vspec.compiler.pipeline import check, compile_spec, drawn
     from vspec.compiler.report.explain import explain as explain_compiled
     from vspec.compiler.report.explain import explain_json
+    from vspec.compiler.variants import variants
 
     check_passes(disable)
     checked, warnings = check(
         str(find_spec(spec)), read_settings(settings), allow_outside=allow_outside, allow_extern=extern_allowed()
     )
-    compiled = compile_spec(checked, level=level, disable=disable, tuning=read_tuning(memory, chunk, matmul, donate))
+    tuning = read_tuning(memory, chunk, matmul, donate)
+    compiled = compile_spec(checked, level=level, disable=disable, tuning=tuning)
     told = {(d.code, d.span) for d in warnings}
     warnings += tuple(d for d in drawn(compiled) if (d.code, d.span) not in told)
+    compiled = replace(compiled, variants=variants(compiled, level=level, disable=disable, tuning=tuning))
     known = [e.name for e in compiled.graph.entries]
     if entry is not None and entry not in known:
         tip = did_you_mean(entry, known) or f"entries are {', '.join(known)}"
