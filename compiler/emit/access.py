@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from vspec.compiler.emit.layout import Layout, Value, aligned, arranged, subscripted
 from vspec.compiler.emit.scope import Scope
 from vspec.compiler.emit.text import ADD, MUL, Text, name, sequence
+from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.node import Axis, Node
+from vspec.compiler.graph.orders import over_pairs, pairs_outside
 
 
 def _slice(scope: Scope, dim: str, scale: int, offset: int) -> str:
@@ -84,6 +86,12 @@ def emit_gather(scope: Scope, node: Node) -> Value:
         index = Value(scope.array(index, "integer"), ())
     (axis,) = node.attrs
     shared = {a for a in array.layout if a in index.layout and a != axis}
+    if over_pairs(node.axes):
+        # What is computed of it follows the order in which it is gathered.
+        axes = pairs_outside(node.axes, Sizes.of(scope.graph))
+        order = tuple(axis if over_pairs([a]) else a.name for a in axes)
+        if set(order) == set(array.layout):
+            array = Value(arranged(array, order), order)
     if not shared:
         k = array.layout.index(axis)
         items = [":"] * k + [index.text.code]
@@ -151,6 +159,9 @@ def emit_scatter_gather(scope: Scope, node: Node) -> Value:
     (new,) = node.attrs
     batch = tuple(a for a in index.layout if a in node.names and a != new.name)
     rest = tuple(a for a in node.names if a != new.name and a not in batch)
+    if over_pairs(node.inputs[1].axes) and set(rest) <= set(values.layout):
+        # The rows that are added stay as they are.
+        rest = tuple(a for a in values.layout if a in rest)
     layout: Layout = (*batch, new.name, *rest)
     dims = {a.name: a.dim for x in (node, *node.inputs) for a in x.axes}
     items = [_along(scope, a, new.name, index, set(batch), dims) for a in layout[: len(batch) + 1]]

@@ -64,6 +64,13 @@ def emit_part(scope: Scope, node: Node) -> Value:
     )
 
 
+def emit_pair(scope: Scope, node: Node) -> Value:
+    """The lower or the higher position of each pair, written as the loop over them: a constant once it is traced."""
+    dim, which = node.attrs
+    size = scope.size(dim).code
+    return Value(name(f"jnp.array([{'ij'[which]} for i in range({size}) for j in range(i + 1, {size})])"), node.names)
+
+
 def emit_map(scope: Scope, node: Node) -> Value:
     """A kernel at each point, its operands aligned by name."""
     tree: Tree = node.attrs[0].tree

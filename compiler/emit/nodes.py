@@ -35,6 +35,7 @@ EMITTERS: dict[tuple[Kind, str], Emitter] = {
     (Kind.INDEX, "value"): arrays.emit_index,
     (Kind.INDEX, "delta"): arrays.emit_delta,
     (Kind.INDEX, "part"): arrays.emit_part,
+    (Kind.INDEX, "pair"): arrays.emit_pair,
     (Kind.MAP, ""): arrays.emit_map,
     (Kind.REDUCE, ""): arrays.emit_reduce,
     (Kind.REDUCE, "logsumexp"): emit_logsumexp,

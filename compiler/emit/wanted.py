@@ -8,7 +8,7 @@ from vspec.compiler.emit.layout import Layout
 from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Kind, Node
-from vspec.compiler.graph.orders import longest_last, ranked, ranks
+from vspec.compiler.graph.orders import longest_last, over_pairs, pairs_outside, ranked, ranks
 
 
 def wanted(nodes: Sequence[Node], roots: Iterable[tuple[Node, Layout]], graph: Graph) -> dict[int, Layout]:
@@ -39,7 +39,9 @@ def wanted(nodes: Sequence[Node], roots: Iterable[tuple[Node, Layout]], graph: G
     for node in nodes:
         if node.uid not in found and node.uid not in reduced and len(node.axes) > 1:
             axes = ranked(node.axes, place)
-            if len(axes) > 2:
+            if over_pairs(axes):
+                axes = pairs_outside(axes, sizes)
+            elif len(axes) > 2:
                 axes = longest_last(axes, graph.dims, sizes) or axes
             found[node.uid] = tuple(a.name for a in axes)
     return found

@@ -146,6 +146,10 @@ class Builder:
         """Which value of the dim `base` a configuration gives to a place."""
         return self.make(Kind.INDEX, "part", (), (configuration, place), "integer", (base,))
 
+    def pair(self, axis: Axis, dim: str, which: int) -> Node:
+        """The lower (0) or the higher (1) position of each pair of positions of a dim, along an axis over these pairs."""
+        return self.make(Kind.INDEX, "pair", (), (axis,), "integer", (dim, which))
+
     # --- pointwise ----------------------------------------------------------------------------------------------
 
     def map(self, tree: Tree, inputs: Sequence[Node], dtype: str | None = None) -> Node:

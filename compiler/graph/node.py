@@ -11,6 +11,7 @@ broadcasting rule. Two axes of one node never share a name. An axis belongs to a
 | INDEX    | value                       | -             | ()                                          | 0, 1, 2, ... along its one axis |
 | INDEX    | delta                       | -             | ()                                          | 1 where its two axes agree, else 0 (boolean promoted to real) |
 | INDEX    | part                        | -             | (base dim,)                                 | which of the base dim's values the configuration along its first axis gives to the place along its second; the first place is the most significant digit |
+| INDEX    | pair                        | -             | (dim, which)                                | the lower (0) or the higher (1) position of each pair of positions of a dim, along its one axis: (0, 1), (0, 2), ..., (1, 2), ... |
 | MAP      | ""                          | slot operands | (kernel,)                                   | the kernel at each point of `axes`, the union of the operands' axes |
 | REDUCE   | sum prod max min logsumexp argmax argmin any all | one | (over,) tuple of axis names      | removes the axes `over`; a second attribute says how it is asked to be taken: ('whole',) or ('blocks', rows) |
 | CONTRACT | sum                         | two or more   | ()                                          | sum of the product of the inputs over all axes not in `axes` |

@@ -11,6 +11,25 @@ from vspec.compiler.graph.node import Axis, Node
 SHORT = 32
 RATIO = 16
 
+# What the names of dims begin with that have a position for each pair of positions of another dim.
+PAIRS = "_pairs_"
+
+
+def over_pairs(axes: Iterable[Axis]) -> bool:
+    """Whether an axis runs over pairs."""
+    return any(a.dim.startswith(PAIRS) for a in axes)
+
+
+def pairs_outside(axes: Sequence[Axis], sizes: Sizes) -> tuple[Axis, ...]:
+    """The order for an array over pairs: these first, so that gathers take whole rows, and the longest axis last; pairs last
+    where all rows are short."""
+    pairs = [a for a in axes if over_pairs([a])]
+    rest = [a for a in axes if not over_pairs([a])]
+    longest = max(rest, key=lambda a: sizes.dim(a.dim), default=None)
+    if longest is None or sizes.dim(longest.dim) < SHORT:
+        return (*rest, *pairs)
+    return (*pairs, *(a for a in rest if a is not longest), longest)
+
 
 def ranks(arrays: Iterable[Sequence[Axis]]) -> dict[str, int]:
     """Places for dims, such that the axes of few arrays stand in another order: an array that is made in this order is seldom

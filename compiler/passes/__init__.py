@@ -19,6 +19,7 @@ from vspec.compiler.passes import (
     dead,
     distances,
     fold,
+    halve,
     hoist,
     intern,
     reciprocal,
@@ -72,6 +73,7 @@ STABILISE = Pass("stabilise", stabilise.DOC, 1, stabilise.run)
 CONTRACT = Pass("contract", contract.DOC, 2, contract.run)
 TILE = Pass("tile", tile.DOC, 2, tile.run)
 SHARE = Pass("share", share.DOC, 2, share.run)
+HALVE = Pass("halve", halve.DOC, 2, halve.run)
 BLOCK = Pass("block", block.DOC, 1, block.run)
 DISTANCES = Pass("distances", distances.DOC, 2, distances.run)
 RECIPROCAL = Pass("reciprocal", reciprocal.DOC, 2, reciprocal.run)
@@ -80,8 +82,8 @@ STRUCTURE = Pass("structure", structure.DOC, 2, structure.run)
 
 # The only place that knows the order. Interning again merges what a pass before it made twice.
 PASSES: tuple[Pass, ...] = (
-    STABILISE, INTERN, STRUCTURE, INTERN, SCALING, FOLD, CONTRACT, INTERN, TILE, SHARE, RECOMPUTE, HOIST, INTERN, BLOCK,
-    DISTANCES, RECIPROCAL, DEAD,
+    STABILISE, INTERN, STRUCTURE, INTERN, SCALING, FOLD, CONTRACT, INTERN, HALVE, TILE, SHARE, RECOMPUTE, HOIST, INTERN,
+    BLOCK, DISTANCES, RECIPROCAL, DEAD,
 )  # fmt: skip
 
 NAMES: tuple[str, ...] = tuple(dict.fromkeys(p.name for p in PASSES))

@@ -16,7 +16,7 @@ from vspec.compiler.graph.cost import SIMPLE, Sizes, flops, width
 from vspec.compiler.graph.graph import Entry, Graph, Result
 from vspec.compiler.graph.kernel import Tree, slot, slots, substitute, walk
 from vspec.compiler.graph.node import Kind, Node
-from vspec.compiler.graph.orders import longest_last, ranked, ranks
+from vspec.compiler.graph.orders import longest_last, over_pairs, pairs_outside, ranked, ranks
 from vspec.compiler.graph.rewrite import Visit, rewrite
 from vspec.compiler.passes import intern
 from vspec.compiler.passes.block import streamed
@@ -126,6 +126,7 @@ def _results(graph: Graph, chosen: Sequence[Node], given: Collection[int]) -> li
         axes = node.axes
         if not node.definition and node.uid not in given:
             axes = ranked(axes, place) if len(axes) < 3 else longest_last(axes, graph.dims, sizes) or axes
+            axes = pairs_outside(axes, sizes) if over_pairs(axes) else axes
         with b.at(node.origin):
             results.append(b.order(node, axes))
     return results

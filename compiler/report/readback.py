@@ -180,6 +180,8 @@ class Reader:
             place = places[node.names[0]]
             if isinstance(place, Affine) and place.plain:
                 return Part(place.letter, places[node.names[1]], span=NOWHERE, dtype="integer")
+        if node.op == "pair":
+            return _call("lower" if node.attrs[1] == 0 else "higher", at)
         return at[0] if node.op == "value" else _call("part", at)
 
     def _position(self, s: Subscript) -> Expr:

@@ -167,6 +167,9 @@ class Interpreter:
     def on_index(self, node: Node) -> Any:
         if node.op == "value":
             return np.arange(self.size(node.axes[0].dim))
+        if node.op == "pair":
+            dim, which = node.attrs
+            return np.triu_indices(self.size(dim), 1)[which]
         a, b = node.axes
         if node.op == "part":
             base, places = self.size(node.attrs[0]), self.size(b.dim)
