@@ -71,12 +71,16 @@ def to_sympy(tree: Tree) -> Any:
     return CLASSES[op](*args)
 
 
+# Operations whose values at literals may be complex, or infinite.
+_EDGES = frozenset({"pow", "sqrt", "log", "sin", "cos", "tan"})
+
+
 def _at_the_edge(op: str, args: list[Any]) -> Any:
     """What floating-point arithmetic makes of literals where SymPy would answer with a complex number or `zoo`; else None."""
     if op == "div" and args[1].is_Number and args[1].is_zero:
         # x/0 is an infinity with the sign of x.
         return args[0] * sp.oo
-    if not all(a.is_number for a in args):
+    if op not in _EDGES or not all(a.is_number for a in args):
         return None
     if op == "pow" and args[0].is_zero and args[1].is_negative:
         return sp.oo
@@ -116,6 +120,12 @@ def to_tree(expr: Any) -> Tree:
     """The kernel tree of a SymPy expression over the symbols of `to_sympy`."""
     if expr.is_Symbol:
         return slot(int(expr.name[1:]))
+    if expr.is_Add:
+        return _add(expr)
+    if expr.is_Mul:
+        return _mul(expr)
+    if expr.is_Pow:
+        return _pow(expr.base, expr.exp)
     if expr.is_Integer:
         return num(int(expr))
     if expr.is_Rational:
@@ -126,20 +136,12 @@ def to_tree(expr: Any) -> Tree:
         return num(math.inf)
     if expr is sp.zoo or expr is sp.I:
         raise NotRealError(f"{expr} is no real number")
-    if expr is -sp.oo:
+    if expr is sp.S.NegativeInfinity:
         return num(-math.inf)
     if expr is sp.nan:
         return num(math.nan)
     if expr.is_NumberSymbol:
         return num(float(expr))
-    if expr is sp.E or expr == sp.pi:
-        return num(float(expr))
-    if expr.is_Add:
-        return _add(expr)
-    if expr.is_Mul:
-        return _mul(expr)
-    if expr.is_Pow:
-        return _pow(expr.base, expr.exp)
     if isinstance(expr, sp.exp):
         return ("exp", to_tree(expr.args[0]))
     name = type(expr).__name__
@@ -151,25 +153,32 @@ def to_tree(expr: Any) -> Tree:
 
 def _add(expr: Any) -> Tree:
     # Positive terms lead, constants come last: `1 - x` rather than `-x + 1`.
-    positive = [a for a in expr.args if not a.could_extract_minus_sign() and not a.is_Number]
-    negative = [a for a in expr.args if a.could_extract_minus_sign() and not a.is_Number]
-    numbers = [a for a in expr.args if a.is_Number]
+    numbers: list[Any] = []
+    positive: list[Any] = []
+    negative: list[Any] = []
+    for a in expr.args:
+        (numbers if a.is_Number else negative if a.could_extract_minus_sign() else positive).append(a)
     if positive:
         terms = [to_tree(a) for a in positive] + [to_tree(a) for a in numbers]
     else:
         terms = [to_tree(a) for a in numbers]
     if not terms:
-        return ("neg", to_tree(sp.Add(*[-a for a in negative])))
+        return ("neg", to_tree(sp.Add(*[_negated(a) for a in negative])))
     head: Tree = terms[0] if len(terms) == 1 else ("add", *terms)
     for a in negative:
-        head = ("sub", head, to_tree(-a))
+        head = ("sub", head, to_tree(_negated(a)))
     return head
+
+
+def _negated(expr: Any) -> Any:
+    coefficient, rest = expr.as_coeff_Mul()
+    return rest if coefficient is sp.S.NegativeOne else -expr
 
 
 def _mul(expr: Any) -> Tree:
     coefficient, rest = expr.as_coeff_Mul()
     if coefficient.is_negative:
-        return ("neg", to_tree(sp.Mul(-coefficient, rest)))
+        return ("neg", to_tree(_negated(expr)))
     branches = _into_branches(expr)
     if branches is not None:
         return to_tree(branches)
@@ -179,12 +188,12 @@ def _mul(expr: Any) -> Tree:
         if coefficient.p != 1:
             above.append(num(int(coefficient.p)))
         below.append(num(int(coefficient.q)))
-    elif coefficient != 1:
+    elif coefficient is not sp.S.One:
         above.append(to_tree(coefficient))
     for factor in sp.Mul.make_args(rest):
         if factor.is_Pow and factor.exp.is_Rational and factor.exp.is_negative:
             below.append(_pow(factor.base, -factor.exp))
-        elif factor != 1:
+        elif factor is not sp.S.One:
             above.append(to_tree(factor))
     top: Tree = num(1) if not above else above[0] if len(above) == 1 else ("mul", *above)
     if not below:
@@ -207,7 +216,9 @@ def _into_branches(product: Any) -> Any:
 
 def _vanishes(expr: Any) -> bool:
     """Whether an expression is zero, or a `where` with a branch that is."""
-    return expr == 0 or (isinstance(expr, v_where) and any(_vanishes(e) for e in expr.args[1:]))
+    if isinstance(expr, v_where):
+        return any(_vanishes(e) for e in expr.args[1:])
+    return expr is sp.S.Zero or bool(expr.is_Float and expr == 0)
 
 
 # What may be infinite at finite arguments, or overflow.
@@ -228,9 +239,9 @@ def _may_be_infinite(expr: Any) -> bool:
 
 
 def _pow(base: Any, exponent: Any) -> Tree:
-    if exponent == 1:
+    if exponent is sp.S.One:
         return to_tree(base)
-    if exponent == sp.Rational(1, 2):
+    if exponent is sp.S.Half:
         return ("sqrt", to_tree(base))
     if exponent.is_Rational and exponent.is_negative:
         return ("div", num(1), _pow(base, -exponent))

@@ -27,22 +27,31 @@ def slope(e: Any, s: Any) -> Any:
     """The derivative of e by the symbol s, in the form that `sympy.diff` gives it."""
     if e is s:
         return ONE
-    if isinstance(e, Opaque) or s not in e.free_symbols:
+    if not e.args or isinstance(e, Opaque):
         return ZERO
     if e.is_Add:
-        return sp.Add(*(slope(a, s) for a in e.args))
+        return _sum([slope(a, s) for a in e.args])
     if e.is_Mul:
-        return sp.Add(*_products(e.args, s))
+        return _sum(_products(e.args, s))
     if e.is_Pow:
         base, exponent = slope(e.base, s), slope(e.exp, s)
+        # A product with a literal zero costs much: SymPy asks whether what it is multiplied with is finite.
+        if exponent is ZERO:
+            return ZERO if base is ZERO else e * (base * e.exp / e.base)
         return e * (exponent * sp.log(e.base) + base * e.exp / e.base)
     if isinstance(e, v_where):
         condition, yes, no = e.args
-        return v_where(condition, slope(yes, s), slope(no, s))
+        yes, no = slope(yes, s), slope(no, s)
+        return ZERO if yes is no is ZERO else v_where(condition, yes, no)
     if isinstance(e, CHAINED):
         inner = [slope(a, s) for a in e.args]
-        return sp.Add(*(e.fdiff(k) * d for k, d in enumerate(inner, 1) if d is not ZERO))
-    return sp.diff(e, s)
+        return _sum([e.fdiff(k) * d for k, d in enumerate(inner, 1) if d is not ZERO])
+    return sp.diff(e, s) if s in e.free_symbols else ZERO
+
+
+def _sum(terms: list[Any]) -> Any:
+    left = [t for t in terms if t is not ZERO]
+    return sp.Add(*left) if len(left) > 1 else left[0] if left else ZERO
 
 
 def _products(factors: tuple[Any, ...], s: Any) -> list[Any]:

@@ -79,7 +79,7 @@ class Sizes:
 
     def count(self, axes: Iterable[Axis]) -> int:
         """How many elements an array with these axes has."""
-        return prod(self.dim(a.dim) for a in axes)
+        return prod([self.dim(a[1]) for a in axes])
 
 
 def width(dtype: str, precision: str) -> int:
@@ -251,20 +251,26 @@ class Costs:
     def _together(self, roots: list[Node]) -> Cost:
         order = topological(roots)
         own = {n.uid: self.own(n) for n in order}
-        last = {x.uid: k for k, n in enumerate(order) for x in n.inputs}
-        last.update((r.uid, len(order)) for r in roots)
-        leaving = [0] * (len(order) + 1)
-        for n in order:
-            leaving[last.get(n.uid, len(order))] += own[n.uid][1]
-        total, moved, alive, peak = 0.0, 0.0, 0.0, 0.0
-        for n, freed in zip(order, leaving, strict=False):
+        total, moved = 0.0, 0
+        last: dict[int, int] = {}
+        for k, n in enumerate(order):
             operations, made = own[n.uid]
             total += operations
-            moved += made + sum(own[x.uid][1] for x in n.inputs)
-            alive += made
+            moved += made
+            for x in n.inputs:
+                moved += own[x.uid][1]
+                last[x.uid] = k
+        for r in roots:
+            last[r.uid] = len(order)
+        leaving = [0] * (len(order) + 1)
+        for n in order:
+            leaving[last[n.uid]] += own[n.uid][1]
+        alive, peak = 0, 0
+        for n, freed in zip(order, leaving, strict=False):
+            alive += own[n.uid][1]
             peak = max(peak, alive)
             alive -= freed
-        return Cost(total, moved, peak)
+        return Cost(total, float(moved), float(peak))
 
 
 def graph_cost(graph: Graph, costs: Costs | None = None) -> Cost:

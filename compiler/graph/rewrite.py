@@ -97,7 +97,8 @@ def rewrite(graph: Graph, visit: Visit, bodies: bool = True) -> Graph:
 
 
 def with_results(graph: Graph, b: Builder, new: Callable[[Node], Node]) -> Graph:
-    """The graph whose results are the `new` nodes of the old ones, with their axes in the old order."""
+    """The graph whose results are the `new` nodes of the old ones, with their axes in the old order; the graph itself where
+    all of them are what they were."""
     ordered: dict[int, Node] = {}
 
     def result(node: Node) -> Node:
@@ -106,6 +107,8 @@ def with_results(graph: Graph, b: Builder, new: Callable[[Node], Node]) -> Graph
                 ordered[node.uid] = b.order(new(node), node.axes)
         return ordered[node.uid]
 
+    if all(result(node) is node for node in graph.roots):
+        return graph
     entries = tuple(replace(e, results=tuple(Result(r.path, result(r.node)) for r in e.results)) for e in graph.entries)
     return graph.with_entries(entries)
 

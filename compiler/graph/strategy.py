@@ -46,5 +46,6 @@ def choices_of(graph: Graph) -> tuple[Choice, ...]:
 
 def with_choices(graph: Graph, found: Iterable[Choice]) -> Graph:
     """The graph with further choices; equal ones are one."""
-    known = tuple(dict.fromkeys((*choices_of(graph), *found)))
-    return replace(graph, notes={**graph.notes, NOTE: known}) if known else graph
+    before = choices_of(graph)
+    known = tuple(dict.fromkeys((*before, *found)))
+    return replace(graph, notes={**graph.notes, NOTE: known}) if len(known) > len(before) else graph

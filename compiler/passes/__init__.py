@@ -103,13 +103,15 @@ def run_passes(graph: Graph, level: int = 2, disable: Collection[str] = ()) -> t
     before = figures(graph, costs) if chosen else None
     for p in chosen:
         start = time.perf_counter()
-        graph = p.run(graph)
+        found = p.run(graph)
         seconds = time.perf_counter() - start
-        costs = Costs.of(graph, costs)
-        after = figures(graph, costs)
         assert before is not None
+        after = before
+        if found is not graph:
+            costs = Costs.of(found, costs)
+            after = figures(found, costs)
         records.append(PassRecord(p.name, before, after, seconds))
-        before = after
+        before, graph = after, found
     return graph, tuple(records)
 
 

@@ -13,7 +13,19 @@ from typing import NamedTuple
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node
-from vspec.compiler.passes.patterns import Factor, Scope, factors, is_num, neg, number_of, product, terms, times, total
+from vspec.compiler.passes.patterns import (
+    Factor,
+    Scope,
+    factors,
+    is_num,
+    neg,
+    number_of,
+    operations,
+    product,
+    terms,
+    times,
+    total,
+)
 
 DEPTH = 6
 """How many operands deep a logarithm is sought: definitions build on each other, but not without end."""
@@ -217,13 +229,15 @@ def exponentials(scope: Scope, parts: Sequence[Factor]) -> tuple[list[tuple[int,
     exponents: list[tuple[int, Tree]] = []
     rest: list[Factor] = []
     for t, e in parts:
+        head = scope.head(t)
+        if head != "exp" and (head not in ("mul", "div", "neg") or t[0] != "x" or not _exponential_below(scope, t)):
+            rest.append((t, e))
+            continue
         seen = scope.view(t)
         if seen[0] == "exp":
             exponents.extend(terms(times(e, seen[1])))
         elif (
-            seen[0] in ("mul", "div", "neg")
-            and seen is not t
-            and any(scope.view(u)[0] == "exp" for u, _ in factors(seen))
+            seen[0] in ("mul", "div", "neg") and seen is not t and any(scope.head(u) == "exp" for u, _ in factors(seen))
         ):
             below, others = exponentials(scope, [(u, k * e) for u, k in factors(seen)])
             exponents += below
@@ -231,3 +245,19 @@ def exponentials(scope: Scope, parts: Sequence[Factor]) -> tuple[list[tuple[int,
         else:
             rest.append((t, e))
     return exponents, rest
+
+
+def _exponential_below(scope: Scope, tree: Tree) -> bool:
+    """Whether the map that a slot reads has an exponential in its kernel, or for an operand."""
+    x = scope.operand(tree)
+    while x is not None and x.kind is Kind.REINDEX:
+        x = x.inputs[0]
+    if x is None or x.kind is not Kind.MAP:
+        return False
+    return "exp" in operations(x.attrs[0]) or any(_is_exponential(y) for y in x.inputs)
+
+
+def _is_exponential(x: Node) -> bool:
+    while x.kind is Kind.REINDEX:
+        x = x.inputs[0]
+    return x.kind is Kind.MAP and x.attrs[0].tree[0] == "exp"

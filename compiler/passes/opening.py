@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from vspec.compiler.graph.classes import Classes
 from vspec.compiler.graph.cost import Sizes, kernel_flops
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Kind, Node, Region, innermost, topological
 from vspec.compiler.graph.rewrite import all_nodes
-from vspec.compiler.passes import intern
 from vspec.compiler.passes.products import is_product
 
 # More readers, or more factors in one sum, are left as they are: the ways multiply.
@@ -60,10 +60,18 @@ def making(x: Node, sizes: Sizes) -> float:
 def price(graph: Graph, static: Callable[[Node], bool]) -> float:
     """What the calls of all entries cost, equal nodes once; what is `static` is made before."""
     sizes = Sizes.of(graph)
+    classes = Classes()
+    for x in graph.nodes:
+        classes.add(x)
 
     def total(roots: Iterable[Node]) -> float:
         found = 0.0
-        for x in topological(list(roots)):
+        seen: set[int] = set()
+        for x in topological(roots):
+            same, _ = classes.faces[x.uid]
+            if same in seen:
+                continue
+            seen.add(same)
             if x.kind is Kind.REGION:
                 region = innermost(x.attrs[0])
                 steps = sizes.dim(region.axis.dim) if isinstance(region, Region) else 1
@@ -72,4 +80,4 @@ def price(graph: Graph, static: Callable[[Node], bool]) -> float:
                 found += making(x, sizes)
         return found
 
-    return sum(total(r.node for r in e.results) for e in intern.run(graph).entries if e.kind != "prepare")
+    return sum(total(r.node for r in e.results) for e in graph.entries if e.kind != "prepare")

@@ -7,6 +7,7 @@ product (`factors`) or as a sum (`terms`), so that the order of operands and the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -45,6 +46,14 @@ class Scope:
         """The operand that a tree names, if it is a slot."""
         return self.inputs[tree[1]] if tree[0] == "x" else None
 
+    def head(self, tree: Tree) -> str:
+        """The operation at the top of `view` of a tree, which is not made for it."""
+        x = self.operand(tree)
+        if x is not None and x.kind is Kind.REINDEX:
+            x = x.inputs[0]
+        top: str = tree[0] if x is None or x.kind is not Kind.MAP else x.attrs[0].tree[0]
+        return top
+
     def view(self, tree: Tree) -> Tree:
         """A tree with a slot at its top replaced by the kernel that computes the operand."""
         for _ in range(4):
@@ -76,31 +85,64 @@ def operations(k: Kernel) -> frozenset[str]:
     return frozenset(t[0] for t in walk(k.tree))
 
 
-def kernel_rule(*ops: str) -> Callable[[Callable[[Scope, Tree], Tree | None]], Rule]:
-    """Makes a rule on nodes of a function on subtrees that start with one of `ops`."""
-    wanted = frozenset(ops)
+Local = Callable[[Scope, Tree], Tree | None]
 
-    def decorate(local: Callable[[Scope, Tree], Tree | None]) -> Rule:
-        def rule(b: Builder, node: Node) -> Node | None:
-            if node.kind is not Kind.MAP or not (operations(node.attrs[0]) & wanted):
-                return None
-            tree = node.attrs[0].tree
-            scope = Scope(b, node.inputs, node.names)
-            # Nearly always there is nothing to say to any subtree.
-            if all(local(scope, t) is None for t in _starting(node.attrs[0], wanted)):
-                return None
-            scope = Scope(b, node.inputs, node.names)
-            better = _bottom_up(scope, tree, local, wanted)
-            if better is tree:
-                return None
-            found = b.map(better, scope.inputs, node.dtype)
-            return found if set(found.names) == set(node.names) else b.order(found, node.axes)
 
-        rule.__name__ = local.__name__
-        rule.__doc__ = local.__doc__
-        return rule
+@dataclass(frozen=True, slots=True)
+class KernelRule:
+    """A rule on nodes made of a function on subtrees that start with one of the operations `wanted`; it has nothing to say to a
+    kernel without any of `having`, if there are such."""
 
-    return decorate
+    local: Local
+    wanted: frozenset[str]
+    having: frozenset[str]
+
+    def applies(self, k: Kernel) -> bool:
+        """Whether there may be something to say to a kernel."""
+        found = operations(k)
+        return not found.isdisjoint(self.wanted) and (not self.having or not found.isdisjoint(self.having))
+
+    def __call__(self, b: Builder, node: Node) -> Node | None:
+        """The node rewritten; None where there is nothing to say."""
+        if node.kind is not Kind.MAP or not self.applies(node.attrs[0]):
+            return None
+        k, local = node.attrs[0], self.local
+        scope = Scope(b, node.inputs, node.names)
+        # Nearly always there is nothing to say to any subtree.
+        for t in _starting(k, self.wanted):
+            if local(scope, t) is not None:
+                break
+        else:
+            return None
+        scope = Scope(b, node.inputs, node.names)
+        better = _bottom_up(scope, k.tree, local, self.wanted)
+        if better is k.tree:
+            return None
+        found = b.map(better, scope.inputs, node.dtype)
+        return found if set(found.names) == set(node.names) else b.order(found, node.axes)
+
+
+def kernel_rule(*ops: str, having: Iterable[str] = ()) -> Callable[[Local], KernelRule]:
+    """Makes a rule on nodes of a function on subtrees that start with one of `ops`, of kernels with any of `having`."""
+    return lambda local: KernelRule(local, frozenset(ops), frozenset(having))
+
+
+def first_of(*rules: KernelRule) -> Rule:
+    """The answer of the first rule that has one; which of them may have one is found out once for each kernel."""
+
+    @cache
+    def applying(k: Kernel) -> tuple[KernelRule, ...]:
+        return tuple(r for r in rules if r.applies(k))
+
+    def rule(b: Builder, node: Node) -> Node | None:
+        if node.kind is Kind.MAP:
+            for r in applying(node.attrs[0]):
+                better = r(b, node)
+                if better is not None:
+                    return better
+        return None
+
+    return rule
 
 
 @cache

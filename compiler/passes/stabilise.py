@@ -21,6 +21,7 @@ from vspec.compiler.passes.patterns import (
     Factor,
     Scope,
     factors,
+    first_of,
     is_num,
     kernel_rule,
     neg,
@@ -45,8 +46,8 @@ def sigmoid_of_quotient(scope: Scope, tree: Tree) -> Tree | None:
     """1/(1 + exp(-a)) → sigmoid(a); exp(a)/(1 + exp(a)) → sigmoid(a); with higher powers below likewise."""
     parts = factors(tree)
     for k, (below, e) in enumerate(parts):
-        a = _one_plus_exp(scope, below)
-        if e >= 0 or a is None:
+        a = _one_plus_exp(scope, below) if e < 0 else None
+        if a is None:
             continue
         rest = parts[:k] + parts[k + 1 :]
         for j, (above, f) in enumerate(rest):
@@ -79,7 +80,7 @@ def _mentions(scope: Scope, tree: Tree, a: Tree) -> bool:
     return any(v[0] == "exp" and same(v[1], a) for v in views)
 
 
-@kernel_rule("mul", "div")
+@kernel_rule("mul", "div", having=("sigmoid",))
 def exp_times_sigmoid(scope: Scope, tree: Tree) -> Tree | None:
     """exp(a)*sigmoid(-a) → sigmoid(a)."""
     parts = factors(tree)
@@ -92,13 +93,13 @@ def exp_times_sigmoid(scope: Scope, tree: Tree) -> Tree | None:
     return None
 
 
-@kernel_rule("add", "sub")
+@kernel_rule("add", "sub", having=("sigmoid",))
 def one_minus_sigmoid(scope: Scope, tree: Tree) -> Tree | None:
     """1 - sigmoid(a) → sigmoid(-a)."""
     return _pair(tree, 1, "sigmoid", lambda t: (1, ("sigmoid", neg(t[1]))))
 
 
-@kernel_rule("add", "sub")
+@kernel_rule("add", "sub", having=("erf", "erfc", "ndtr", "gammainc", "gammaincc"))
 def one_minus_probability(scope: Scope, tree: Tree) -> Tree | None:
     """1 - erf(a) → erfc(a), 1 + erf(a) → erfc(-a), 1 - erfc(a) → erf(a), 1 - ndtr(a) → ndtr(-a), and 1 - gammainc(a, b) →
     gammaincc(a, b) and back: what is small is computed as such."""
@@ -123,7 +124,7 @@ COMPLEMENTS: dict[str, Callable[[Tree], tuple[int, Tree]]] = {
 }
 
 
-@kernel_rule("add", "sub")
+@kernel_rule("add", "sub", having=("exp",))
 def exp_minus_one(scope: Scope, tree: Tree) -> Tree | None:
     """exp(a) - 1 → expm1(a), for an a that is not constant."""
     return _pair(tree, 1, "exp", lambda t: (-1, ("expm1", t[1])))
@@ -144,7 +145,7 @@ def _pair(tree: Tree, value: int, op: str, merged: object) -> Tree | None:
     return None
 
 
-@kernel_rule("mul", "div")
+@kernel_rule("mul", "div", having=("exp", "expm1", "sinh"))
 def tanh_of_exponentials(scope: Scope, tree: Tree) -> Tree | None:
     """(exp(a) - exp(-a))/(exp(a) + exp(-a)) → tanh(a); expm1(2a)/(exp(2a) + 1) → tanh(a); sinh(a)/cosh(a) → tanh(a)."""
     parts = factors(tree)
@@ -186,7 +187,7 @@ def quotient_of_exponentials(scope: Scope, tree: Tree) -> Tree | None:
     parts = factors(tree)
     exponents, rest = exponentials(scope, [p for p in parts if _flat(scope, p[0])])
     rest += [p for p in parts if not _flat(scope, p[0])]
-    direct = len(exponents) > 1 and sum(1 for t, _ in parts if _flat(scope, t) and scope.view(t)[0] == "exp") > 1
+    direct = len(exponents) > 1 and sum(1 for t, _ in parts if _flat(scope, t) and scope.head(t) == "exp") > 1
     shifts: list[tuple[int, Tree]] = []
     kept: list[Factor] = []
     for t, e in rest:
@@ -218,7 +219,7 @@ def _flat(scope: Scope, tree: Tree) -> bool:
 
 
 def _has_exp(scope: Scope, tree: Tree) -> bool:
-    return any(scope.view(u)[0] == "exp" for u, _ in factors(tree))
+    return any(scope.head(u) == "exp" for u, _ in factors(tree))
 
 
 def _scaled(scope: Scope, parts: list[Factor], exponent: list[tuple[int, Tree]]) -> Tree:
@@ -293,7 +294,7 @@ def log_of_one_plus(scope: Scope, tree: Tree) -> Tree | None:
     return None
 
 
-@kernel_rule("mul", "div")
+@kernel_rule("mul", "div", having=("log",))
 def x_log_x(scope: Scope, tree: Tree) -> Tree | None:
     """a*log(a) → xlogy(a, a), which is 0 at 0; a*log(a/b) likewise."""
     parts = factors(tree)
@@ -350,16 +351,18 @@ def _sum_of_squares(scope: Scope, x: Node, depth: int) -> bool:
 
 
 STABILISE_RULES: tuple[Rule, ...] = (
-    exp_minus_one,
-    tanh_of_exponentials,
-    sigmoid_of_quotient,
-    exp_times_sigmoid,
-    one_minus_sigmoid,
-    one_minus_probability,
-    quotient_of_exponentials,
-    log_of_exponentials,
-    log1p_of_exponential,
-    log_of_one_plus,
-    x_log_x,
-    safe_norm,
+    first_of(
+        exp_minus_one,
+        tanh_of_exponentials,
+        sigmoid_of_quotient,
+        exp_times_sigmoid,
+        one_minus_sigmoid,
+        one_minus_probability,
+        quotient_of_exponentials,
+        log_of_exponentials,
+        log1p_of_exponential,
+        log_of_one_plus,
+        x_log_x,
+        safe_norm,
+    ),
 )

@@ -123,7 +123,7 @@ class Interpreter:
 
     def compute(self, node: Node) -> Any:
         """The value of one node whose inputs are known."""
-        return getattr(self, f"on_{node.kind.value}")(node)
+        return getattr(self, f"on_{node.kind}")(node)
 
     def on_input(self, node: Node) -> Any:
         given = self.arguments[node.attrs[0]]
