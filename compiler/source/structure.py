@@ -18,6 +18,7 @@ from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import nearest
 from vspec.compiler.diagnostics.words import key_help, type_help
 from vspec.compiler.source.document import Document, Mapping, Scalar, Sequence, Value, plain
+from vspec.compiler.source.shape import Test, shape
 
 MOST = 200  # so many mistakes are reported at once; a file with more is probably no spec
 
@@ -40,8 +41,13 @@ def schema() -> dict[str, Any]:
 
 
 @cache
+def _fits() -> Test:
+    return shape(schema())
+
+
+@cache
 def _validator() -> Any:
-    # Imported here, since it takes longer than reading the file and not every caller validates.
+    # Imported here, since it takes longer than reading the file, and most documents are right.
     from jsonschema.validators import Draft202012Validator, extend
 
     # The forms of names are in the schema for editors; the language says in more detail what is wrong with a left side.
@@ -50,9 +56,12 @@ def _validator() -> Any:
 
 def validate(document: Document, sink: Sink) -> None:
     """Record in `sink` every way in which the document is not structured as a spec (VS0130 to VS0137)."""
+    content = plain(document.root)
+    if _fits()(content):
+        return
     found: list[Diagnostic] = []
     reader = _Reader(document)
-    for error in islice(_validator().iter_errors(plain(document.root)), MOST):
+    for error in islice(_validator().iter_errors(content), MOST):
         found.extend(reader.explain(error))
     sink.diagnostics.extend(in_order(found))
 
