@@ -84,8 +84,9 @@ class Kind(str):
     STOP: ClassVar[Kind]
 
 
-for _name in Kind.__annotations__:
-    setattr(Kind, _name, Kind(_name.lower()))
+KINDS: tuple[Kind, ...] = tuple(Kind(name.lower()) for name in Kind.__annotations__)
+for _kind in KINDS:
+    setattr(Kind, _kind.upper(), _kind)
 
 
 class Origin(NamedTuple):
