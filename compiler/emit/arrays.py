@@ -107,7 +107,8 @@ def mapped(scope: Scope, tree: Tree, operands: list[Value], node: Node) -> Value
         return expression(tree, [aligned(v, layout) for v in operands], context)
 
     fast = tuple(a for a in scope.fast.get(node.uid, ()) if a in present)
-    layout = fast if len(fast) == len(present) > 1 else min(dict.fromkeys(candidates), key=cost)
+    layouts = [fast] if len(fast) == len(present) > 1 else list(dict.fromkeys(candidates))
+    layout = layouts[0] if len(layouts) == 1 else min(layouts, key=cost)
     return Value(render(layout), layout, render if len(layout) > 1 else None)
 
 

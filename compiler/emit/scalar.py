@@ -216,7 +216,8 @@ def _neg(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
 
 def _mul(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     """Products: exact coefficients are multiplied out, signs move to the front, negative powers go below the line."""
-    coefficient, exact = Fraction(1), False
+    coefficient: int | Fraction = 1
+    exact = False
     top: list[Text] = []
     below: list[Text] = []
     negative = False
@@ -234,6 +235,7 @@ def _mul(trees: Sequence[Tree], args: list[Text], context: Context) -> Text:
     if coefficient < 0:
         coefficient, negative = -coefficient, not negative
     if exact and coefficient != 1:
+        coefficient = Fraction(coefficient)
         short = decimal(coefficient)
         if coefficient.denominator == 1 or (short is not None and coefficient.numerator >= 1):
             top.insert(0, number(coefficient.numerator if coefficient.denominator == 1 else coefficient))

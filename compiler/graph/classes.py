@@ -223,7 +223,8 @@ class _Numbers:
         self.table: dict[str, int] = {}
 
     def of(self, names: Iterable[str]) -> tuple[int, ...]:
-        return tuple(self.table.setdefault(n, len(self.table)) for n in names)
+        table = self.table
+        return tuple([table.setdefault(n, len(table)) for n in names])
 
 
 def _leaf_key(node: Node) -> Any:

@@ -20,7 +20,9 @@ Visit = Callable[[Builder, Node, Node], Node]
 
 def with_inputs(b: Builder, node: Node, inputs: Sequence[Node]) -> Node:
     """The node reading other inputs, whose axes may stand in another order."""
-    if all(x is y for x, y in zip(inputs, node.inputs, strict=True)):
+    # Nodes are equal if they are the same one.
+    inputs = tuple(inputs)
+    if inputs == node.inputs:
         return node
     attrs = node.attrs
     if node.kind is Kind.REINDEX:
@@ -29,8 +31,8 @@ def with_inputs(b: Builder, node: Node, inputs: Sequence[Node]) -> Node:
         attrs = (tuple(to[n] for n in x.names),)
     elif node.kind is Kind.REGION:
         # A loop takes its operands by position: their axes stay as they were.
-        inputs = [b.order(x, old.axes) for x, old in zip(inputs, node.inputs, strict=True)]
-    return Node(node.kind, node.op, tuple(inputs), node.axes, node.dtype, attrs, node.origin)
+        inputs = tuple(b.order(x, old.axes) for x, old in zip(inputs, node.inputs, strict=True))
+    return Node(node.kind, node.op, inputs, node.axes, node.dtype, attrs, node.origin)
 
 
 class Sweep:
