@@ -12,7 +12,7 @@ CHANCE: tuple[Code, ...] = (
         "VS0690",
         "a random variable has one law, with a density where one is read",
         "A random variable has one law for all values of its indices; parts with laws of their own are variables of their own. "
-        "Some laws can be drawn from but have no density here.",
+        "Some laws can be drawn from but have no density here. acceptance(x) is of a variable that chains draw.",
         "dims: {i: 2}\nrandom:\n  x[0]: normal(0, 1)\n  x[1]: uniform(0, 1)\n",
     ),
     Code(
@@ -51,8 +51,9 @@ CHANCE: tuple[Code, ...] = (
         "VS0695",
         "this expectation cannot be evaluated in this way",
         "Summing takes finitely many values, and not too many together; a Gauss rule a law that has one; a closed form "
-        "polynomials, exponentials and the like; an estimated variance at least two draws. What depends on a variable that is "
-        "averaged is averaged, too.",
+        "polynomials, exponentials and the like; an estimated variance at least two draws, of chains three. Over what chains "
+        "draw there are means over draws alone, by=samples(n) or without 'by'. What depends on a variable that is averaged is averaged, "
+        "too.",
         _Z + "define:\n  y: E[z](z**2, by=enumerate)\n",
     ),
     Code(

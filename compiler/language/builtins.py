@@ -43,7 +43,7 @@ from vspec.compiler.language.operators import (
     Operator,
 )
 from vspec.compiler.language.positions import position
-from vspec.compiler.language.random import own_density
+from vspec.compiler.language.random import acceptance, own_density
 from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice
 from vspec.compiler.language.spec import Definition
 from vspec.compiler.language.statistics import level_of
@@ -391,6 +391,8 @@ def _structural(ctx: Context, raw: RawCall, env: Env) -> Expr:
         return derivative(ctx, raw, env)
     if name == "sample":
         return sample(ctx, raw, env)
+    if name == "acceptance":
+        return acceptance(ctx, raw, env)
     if name == "logpdf":
         own = own_density(ctx, raw, env)
         return own if own is not None else logpdf(ctx, raw, env)

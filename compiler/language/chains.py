@@ -7,25 +7,22 @@ on from there by transitions whose law stays that of the energy at the values of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.diagnostics.suggest import did_you_mean
 from vspec.compiler.language.context import Context, Env, Symbol, Unknown
 from vspec.compiler.language.expectations import MOST_DRAWS, whole
 from vspec.compiler.language.expr import Affine, Element, Expr, Number, Sample
-from vspec.compiler.language.instances import parsed
 from vspec.compiler.language.left import Equation, System
 from vspec.compiler.language.parse import parse_expression
 from vspec.compiler.language.random import DENSITY, Declared, estimator_of
-from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawNumber, RawOp, walk
-from vspec.compiler.language.samplers import SAMPLERS, Sampler
+from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawNumber, walk
+from vspec.compiler.language.samplers import SAMPLERS
 from vspec.compiler.language.spec import (
     Assignment,
     Chain,
     Definition,
-    Dim,
     Domain,
     Estimator,
     Param,
@@ -33,6 +30,7 @@ from vspec.compiler.language.spec import (
     Variable,
 )
 from vspec.compiler.language.substitute import elements, nodes, parts
+from vspec.compiler.language.transitions import Options, Writer, spot
 from vspec.compiler.language.types import as_real
 from vspec.compiler.source.document import Scalar
 
@@ -44,25 +42,6 @@ _START = RawCall(
     name_span=_NOWHERE,
     args=(RawNumber(span=_NOWHERE, value=0), RawNumber(span=_NOWHERE, value=1)),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """The sampler of a variable with its options; `step` is an expression."""
-
-    sampler: Sampler
-    step: Raw
-    counts: Mapping[str, int]
-
-    @property
-    def moves(self) -> int:
-        """The largest number of transitions in one step."""
-        return max(self.counts["burn"], self.counts["thin"])
-
-    @property
-    def burns(self) -> bool:
-        """Whether the first steps take more transitions than later ones."""
-        return self.counts["burn"] > self.counts["thin"]
 
 
 def check_chain(
@@ -93,7 +72,13 @@ def check_chain(
     if kept is None or estimator is None:
         return []
     system = System()
-    writer = _Writer(ctx, declared, symbol, options, energy, own, system)
+
+    def trail(count: int) -> list[Definition | Recurrence]:
+        more = System()
+        Writer(ctx, declared, symbol, options, energy, own, more, count).write()
+        return check_equations(ctx, more, {}).equations
+
+    writer = Writer(ctx, declared, symbol, options, energy, own, system)
     writer.write()
     before_errors = len(ctx.sink.errors)
     found = check_equations(ctx, system, {}).equations
@@ -114,6 +99,7 @@ def check_chain(
         moves.append(Assignment(f"{declared.name}.burnt", (), done, declared.span))
     replicas = tuple(x for x in own if not _depends(body, x, declared.name, made))
     chain = Chain(tuple(x for x in symbol.letters if x not in own), replicas, options.sampler.name, tuple(moves))
+    declared.write_trail = trail
     declared.definition = last
     declared.found = Variable(declared.name, symbol.letters, estimator, read, declared.span, chain)
     return [*found, last, *made.values(), density]
@@ -122,7 +108,7 @@ def check_chain(
 # --- what it takes -----------------------------------------------------------------------------------------------
 
 
-def _options(ctx: Context, declared: Declared) -> _Options | None:
+def _options(ctx: Context, declared: Declared) -> Options | None:
     """The sampler with its options; None after a mistake (VS0696)."""
     value = declared.line.option("sampler")
     raw = parse_expression(value, ctx.sink) if isinstance(value, Scalar) else None
@@ -175,7 +161,7 @@ def _options(ctx: Context, declared: Declared) -> _Options | None:
             )
             return None
         counts[o.name] = count
-    return _Options(sampler, given["step"], counts) if _step(ctx, declared, given["step"]) else None
+    return Options(sampler, given["step"], counts) if _step(ctx, declared, given["step"]) else None
 
 
 def _step(ctx: Context, declared: Declared, raw: Raw) -> bool:
@@ -318,7 +304,7 @@ def _depends(e: Expr, letter: str, variable: str, made: Mapping[str, Definition]
     return False
 
 
-def _kept(ctx: Context, declared: Declared, symbol: Symbol, options: _Options) -> str | None:
+def _kept(ctx: Context, declared: Declared, symbol: Symbol, options: Options) -> str | None:
     """Declare what is kept between steps: where the chains are, and how much of their start is done. None after a mistake."""
     name = f"{declared.name}.chain"
     ctx.symbols[name] = Symbol(name, "carried", symbol.letters, symbol.dims, "real", declared.span)
@@ -333,7 +319,7 @@ def _kept(ctx: Context, declared: Declared, symbol: Symbol, options: _Options) -
         scope={x: x for x in symbol.letters},
         reads=frozenset({"constant", "data", "param"}),
     )
-    at = _spot(declared.span, 0)
+    at = spot(declared.span, 0)
     start = ctx.infer(RawCall(span=at, name="sample", args=(law,), name_span=at), env)
     if isinstance(start, Unknown):
         return None
@@ -345,165 +331,3 @@ def _kept(ctx: Context, declared: Declared, symbol: Symbol, options: _Options) -
         zero = Number(span=declared.span, dtype="real", value=0.0)
         ctx.carried[burnt] = Param(burnt, (), "real", zero, real, declared.span, carried=True)
     return name
-
-
-def _spot(span: Span, k: int) -> Span:
-    """A place of its own for a draw of a variable that is declared at `span`."""
-    return Span(span.file, span.line, span.column, span.line, span.column + 1 + k)
-
-
-# --- the equations -----------------------------------------------------------------------------------------------
-
-
-class _Writer:
-    """Puts the equations of a sampler into a system, in the names and indices of a variable."""
-
-    def __init__(
-        self,
-        ctx: Context,
-        declared: Declared,
-        symbol: Symbol,
-        options: _Options,
-        energy: Raw,
-        plates: tuple[str, ...],
-        system: System,
-    ) -> None:
-        self.ctx, self.declared, self.symbol, self.options = ctx, declared, symbol, options
-        self.energy, self.plates, self.system = energy, plates, system
-        self.event = tuple(x for x in symbol.letters if x not in plates)
-        self.span = declared.line.span
-        sizes = {"move": options.moves + 1}
-        if "leapfrog" in options.counts:
-            sizes["leap"] = options.counts["leapfrog"] + 1
-        self.times = {word: self._letter(word, size) for word, size in sizes.items()}
-        self.draws = 0
-
-    def _letter(self, word: str, size: int) -> str:
-        """An index for the transitions, over a dim of its own."""
-        name = f"{self.declared.name}.{word}"
-        self.ctx.dims.dims[name] = Dim(name, (name,), size, self.declared.span)
-        self.ctx.dims.letters[name] = name
-        return name
-
-    def write(self) -> None:
-        """All equations but that of the variable itself."""
-        burn, thin = self.options.counts["burn"], self.options.counts["thin"]
-        until: Raw | None = None
-        if self.options.burns:
-            self._line("count", f"max({thin}, {burn} - burnt)")
-            self._line("done", f"min(burnt + count, {burn})")
-            until = self._right(parsed("index(move) >= count"))
-        for left, right in self.options.sampler.equations:
-            self._line(left, right, until)
-
-    def end(self) -> Equation:
-        """The variable itself: where the chains end."""
-        raw = self._right(parsed("stop(walk[-1, L])"))
-        return Equation(self.declared.name, "definition", self.symbol.letters, -1, raw, self.declared.span)
-
-    def _line(self, left: str, right: str, until: Raw | None = None) -> None:
-        head = parsed(left.removeprefix("~"))
-        subscripts = head.subscripts if isinstance(head, RawElement) else ()
-        assert isinstance(head, RawName | RawElement)
-        name = f"{self.declared.name}.{head.name}"
-        letters: list[str] = []
-        time, kind = -1, "definition"
-        for s in subscripts:
-            if isinstance(s, RawName) and s.name in ("L", "P"):
-                letters += self.symbol.letters if s.name == "L" else self.plates
-            elif isinstance(s, RawName):
-                letters.append(self.times[s.name])
-            elif isinstance(s, RawNumber):
-                time, kind = len(letters), "init"
-                letters.append("0")
-            else:
-                assert isinstance(s, RawOp)
-                (word,) = (x.name for x in s.args if isinstance(x, RawName))
-                time, kind = len(letters), "step"
-                letters.append(self.times[word])
-        raw = self._energy(parsed(right)) if left.startswith("~") else self._right(parsed(right))
-        equation = Equation(name, kind, tuple(letters), time, raw, self.declared.span)
-        if kind == "step" and letters[time] == self.times["move"]:
-            equation.until = until
-        group = {"definition": self.system.definitions, "init": self.system.inits, "step": self.system.steps}[kind]
-        group[name] = equation
-        if kind == "init":
-            return
-        dims = tuple(self.ctx.dims.letters[x] for x in letters)
-        what = "state" if kind == "step" else "definition"
-        self.ctx.symbols[name] = Symbol(name, what, tuple(letters), dims, None, self.declared.span)
-        self.system.names.append(name)
-
-    def _energy(self, at: Raw) -> Raw:
-        """The energy at another value than the variable's own."""
-        target = self._named(at)
-        before = tuple(self._right(s) for s in (at.subscripts if isinstance(at, RawElement) else ())[:-1])
-
-        def moved(node: Raw) -> Raw:
-            if isinstance(node, RawName) and node.name == self.declared.name:
-                return (
-                    RawElement(span=node.span, name=target, subscripts=before, name_span=node.span)
-                    if before
-                    else (replace(node, name=target))
-                )
-            if isinstance(node, RawElement):
-                inner = tuple(map(moved, node.subscripts))
-                if node.name == self.declared.name:
-                    return replace(node, name=target, subscripts=(*before, *inner))
-                return replace(node, subscripts=inner)
-            return _inside(node, moved)
-
-        return moved(self.energy)
-
-    def _named(self, raw: Raw) -> str:
-        assert isinstance(raw, RawName | RawElement)
-        return f"{self.declared.name}.{raw.name}"
-
-    def _right(self, raw: Raw) -> Raw:
-        """A right side of the table in the names and indices of the variable."""
-        if isinstance(raw, RawName):
-            if raw.name == "step":
-                return self.options.step
-            if raw.name in self.times:
-                return replace(raw, name=self.times[raw.name], span=self.span)
-            return replace(raw, name=self._named(raw), span=self.span)
-        if isinstance(raw, RawElement):
-            subscripts: list[Raw] = []
-            for s in raw.subscripts:
-                if isinstance(s, RawName) and s.name in ("L", "P"):
-                    letters = self.symbol.letters if s.name == "L" else self.plates
-                    subscripts += [RawName(span=self.span, name=x) for x in letters]
-                else:
-                    subscripts.append(self._right(s))
-            name = self._named(raw)
-            if not subscripts:
-                return RawName(span=self.span, name=name)
-            return RawElement(span=self.span, name=name, subscripts=tuple(subscripts), name_span=self.span)
-        if isinstance(raw, RawCall) and raw.name == "tally":
-            inner = self._right(raw.args[0])
-            bound = tuple(RawName(span=self.span, name=x) for x in self.event)
-            if not bound:
-                return inner
-            return RawCall(span=self.span, name="sum", args=(inner,), name_span=self.span, bound=bound)
-        if isinstance(raw, RawCall) and raw.name == "sample":
-            self.draws += 1
-            law = replace(_inside(raw.args[0], self._right), span=self.span)
-            return replace(raw, args=(law,), span=_spot(self.declared.span, self.draws), name_span=self.span)
-        if isinstance(raw, RawCall | RawOp | RawNumber):
-            return replace(_inside(raw, self._right), span=self.span)
-        return raw
-
-
-def _inside(raw: Raw, of: Callable[[Raw], Raw]) -> Raw:
-    """The node with a function applied to its parts."""
-    if isinstance(raw, RawOp):
-        return replace(raw, args=tuple(map(of, raw.args)))
-    if isinstance(raw, RawCall):
-        return replace(
-            raw,
-            args=tuple(map(of, raw.args)),
-            bound=None if raw.bound is None else tuple(map(of, raw.bound)),
-            subscripts=None if raw.subscripts is None else tuple(map(of, raw.subscripts)),
-            keywords=tuple(k._replace(value=of(k.value)) for k in raw.keywords),
-        )
-    return raw

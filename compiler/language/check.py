@@ -43,6 +43,7 @@ from vspec.compiler.language.sizes import read_dims
 from vspec.compiler.language.spec import Claim, Constraint, Definition, Output, Param, Spec, Stage
 from vspec.compiler.language.substitute import letters_of
 from vspec.compiler.language.tracked import with_tracked
+from vspec.compiler.language.transitions import with_trails
 from vspec.compiler.language.walks import with_walks
 from vspec.compiler.source.document import Document, Scalar, Value
 
@@ -164,7 +165,7 @@ def _check(ctx: Context, document: Document, overrides: Mapping[str, Any], settl
     solved.equations += drain(ctx)
     settle(ctx, params, data)
     drop(ctx)
-    solved.equations = with_walks(ctx, solved.equations)
+    solved.equations = with_trails(ctx, with_walks(ctx, solved.equations))
     share_objectives(solved)
     spec = _assemble(ctx, document, constants, data, params, solved, constraints, plan, outputs, claims)
     shard = read_shard(ctx, root.get("shard"), (*constants.values(), *data.values(), *params.values()))

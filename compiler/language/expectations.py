@@ -117,10 +117,21 @@ def expectation(ctx: Context, raw: RawCall, env: Env) -> Expr:
         names=names,
         bodies=real,
         way=way,
-        reads=tuple(e for n in names for e in (ctx.latents.get(n) or ctx.variables[n]).reads),
+        reads=(*(e for n in names for e in (ctx.latents.get(n) or ctx.variables[n]).reads), *_trails(ctx, names, way)),
         times=env.times,
         place=(*env.path, raw.span),
     )
+
+
+def _trails(ctx: Context, names: tuple[str, ...], way: Evaluation) -> tuple[Element, ...]:
+    """The draws that Markov chains make for an expectation by several of them."""
+    from vspec.compiler.language.transitions import read_trail
+
+    count = way.count or 1
+    if way.word != "samples" or count < 2:
+        return ()
+    chained = [d for n in names if (d := ctx.variables.get(n)) is not None and d.line.option("sampler") is not None]
+    return tuple(read_trail(ctx, d, count) for d in chained)
 
 
 def _names(ctx: Context, raw: RawCall, env: Env) -> tuple[str, ...] | None:

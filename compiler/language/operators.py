@@ -314,6 +314,7 @@ STRUCTURAL: Mapping[str, str] = MappingProxyType(
         "part": "part(s, i): the value that the configuration s gives to i, on a dim of configurations.",
         "sample": "sample(law): a fresh draw from a law, such as normal(0, 1), for every value of the indices around it.",
         "logpdf": "logpdf(law, x): the logarithm of the density of a law at x; of a discrete law, of the probability of x.",
+        "acceptance": "acceptance(x[w]): of what Markov chains draw, the share of the transitions of this step that were taken.",
         "entropy": "entropy(law): the entropy of a law, in nats.",
         "KL": "KL(law, law): the Kullback-Leibler divergence of the first law from the second, in nats.",
         "stop": "stop(e): the value of e, through which no derivative flows.",

@@ -6,6 +6,7 @@ more there is to it, expectations over it and its log-density, hangs on its name
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -21,7 +22,7 @@ from vspec.compiler.language.expr import Affine, At, Block, Element, Expr, Sampl
 from vspec.compiler.language.law_formulas import DENSITIES
 from vspec.compiler.language.laws import LAWS
 from vspec.compiler.language.parse import parse_expression
-from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName
+from vspec.compiler.language.raw import Raw, RawCall, RawElement, RawName, RawSlice
 from vspec.compiler.language.spec import Definition, Estimator, Recurrence, Variable
 from vspec.compiler.language.substitute import NotComposed, subscript_axes
 from vspec.compiler.language.types import as_real
@@ -68,7 +69,8 @@ class Declared:
     """A random variable before its law is checked; `definition`, `found` and the `law` once it is.
 
     `call`: the draw as it is written. `averaged`: what an expectation over it is over, if that is not the variable alone; then
-    `marginal` is the log-density at its own draw. Of one that a recurrence draws: the recurrence, the equations by which
+    `marginal` is the log-density at its own draw. Of one that chains draw: how many draws one after the other are read, and what
+    writes their equations. Of one that a recurrence draws: the recurrence, the equations by which
     expectations over it are made, and what those read.
     """
 
@@ -84,6 +86,8 @@ class Declared:
     law: Distribution | None = None
     marginal: Element | None = None
     averaged: tuple[str, ...] = ()
+    trails: dict[int, None] = field(default_factory=dict)
+    write_trail: Callable[[int], list[Definition | Recurrence]] | None = None
 
     @property
     def reads(self) -> tuple[Element, ...]:
@@ -376,6 +380,34 @@ def own_density(ctx: Context, raw: RawCall, env: Env) -> Expr | None:
     kept = tuple(subscripts[x] for x in density.axes)
     name = density.name
     return replace(element, span=raw.span, name=name, subscripts=kept, axes=subscript_axes(kept), dtype="real")
+
+
+def acceptance(ctx: Context, raw: RawCall, env: Env) -> Expr:
+    """`acceptance(x[w, :])` of a variable that chains draw: the share of the transitions of a chain that were taken.
+
+    The axes of one draw are whole; without subscripts the chains have the indices of the declaration.
+    """
+    at = raw.args[0] if len(raw.args) == 1 and raw.bound is None and not raw.keywords else None
+    declared = ctx.variables.get(getattr(at, "name", "")) if isinstance(at, RawName | RawElement) else None
+    if declared is None or declared.line.option("sampler") is None:
+        message = "'acceptance' is of a variable that Markov chains draw"
+        help = "write it as acceptance(x[w]), of a variable with a sampler"
+        return ctx.error("VS0690", message, raw.span, env, label="no chains", help=help)
+    if declared.found is None or declared.found.chain is None:
+        return Unknown(span=raw.span)
+    letters, event = declared.found.letters, declared.found.chain.event
+    given: tuple[Raw, ...] = tuple(RawName(span=raw.span, name=x) for x in letters if x not in event)
+    if isinstance(at, RawElement):
+        given = tuple(s for x, s in zip(letters, at.subscripts, strict=False) if x not in event)
+        whole = [s for x, s in zip(letters, at.subscripts, strict=False) if x in event]
+        if len(at.subscripts) != len(letters) or not all(isinstance(s, RawSlice) for s in whole):
+            shown = ", ".join(":" if x in event else x for x in letters)
+            message = f"all of a draw of '{declared.name}' is taken or not"
+            return ctx.error("VS0690", message, at.span, env, help=f"write acceptance({declared.name}[{shown}])")
+    name = f"{declared.name}.acceptance"
+    if not given:
+        return ctx.infer(RawName(span=raw.span, name=name), env)
+    return ctx.infer(RawElement(span=raw.span, name=name, subscripts=given, name_span=raw.span), env)
 
 
 def law_at(ctx: Context, raw: Raw, env: Env) -> Distribution | None:

@@ -59,6 +59,8 @@ _WALK = (
     ("accepted[move, P]", "gain[move, P] + sample(exponential(1)) > 0"),
     ("walk[move + 1, L]", "near[move, L] if accepted[move, P] else walk[move, L]"),
     ("height[move + 1, P]", "high[move, P] if accepted[move, P] else height[move, P]"),
+    ("taken[0, P]", "0"),
+    ("taken[move + 1, P]", "taken[move, P] + (1 if accepted[move, P] else 0)"),
 )
 _SLOPED = (
     *_WALK,

@@ -198,8 +198,8 @@ def test_what_reads_all_chains_at_once_has_no_other_chain(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("mean[w, v](x[b, w, v]**2)", "mean[w, v](x[b, w, v]**2), by=quadrature(9)", "one each"),
-        ("E[x](mean[w, v](x[b, w, v]**2))", "Var[x](x[b, 0, 0]**2)", "no estimate by the chains"),
+        ("mean[w, v](x[b, w, v]**2)", "mean[w, v](x[b, w, v]**2), by=quadrature(9)", "means over draws"),
+        ("E[x](mean[w, v](x[b, w, v]**2))", "Var[x](x[b, 0, 0]**2)", "at least three draws"),
         ("w: 300, v: 2", "w: 1, v: 1", "one chain alone"),
     ],
 )

@@ -309,7 +309,10 @@ class Interpreter:
         return self.align(value, [*(a.name for a in batch), *result], node.axes)
 
     def on_stop(self, node: Node) -> Any:
-        return self.found[node.inputs[0].uid]
+        # What it stops may have been made anew with its axes in another order.
+        value = self.found[node.inputs[0].uid]
+        names = node.inputs[0].names
+        return value if names == node.names else self.align(value, names, node.axes)
 
     def on_region(self, node: Node) -> Any:
         if node.op == "solve":

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vspec.compiler.calculus.chance import measures
-from vspec.compiler.calculus.chance.chains import normalised
+from vspec.compiler.calculus.chance.chains import normalised, number_of, pooled
 from vspec.compiler.calculus.chance.noise import Repeated
 from vspec.compiler.calculus.chance.paths import has_path, path
 from vspec.compiler.calculus.chance.supports import Values, enumerated, laid_out
@@ -26,6 +26,7 @@ from vspec.compiler.graph.node import Axis, Node, topological
 from vspec.compiler.language.draws import draws_of
 from vspec.compiler.language.expectations import TRACKED
 from vspec.compiler.language.expr import Expectation, Expr
+from vspec.compiler.language.transitions import trail_name
 
 if TYPE_CHECKING:
     from vspec.compiler.calculus.lower import Lowering
@@ -58,6 +59,15 @@ class Play:
         return Play(dict(self.values), list(self.weights), dict(self.logs), dict(self.noise))
 
 
+def trail_of(low: Lowering, v: Variable, count: int, draws: Axis) -> Node:
+    """So many draws of a variable that chains draw, one after the other along an axis."""
+    with low.outside():
+        node = low.get(f"{trail_name(v.name, count)}.draws")
+    first = next(a for a in node.axes if a.name not in v.node.names)
+    taken = low.b.window(node, first.name, draws, 1, 0)
+    return low.b.stop(taken)
+
+
 class Estimator:
     """Estimates for one expectation. `repeats`: the axes of independent draws."""
 
@@ -72,6 +82,9 @@ class Estimator:
         self.listed: dict[tuple[object, ...], Values] = {}
         self.made: dict[tuple[int, ...], Node] = {}
         self.repeats: tuple[Axis, ...] = ()
+        # The draws of chains one after the other, and by which axes those of several chains are draws of one law.
+        self.trails: dict[str, Node] = {}
+        self.pools: dict[str, Axis] = {}
         self.pair: Axis | None = None
         way = e.way
         if way.word in ("samples", TRACKED) and way.count is not None and way.count > 1:
@@ -79,7 +92,9 @@ class Estimator:
             if way.antithetic:
                 count //= 2
                 self.pair = new_axis(self.b, "side", "sides", 2)
-            self.repeats = (new_axis(self.b, "draw", "draws", count), *([self.pair] if self.pair is not None else []))
+            draws = new_axis(self.b, "draw", "draws", count)
+            self.repeats = (draws, *([self.pair] if self.pair is not None else []))
+            self.trails = {v.name: trail_of(low, v, count, draws) for v in variables if v.chain is not None}
         self.keys: dict[str, Node] = {}
         self.over = tuple(low.lower(x) for x in way.over) if way.over is not None else None
 
@@ -121,6 +136,9 @@ class Estimator:
         It is the mean over pairs of different draws of (f - f')(g - g')/2; a score meets it once for each of the two.
         """
         b, way = self.b, self.e.way
+        chained = next((v for v in variables if v.chain is not None), None)
+        if chained is not None:
+            return self._by_chains(f, g, both, chained, chosen)
         count = way.count or 1
         if count < 2 or way.antithetic:
             what = "independent draws" if way.antithetic else "at least two draws"
@@ -133,24 +151,46 @@ class Estimator:
                 raise NoEstimate("VS0695", message, v.origin)
             if v.estimator.baseline != "none" and chosen[v.name] == "score":
                 raise NoEstimate("VS0695", f"no baseline of '{v.name}' is independent of its pairs of draws", v.origin)
-        one = _One(self, both, variables, chosen)
-        play = one.play(Play(), variables)
-        axes = [a.name for a in self.repeats]
-        dims = {a.name: a.dim for a in self.repeats}
-        values = [self.at(x, play.values) for x in (f, g)]
-        product = b.mul(values)
-        totals = [b.reduce("sum", x, axes, dims) for x in (*values, product)]
-        pairs: Tree = (
-            "div",
-            ("add", ("mul", num(float(count)), X), ("neg", ("mul", A, slot(4))), ("neg", ("mul", B, slot(3))), slot(5)),
-            num(2.0 * (count - 1)),
-        )
-        each = b.map(pairs, [product, *values, *totals], "real")
+        play = _One(self, both, variables, chosen).play(Play(), variables)
+        each = self._pairs([self.at(x, play.values) for x in (f, g)], num(float(count)), [])
         if play.logs:
             log = b.add(list(play.logs.values()))
             twice: Tree = ("mul", ("sub", ("mul", num(2.0), ONE), num(1.0)), B)
             each = b.map(twice, [log, b.stop(log), each], "real")
         return self.mean(each)
+
+    def _by_chains(self, f: Node, g: Node, both: Node, v: Variable, chosen: Mapping[str, str]) -> Node:
+        """The same over the draws of all chains of one law, as many as there are of each.
+
+        The score of a draw is less the mean of those of all others, the other one of a pair among them, which leaves
+        (n - 2)/(n - 1) of what it should be.
+        """
+        b = self.b
+        one = _One(self, both, [v], chosen)
+        self.pools = pooled(b, v, one.frames, self.repeats)
+        self.repeats = (*self.repeats, *self.pools.values())
+        play = one.play(Play(), [v])
+        count = number_of(b, self.repeats)
+        each = self._pairs([self.at(x, play.values) for x in (f, g)], ("real", slot(6)), [count])
+        log = play.logs[v.name]
+        factor: Tree = ("div", ("real", ("sub", slot(3), num(1))), ("real", ("sub", slot(3), num(2))))
+        twice: Tree = ("mul", ("add", num(1.0), ("mul", num(2.0), factor, ("sub", ONE, num(1.0)))), B)
+        return self.mean(b.map(twice, [log, b.stop(log), each, count], "real"))
+
+    def _pairs(self, values: Sequence[Node], count: Tree, more: Sequence[Node]) -> Node:
+        """For each draw the mean over the others of half the product of the differences of two values. `count`: the number of
+        draws, of slots after the sixth."""
+        b = self.b
+        axes = [a.name for a in self.repeats]
+        dims = {a.name: a.dim for a in self.repeats}
+        product = b.mul(values)
+        totals = [b.reduce("sum", x, axes, dims) for x in (*values, product)]
+        pairs: Tree = (
+            "div",
+            ("add", ("mul", count, X), ("neg", ("mul", A, slot(4))), ("neg", ("mul", B, slot(3))), slot(5)),
+            ("mul", num(2.0), ("sub", count, num(1.0))),
+        )
+        return b.map(pairs, [product, *values, *totals, *more], "real")
 
     def at(self, x: Node, values: Mapping[int, Node]) -> Node:
         """A node where other nodes stand in the place of variables. What several parts read is made once."""
@@ -185,15 +225,7 @@ class Estimator:
 
     def count(self, axes: Sequence[Axis]) -> Node:
         """The number of elements along axes."""
-        found: Node = self.b.number(1)
-        for a in axes:
-            size = self.b.size(a.dim)
-            known = size_of(self.b.dims, a)
-            if known is not None and found.kind == "const" and found.op == "number":
-                found = self.b.number(found.attrs[0] * known)
-            else:
-                found = self.b.map(("mul", X, A), [found, size], "integer")
-        return found
+        return number_of(self.b, axes)
 
 
 class _One:
@@ -302,9 +334,12 @@ class _One:
 
     def _chained(self, v: Variable, play: Play) -> None:
         """The current draws of chains."""
-        self._set(v, v.node, play)
+        pools = self.of.pools
+        drawn = self.of.trails.get(v.name, v.node)
+        self._set(v, self.b.rename(drawn, {a: x.name for a, x in pools.items()}) if pools else drawn, play)
         assert v.density is not None
-        log = normalised(self.b, v, self._at(v.density, play), self.frames)
+        draws = [*self.of.repeats, *pools.values()]
+        log = normalised(self.b, v, self._at(v.density, play), self.frames, draws)
         play.logs[v.name] = self._framed(v, log, joint=True)
 
     def _walked(self, v: Variable, play: Play) -> None:

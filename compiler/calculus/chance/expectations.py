@@ -273,11 +273,17 @@ class _Average:
                 self.b.origin,
                 tip,
             )
+        if word == "quadrature" and count_of(self.b, v) is not None:
+            # Of a mixture it is a rule for each of the components.
+            return "enumerate", "finitely many values beside a rule"
         if word in ("enumerate", "quadrature"):
             return word, "asked for"
         if v.estimator.word not in ("auto", "analytic"):
             return v.estimator.word, "asked for"
         if word == "analytic" or v.estimator.word == "analytic":
+            total = configurations(self.b, v, frames.joint(v)) if count_of(self.b, v) is not None else None
+            if total is not None and total <= FEW:
+                return "enumerate", f"the closed form of {total} values is their sum"
             tip = "leave it to the compiler: by=auto"
             raise NoEstimate(
                 "VS0695", f"no closed form is known for the part that depends on '{v.name}'", self.b.origin, tip
