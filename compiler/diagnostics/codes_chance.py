@@ -52,8 +52,8 @@ CHANCE: tuple[Code, ...] = (
         "this expectation cannot be evaluated in this way",
         "Summing takes finitely many values, and not too many together; a Gauss rule a law that has one; a closed form "
         "polynomials, exponentials and the like; an estimated variance at least two draws, of chains three. Over what chains "
-        "draw there are means over draws alone, by=samples(n) or without 'by'. What depends on a variable that is averaged is averaged, "
-        "too.",
+        "draw there are means over draws alone, by=samples(n) or without 'by'. What depends on a variable that is averaged is "
+        "averaged, too.",
         _Z + "define:\n  y: E[z](z**2, by=enumerate)\n",
     ),
     Code(

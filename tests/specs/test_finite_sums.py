@@ -1,8 +1,7 @@
-"""Sums over all values where a closed form or a rule is asked for: of categorical variables, and of the components of mixtures."""
+"""Sums over all values where a closed form or a rule is asked for: of categorical variables, and of components of mixtures."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import jax
