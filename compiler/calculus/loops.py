@@ -59,7 +59,7 @@ def lower_recurrence(low: Lowering, r: Recurrence, reads: Reads) -> None:
             else:
                 path = b.item(node, position, (axis, *carry[k].axes), carry[k].dtype)
                 value = b.order(path, [low.axis(x) for x in low.free(s.letters)])
-                low.values[key] = b.hold(value) if s.name in low.variables else value
+                low.values[key] = b.hold(value) if s.name in low.variables or s.name in low.random else value
                 low.dropped[key] = low.fixed(s.letters)
 
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from vspec.compiler.calculus import parts
 from vspec.compiler.calculus.chance.expectations import expectation
+from vspec.compiler.calculus.chance.totals import Numbers, apart
 from vspec.compiler.calculus.chance.variables import Variable
 from vspec.compiler.calculus.convolution import convolved
 from vspec.compiler.calculus.derive import derivative
@@ -128,6 +129,9 @@ class Lowering:
         # Of each tracked mean, by the param that keeps it and its axes: what is kept after the step, the newest mean, and
         # whether both are logarithms.
         self.means: dict[tuple[str, tuple[str, ...]], tuple[Node, Node, bool]] = {}
+        # Logarithms of the weights of all paths of variables of recurrences, by uid, and numbers that equal nodes share.
+        self.totals: set[int] = set()
+        self.numbers = Numbers()
         # Whether an integer expression surely is at least 0, and whether it surely is below the size of a dim.
         self.sides: Callable[[Expr, str], tuple[bool, bool]] = lambda e, dim: (False, False)
         # On batches: the dim of all values for each dim of a batch.
@@ -344,6 +348,8 @@ class Lowering:
         if e.op in ("im", "arg"):
             return parts.of_real(e.op, children[0]), ops
         tree: Tree = (e.op, *children)
+        if self.totals and e.op in ("log", "div"):
+            tree = apart(tree, leaves, self.totals)
         if ops > KERNEL_OPS:
             return self._leaf(self._map(tree, leaves, e.dtype), leaves), 0
         return tree, ops

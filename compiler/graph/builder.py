@@ -322,6 +322,8 @@ class Builder:
         """out[rest, index axes] = x[.., index, ..]; axes that both have are aligned."""
         if axis not in x.names:
             return x
+        if index.kind is Kind.INDEX and index.op == "value" and index.axes[0].dim == x.axis(axis).dim:
+            return self.rename(x, {axis: index.axes[0].name})
         rest = tuple(a for a in x.axes if a.name != axis)
         names = {a.name for a in rest}
         axes = rest + tuple(a for a in index.axes if a.name not in names)

@@ -89,6 +89,8 @@ def _leaner(b: Builder, node: Node, inputs: list[Node], gone: Collection[str], d
         constant = {to[n] for n in old.names if n in lack} - {to[n] for n in old.names if n in x.names}
         axes = [a for a in node.axes if a.name not in constant and a.name not in dropped]
         return b.reindex(x, [to.get(n, n) for n in x.names], [*axes, *(a for a in x.axes if a.name not in own)])
+    if node.kind is Kind.GATHER:
+        return b.gather(inputs[0], inputs[1], *_kept(node, node.attrs, dropped))
     full = []
     for x, old in zip(inputs, node.inputs, strict=True):
         axes = [a for a in old.axes if a.name not in gone]

@@ -160,14 +160,32 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
+class Links:
+    """What sums over all values of a variable of a recurrence take (`links.py`). `first` and `moves`: the definitions of the
+    log-probability of its first value, and of each further one given the one before, over the letter `steps`. `time`: the place
+    of the recurrence's letter among those of the variable. Its values are `low`, `low + stride`, ..., `count` of them; where
+    there is a `dim`, they are its positions."""
+
+    first: str
+    moves: str
+    steps: str
+    time: int
+    dim: str = ""
+    low: int = 0
+    stride: int = 1
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Walk:
     """How expectations over a variable of a recurrence are made (`walks.py`). `noise`: the variable of which its steps are
-    functions, `names`: what its recurrence has for each name in the one that is made of it. `log`: the definition of the
-    log-density of all steps, '' where derivatives go through the noise."""
+    functions, '' where there are no draws; `names`: what its recurrence has for each name in the one that is made of it. `log`:
+    the definition of the log-density of all steps, '' where derivatives go through the noise. `links`: of one with few values."""
 
-    noise: str
-    names: Mapping[str, str]
-    log: str
+    noise: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+    log: str = ""
+    links: Links | None = None
 
 
 @dataclass(frozen=True, slots=True)

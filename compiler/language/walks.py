@@ -8,20 +8,15 @@ does so there, under names of its own. For a score function the values are held,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
-from vspec.compiler.diagnostics.spans import Span
-from vspec.compiler.language.context import Context, Env
-from vspec.compiler.language.densities import log_density
-from vspec.compiler.language.distributions import Distribution
+from vspec.compiler.language.context import Context
 from vspec.compiler.language.expr import (
     Affine,
     At,
     Block,
     Coord,
-    Element,
     Expectation,
     Expr,
     Number,
@@ -29,18 +24,24 @@ from vspec.compiler.language.expr import (
     Pointwise,
     Reduction,
     Sample,
-    SizeOf,
     Spacing,
     Stop,
+    Subscript,
 )
-from vspec.compiler.language.laws import LAWS
+from vspec.compiler.language.links import (
+    Equations,
+    at_letters,
+    densities,
+    hidden_density,
+    linked,
+    steps_of,
+    support,
+)
 from vspec.compiler.language.local import renamed
 from vspec.compiler.language.random import DENSITY, Declared, estimator_of
-from vspec.compiler.language.spec import Definition, Dim, Estimator, Recurrence, State, Variable, Walk
+from vspec.compiler.language.spec import Definition, Estimator, Recurrence, State, Variable, Walk
 from vspec.compiler.language.substitute import nodes
-from vspec.compiler.language.types import as_real, union
-
-Equations = list[Definition | Recurrence]
+from vspec.compiler.language.types import union
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +92,27 @@ def walk_of(ctx: Context, declared: Declared) -> bool:
         return True
     if declared.recurrence is None:
         return False
-    why = _lacks(ctx, declared)
-    if why:
-        ctx.planned("VS0408", f"expectations over '{declared.name}', {why}", declared.span)
-        return False
     r = declared.recurrence
     assert isinstance(r, Recurrence)
-    estimator = _estimator(ctx, declared, r)
+    values, unless = support(ctx, declared, r)
+    why = _lacks(ctx, declared)
+    if why and values is None:
+        ctx.planned("VS0408", f"expectations over '{declared.name}', {unless or why}", declared.span)
+        return False
+    estimator = _estimator(ctx, declared, r, values is not None, not why)
     if estimator is None:
         return False
-    _make(ctx, declared, r, estimator)
+    state = next(s for s in r.states if s.name == declared.name)
+    equations: Equations = []
+    own = at_letters(declared.span, state, declared.name, state.dtype, Affine(state.letters[state.time]))
+    declared.more = (own,)
+    walk = Walk()
+    if not why:
+        walk = _drawn(ctx, declared, r, estimator, equations)
+    if values is not None:
+        walk = replace(walk, links=linked(ctx, declared, state, values, equations))
+    declared.equations = equations
+    declared.found = Variable(declared.name, state.letters, estimator, None, declared.span, walk=walk)
     return True
 
 
@@ -135,12 +147,13 @@ def _lacks(ctx: Context, declared: Declared) -> str:
     return ""
 
 
-def _estimator(ctx: Context, declared: Declared, r: Recurrence) -> Estimator | None:
+def _estimator(ctx: Context, declared: Declared, r: Recurrence, few: bool, drawn: bool) -> Estimator | None:
+    """The estimator; `few`: whether all values may be summed over, `drawn`: whether there are draws."""
     state = next(s for s in r.states if s.name == declared.name)
     found = estimator_of(ctx, declared, state.letters)
     smooth = state.dtype == "real"
     if found.word == "auto":
-        return Estimator("reparam" if smooth else "score", "none")
+        return found if few else Estimator("reparam" if smooth else "score", "none")
     given = declared.line.option("estimator")
     at = given.span if given is not None else declared.span
     if found.word == "reparam" and not smooth:
@@ -151,13 +164,16 @@ def _estimator(ctx: Context, declared: Declared, r: Recurrence) -> Estimator | N
             help="its estimator is score, or score(baseline=loo)",
         )
         return None
-    if found.word not in ("reparam", "score"):
+    if few and found.word in ("enumerate", "analytic"):
+        return found
+    if found.word not in ("reparam", "score") or not drawn:
         ctx.planned("VS0408", f"the estimator '{found.word}' of a variable that is drawn step by step", at)
         return None
     return found
 
 
-def _make(ctx: Context, declared: Declared, r: Recurrence, estimator: Estimator) -> None:
+def _drawn(ctx: Context, declared: Declared, r: Recurrence, estimator: Estimator, equations: Equations) -> Walk:
+    """The second recurrence, which is a function of noise; adds its equations."""
     name, span = declared.name, declared.span
     state = next(s for s in r.states if s.name == name)
     assert isinstance(state.init, Sample)
@@ -166,6 +182,7 @@ def _make(ctx: Context, declared: Declared, r: Recurrence, estimator: Estimator)
     names = {n: f"{n}.drawn" for n in r.names}
     form = FORMS[state.step.law, state.step.instead]
     noise = f"{name}.noise"
+    score = estimator.word == "score" or state.dtype != "real"
     numbers = tuple(Block(Number(span=span, dtype="real", value=x), ()) for x in form.numbers)
     law = Sample(
         span=span,
@@ -179,16 +196,11 @@ def _make(ctx: Context, declared: Declared, r: Recurrence, estimator: Estimator)
     )
     drawn = Definition(noise, state.letters, law, "real", span, hidden=True)
 
-    def read(of: str, dtype: str, at: object) -> Element:
-        subscripts = tuple(at if k == state.time else Affine(x) for k, x in enumerate(state.letters))
-        axes = tuple(s.letter for s in subscripts if isinstance(s, Affine))
-        return Element(span=span, axes=axes, dtype=dtype, name=of, subscripts=subscripts)  # type: ignore[arg-type]
-
-    def value(sample: Sample, at: object) -> Expr:
+    def value(sample: Sample, at: Subscript) -> Expr:
         found = FORMS[sample.law, sample.instead].value(
-            read(noise, "real", at), *(renamed(b.body, names) for b in sample.blocks)
+            at_letters(span, state, noise, "real", at), *(renamed(b.body, names) for b in sample.blocks)
         )
-        return Stop(span=span, axes=found.axes, dtype=found.dtype, body=found) if estimator.word == "score" else found
+        return Stop(span=span, axes=found.axes, dtype=found.dtype, body=found) if score else found
 
     twin = renamed(r, names)
     assert isinstance(twin, Recurrence)
@@ -198,100 +210,38 @@ def _make(ctx: Context, declared: Declared, r: Recurrence, estimator: Estimator)
         else s
         for s in twin.states
     )
-    equations: Equations = [drawn, replace(twin, states=states)]
+    equations += [drawn, replace(twin, states=states)]
     for e in twin.members:
         letters = e.letters
         ctx.symbols[e.name] = replace(ctx.symbols[_origin(e.name, names)], name=e.name, letters=letters)
     log = ""
-    if estimator.word == "score":
-        log = _log_density(ctx, declared, state, names, equations, read)
-    declared.equations = equations
-    own = read(name, state.dtype, Affine(time))
-    density = None
-    declared.found = Variable(
-        name, state.letters, estimator, density, span, walk=Walk(noise, MappingProxyType(names), log)
+    if score:
+        log = _log_density(ctx, declared, state, names, equations)
+    declared.more += (
+        at_letters(span, state, names[name], state.dtype, Affine(time)),
+        at_letters(span, state, noise, "real", Affine(time)),
     )
-    declared.more = (own, read(names[name], state.dtype, Affine(time)), read(noise, "real", Affine(time)))
     hidden = Declared(noise, declared.line, span)
     hidden.definition = drawn
     hidden.found = Variable(noise, state.letters, Estimator("reparam"), None, span)
     ctx.variables[noise] = hidden
+    return Walk(noise, MappingProxyType(names), log)
 
 
 def _origin(name: str, names: Mapping[str, str]) -> str:
     return next(old for old, new in names.items() if new == name)
 
 
-def _log_density(
-    ctx: Context,
-    declared: Declared,
-    state: State,
-    names: Mapping[str, str],
-    equations: Equations,
-    read: Callable[[str, str, object], Element],
-) -> str:
+def _log_density(ctx: Context, declared: Declared, state: State, names: Mapping[str, str], equations: Equations) -> str:
     """The definition of the log-density of all steps; gives its name."""
-    name, span = declared.name, declared.span
-    time = state.letters[state.time]
-    rest = tuple(x for x in state.letters if x != time)
-    # The steps, one fewer than there are values.
-    dim = ctx.dims.dim_of(time)
-    size = ctx.dims.size(dim)
-    steps = f"{name}.steps"
-    less: int | Expr
-    if size is not None:
-        less = size - 1
-    else:
-        whole = SizeOf(span=span, dtype="integer", letter=time)
-        less = _op("sub", whole, Number(span=span, dtype="integer", value=1), dtype="integer")
-    ctx.dims.dims[steps] = Dim(steps, (steps,), less, span)
-    ctx.dims.letters[steps] = steps
-
-    def density(sample: Expr, at: object, letters: tuple[str, ...], by: Mapping[str, str]) -> Expr:
-        assert isinstance(sample, Sample)
-        blocks = tuple(Block(_relettered(renamed(b.body, names), by), b.core) for b in sample.blocks)
-        law = Distribution(LAWS[sample.law], blocks, sample.instead)
-        here = Block(read(names[name], state.dtype, at), ())
-        env = Env(subject=f"'{name}'", scope={x: x for x in letters})
-        return as_real(log_density(ctx, law, here, span, env, inside=True))
-
-    from vspec.compiler.language.equations import drain
-
-    first = density(state.init, At(0), rest, {})
-    each = density(state.step, Affine(steps, 1, 1), (steps, *rest), {time: steps})
-    equations += drain(ctx)
+    span = declared.span
+    steps = steps_of(ctx, declared, state)
+    first, each = densities(ctx, declared, state, names, steps, equations)
+    rest = tuple(x for k, x in enumerate(state.letters) if k != state.time)
     inner = tuple(x for x in each.axes if x != steps)
     if steps in each.axes:
         each = Reduction(span=span, axes=inner, dtype="real", op="sum", letters=(steps,), body=each)
-    body = _op("add", first, each)
-    log = ctx.hidden_name(f"{DENSITY}_{name}")
-    definition = Definition(log, rest, body, "real", span, hidden=True)
-    ctx.declare_hidden(definition)
-    ctx.hidden.remove(definition)
-    equations.append(definition)
-    return log
-
-
-def _relettered(value: Any, by: Mapping[str, str]) -> Any:
-    """A tree of expressions that reads at other letters; sizes stay those of the old ones."""
-    if not by or isinstance(value, SizeOf):
-        return value
-    if isinstance(value, tuple):
-        return tuple(_relettered(x, by) for x in value)
-    if not is_dataclass(value) or isinstance(value, type | Span):
-        return value
-    changes = {}
-    for f in fields(value):
-        old = getattr(value, f.name)
-        if f.name == "axes":
-            new = tuple(by.get(x, x) for x in old)
-        elif f.name == "letter":
-            new = by.get(old, old)
-        else:
-            new = _relettered(old, by)
-        if new is not old:
-            changes[f.name] = new
-    return replace(value, **changes) if changes else value
+    return hidden_density(ctx, f"{DENSITY}_{declared.name}", rest, _op("add", first, each), equations)
 
 
 def with_walks(ctx: Context, equations: Sequence[Definition | Recurrence]) -> Equations:

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from vspec.compiler.calculus.chance.along import NotAlong, summed_along
 from vspec.compiler.calculus.chance.chains import refuse_other_ways
 from vspec.compiler.calculus.chance.closed import integrated
 from vspec.compiler.calculus.chance.estimators import DRAWN, Estimator
 from vspec.compiler.calculus.chance.paths import has_path
-from vspec.compiler.calculus.chance.supports import configurations, count_of
+from vspec.compiler.calculus.chance.supports import MOST_CONFIGURATIONS, configurations, count_of
 from vspec.compiler.calculus.chance.tracked import tracked
 from vspec.compiler.calculus.chance.variables import Frames, NoEstimate, Variable, reached, twins, variables_of
 from vspec.compiler.calculus.draws import in_place
 from vspec.compiler.graph.instantiate import NotSeparate, instantiate, rebuilt
 from vspec.compiler.graph.kernel import Tree, slot, slots, substitute, walk
-from vspec.compiler.graph.node import Kind, Node, topological
+from vspec.compiler.graph.node import Kind, Node, Origin, topological
 from vspec.compiler.graph.strategy import Choice
 from vspec.compiler.language.expectations import TRACKED
 from vspec.compiler.language.expr import Expectation, Expr
@@ -45,10 +46,40 @@ def expectation(low: Lowering, e: Expectation) -> Node:
 
 
 def _expectation(low: Lowering, e: Expectation) -> Node:
-    variables = variables_of(low, e.names)
+    along = [n for n in e.names if _summable(low, e, n)]
+    while True:
+        try:
+            return _evaluated(low, e, along)
+        except _Paths as error:
+            # Draws are left where there are some, and nobody asked for the sum.
+            walk = low.random[error.name].walk
+            if (
+                e.way.word != "auto"
+                or walk is None
+                or not walk.noise
+                or low.random[error.name].estimator.word != "auto"
+            ):
+                raise
+            along.remove(error.name)
+
+
+def _summable(low: Lowering, e: Expectation, name: str) -> bool:
+    """Whether the paths of a variable of a recurrence are summed over, if that is possible."""
+    declared = low.random[name]
+    if declared.walk is None or declared.walk.links is None or e.way.word == TRACKED:
+        return False
+    word, own = e.way.word, declared.estimator.word
+    exact = word in ("enumerate", "analytic") or own in ("enumerate", "analytic")
+    return exact or not declared.walk.noise or (word == "auto" and own == "auto")
+
+
+def _evaluated(low: Lowering, e: Expectation, along: Sequence[str]) -> Node:
+    """The expectation, in which the paths of the variables `along` are summed over."""
+    variables = variables_of(low, e.names, along)
     refuse_other_ways(e, variables, low.b.origin)
     bodies = [low.lower(x) for x in e.bodies]
-    instead = twins(low, e.names)
+    bodies = _paths_read(low, bodies, variables)
+    instead = twins(low, [n for n in e.names if n not in along])
     if instead:
         bodies = instantiate(low.b, bodies, instead)
         variables = [_of_twins(low, v, instead) for v in variables]
@@ -77,11 +108,27 @@ def _expectation(low: Lowering, e: Expectation) -> Node:
     return found
 
 
+def _paths_read(low: Lowering, bodies: list[Node], variables: Sequence[Variable]) -> list[Node]:
+    """What is averaged, where the last value of a path is read as one of it."""
+    ends = {}
+    for v in variables:
+        if v.links is not None and v.name in low.finals:
+            last = low.finals[v.name][0]
+            ends[last.uid] = low.b.at_position(v.node, v.node.names[v.links.time], -1)
+    return instantiate(low.b, bodies, ends) if ends else bodies
+
+
 def _of_twins(low: Lowering, v: Variable, instead: dict[int, Node]) -> Variable:
     """A variable whose law reads what a recurrence draws."""
-    arguments = tuple(instantiate(low.b, v.arguments, instead))
-    density = instantiate(low.b, [v.density], instead)[0] if v.density is not None else None
-    return replace(v, arguments=arguments, density=density)
+    known = [x for x in (v.density, v.first, v.steps) if x is not None]
+    new = instantiate(low.b, [*v.arguments, *known], instead)
+    arguments, rest = (
+        tuple(new[: len(v.arguments)]),
+        dict(zip((x.uid for x in known), new[len(v.arguments) :], strict=True)),
+    )
+    density, first, steps = (rest[x.uid] if x is not None else None for x in (v.density, v.first, v.steps))
+    made: dict[Any, Any] = {}
+    return replace(v, arguments=arguments, density=density, first=first, steps=steps, made=made)
 
 
 def _entangled(low: Lowering, e: Expectation, bodies: Sequence[Node], variables: Sequence[Variable]) -> None:
@@ -111,6 +158,8 @@ class _Average:
         self.whole = any(x.word == "score" and isinstance(x.baseline, Expr) for x in ways)
         # Whether what would have to be estimated is refused.
         self.exact = False
+        # Why the last sum over paths did not go along the steps, by the name of the variable.
+        self.unless: dict[str, str] = {}
 
     def random(self, node: Node) -> bool:
         """Whether a node depends on the variables."""
@@ -224,11 +273,22 @@ class _Average:
 
     def closed(self, c: Node) -> Node | None:
         """The expectation of a part over one of its variables, given the others, in closed form; None if there is none."""
-        if self.e.way.word not in ("auto", "samples", "analytic"):
-            return None
         variables = self.estimator.relevant(c)
-        for k, v in reversed(list(enumerate(variables))):
+        # Paths first: sums over steps may be none after the others.
+        for k, v in sorted(enumerate(variables), key=lambda item: (item[1].links is None, -item[0])):
             later = [x for u in variables[k + 1 :] for x in u.arguments]
+            if v.links is not None:
+                if reached(later, {v.node.uid}) & {x.uid for x in later}:
+                    continue
+                try:
+                    along = summed_along(self.low, c, v)
+                except NotAlong as error:
+                    self.unless[v.name] = error.what
+                    continue
+                self._note(v, "enumerate", "sums along the steps")
+                return along
+            if self.e.way.word not in ("auto", "samples", "analytic"):
+                continue
             # A closed form of a sum over all values is that sum.
             summed = v.estimator.word == "enumerate" and count_of(self.b, v) is not None
             fits = summed or v.estimator.word in ("auto", "analytic")
@@ -265,6 +325,8 @@ class _Average:
         if v.chain is not None:
             return "score", "the covariance with the energy over the chains"
         word = self.e.way.word
+        if v.links is not None:
+            return self._together(v, frames)
         if v.walk and word not in ("auto", "samples", TRACKED):
             tip = "write by=samples(64), or leave 'by' out"
             raise NoEstimate(
@@ -279,7 +341,8 @@ class _Average:
         if word in ("enumerate", "quadrature"):
             return word, "asked for"
         if v.estimator.word not in ("auto", "analytic"):
-            return v.estimator.word, "asked for"
+            asked = not v.walk or self.low.random[v.name].estimator.word == v.estimator.word
+            return v.estimator.word, "asked for" if asked else "by draws of its paths"
         if word == "analytic" or v.estimator.word == "analytic":
             total = configurations(self.b, v, frames.joint(v)) if count_of(self.b, v) is not None else None
             if total is not None and total <= FEW:
@@ -295,6 +358,19 @@ class _Average:
         if v.node.dtype == "real" and has_path(v.sample.law):
             return "reparam", "a function of noise"
         return "score", "neither few values nor a function of noise"
+
+    def _together(self, v: Variable, frames: Frames) -> tuple[str, str]:
+        """How the paths of a variable are summed over where that does not go along the steps."""
+        total = configurations(self.b, v, frames.joint(v))
+        if total is not None and total <= (MOST_CONFIGURATIONS if self.e.way.word == "enumerate" else FEW):
+            return "enumerate", f"{total} paths"
+        why = self.unless.get(v.name, "the law of another variable reads it")
+        message = (
+            f"what is averaged over the paths of '{v.name}' is no product of sums and products over its steps: {why}"
+        )
+        if total is not None:
+            message += f"; there are {total} paths"
+        raise _Paths(v.name, message, self.b.origin)
 
     def covariance(self, f: Node, g: Node) -> Node:
         """The covariance of two nodes: the average of the product of their deviations, by draws the unbiased one of a sample."""
@@ -312,6 +388,15 @@ class _Average:
         variables = self.estimator.relevant(both)
         chosen = self.strategies(both, variables)
         return self.estimator.covariance(f, g, both, variables, chosen)
+
+
+class _Paths(NoEstimate):
+    """The paths of a variable are too many. `name` is the variable's."""
+
+    def __init__(self, name: str, what: str, origin: Origin) -> None:
+        tip = "write it as sums and products over steps, or estimate it by draws: by=samples(1000)"
+        super().__init__("VS0695", what, origin, tip)
+        self.name = name
 
 
 class _Inexact(Exception):  # noqa: N818 (it leads to another way)

@@ -33,6 +33,9 @@ class Values:
 def count_of(b: Builder, v: Variable) -> int | None:
     """The number of values of a variable where it is known at build; None if there are infinitely many or it is open."""
     law, arguments = v.sample.law, v.arguments
+    if v.links is not None:
+        known = b.dims.get(v.links.dim) if v.links.dim else v.links.count
+        return known if isinstance(known, int) else None
     if law in ("bernoulli", "rademacher"):
         return 2
     if law == "categorical":
@@ -75,6 +78,8 @@ def enumerated(b: Builder, v: Variable, joint: Sequence[Axis]) -> Values:
         stride = b.array(_nested(powers.tolist()), joint, "integer")
         index = b.map(("mod", ("floordiv", X, A), num(count)), [index, stride], "integer")
     value = index
+    if v.links is not None and (v.links.stride, v.links.low) != (1, 0):
+        value = b.map(("add", ("mul", num(v.links.stride), X), num(v.links.low)), [index], "integer")
     if v.sample.law == "rademacher":
         value = b.map(("sub", ("mul", num(2), X), num(1)), [index], "integer")
     elif v.sample.law == "integers":

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vspec.compiler.calculus.derive import tracked
 from vspec.compiler.calculus.draws import arguments_of
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.node import Axis, Kind, Node, Origin, topological
 from vspec.compiler.language.expr import Expr, Sample
-from vspec.compiler.language.spec import Estimator
+from vspec.compiler.language.spec import Estimator, Links
 from vspec.compiler.language.spec import Variable as Declared
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class Variable:
     """A random variable. `node`: its current draw, which stands for its value. `density`: the logarithm of its density there,
     over the axes of the draw but those of an event of its law; None where there is none. `chain`: of one that Markov chains draw,
     the axes along which they have one law; its density lacks a constant. `walk`: whether it is the noise of one that a
-    recurrence draws, and `log` the log-density of all of its steps then, where a score needs it."""
+    recurrence draws, and `log` the log-density of all of its steps then, where a score needs it. `links`: of one whose paths are
+    summed over, with the log-probabilities of the `first` value and of the `steps` that follow, and what was `made` of these."""
 
     name: str
     node: Node
@@ -46,6 +47,10 @@ class Variable:
     chain: tuple[str, ...] | None = None
     walk: bool = False
     log: Node | None = None
+    links: Links | None = None
+    first: Node | None = None
+    steps: Node | None = None
+    made: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def event(self) -> tuple[str, ...]:
@@ -66,11 +71,14 @@ class Variable:
         return node.origin
 
 
-def variables_of(low: Lowering, names: Iterable[str]) -> list[Variable]:
-    """The variables of these names, each after those on which its law depends."""
+def variables_of(low: Lowering, names: Iterable[str], along: Collection[str] = ()) -> list[Variable]:
+    """The variables of these names, each after those on which its law depends; the paths of those in `along` are summed over."""
     found = []
     with low.outside():
         for name in names:
+            if name in along:
+                found.append(_path(low, low.random[name]))
+                continue
             if name not in low.chance:
                 declared = low.random[name]
                 if declared.walk is not None:
@@ -95,7 +103,37 @@ def _noise(low: Lowering, declared: Declared) -> Variable:
     assert isinstance(sample, Sample)
     log = low.get(walk.log) if walk.log else None
     arguments = tuple(arguments_of(low, sample))
-    return Variable(declared.name, low.get(walk.noise), sample, arguments, None, declared.estimator, walk=True, log=log)
+    way = declared.estimator
+    if way.word not in ("reparam", "score"):
+        way = Estimator("reparam" if log is None else "score")
+    return Variable(declared.name, low.get(walk.noise), sample, arguments, None, way, walk=True, log=log)
+
+
+def _path(low: Lowering, declared: Declared) -> Variable:
+    """A variable of a recurrence, all of whose paths are summed over."""
+    key = f"{declared.name}.path"
+    if key not in low.chance:
+        b, links = low.b, declared.walk.links if declared.walk is not None else None
+        assert links is not None
+        node, first, steps = low.get(declared.name), low.get(links.first), low.get(links.moves)
+        time = node.axes[links.time]
+        sample = Sample(
+            span=declared.span,
+            axes=declared.letters,
+            dtype="integer",
+            law="",
+            blocks=(),
+            instead="",
+            times=(),
+            place=(),
+        )
+        # Of all steps together, where there is no other way than to sum over all paths.
+        moves = b.scatter_affine(b.rename(steps, {links.steps: f"{time.name}~"}), f"{time.name}~", time, 1, 1)
+        density = b.add([b.scatter_at(first, time, 0), moves])
+        low.chance[key] = Variable(
+            declared.name, node, sample, (), density, declared.estimator, links=links, first=first, steps=steps
+        )
+    return low.chance[key]
 
 
 def twins(low: Lowering, variables: Iterable[str]) -> dict[int, Node]:
@@ -156,7 +194,8 @@ class Frames:
             nodes = [n for n in topological([c]) if n.uid in hit]
             own: dict[str, str] = {}
             for k, axis in enumerate(v.node.axes):
-                if axis.name in v.event:
+                # The steps of a path are no copies of each other.
+                if axis.name in v.event or (v.links is not None and k == v.links.time):
                     continue
                 for letter in c.names:
                     if tracked(c, v.node, k, letter, nodes, loops=True) is not None:

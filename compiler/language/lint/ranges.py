@@ -476,7 +476,8 @@ def arithmetic(expr: Pointwise, args: list[Range]) -> Range:
         )
     if op == "exp":
         grown = _rising(math.exp, a)
-        return Range(max(grown.low, 0.0), grown.high, False)
+        # An upper bound is not 0, even where it is rounded to it.
+        return Range(max(grown.low, 0.0), grown.high or math.ulp(0.0), False)
     if op == "relu":
         return between(max(a.low, 0.0), max(a.high, 0.0), a.low <= 0 and not (a.positive))
     if op == "sign":
