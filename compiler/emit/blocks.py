@@ -40,9 +40,7 @@ def emit_blocks(
     part, first, count = (names.reserve(n) for n in (f"part_of_{label}", "first", "count"))
     scope.function.sizes[region.axis.dim] = Text(count, python=True, weak=True)
     results = _part(scope, region, operands, (part, first, count), rows, totals)
-    number = f"min({region.rows}, {size.code})"
-    if region.rows is None:
-        number = f"rows_at_once({size.code}, {row})"
+    number = f"rows_at_once({size.code}, {row})" if region.rows is None else str(region.rows)
     call = f"in_parts({_function(scope, part)}, {size.code}, {number}"
     if totals:
         join = _join(scope, region, totals, names.reserve(f"joined_{label}"))
@@ -90,7 +88,7 @@ def _function(scope: Scope, part: str) -> str:
 
 
 def _row(scope: Scope, region: Blocks) -> str:
-    """The bytes of a row as text."""
+    """The bytes of a row as text: a number times a size that is open, and of more of them, each as an argument of its own."""
     number, dims = region.row
     known, rest = number, []
     for d in dims:
@@ -99,7 +97,7 @@ def _row(scope: Scope, region: Blocks) -> str:
             known *= int(code.code)
         else:
             rest.append(code.at(MUL + 1))
-    return " * ".join([str(known), *rest])
+    return ", ".join([" * ".join([str(known), *rest[:1]]), *rest[1:]])
 
 
 def _part(

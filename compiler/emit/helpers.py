@@ -178,44 +178,57 @@ def checkpointed(step: Callable[[Any, Array], Any], start: Any, times: Array) ->
 '''
 
 _ROWS_AT_ONCE = '''\
-def rows_at_once(size: int, row: int) -> int | Array:
-    """How many of `size` rows of `row` bytes are computed at a time: all if they fit into MEMORY, else what fits into CHUNK.
-    Of open sizes (in an artifact) all or one, an array that is known where the artifact is compiled for some sizes."""
-    if not isinstance(size * row, int):
-        return jnp.where(jnp.asarray(size, jnp.float32) * jnp.asarray(row, jnp.float32) <= MEMORY, size, 1)
-    if size * row <= MEMORY:
-        return size
-    most = max(1, min(size, CHUNK // max(1, row)))
-    return next((k for k in range(most, most // 2, -1) if size % k == 0), most)
+def rows_at_once(size: int, row: int, *more: int) -> int:
+    """How many of `size` rows of `row` bytes, times `more`, are computed at a time: all if they fit into MEMORY, else what fits
+    into CHUNK. Where sizes are open (in an artifact) so is this number; it is known where the artifact is compiled for some."""
+    if all(isinstance(x, int) for x in (size, row, *more)):
+        for x in more:
+            row *= x
+        if size * row <= MEMORY:
+            return size
+        most = max(1, min(size, CHUNK // max(1, row)))
+        return next((k for k in range(most, most // 2, -1) if size % k == 0), most)
+    # By one size after the other: products of sizes may be larger than the integers of a device.
+    most, fit = CHUNK // row, MEMORY // size // row
+    for x in more:
+        most, fit = most // x, fit // x
+    return jax.core.min_dim(size, jax.core.max_dim(1, most) + jax.core.min_dim(1, fit) * size)
 '''
 
 _IN_PARTS = '''\
 def in_parts(
     part: Callable[[Any, int], Any],
     size: int,
-    count: int | Array,
+    count: int,
     start: Any = (),
     join: Any = lambda before, here: before,
 ) -> Any:
-    """The rows and the totals that `part(first, count)` gives of `size` rows, `count` at a time: rows one after the other,
-    totals by `join` of those before, at first `start`, and those here."""
-    if isinstance(count, Array):
-        return jax.lax.cond(count == size, lambda: part(0, size), lambda: in_parts(part, size, 1, start, join))
+    """The rows and the totals that `part(first, count)` gives of `size` rows, `count` at a time, or all where there are no more:
+    rows one after the other, totals by `join` of those before, at first `start`, and those here."""
+    count = jax.core.min_dim(count, size)
     if count == size:
         return part(0, size)
-    whole = size - size % count
+    # Of open sizes JAX cannot tell that there are so many: it is told. A stretch has a row even if none is left, then the last.
+    times, left = jax.core.max_dim(1, size // count), size % count
+    rest = jax.core.max_dim(1, jax.core.min_dim(size, left))
+    whole = times * count
 
     def step(before: Any, first: Array) -> Any:
         rows, here = part(first, count)
         return join(before, here), rows
 
-    totals, rows = jax.lax.scan(step, start, jnp.arange(0, whole, count))
+    def put(rows: Array, last: Array) -> Array:
+        found = jnp.zeros((size, *last.shape[1:]), last.dtype)
+        found = jax.lax.dynamic_update_slice_in_dim(found, rows[: jax.core.min_dim(size, whole)], 0, 0)
+        return jax.lax.dynamic_update_slice_in_dim(found, last, size - rest, 0)
+
+    totals, rows = jax.lax.scan(step, start, jnp.arange(times) * count)
     rows = jax.tree.map(lambda x: x.reshape(whole, *x.shape[2:]), rows)
-    if whole < size:
-        last, here = part(whole, size - whole)
-        rows = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), rows, last)
-        totals = join(totals, here)
-    return rows, totals
+    if left == 0:
+        return rows, totals
+    last, here = part(size - rest, rest)
+    new = jax.tree.map(lambda a, b: jnp.where(jnp.asarray(left) > 0, b, a), totals, join(totals, here))
+    return jax.tree.map(put, rows, last), new
 '''
 
 _CONVOLUTION = '''\

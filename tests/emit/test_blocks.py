@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -67,3 +70,59 @@ def test_artifacts_of_open_sizes_choose_where_they_are_compiled(program: ModuleT
             assert needed < (80_000 if loops else 16_000), f"{needed} bytes"
         for ours, whole in zip(jax.tree.leaves(compiled(**given)), jax.tree.leaves(function(**given)), strict=True):
             np.testing.assert_allclose(ours, whole, rtol=2e-4, atol=1e-5)
+
+
+def trips(text: str) -> set[int]:
+    """How often the loops of a compiled program go round."""
+    return {int(n) for n in re.findall(r'"known_trip_count":\{"n":"(\d+)"\}', text)}
+
+
+def test_artifacts_of_open_sizes_take_as_many_rows_at_a_time_as_fit(tmp_path: Path) -> None:
+    """Sizes that parts divide or not, fewer rows than a part, and everything at once."""
+    emitted = compile_spec(good(TEXT), tuning=Tuning(16_000, 8_000)).emitted
+    program = load(emitted, tmp_path)
+    n, m = export.symbolic_shape("n, m")
+    shapes = {"y": jax.ShapeDtypeStruct((m, 2), jnp.float32), "x": jax.ShapeDtypeStruct((n, 2), jnp.float32)}
+    exported = export.export(jax.jit(program.outputs))(**shapes)
+    (row,) = re.findall(r"rows_at_once\(n, (\d+) \* m\)", emitted.text.split("def outputs(")[1])
+    rng = np.random.default_rng(0)
+    for n_, m_ in ((400, 80), (403, 61), (3, 400), (17, 30)):
+        given = {"y": rng.normal(size=(m_, 2)).astype("float32"), "x": rng.normal(size=(n_, 2)).astype("float32")}
+        compiled = jax.jit(exported.call).lower(**given).compile()
+        size = int(row) * m_
+        rows = n_ if n_ * size <= 16_000 else max(1, min(n_, 8_000 // size))
+        # A loop of one round is none.
+        assert trips(compiled.as_text()) == ({n_ // rows} - {1}), (n_, m_)
+        for ours, whole in zip(
+            jax.tree.leaves(compiled(**given)), jax.tree.leaves(program.outputs(**given)), strict=True
+        ):
+            np.testing.assert_array_equal(ours, whole)
+
+
+def test_rows_that_are_asked_for_where_sizes_are_open(tmp_path: Path) -> None:
+    text = TEXT.replace("argmax[m](e[n, m])", "max[m](e[n, m], by=blocks(7))")
+    program = load(compile_spec(good(text)).emitted, tmp_path)
+    n, m = export.symbolic_shape("n, m")
+    shapes = {"y": jax.ShapeDtypeStruct((m, 2), jnp.float32), "x": jax.ShapeDtypeStruct((n, 2), jnp.float32)}
+    exported = export.export(jax.jit(program.outputs), platforms=PLATFORMS)(**shapes)
+    rng = np.random.default_rng(1)
+    for n_, m_, turns in ((5, 30, {4}), (5, 28, {4}), (5, 7, set()), (5, 3, set())):
+        y, x = (rng.normal(size=(s, 2)).astype("float32") for s in (m_, n_))
+        compiled = jax.jit(exported.call).lower(x=x, y=y).compile()
+        assert trips(compiled.as_text()) == turns
+        want = -((x[:, None] - y) ** 2).sum(2).min(1)
+        np.testing.assert_allclose(compiled(x=x, y=y)["nearest"], want, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rows"),
+    [((10, 3, 5), 10), ((1000, 3, 5), 133), ((1000, 100, 100), 1), ((7, 2**20, 2**12), 1), ((50, 1, 1), 50)],
+)
+def test_rows_of_open_sizes(program: ModuleType, sizes: tuple[int, ...], rows: int) -> None:
+    """The rule of sizes that are numbers, but for the search for a number of rows that divides them; rows of any size."""
+    sizes_: Any = export.symbolic_shape("s, n, k")
+    shapes = [jax.ShapeDtypeStruct((s,), jnp.int8) for s in sizes_]
+    count = jax.jit(lambda s, n, k: jnp.zeros(program.rows_at_once(s.size, 4 * n.size, k.size), jnp.int8))
+    found = jax.jit(export.export(count)(*shapes).call)(*(np.zeros(s, "int8") for s in sizes)).shape
+    assert found == (rows,)
+    assert rows // 2 < program.rows_at_once(sizes[0], 4 * sizes[1], sizes[2]) <= rows

@@ -143,7 +143,7 @@ def test_every_rule_at_sizes_that_chunks_do_not_divide(
     programs: tuple[ModuleType, ModuleType], count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, parts = programs
-    monkeypatch.setattr(parts, "rows_at_once", lambda size, row: min(size, count))
+    monkeypatch.setattr(parts, "rows_at_once", lambda size, *row: min(size, count))
     for name in ("outputs", "loss", "loss_newton"):
         want, got = called(whole, name, values()), called(parts, name, values())
         jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-10, atol=1e-10), want, got)
@@ -151,7 +151,7 @@ def test_every_rule_at_sizes_that_chunks_do_not_divide(
 
 def test_derivatives_are_those_of_jax(programs: tuple[ModuleType, ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
     whole, parts = programs
-    monkeypatch.setattr(parts, "rows_at_once", lambda size, row: min(size, 3))
+    monkeypatch.setattr(parts, "rows_at_once", lambda size, *row: min(size, 3))
     v = {k: jnp.asarray(x) for k, x in values().items()}
 
     def loss(moving: Any) -> Any:
@@ -270,7 +270,7 @@ def test_steps_of_a_loop_make_again_what_they_only_reduce(tmp_path: Path) -> Non
     with jax.enable_x64(True):
         given = {k: v for k, v in values().items() if k != "f"} | {"f0": values()["f"], "eps": 0.5}
         first, program = (load(c.emitted, tmp_path) for c in (whole, parts))
-        program.rows_at_once = lambda size, row: 3  # type: ignore[attr-defined]
+        program.rows_at_once = lambda size, *row: 3  # type: ignore[attr-defined]
         C = jnp.sum((given["x"][:, None] - given["y"]) ** 2, axis=-1)
         want = called(first, "cost_value_and_gradient", {**given, "C": C})
         got = called(program, "cost_value_and_gradient", given)
