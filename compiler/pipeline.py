@@ -159,9 +159,15 @@ def _imported(document: Document, sink: Sink, allow_outside: bool) -> Document:
 
 
 def compile_spec(
-    spec: Spec, *, level: int = 2, disable: Collection[str] = (), tuning: Tuning | None = None
+    spec: Spec,
+    *,
+    level: int = 2,
+    disable: Collection[str] = (),
+    tuning: Tuning | None = None,
+    proved: Collection[str] | None = None,
 ) -> Compiled:
-    """Calculus, passes and emission of a checked spec, in memory. `tuning`: how it uses the machine.
+    """Calculus, passes and emission of a checked spec, in memory. `tuning`: how it uses the machine; `proved`: the identities
+    that are shown by proof, where that is known from another time.
 
     Raises ValueError if `disable` names no pass, SpecError if the program grows beyond all measure (VS0726).
     """
@@ -169,7 +175,7 @@ def compile_spec(
 
     try:
         with paused():
-            return _compile(spec, level, disable, tuning)
+            return _compile(spec, level, disable, tuning, proved)
     except TooLargeError as error:
         raise SpecError([_too_large(spec, error)]) from None
 
@@ -184,7 +190,9 @@ def _too_large(spec: Spec, error: TooLargeError) -> Diagnostic:
     return Diagnostic("VS0726", error.message, span, "", tips)
 
 
-def _compile(spec: Spec, level: int, disable: Collection[str], tuning: Tuning | None) -> Compiled:
+def _compile(
+    spec: Spec, level: int, disable: Collection[str], tuning: Tuning | None, proved: Collection[str] | None
+) -> Compiled:
     from vspec.compiler.calculus.known import facts_of
     from vspec.compiler.calculus.program import lower_spec
     from vspec.compiler.emit.python import emit_program
@@ -200,7 +208,7 @@ def _compile(spec: Spec, level: int, disable: Collection[str], tuning: Tuning | 
     tuning = tuning or Tuning()
     if level < 1 or "block" in disable:
         tuning = replace(tuning, memory=None)
-    before = _proved(lower_spec(spec, rules, tuning), spec)
+    before = _proved(lower_spec(spec, rules, tuning), spec, proved)
     before = replace(before, notes={**before.notes, "tuning": tuning})
     if spec.externs:
         from vspec.compiler.emit.externs import check_calls
@@ -225,14 +233,15 @@ def _compile(spec: Spec, level: int, disable: Collection[str], tuning: Tuning | 
     return Compiled(spec, before, graph, emitted, tuple(records), seconds)
 
 
-def _proved(graph: Graph, spec: Spec) -> Graph:
+def _proved(graph: Graph, spec: Spec, proved: Collection[str] | None) -> Graph:
     """The graph with a note on each identity that is shown by proof."""
     if not any(claim.left is not None and claim.by != "points" for claim in spec.claims.values()):
         return graph
     from vspec.compiler.calculus.prove import proved_identities
     from vspec.compiler.passes import intern
 
-    proved = proved_identities(intern.run(graph), spec)
+    if proved is None:
+        proved = proved_identities(intern.run(graph), spec)
     claims = {n: {**c, "proved": n in proved} if "error" in c else c for n, c in graph.notes["claims"].items()}
     return replace(graph, notes={**graph.notes, "claims": claims})
 

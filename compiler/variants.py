@@ -76,12 +76,14 @@ def variants(
 
     if level < 2:
         return ()
+    # What is true of a formula does not depend on sizes.
+    proved = [name for name, c in compiled.before.notes.get("claims", {}).items() if c.get("proved")]
     texts = {compiled.emitted.text}
     found = []
     for name, sizes in assumptions(nominal(compiled.graph, compiled.spec)).items():
         with assuming(sizes):
             try:
-                other = compile_spec(compiled.spec, level=level, disable=disable, tuning=tuning)
+                other = compile_spec(compiled.spec, level=level, disable=disable, tuning=tuning, proved=proved)
             except SpecError:
                 # What grows beyond measure at these sizes does without a program of its own.
                 continue

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import permutations
 from math import comb, prod
 from typing import Any
@@ -18,6 +19,7 @@ import sympy as sp
 
 from vspec.compiler.calculus.scalar import CLASSES, to_sympy
 from vspec.compiler.graph.graph import Graph
+from vspec.compiler.graph.kernel import Kernel, walk
 from vspec.compiler.graph.node import Axis, Kind, Node
 from vspec.compiler.language.spec import Spec
 
@@ -125,12 +127,20 @@ PLAIN: Mapping[str, Any] = {
 """Functions that programs compute in a way of their own, as the formulas that they are."""
 
 
-def plain(expr: Any) -> Any:
-    """The expression with these functions written out, and the square root of a norm without its guard at 0."""
-    for op, formula in PLAIN.items():
-        if op in CLASSES:
-            expr = expr.replace(CLASSES[op], formula)
+@cache
+def plain(k: Kernel) -> Any:
+    """The expression of a kernel with these functions written out."""
+    expr = to_sympy(k.tree)
+    for op in {t[0] for t in walk(k.tree)} & PLAIN.keys() & CLASSES.keys():
+        expr = expr.replace(CLASSES[op], PLAIN[op])
+    return expr
+
+
+def unguarded(expr: Any) -> Any:
+    """The expression with the square root of a norm without its guard at 0."""
     where, above, x = CLASSES["where"], CLASSES["gt"], sp.Wild("x")
+    if not expr.has(where):
+        return expr
     return expr.replace(where(above(x, 0), sp.sqrt(where(above(x, 0), x, 1)), 0), sp.sqrt(x))
 
 
@@ -143,6 +153,7 @@ class Algebra:
     atoms: dict[Any, Any] = field(default_factory=dict)
     keys: dict[Any, Any] = field(default_factory=dict)
     heights: dict[Any, int] = field(default_factory=dict)
+    forms: dict[Any, Any] = field(default_factory=dict)
     seen: int = 0
 
     def atom(self, key: Any, height: int = 0, positive: bool | None = None) -> Any:
@@ -154,10 +165,17 @@ class Algebra:
 
     def form(self, node: Node, at: Mapping[str, Index]) -> Any:
         """The expression of a node's element at these places along its axes."""
-        self.seen += 1
-        if self.seen > MOST_NODES:
-            raise TooLong
         where = tuple(at[a.name] for a in node.axes)
+        found = self.forms.get((node.uid, where))
+        if found is None:
+            self.seen += 1
+            if self.seen > MOST_NODES:
+                raise TooLong
+            found = self.forms[node.uid, where] = self.made(node, at, where)
+        return found
+
+    def made(self, node: Node, at: Mapping[str, Index], where: tuple[Index, ...]) -> Any:
+        """`form` of a node that is met there for the first time."""
         match node.kind:
             case Kind.INPUT:
                 name = node.attrs[0]
@@ -171,8 +189,8 @@ class Algebra:
                 values = {
                     f"x{k}": self.form(x, {a.name: at[a.name] for a in x.axes}) for k, x in enumerate(node.inputs)
                 }
-                tree = to_sympy(node.attrs[0].tree)
-                return plain(tree.xreplace({s: values[s.name] for s in tree.free_symbols}))
+                tree = plain(node.attrs[0])
+                return unguarded(tree.xreplace({s: values[s.name] for s in tree.free_symbols}))
             case Kind.REINDEX:
                 (x,) = node.inputs
                 return self.form(x, {a.name: at[target] for a, target in zip(x.axes, node.attrs[0], strict=True)})
