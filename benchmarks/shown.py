@@ -72,7 +72,7 @@ def table(results: Results) -> Table:
 
 
 def verdict(results: Results) -> list[str]:
-    """Which targets are missed, and where."""
+    """Which targets are missed, and where; of ratios, with their standard errors."""
     rows, mean = results["rows"], results["means"]
     lines = []
     for name, what in (
@@ -80,11 +80,15 @@ def verdict(results: Results) -> list[str]:
         ("peer", "slower than the library"),
         ("share", f"more than {TARGETS['share']:.0%} of XLA's time in our own compiler"),
     ):
-        those = [r["kernel"] for r in rows if name in r["missed"]]
+        those = [r["kernel"] + _how_far(r, name) for r in rows if name in r["missed"]]
         lines.append(f"{what}: {', '.join(those) or 'none'}")
     reached = "reached" if mean.get("idiomatic", 0) >= TARGETS["idiomatic"] else "missed"
     lines.append(f"geometric mean of {TARGETS['idiomatic']} against idiomatic JAX: {reached}")
     return lines
+
+
+def _how_far(row: Row, name: str) -> str:
+    return f" ({row['ratios'][name]:.2f} ± {row['errors'][name]:.2f})" if name in row["ratios"] else ""
 
 
 def compared(results: Results, earlier: Results) -> Table:

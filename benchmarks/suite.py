@@ -18,11 +18,13 @@ import jax
 from benchmarks import kernels
 from benchmarks.kernels.kernel import Case, Kernel, Side, agree, case
 from benchmarks.machine import Machine, measured
-from benchmarks.timing import Timing, interleaved, ratio
+from benchmarks.timing import Timing, interleaved, ratio, uncertainty
 from vspec.compiler import pipeline
 from vspec.compiler.graph.cost import Sizes, entry_cost
 
 REPETITIONS = 21
+ENOUGH = 1.0
+"""Seconds of a kernel that has more rounds than these."""
 MEASURED = {"small": (256, 8, 2), "sizes": (1024, 128, 5), "large": (4096, 2048, 5)}
 """By the sizes of kernels: rows of the matrices whose product is timed, megabytes of what is copied, and how often."""
 TARGETS = {"expert": 0.95, "idiomatic": 3.0, "peer": 1.0, "share": 0.25}
@@ -83,7 +85,9 @@ def measure(kernel: Kernel, machine: Machine, sizes: Mapping[str, int], repetiti
     costs = {name: compiled(side) for name, side in one.sides.items()}
     agree(one)
     least = 2e-3 if repetitions > 5 else 1e-4
-    timings = interleaved(one.sides, repetitions, least, first=dict.fromkeys(one.sides, 0.0))
+    first, enough = dict.fromkeys(one.sides, 0.0), ENOUGH if repetitions > 5 else 0.0
+    timings = interleaved(one.sides, repetitions, least, first, enough)
+    others = {name: t for name, t in timings.items() if name != "ours"}
     flops, moved = work(one)
     precision = one.program.precision
     build = sum(one.seconds.values())
@@ -97,7 +101,8 @@ def measure(kernel: Kernel, machine: Machine, sizes: Mapping[str, int], repetiti
         "bytes": moved,
         "limit": machine.limit(flops, moved, precision),
         "sides": {name: timed(timings[name]) | costs[name] for name in one.sides},
-        "ratios": {name: ratio(t, timings["ours"]) for name, t in timings.items() if name != "ours"},
+        "ratios": {name: ratio(t, timings["ours"]) for name, t in others.items()},
+        "errors": {name: uncertainty(t, timings["ours"]) for name, t in others.items()},
         "peer": None if kernel.peer is None else {"library": kernel.peer.library, "missing": one.missing.get("peer")},
         "build": {**one.seconds, "total": build, "share": build / xla},
     }

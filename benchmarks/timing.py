@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import random
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,17 +42,27 @@ def interleaved(
     repetitions: int = 21,
     least: float = 2e-3,
     first: Mapping[str, float] | None = None,
+    enough: float = 0.0,
 ) -> dict[str, Timing]:
-    """Times each side `repetitions` times in turn, so that a slow moment of the machine hits all of them.
+    """Times each side once in every round, so that a slow moment of the machine hits all of them.
 
-    A sample is as many calls as take `least` seconds, so that the clock's grain and dispatch noise average out. `first` are the
-    seconds of the first calls, of sides that have been called before.
+    There are `repetitions` rounds, and more of them as long as all have taken less than `enough` seconds together. The sides
+    take turns in an order that changes from round to round, and a short call goes first that is not timed: the caches hold what
+    the side itself has read, not what another one has. A sample is as many calls as take `least` seconds, so that
+    the clock's grain and dispatch noise average out. `first` are the seconds of the first calls, of sides that have been called
+    before.
     """
     first = first or {name: call(f) for name, f in sides.items()}
-    inner = {name: max(1, round(least / max(min(call(f), call(f)), 1e-7))) for name, f in sides.items()}
+    alone = {name: min(call(f), call(f)) for name, f in sides.items()}
+    inner = {name: max(1, round(least / max(taken, 1e-7))) for name, taken in alone.items()}
     samples: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(repetitions):
-        for name, f in sides.items():
+    order, turns, began = list(sides), random.Random(0), time.perf_counter()
+    while len(samples[order[0]]) < repetitions or time.perf_counter() - began < enough:
+        turns.shuffle(order)
+        for name in order:
+            f = sides[name]
+            if alone[name] < 10 * least:
+                jax.block_until_ready(f())
             start = time.perf_counter()
             for _ in range(inner[name]):
                 out = f()
@@ -58,16 +70,34 @@ def interleaved(
             samples[name].append((time.perf_counter() - start) / inner[name])
     result = {}
     for name, taken in samples.items():
-        values = sorted(taken)
-        quarter = len(values) // 4
-        low, high = values[quarter], values[-1 - quarter]
-        result[name] = Timing(first[name], statistics.median(values), low, high, samples=tuple(taken))
+        low, median, high = quartiles(taken)
+        result[name] = Timing(first[name], median, low, high, samples=tuple(taken))
     return result
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """The lower one, the median, the upper one."""
+    ordered = sorted(values)
+    quarter = len(ordered) // 4
+    return ordered[quarter], statistics.median(ordered), ordered[-1 - quarter]
 
 
 def ratio(other: Timing, ours: Timing) -> float:
     """How many times as long the other side takes: the median over the rounds, in each of which both met the same machine."""
-    return statistics.median(b / a for a, b in zip(ours.samples, other.samples, strict=True))
+    return statistics.median(rounds(other, ours))
+
+
+def uncertainty(other: Timing, ours: Timing) -> float:
+    """The standard error of the ratio, from the quartiles of the rounds: a normal law has them 1.35 deviations apart, and the
+    median of n draws from it is off by 1.25 deviations over sqrt(n)."""
+    taken = rounds(other, ours)
+    low, _, high = quartiles(taken)
+    return 1.25 / 1.35 * (high - low) / math.sqrt(len(taken))
+
+
+def rounds(other: Timing, ours: Timing) -> list[float]:
+    """How many times as long the other side takes in each round."""
+    return [b / a for a, b in zip(ours.samples, other.samples, strict=True)]
 
 
 def table(title: str, timings: Rows, ours: str = "vspec") -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from rich.console import Console
 from benchmarks import kernels, shown, suite
 from benchmarks.__main__ import main, others
 from benchmarks.kernels.kernel import Peer, agree, case
-from benchmarks.timing import Timing, ratio
+from benchmarks.timing import Timing, interleaved, ratio, uncertainty
 
 SCHEMA = json.loads((Path(suite.__file__).parent / "suite.schema.json").read_text(encoding="utf-8"))
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -101,6 +103,7 @@ def row(**changed: float) -> suite.Row:
     ratios = {"idiomatic": 4.0, "expert": 1.0, "peer": 1.0} | {k: v for k, v in changed.items() if k != "share"}
     peer = {"library": "other", "missing": None}
     found: suite.Row = {"kernel": "k", "limit": 1e-4, "sides": sides, "ratios": ratios, "peer": peer}
+    found["errors"] = dict.fromkeys(ratios, 0.02)
     found["build"] = {"share": changed.get("share", 0.2)}
     return found | {"missed": suite.missed(found)}
 
@@ -112,7 +115,8 @@ def test_what_is_missed_is_named() -> None:
     results = {"rows": rows, "means": suite.means(rows), "machine": {"gemm": {"float32": 1e11}, "copy": 1e10}}
     results |= {"jax": "0", "device": "cpu", "cores": 2, "load": [0.0, 1.0]}
     np.testing.assert_allclose(results["means"]["peer"], 0.99 ** (1 / 3))
-    assert shown.verdict(results)[0].endswith(": k")
+    assert shown.verdict(results)[0].endswith(": k (0.94 ± 0.02)")
+    assert shown.verdict(results)[2].endswith(": k")
     assert shown.verdict(results)[3].endswith("reached")
     console = Console(width=200, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
     console.print(shown.table(results))
@@ -123,6 +127,31 @@ def test_ratios_are_medians_over_rounds() -> None:
     ours = Timing(0, 2.0, 0, 0, samples=(1.0, 2.0, 10.0))
     other = Timing(0, 4.0, 0, 0, samples=(2.0, 4.0, 25.0))
     assert ratio(other, ours) == 2.0
+
+
+def test_errors_of_ratios_are_those_of_medians() -> None:
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(200):
+        ours = Timing(0, 1.0, 0, 0, samples=(1.0,) * 101)
+        other = Timing(0, 1.0, 0, 0, samples=tuple(rng.normal(1, 0.1, 101)))
+        found.append((ratio(other, ours), uncertainty(other, ours)))
+    medians, errors = np.transpose(found)
+    np.testing.assert_allclose(np.mean(errors), np.std(medians), rtol=0.15)
+
+
+def test_sides_take_turns_in_changing_orders() -> None:
+    """Every side is called as often, and comes after each other one; more rounds are taken until there are enough."""
+    calls: list[str] = []
+    sides = {name: lambda name=name: calls.append(name) or np.zeros(()) for name in "abc"}
+    taken = interleaved(sides, repetitions=30, least=0.0)
+    assert {name: len(t.samples) for name, t in taken.items()} == dict.fromkeys("abc", 30)
+    own = calls[9:]
+    assert len(own) == 90
+    followers = {(one, other) for one, other in itertools.pairwise(own) if one != other}
+    assert len(followers) == 6
+    longer = interleaved({"a": lambda: time.sleep(1e-3)}, repetitions=3, least=0.0, enough=0.05)
+    assert len(longer["a"].samples) > 10
 
 
 def test_units() -> None:
