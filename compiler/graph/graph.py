@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any
 
 from vspec.compiler.graph.node import Node, topological
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,9 @@ class Graph:
     @cached_property
     def digraph(self) -> nx.MultiDiGraph:
         """The networkx view: an edge from each input to its reader, keyed by operand position."""
+        # Drawings and tests want it, builds do not: its import takes as long as all passes of a small spec.
+        import networkx as nx
+
         g = nx.MultiDiGraph()
         g.add_nodes_from(self.nodes)
         g.add_edges_from((x, n, k) for n in self.nodes for k, x in enumerate(n.inputs))
