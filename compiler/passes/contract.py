@@ -50,13 +50,13 @@ def run(graph: Graph) -> Graph:
         plain, sweep = _swept(graph, False)
     if not sweep.closed:
         return plain
-    opened, other = _swept(graph, True)
+    opened, other = _swept(graph, True, sweep)
     return opened if price(opened, other.static) < LESS * price(plain, sweep.static) else plain
 
 
-def _swept(graph: Graph, opens: bool) -> tuple[Graph, _Contracting]:
+def _swept(graph: Graph, opens: bool, before: _Contracting | None = None) -> tuple[Graph, _Contracting]:
     b = Builder(graph.dims)
-    sweep = _Contracting(b, graph, opens)
+    sweep = _Contracting(b, graph, opens, before)
     sweep.run(graph.roots)
     return with_results(graph, b, lambda node: sweep.new[node.uid]), sweep
 
@@ -94,7 +94,8 @@ class Halved:
 class _Contracting(Sweep):
     """The sweep that knows how often nodes are read and which of them are the same in every call."""
 
-    def __init__(self, b: Builder, graph: Graph, opens: bool) -> None:
+    def __init__(self, b: Builder, graph: Graph, opens: bool, before: _Contracting | None) -> None:
+        """`before`: an earlier sweep of the same graph, which knows what is known of its nodes."""
         super().__init__(b, self.contract)
         # Whether products that several sums read are opened, and whether one was met that was not.
         self.opens = opens
@@ -104,15 +105,15 @@ class _Contracting(Sweep):
         self.sizes = Sizes.of(graph)
         self.double = graph.precision == "float64"
         # What becomes products at the end, where a run tells that nothing is lost.
-        self.guarded = taken(graph) if self.double else frozenset[int]()
-        self.readers = count_readers(graph)
+        self.guarded: frozenset[int] = before.guarded if before else taken(graph) if self.double else frozenset[int]()
+        self.readers: dict[int, int] = before.readers if before else count_readers(graph)
         self.reads: dict[int, int] = {}
-        self.summed = only_summed(graph, self.readers)
+        self.summed: frozenset[int] = before.summed if before else only_summed(graph, self.readers)
         self.inner: set[int] = set()
-        self.smooth = smooth_readers(all_nodes(graph))
+        self.smooth: frozenset[int] = before.smooth if before else smooth_readers(all_nodes(graph))
         self._static: dict[tuple[frozenset[str] | None, int], bool] = {}
         # Which params move in the loops that compute a node; None where all may, or none of the work would be saved.
-        self.moving = _moving(graph)
+        self.moving: dict[int, frozenset[str]] = before.moving if before else _moving(graph)
         self.now: frozenset[str] | None = None
 
     # --- what is known of nodes ---------------------------------------------------------------------------------
@@ -222,7 +223,7 @@ class _Contracting(Sweep):
         present = axes_of(p.factors)
         scalars += [b.size(a.dim) for n, a in p.bound.items() if n not in present]
         way = Way(p, list(groups.values()), scalars)
-        planner = Planner(self.sizes, {n: a.dim for n, a in present.items()})
+        planner = Planner.of(self.sizes, {n: a.dim for n, a in present.items()})
         out = frozenset(names) & frozenset(present)
         if way.groups:
             way.plan = planner.plan([Operand(g.axes, g.static) for g in way.groups], out)
@@ -251,7 +252,7 @@ class _Contracting(Sweep):
         operands = [Operand(axes, static), Operand(others, static)]
         operands += [Operand(frozenset(x.names), self.static(x)) for x in rest]
         present = axes_of(factors)
-        planner = Planner(self.sizes, {n: a.dim for n, a in present.items()})
+        planner = Planner.of(self.sizes, {n: a.dim for n, a in present.items()})
         plan = planner.plan(operands, frozenset(names) & frozenset(present))
         plan.cost += made.plan.cost
         plan.once += made.plan.once

@@ -6,7 +6,7 @@ once per run) decides what its steps cost. A plan is found on these sets alone a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from math import prod
@@ -50,17 +50,28 @@ class Plan:
 
 
 class Planner:
-    """Plans for one product: `dims` gives the dim of every axis name."""
+    """Plans for one product: `size` gives the size of every axis by name."""
 
-    def __init__(self, sizes: Sizes, dims: dict[str, str]) -> None:
-        self.size = {name: sizes.dim(dim) for name, dim in dims.items()}
+    def __init__(self, size: Mapping[str, int]) -> None:
+        self.size = size
+
+    @classmethod
+    def of(cls, sizes: Sizes, dims: Mapping[str, str]) -> Planner:
+        """The planner for axes of these dims."""
+        return cls({name: sizes.dim(dim) for name, dim in dims.items()})
 
     def count(self, axes: Iterable[str]) -> int:
         """Elements of an array with these axes."""
         return prod([self.size[n] for n in axes])
 
     def plan(self, operands: Sequence[Operand], out: frozenset[str]) -> Plan:
-        """The cheaper of the best order and the best order that does all static work first."""
+        """The cheaper of the best order and the best order that does all static work first. A plan of its own each time, though
+        what was planned before is not planned again."""
+        known = _planned(tuple([(x.axes, x.static) for x in operands]), out, tuple(self.size.items()))
+        return Plan(list(known.steps), known.cost, known.once)
+
+    def planned(self, operands: Sequence[Operand], out: frozenset[str]) -> Plan:
+        """`plan`, anew."""
         best = self._walk(operands, out, self._path(operands, out))
         static = [k for k, x in enumerate(operands) if x.static]
         if 2 <= len(static) < len(operands):
@@ -153,6 +164,14 @@ class Planner:
         else:
             plan.cost += cost
             plan.calls += 1
+
+
+@cache
+def _planned(
+    operands: tuple[tuple[frozenset[str], bool], ...], out: frozenset[str], size: tuple[tuple[str, int], ...]
+) -> Plan:
+    """What `Planner` plans. A graph is contracted more than once, and the terms of a sum are often alike."""
+    return Planner(dict(size)).planned([Operand(axes, static) for axes, static in operands], out)
 
 
 @cache
