@@ -84,8 +84,9 @@ CHANCE: tuple[Code, ...] = (
         "VS0699",
         "no chain can be run for this energy",
         "The energy of a law names its variable. Its free indices number independent chains: the variable is read there at these "
-        "indices alone. It is a function of params, data and constants: a law that changes in each step, with "
-        "draws or with a batch, is reached by no chain.",
+        "indices alone. It is a function of params, data and constants: a law that changes in each step with "
+        "draws is reached by no chain. On batches the test of Metropolis is biased, since the exponential of an unbiased "
+        "estimate is: only langevin, which has none, takes them, of energies that are linear in their sums over the batch.",
         "dims: {w: 8}\nrandom:\n  x[w]: {law: unnormalized(-(x[w] - x[0])**2), sampler: mala(step=0.1)}\n",
     ),
 )

@@ -395,6 +395,9 @@ def acceptance(ctx: Context, raw: RawCall, env: Env) -> Expr:
         return ctx.error("VS0690", message, raw.span, env, label="no chains", help=help)
     if declared.found is None or declared.found.chain is None:
         return Unknown(span=raw.span)
+    if f"{declared.name}.acceptance" not in ctx.symbols:
+        message = f"the sampler '{declared.found.chain.sampler}' of '{declared.name}' tests no transition"
+        return ctx.error("VS0690", message, raw.span, env, label="all are taken", help="leave it out: it would be 1")
     letters, event = declared.found.letters, declared.found.chain.event
     given: tuple[Raw, ...] = tuple(RawName(span=raw.span, name=x) for x in letters if x not in event)
     if isinstance(at, RawElement):

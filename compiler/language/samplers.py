@@ -31,13 +31,15 @@ class Sampler:
     """A sampler: its doc, options, and equations by their left sides, which are parsed like those of a spec.
 
     `height` is the log-density along the chain, `slope` its derivative. A line that starts with `~` says that what stands on its
-    left is the log-density of the variable at what stands on its right.
+    left is the log-density of the variable at what stands on its right. `tested`: whether a transition is taken or not, by the
+    test of Metropolis, so that the law of the chains is that of the energy, whatever the step.
     """
 
     name: str
     doc: str
     options: tuple[Option, ...]
     equations: tuple[tuple[str, str], ...]
+    tested: bool = True
 
     @property
     def shown(self) -> str:
@@ -132,6 +134,22 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
                         " - tally(speed[move, -1, L]**2)/2",
                     ),
                 ),
+            ),
+            Sampler(
+                "langevin",
+                "A step of the Langevin equation, x + step*d(log p, x) + sqrt(2*step)*noise, with no test: the law is off by an "
+                "error that falls with the step.",
+                (_STEP, _BURN, _THIN),
+                (
+                    ("walk[0, L]", "chain[L]"),
+                    ("~height[move, P]", "walk[move, L]"),
+                    ("slope[move, L]", "d(height[move, P], walk[move, L])"),
+                    (
+                        "walk[move + 1, L]",
+                        "walk[move, L] + step*slope[move, L] + sqrt(2*step)*sample(normal(0, 1))",
+                    ),
+                ),
+                tested=False,
             ),
         )
     }

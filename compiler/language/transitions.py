@@ -140,7 +140,8 @@ class Writer:
             until = self._right(parsed("index(move) >= count"))
         for left, right in self.options.sampler.equations:
             self._line(left, right, until)
-        self._line("acceptance[P]", f"taken[-1, P]/{'count' if self.options.burns else thin}")
+        if self.options.sampler.tested:
+            self._line("acceptance[P]", f"taken[-1, P]/{'count' if self.options.burns else thin}")
 
     def end(self) -> Equation:
         """The variable itself: where the chains end."""
