@@ -19,7 +19,7 @@ from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import AnyRegion, Axis, Blocks, Kind, Node, Pull, Region, topological
 from vspec.compiler.graph.rewrite import all_nodes, replace_attrs, with_inputs
 from vspec.compiler.graph.strategy import Candidate, Choice, with_choices
-from vspec.compiler.graph.tuning import Tuning, tuning_of
+from vspec.compiler.graph.tuning import Tuning, rows_at_once, tuning_of
 from vspec.compiler.passes.recompute import AGAIN
 from vspec.compiler.passes.streams import Group, Sink, Streams, operands, told
 
@@ -204,17 +204,18 @@ class _Blocking:
         origin = group.sinks[0].node.origin
         what = ", ".join(names)
         chosen = f"rows of {region.dim}"
+        number, dims = region.row
+        size, row = sizes.dim(region.dim), number * prod(sizes.dim(d) for d in dims)
         if region.rows is not None:
-            because = "asked for"
-        elif all(isinstance(sizes.dims.get(d), int) for d in (region.dim, *region.row[1])):
-            because = f"does not fit into {region.memory / 1e6:g} MB"
+            because = f"asked for, {region.rows} at a time"
+        elif all(isinstance(sizes.dims.get(d), int) for d in (region.dim, *dims)):
+            count = rows_at_once(size, row, region.memory, region.chunk)
+            because = f"does not fit into {region.memory / 1e6:g} MB, {count} at a time"
         else:
             because = f"where sizes do not fit into {region.memory / 1e6:g} MB"
-        number, dims = region.row
-        whole = number * prod(sizes.dim(d) for d in (region.dim, *dims))
         nodes = {n.uid: n for n in (*group.inner.values(), *(s.node for s in group.sinks))}
         plain = sum(flops(n, sizes) for n in nodes.values())
-        among = (Candidate(chosen, group.work, block_bytes(region, sizes)), Candidate("whole", plain, whole))
+        among = (Candidate(chosen, group.work, block_bytes(region, sizes)), Candidate("whole", plain, size * row))
         key = (what, origin.line, chosen)
         self.choices.setdefault(key, Choice("reduction", what, origin.line, chosen, among, because, origin.file))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +23,10 @@ from vspec.compiler.emit.python import emit_program
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Kind
 from vspec.compiler.graph.rewrite import all_nodes
-from vspec.compiler.graph.tuning import Tuning
+from vspec.compiler.graph.tuning import Tuning, rows_at_once
 from vspec.compiler.passes import block, dead, intern
 from vspec.compiler.pipeline import compile_spec
+from vspec.compiler.report.strategies import strategies
 
 # Everything with two axes is too large, whatever it is made of.
 TINY = Tuning(8, 8, growth=0)
@@ -239,6 +241,35 @@ def test_a_reduction_is_taken_as_it_is_told(tmp_path: Path) -> None:
     # Seven rows of five, without the two coordinates of each pair: of the last axis at most three at a time.
     assert largest(jaxpr.jaxpr) <= 7 * 3
     assert largest(jax.make_jaxpr(programs[0].loss_value_and_gradient)(**given).jaxpr) == 7 * 5
+
+
+def test_how_many_rows_at_a_time_is_told_and_can_be_forced() -> None:
+    """A row in the table of strategies for each loop, with the number that the program goes by."""
+    text = TOLD.replace("n: 7, m: 5", "n: 700, m: 500")
+
+    def found(text: str, **how: Any) -> tuple[set[tuple[str, str]], str]:
+        made = compile_spec(good(text), **how)
+        rows = {(r["chosen"], r["because"]) for r in strategies(made) if r["kind"] == "reduction"}
+        return rows, made.emitted.text
+
+    free, small = text % ("", "", ""), Tuning(memory=1_000_000, chunk=200_000)
+    assert found(free)[0] == set()
+    rows, program = found(free, tuning=small)
+    calls = {(int(n), int(row)) for n, row in re.findall(r"rows_at_once\((\d+), (\d+)\)", program)}
+    counts = {(n, rows_at_once(n, row, small.memory, small.chunk)) for n, row in calls}
+    dims = {700: "n", 500: "m"}
+    assert counts
+    # What several entries compute has one row.
+    assert rows
+    assert rows <= {(f"rows of {dims[n]}", f"does not fit into 1 MB, {k} at a time") for n, k in counts}
+    assert all(1 < k < n for n, k in counts)
+    rows, program = found(text % ((", by=blocks(64)",) * 3), tuning=small)
+    assert {why for _, why in rows} == {"asked for, 64 at a time"}
+    assert re.search(r"in_parts\(\s*part_of_[nm],\s*\d+,\s*64,", program)
+    assert "rows_at_once(" not in program
+    assert found(text % ((", by=whole",) * 3), tuning=small)[0] == set()
+    rows, _ = found(free.replace("n: 700, m: 500", "n: auto, m: auto"), tuning=small)
+    assert {why for _, why in rows} == {"where sizes do not fit into 1 MB"}
 
 
 LOOP = """
