@@ -237,10 +237,14 @@ def test_a_reduction_is_taken_as_it_is_told(tmp_path: Path) -> None:
         first, *others = [called(p, "loss_newton", given) for p in programs]
         for got in others:
             jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-10, atol=1e-10), first, got)
-    jaxpr = jax.make_jaxpr(programs[1].loss_value_and_gradient)(**given)
-    # Seven rows of five, without the two coordinates of each pair: of the last axis at most three at a time.
-    assert largest(jaxpr.jaxpr) <= 7 * 3
-    assert largest(jax.make_jaxpr(programs[0].loss_value_and_gradient)(**given).jaxpr) == 7 * 5
+    # Seventy rows of fifty, without the two coordinates of each pair: of the last axis at most three at a time. Smaller sums
+    # are not taken apart.
+    large = TOLD.replace("n: 7, m: 5", "n: 70, m: 50")
+    with jax.enable_x64(True):
+        shapes = {"x": jax.ShapeDtypeStruct((70, 2), jnp.float64), "y": jax.ShapeDtypeStruct((50, 2), jnp.float64)}
+        for how, most in (("whole", 70 * 50), ("blocks(3)", 70 * 3)):
+            program = load(compile_spec(good(large % ((f", by={how}",) * 3))).emitted, tmp_path)
+            assert largest(jax.make_jaxpr(program.loss_value_and_gradient)(**shapes).jaxpr) == most
 
 
 def test_how_many_rows_at_a_time_is_told_and_can_be_forced() -> None:
