@@ -43,8 +43,10 @@ def run(graph: Graph) -> Graph:
     """The graph with pairs taken once."""
     if not any(_twice(n.axes) for n in all_nodes(graph)):
         return graph
-    graph = turned.run(graph)
-    exchange = Exchange(turned.classes_of(graph))
+    before, exchange = graph, Exchange(turned.classes_of(graph))
+    graph = turned.run(graph, exchange)
+    if graph is not before:
+        exchange = Exchange(turned.classes_of(graph))
     found = [s for n in all_nodes(graph) if (s := sink(graph, n)) is not None and n.uid in exchange.classes.faces]
     best, cost = graph, _Counted(graph)
     chosen: list[Choice] = []
@@ -111,15 +113,20 @@ def _twice(axes: Sequence[Axis]) -> bool:
 def _groups(graph: Graph, exchange: Exchange, found: Sequence[Sink]) -> list[list[Sink]]:
     """The sums that can be taken over pairs, those that share an array over pairs together, in order of creation."""
     probe = _Pairs(graph, exchange, {})
-    groups: list[tuple[set[int], list[Sink]]] = []
+    sizes = Sizes.of(graph)
+    groups: list[tuple[dict[int, Node], list[Sink]]] = []
     for s in found:
         read = probe.arrays(s)
         if read is None:
             continue
-        together = [g for g in groups if g[0] & read]
-        groups = [g for g in groups if not g[0] & read]
-        groups.append((read.union(*(g[0] for g in together)), [*(t for g in together for t in g[1]), s]))
-    return [g[1] for g in groups]
+        read[s.node.uid] = s.node
+        together = [g for g in groups if g[0].keys() & read.keys()]
+        groups = [g for g in groups if not g[0].keys() & read.keys()]
+        for g in together:
+            read = g[0] | read
+        groups.append((read, [*(t for g in together for t in g[1]), s]))
+    # No more can be saved than what all of it costs.
+    return [g[1] for g in groups if sum(_cost(x, sizes) for x in g[0].values()) > LEAST]
 
 
 class _Pairs(Sweep):
@@ -147,9 +154,9 @@ class _Pairs(Sweep):
 
     # --- what a sum reads -------------------------------------------------------------------------------------------------
 
-    def arrays(self, s: Sink) -> set[int] | None:
+    def arrays(self, s: Sink) -> dict[int, Node] | None:
         """The arrays over pairs below a sum, by uid; None where one is not taken apart or where nothing would be saved."""
-        found: set[int] = set()
+        found: dict[int, Node] = {}
         u, v = s.u.name, s.v.name
         sides = [self.zero(s, "lt"), self.zero(s, "gt")]
         parity = self.parity(s)
@@ -164,7 +171,7 @@ class _Pairs(Sweep):
                 continue
             if depth == 0 or not _opened(x):
                 return None
-            found.add(x.uid)
+            found[x.uid] = x
             if x.kind is Kind.REINDEX:
                 inner = below(x, u, v)
                 if inner is None:

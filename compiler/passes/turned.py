@@ -19,9 +19,10 @@ from vspec.compiler.passes import intern
 from vspec.compiler.passes.exchange import Exchange
 
 
-def run(graph: Graph) -> Graph:
-    """The graph with renames in place of what exchanges axes in vain, if that leaves less to compute."""
-    exchange = Exchange(classes_of(graph))
+def run(graph: Graph, exchange: Exchange | None = None) -> Graph:
+    """The graph with renames in place of what exchanges axes in vain, if that leaves less to compute. `exchange`: what is known
+    of its nodes."""
+    exchange = exchange or Exchange(classes_of(graph))
     found = 0
 
     def visit(b: Builder, node: Node, old: Node) -> Node:
