@@ -13,6 +13,7 @@ from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import BORDER, Tree, kernel, slot, substitute
 from vspec.compiler.graph.node import Kind, Node
 from vspec.compiler.graph.rewrite import count_readers, rewrite
+from vspec.compiler.passes.content import squares
 from vspec.compiler.passes.literal import Literals
 
 DOC = "No kernel is longer than its normal form, and no helper map feeds a single map of the same axes."
@@ -30,7 +31,7 @@ def run(graph: Graph) -> Graph:
     literals = Literals(graph.dims)
 
     def visit(b: Builder, node: Node, old: Node) -> Node:
-        found = literals.of(b, node) or folded(b, node, old)
+        found = literals.of(b, node) or squares(b, node) or folded(b, node, old)
         # Inputs are looked at before readers, so that no look goes deep.
         literals.closed(found)
         return found
