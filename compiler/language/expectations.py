@@ -154,11 +154,11 @@ def _names(ctx: Context, raw: RawCall, env: Env) -> tuple[str, ...] | None:
                     else "declare it under 'random', for example z: normal(0, 1)"
                 )
             ctx.error("VS0692", message, item.span, env, label="no law", help=help)
-        elif env.steps and name in ctx.symbols and ctx.symbols[name].kind == "state":
+        elif env.steps and _stepwise(ctx, name) and not _within(ctx, name, env):
             sound = False
-            what = f"expectations in a recurrence over variables that are drawn step by step ('{name}')"
+            what = f"expectations in a recurrence over all steps of a variable of a recurrence ('{name}')"
             ctx.planned("VS0408", what, item.span, env)
-        elif name in ctx.symbols and ctx.symbols[name].kind == "state" and not walk_of(ctx, ctx.variables[name]):
+        elif _stepwise(ctx, name) and not _within(ctx, name, env) and not walk_of(ctx, ctx.variables[name]):
             sound = False
         elif name in found:
             sound = False
@@ -166,6 +166,18 @@ def _names(ctx: Context, raw: RawCall, env: Env) -> tuple[str, ...] | None:
         else:
             found.append(name)
     return tuple(n for name in found for n in ctx.variables[name].averaged or (name,)) if sound else None
+
+
+def _stepwise(ctx: Context, name: str) -> bool:
+    """Whether a recurrence draws a variable: as a state, or in its step."""
+    drawn = ctx.variables[name].recurrence is not None
+    return drawn or (name in ctx.symbols and ctx.symbols[name].kind == "state")
+
+
+def _within(ctx: Context, name: str, env: Env) -> bool:
+    """Whether a variable is drawn in the step where an expression stands, by a law that is known there."""
+    own = any(name in rule.positions for rule in env.steps)
+    return own and ctx.symbols[name].kind != "state" and ctx.variables[name].found is not None
 
 
 def _way(ctx: Context, raw: RawCall, env: Env) -> Evaluation | None:

@@ -164,6 +164,24 @@ def densities(
     return first, each
 
 
+def density_in_step(
+    ctx: Context, declared: Declared, state: State, names: Mapping[str, str], equations: Equations
+) -> Expr:
+    """The log-density of each value of a variable that is drawn in the step of a recurrence, of what has other `names`; adds the
+    definitions that this reads."""
+    from vspec.compiler.language.equations import drain
+
+    assert isinstance(state.step, Sample)
+    at = Affine(state.letters[state.time])
+    blocks = tuple(Block(renamed(b.body, names), b.core) for b in state.step.blocks)
+    law = Distribution(LAWS[state.step.law], blocks, state.step.instead)
+    here = Block(at_letters(declared.span, state, names[state.name], state.dtype, at), ())
+    env = Env(subject=f"'{declared.name}'", scope={x: x for x in state.letters})
+    found = as_real(log_density(ctx, law, here, declared.span, env, inside=True))
+    equations += drain(ctx)
+    return found
+
+
 def hidden_density(ctx: Context, of: str, letters: tuple[str, ...], body: Expr, equations: Equations) -> str:
     """Makes a definition of its own of a log-density; gives its name."""
     name = ctx.hidden_name(of)
@@ -196,4 +214,14 @@ def _relettered(value: Any, by: Mapping[str, str]) -> Any:
     return replace(value, **changes) if changes else value
 
 
-__all__ = ["Equations", "Support", "at_letters", "densities", "hidden_density", "linked", "steps_of", "support"]
+__all__ = [
+    "Equations",
+    "Support",
+    "at_letters",
+    "densities",
+    "density_in_step",
+    "hidden_density",
+    "linked",
+    "steps_of",
+    "support",
+]

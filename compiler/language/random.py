@@ -423,7 +423,7 @@ def law_at(ctx: Context, raw: Raw, env: Env) -> Distribution | None:
 
 def _lawless(ctx: Context, declared: Declared, raw: Raw, env: Env) -> bool:
     """Whether a variable has no law that can be read: records the mistake (VS0690)."""
-    if declared.recurrence is not None:
+    if declared.recurrence is not None and declared.definition is None:
         what, help = (
             "is drawn step by step and has no law of its own",
             "write the law of a step: logpdf(normal(...), x)",

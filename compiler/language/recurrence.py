@@ -13,6 +13,7 @@ from vspec.compiler.language.equations import check_definition, cycle, drain, re
 from vspec.compiler.language.expr import Dtype, Expr
 from vspec.compiler.language.graph import components
 from vspec.compiler.language.left import Equation, System, shown_left
+from vspec.compiler.language.random import check_variable
 from vspec.compiler.language.raw import RawCall, RawElement, RawName, skeleton, walk
 from vspec.compiler.language.spec import Definition, Recurrence, State
 from vspec.compiler.language.substitute import elements
@@ -276,6 +277,9 @@ def _pass(
             sound = False
         else:
             inner.append(definition)
+        if name in ctx.variables and ctx.variables[name].line.option("sampler") is None:
+            check_variable(ctx, ctx.variables[name], definition)
+            inner += drain(ctx)
     steps: list[Expr] = []
     for state in states:
         if state.raw is None:

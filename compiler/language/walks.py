@@ -32,6 +32,7 @@ from vspec.compiler.language.links import (
     Equations,
     at_letters,
     densities,
+    density_in_step,
     hidden_density,
     linked,
     steps_of,
@@ -88,7 +89,7 @@ FORMS: Mapping[tuple[str, str], Form] = MappingProxyType(
 
 def walk_of(ctx: Context, declared: Declared) -> bool:
     """Whether there are expectations over a variable of a recurrence; makes its second recurrence. Records why not (VS0408)."""
-    if declared.found is not None:
+    if declared.found is not None and (declared.definition is None or declared.found.walk is not None):
         return True
     if declared.recurrence is None:
         return False
@@ -102,7 +103,8 @@ def walk_of(ctx: Context, declared: Declared) -> bool:
     estimator = _estimator(ctx, declared, r, values is not None, not why)
     if estimator is None:
         return False
-    state = next(s for s in r.states if s.name == declared.name)
+    state = _state_of(r, declared.name)
+    assert state is not None
     equations: Equations = []
     own = at_letters(declared.span, state, declared.name, state.dtype, Affine(state.letters[state.time]))
     declared.more = (own,)
@@ -112,20 +114,31 @@ def walk_of(ctx: Context, declared: Declared) -> bool:
     if values is not None:
         walk = replace(walk, links=linked(ctx, declared, state, values, equations))
     declared.equations = equations
-    declared.found = Variable(declared.name, state.letters, estimator, None, declared.span, walk=walk)
+    known = declared.found or Variable(declared.name, state.letters, estimator, None, declared.span)
+    declared.found = replace(known, estimator=estimator, walk=walk)
     return True
+
+
+def _state_of(r: Recurrence, name: str) -> State | None:
+    """A variable of a recurrence as a state of it; one that is drawn in its step has one law for all steps."""
+    state = next((s for s in r.states if s.name == name), None)
+    member = next((d for d in r.inner if isinstance(d, Definition) and d.name == name), None)
+    if state is None and member is not None and r.letter in member.letters:
+        time = member.letters.index(r.letter)
+        return State(name, member.letters, time, member.body, member.body, member.dtype, member.span)
+    return state
 
 
 def _lacks(ctx: Context, declared: Declared) -> str:
     """What there is no expectation over a variable for, '' where there is one."""
     r = declared.recurrence
     assert isinstance(r, Recurrence)
-    state = next((s for s in r.states if s.name == declared.name), None)
+    state = _state_of(r, declared.name)
     if state is None:
         return "which is drawn in a recurrence within a recurrence"
     if any(s.dtype == "complex" for s in r.every_state):
         return "which advances together with complex numbers"
-    if any(s.name in ctx.variables and s.name != declared.name for s in r.every_state):
+    if any(x.name in ctx.variables and x.name != declared.name for x in r.members):
         return "which advances together with another random variable"
     forms = []
     for body in (state.init, state.step):
@@ -149,7 +162,8 @@ def _lacks(ctx: Context, declared: Declared) -> str:
 
 def _estimator(ctx: Context, declared: Declared, r: Recurrence, few: bool, drawn: bool) -> Estimator | None:
     """The estimator; `few`: whether all values may be summed over, `drawn`: whether there are draws."""
-    state = next(s for s in r.states if s.name == declared.name)
+    state = _state_of(r, declared.name)
+    assert state is not None
     found = estimator_of(ctx, declared, state.letters)
     smooth = state.dtype == "real"
     if found.word == "auto":
@@ -175,7 +189,8 @@ def _estimator(ctx: Context, declared: Declared, r: Recurrence, few: bool, drawn
 def _drawn(ctx: Context, declared: Declared, r: Recurrence, estimator: Estimator, equations: Equations) -> Walk:
     """The second recurrence, which is a function of noise; adds its equations."""
     name, span = declared.name, declared.span
-    state = next(s for s in r.states if s.name == name)
+    state = _state_of(r, name)
+    assert state is not None
     assert isinstance(state.init, Sample)
     assert isinstance(state.step, Sample)
     time = state.letters[state.time]
@@ -210,7 +225,11 @@ def _drawn(ctx: Context, declared: Declared, r: Recurrence, estimator: Estimator
         else s
         for s in twin.states
     )
-    equations += [drawn, replace(twin, states=states)]
+    inner = tuple(
+        replace(d, body=value(state.step, Affine(time))) if isinstance(d, Definition) and d.name == names[name] else d
+        for d in twin.inner
+    )
+    equations += [drawn, replace(twin, states=states, inner=inner)]
     for e in twin.members:
         letters = e.letters
         ctx.symbols[e.name] = replace(ctx.symbols[_origin(e.name, names)], name=e.name, letters=letters)
@@ -234,14 +253,21 @@ def _origin(name: str, names: Mapping[str, str]) -> str:
 
 def _log_density(ctx: Context, declared: Declared, state: State, names: Mapping[str, str], equations: Equations) -> str:
     """The definition of the log-density of all steps; gives its name."""
-    span = declared.span
+    time = state.letters[state.time]
+    rest = tuple(x for k, x in enumerate(state.letters) if k != state.time)
+    name = f"{DENSITY}_{declared.name}"
+    if declared.definition is not None:
+        each = density_in_step(ctx, declared, state, names, equations)
+        return hidden_density(ctx, name, rest, _summed(each, time), equations)
     steps = steps_of(ctx, declared, state)
     first, each = densities(ctx, declared, state, names, steps, equations)
-    rest = tuple(x for k, x in enumerate(state.letters) if k != state.time)
-    inner = tuple(x for x in each.axes if x != steps)
-    if steps in each.axes:
-        each = Reduction(span=span, axes=inner, dtype="real", op="sum", letters=(steps,), body=each)
-    return hidden_density(ctx, f"{DENSITY}_{declared.name}", rest, _op("add", first, each), equations)
+    return hidden_density(ctx, name, rest, _op("add", first, _summed(each, steps)), equations)
+
+
+def _summed(each: Expr, letter: str) -> Expr:
+    """A sum over the steps."""
+    axes = tuple(x for x in each.axes if x != letter)
+    return Reduction(span=each.span, axes=axes, dtype="real", op="sum", letters=(letter,), body=each)
 
 
 def with_walks(ctx: Context, equations: Sequence[Definition | Recurrence]) -> Equations:

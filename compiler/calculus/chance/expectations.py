@@ -66,7 +66,7 @@ def _expectation(low: Lowering, e: Expectation) -> Node:
 def _summable(low: Lowering, e: Expectation, name: str) -> bool:
     """Whether the paths of a variable of a recurrence are summed over, if that is possible."""
     declared = low.random[name]
-    if declared.walk is None or declared.walk.links is None or e.way.word == TRACKED:
+    if name in low.slices or declared.walk is None or declared.walk.links is None or e.way.word == TRACKED:
         return False
     word, own = e.way.word, declared.estimator.word
     exact = word in ("enumerate", "analytic") or own in ("enumerate", "analytic")

@@ -7,7 +7,7 @@ variable, by `instantiate`. Which of its elements an expression reads for one va
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vspec.compiler.calculus.derive import tracked
@@ -73,9 +73,9 @@ class Variable:
 
 def variables_of(low: Lowering, names: Iterable[str], along: Collection[str] = ()) -> list[Variable]:
     """The variables of these names, each after those on which its law depends; the paths of those in `along` are summed over."""
-    found = []
+    found = [_in_step(low, low.random[n]) for n in names if n in low.slices]
     with low.outside():
-        for name in names:
+        for name in (n for n in names if all(n != v.name for v in found)):
             if name in along:
                 found.append(_path(low, low.random[name]))
                 continue
@@ -93,6 +93,19 @@ def variables_of(low: Lowering, names: Iterable[str], along: Collection[str] = (
                 low.chance[name] = Variable(name, node, sample, arguments, density, declared.estimator, chain)
             found.append(low.chance[name])
     return sorted(found, key=lambda v: v.node.uid)
+
+
+def _in_step(low: Lowering, declared: Declared) -> Variable:
+    """A variable that is drawn in the step of a recurrence, as it is in that step."""
+    node = low.slices[declared.name]
+    key = f"{declared.name}.{node.uid}"
+    if key not in low.chance:
+        sample = _sample(declared, low.definitions[declared.name].body)
+        sample = replace(sample, axes=low.free(sample.axes))
+        density = low.lower(declared.density) if declared.density is not None else None
+        arguments = tuple(arguments_of(low, sample))
+        low.chance[key] = Variable(declared.name, node, sample, arguments, density, declared.estimator)
+    return low.chance[key]
 
 
 def _noise(low: Lowering, declared: Declared) -> Variable:
@@ -139,11 +152,11 @@ def _path(low: Lowering, declared: Declared) -> Variable:
 def twins(low: Lowering, variables: Iterable[str]) -> dict[int, Node]:
     """What stands, in an expectation over variables of recurrences, in the place of what is drawn there, by uid."""
     found: dict[int, Node] = {}
-    for name in variables:
+    for name in (n for n in variables if n not in low.slices):
         walk = low.random[name].walk
         for old, new in walk.names.items() if walk is not None else ():
-            if old in low.values and new in low.values:
-                found[low.values[old].uid] = low.values[new]
+            if old in low.values and (new in low.values or new in low.pending):
+                found[low.values[old].uid] = low.get(new)
             if old in low.finals and new in low.finals:
                 found[low.finals[old][0].uid] = low.finals[new][0]
     return found
