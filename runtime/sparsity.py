@@ -270,6 +270,9 @@ def _colored(graph: _Graph) -> Ints:
     that is full or very long, in turn."""
     in_turn = np.arange(graph.size) % (2 * graph.width + 1)
     degree = graph.degree
+    if int(degree.max(initial=0)) == graph.size:
+        # A row meets all of them: each has a color of its own.
+        return np.arange(graph.size)
     if 2 * graph.width + 1 <= int(degree.max(initial=0)) or int(np.sum(degree**2)) > SEARCHED:
         return in_turn
     color = np.full(graph.size, -1)
