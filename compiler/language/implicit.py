@@ -37,12 +37,12 @@ class _Unknown(NamedTuple):
 
 def is_implicit(ctx: Context, raw: RawCall, env: Env) -> bool:
     """Whether a call binds unknowns: always for `root` and `fixed_point`; for `argmin` and `argmax` if what is bound is an
-    element or a name that the body reads as a value, or if there are options."""
+    element or a name that the body reads as a value, or if there are options that no reduction has."""
     if raw.name in ROOTS:
         return True
     if raw.name not in EXTREMES or raw.bound is None:
         return False
-    return bool(raw.keywords) or any(_is_unknown(ctx, b, raw, env) for b in raw.bound)
+    return any(word != "by" for word, *_ in raw.keywords) or any(_is_unknown(ctx, b, raw, env) for b in raw.bound)
 
 
 def _is_unknown(ctx: Context, bound: Raw, raw: RawCall, env: Env) -> bool:

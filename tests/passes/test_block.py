@@ -310,3 +310,17 @@ def test_steps_of_a_loop_make_again_what_they_only_reduce(tmp_path: Path) -> Non
         want = called(first, "cost_value_and_gradient", {**given, "C": C})
         got = called(program, "cost_value_and_gradient", given)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-9), want, got)
+
+
+def test_places_of_the_largest_are_taken_as_they_are_told(tmp_path: Path) -> None:
+    text = "precision: float64\ndims: {n: 7, m: 5, k: 2}\ndata:\n  x[n, k]: {}\n  y[m, k]: {}\ndefine:\n"
+    text += "  C[n, m]: sum[k]((x[n, k] - y[m, k])**2)\n  near[n]: argmin[m](C[n, m], by=blocks(3))\n"
+    text += "  far[n]: argmax[m](C[n, m], by=blocks(3))\noutputs:\n  near[n]: near[n]\n  far[n]: far[n]\n"
+    made = compile_spec(good(text))
+    assert {r.rows for r in loops(made.graph)} == {3}
+    v = {k: x for k, x in values().items() if k != "f"}
+    with jax.enable_x64(True):
+        found = load(made.emitted, tmp_path).outputs(**v)
+    C = ((v["x"][:, None] - v["y"]) ** 2).sum(2)
+    np.testing.assert_array_equal(found["near"], C.argmin(1))
+    np.testing.assert_array_equal(found["far"], C.argmax(1))
