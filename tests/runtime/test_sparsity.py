@@ -29,5 +29,6 @@ def test_no_row_meets_two_columns_of_one_color(seed: int, full: bool) -> None:
 
 def test_a_dense_matrix_takes_a_product_for_each_column() -> None:
     found = sparsity({"w": (40,)}, [("w", "w", ((None,),))])
-    assert found is not None and found.colors == 40 and found.products == 40
+    assert found is not None
+    assert found.colors == found.products == 40
     assert found.color.tolist() == list(range(40))
