@@ -289,5 +289,11 @@ def _without_idle_dims(spec: Spec) -> Spec:
     sizes = [d.size for d in spec.dims.values() if isinstance(d.size, Expr)]
     read = (x for body in (*(b.expr for b in bodies(spec)), *sizes) for x in letters_of(body))
     used = {spec.letters[x] for x in (*letters, *read)}
+    queue = [*used]
+    while queue:
+        # A dim of configurations is made of two others.
+        new = {*(spec.dims[queue.pop()].configures or ())} - used
+        used |= new
+        queue += new
     kept = {name: d for name, d in spec.dims.items() if name in used or not spec.file(d.span)}
     return replace(spec, dims=kept, letters={x: name for x, name in spec.letters.items() if name in kept})

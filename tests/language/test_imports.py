@@ -206,3 +206,14 @@ def test_comments_name_the_file(tmp_path: Path) -> None:
     text = (tmp_path / "built" / "program.py").read_text(encoding="utf-8")
     (line,) = (x for x in text.splitlines() if x.strip().startswith("energy = "))
     assert line.endswith("lib.yaml:18")
+
+
+def test_a_dim_of_configurations_brings_what_it_is_made_of(tmp_path: Path) -> None:
+    lib = (
+        "dims:\n  v: 2\n  k: 3\n  c: {configurations: v, of: k}\n"
+        "define:\n  ones[c]: sum[k](part(c, k))\n  most: max[c](ones[c])\n"
+    )
+    main = write(tmp_path, lib=lib, main="imports:\n  lib: [most]\noutputs:\n  y: most\n")
+    spec, _ = check(main)
+    assert spec.dims["v"].size == 2
+    assert outputs(main)["y"] == 3
