@@ -302,7 +302,7 @@ class _One:
             weight = factor if log is None else self.b.map(("mul", X, ("exp", A)), [factor, log], "real")
             play.weights.append(Weight(v, found.axis, weight))
             return
-        place = (v.name, strategy, *(x.uid for x in arguments))
+        place = (v.name, v.node.uid, strategy, *(x.uid for x in arguments))
         if place not in self.of.given:
             self.of.given[place] = self._drawn(v, arguments)
         value, noise = self.of.given[place]
@@ -355,7 +355,7 @@ class _One:
 
     def _listed(self, v: Variable, arguments: Sequence[Node]) -> Values:
         joint = self.frames.joint(v)
-        place = (v.name, self.chosen[v.name], *(a.name for a in joint), *(x.uid for x in arguments))
+        place = (v.name, v.node.uid, self.chosen[v.name], *(a.name for a in joint), *(x.uid for x in arguments))
         if place not in self.of.listed:
             if self.chosen[v.name] == "enumerate":
                 found = enumerated(self.b, v, joint)

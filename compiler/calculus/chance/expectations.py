@@ -6,6 +6,7 @@ depends on no variable leaves the expectation; one with a closed form is integra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from vspec.compiler.calculus.chance.chains import refuse_other_ways
 from vspec.compiler.calculus.chance.closed import integrated
 from vspec.compiler.calculus.chance.estimators import DRAWN, Estimator
 from vspec.compiler.calculus.chance.paths import has_path
+from vspec.compiler.calculus.chance.positions import at_positions
 from vspec.compiler.calculus.chance.supports import MOST_CONFIGURATIONS, configurations, count_of
 from vspec.compiler.calculus.chance.tracked import tracked
 from vspec.compiler.calculus.chance.variables import Frames, NoEstimate, Variable, reached, twins, variables_of
@@ -306,10 +308,28 @@ class _Average:
 
     def _estimated(self, c: Node) -> Node:
         variables = self.estimator.relevant(c)
-        chosen = self.strategies(c, variables)
+        chosen, c, variables = self._narrowed(c, variables) or (self.strategies(c, variables), c, variables)
         if self.exact and any(word in DRAWN for word in chosen.values()):
             raise _Inexact
         return self.estimator.estimate(c, variables, chosen)
+
+    def _narrowed(self, c: Node, variables: list[Variable]) -> tuple[dict[str, str], Node, list[Variable]] | None:
+        """The same by the elements that are read alone, with the strategies; None where all are read, or several are drawn."""
+        part, elements = at_positions(self.b, c, variables)
+        if part is c and all(v in variables for v in elements):
+            return None
+        before = {name: dict(words) for name, words in self.chosen.items()}
+        chosen = self.strategies(part, elements)
+        names = [v.name for v in variables]
+        frames = Frames.around(part, elements)
+        summed = [configurations(self.b, v, frames.joint(v)) for v in elements if chosen[v.name] == "enumerate"]
+        few = all(n is not None for n in summed) and math.prod(n or 1 for n in summed) <= FEW
+        # Several draws of one variable have one key.
+        apart = all(v.name in names or chosen[v.name] not in DRAWN for v in elements)
+        if few and apart and not self.whole:
+            return chosen, part, elements
+        self.chosen = before
+        return None
 
     def strategies(self, c: Node, variables: Sequence[Variable]) -> dict[str, str]:
         """How each variable on which a part depends is treated there."""
