@@ -1,18 +1,30 @@
 """Classes of nodes that are equal up to a renaming of axes, found by keys, linear in the number of nodes.
 
-A key numbers axis names by first appearance and sorts the operands of commutative kernels.
+A key numbers axis names by first appearance and sorts the operands of commutative kernels. Where operands are equal but for their
+names, or symmetric, the order they are taken in and the way they are turned decide what comes first: each of a few is tried, and
+the least key is taken. Two of them that give one key, but the names of two axes exchanged, show that the node is symmetric.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import product
+from math import prod
 from typing import Any
 
 from vspec.compiler.graph.kernel import Kernel, Tree, slot, substitute
-from vspec.compiler.graph.node import AnyRegion, Axis, Blocks, Either, Kind, Node, Origin, Pull, Solve, topological
+from vspec.compiler.graph.linalg import unrenamed
+from vspec.compiler.graph.node import AnyRegion, Blocks, Either, Kind, Node, Origin, Pull, Solve, topological
 
 COMMUTATIVE = frozenset({"add", "mul", "and", "or", "eq", "ne", "maximum", "minimum"})
+
+# Kinds whose operands may be taken in any order.
+SORTED = frozenset({Kind.MAP, Kind.CONTRACT})
+
+# So many orders of operands that are alike, and so many ways to take all operands, are tried.
+ORDERS = 6
+ARRANGEMENTS = 16
 
 Face = tuple[int, tuple[str, ...]]
 """A node's class, and its names for the axes of the class."""
@@ -25,6 +37,21 @@ def normal(tree: Tree) -> Tree:
     """
     negative, found = _signed(tree)
     return ("neg", found) if negative else found
+
+
+EVEN = frozenset({"square", "abs", "cos", "cosh"})
+
+
+def _unsigned(tree: Tree) -> Tree:
+    """The normal form of a tree or of its negative, the same for both."""
+    _, found = _signed(tree)
+    if found[0] in ("mul", "div"):
+        parts = tuple(_unsigned(c) if c[0] in ("add", "mul", "div") else c for c in found[1:])
+        return (found[0], *(sorted(parts, key=repr) if found[0] == "mul" else parts))
+    if found[0] != "add":
+        return found
+    turned = ("add", *sorted((c[1] if c[0] == "neg" else ("neg", c) for c in found[1:]), key=repr))
+    return min(found, turned, key=repr)
 
 
 def _signed(tree: Tree) -> tuple[bool, Tree]:
@@ -41,6 +68,9 @@ def _signed(tree: Tree) -> tuple[bool, Tree]:
         return not negative, found
     if op == "sub":
         op, tree = "add", ("add", tree[1], ("neg", tree[2]))
+    even = op in EVEN or (op == "pow" and tree[2][0] == "num" and type(tree[2][1]) is int and tree[2][1] % 2 == 0)
+    if even:
+        return False, (op, _unsigned(tree[1]), *(normal(c) for c in tree[2:]))
     parts = [_signed(c) for c in tree[1:]]
     if op in ("mul", "div"):
         minus, children = sum(n for n, _ in parts) % 2 == 1, [c for _, c in parts]
@@ -83,8 +113,9 @@ class Classes:
         self.faces: dict[int, Face] = {}
         self.origins: dict[int, Origin] = {}
         self._table: dict[Any, int] = {}
-        self._axes: dict[int, tuple[Axis, ...]] = {}
         self._regions: dict[int, Any] = {}
+        # By class: two positions of axes that may be exchanged.
+        self._swaps: dict[int, tuple[tuple[int, int], ...]] = {}
 
     def add(self, node: Node) -> Face:
         """The face of a node whose inputs are known."""
@@ -96,6 +127,17 @@ class Classes:
                 self.origins[found[0]] = node.origin
         return found
 
+    def of(self, node: Node) -> Face:
+        """The face of any node, its inputs added first."""
+        stack = [node]
+        while stack:
+            waiting = [x for x in stack[-1].inputs if x.uid not in self.faces]
+            if waiting:
+                stack += waiting
+            else:
+                self.add(stack.pop())
+        return self.faces[node.uid]
+
     def _class(self, key: Any) -> int:
         return self._table.setdefault(key, len(self._table))
 
@@ -103,23 +145,82 @@ class Classes:
         if node.kind is Kind.REINDEX:
             return self._reindexed(node)
         if node.kind in (Kind.INPUT, Kind.CONST, Kind.INDEX):
-            return self._class(_leaf_key(node)), _leaf_names(node)
+            return self._leaf(node)
         if node.kind is Kind.REGION:
             inputs = tuple((self.faces[x.uid], x.names) for x in node.inputs)
             return self._class((node.kind, node.op, self.region_key(node.attrs[0]), inputs)), ()
         if node.kind is Kind.ITEM:
             dims = tuple(a.dim for a in node.axes)
             return self._class((node.kind, self.faces[node.inputs[0].uid], node.attrs, dims, node.dtype)), node.names
+        ways = self._arrangements(node)
+        if len(ways) == 1:
+            key, names = self._key(node, *ways[0])
+            return self._class(key), names
+        found = [self._key(node, *way) for way in ways]
+        key = min((k for k, _ in found), key=repr)
+        kind = self._class(key)
+        shown = [names for k, names in found if k == key]
+        if kind not in self._swaps:
+            self._swaps[kind] = _exchanged(shown)
+        return kind, self.sorted(kind, shown[0])
+
+    def _leaf(self, node: Node) -> Face:
+        kind = self._class(_leaf_key(node))
+        if node.op == "delta" and len({a.dim for a in node.axes}) == 1:
+            self._swaps[kind] = ((0, 1),)
+        return kind, self.sorted(kind, node.names)
+
+    def _key(self, node: Node, operands: Sequence[Face], what: Any, attrs: Any) -> tuple[Any, tuple[str, ...]]:
+        """The key of a node whose operands are taken in this way, and its names for the axes of what the key stands for."""
         numbers = _Numbers()
-        operands, what = self._operands(node)
-        faces = tuple((self.faces[x.uid][0], numbers.of(self.faces[x.uid][1])) for x in operands)
+        faces = tuple((kind, numbers.of(names)) for kind, names in operands)
         # Axes that no operand has (a broadcast) come last and are numbered in their order.
-        attrs = _attrs(node, numbers)
+        numbered = _attrs(node, attrs, numbers)
         own = tuple(sorted(numbers.of(node.names)))
-        sizes = tuple(sorted({(numbers.table[a.name], a.dim) for x in (node, *operands) for a in x.axes}))
-        key = (node.kind, node.op, what, node.dtype, attrs, faces, own, sizes)
+        sizes = tuple(sorted({(numbers.table[a.name], a.dim) for x in (node, *node.inputs) for a in x.axes}))
+        key = (node.kind, node.op, what, node.dtype, numbered, faces, own, sizes)
         back = {k: n for n, k in numbers.table.items()}
-        return self._class(key), tuple(back[k] for k in own)
+        return key, tuple(back[k] for k in own)
+
+    def sorted(self, kind: int, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The names for the axes of a class, those of axes that may be exchanged in their order."""
+        for p, q in self._swaps.get(kind, ()):
+            if names[q] < names[p]:
+                names = tuple(names[{p: q, q: p}.get(k, k)] for k in range(len(names)))
+        return names
+
+    def _arrangements(self, node: Node) -> list[tuple[list[Face], Any, Any]]:
+        """The ways to take a node's operands: their faces in order, the kernel for it, the attributes. One, unless operands are
+        alike or symmetric; never more than a few."""
+        faces, order, what = self._operands(node)
+        turns = [self.turned(f) for f in faces]
+        alike = [k for k in range(1, len(faces)) if faces[k][0] == faces[k - 1][0]] if node.kind in SORTED else []
+        plain = [(faces, what, node.attrs)]
+        if not alike and all(len(t) == 1 for t in turns):
+            return plain
+        orders = [tuple(range(len(faces)))]
+        for k in alike:
+            # Neighbours that are alike change places: of two all orders, of more some.
+            orders += [(*o[: k - 1], o[k], o[k - 1], *o[k + 1 :]) for o in orders]
+            if len(orders) > ORDERS:
+                return plain
+        if len(orders) * prod(map(len, turns)) > ARRANGEMENTS:
+            return plain
+        ways: list[tuple[list[Face], Any, Any]] = []
+        for o in orders:
+            kernel = _in_order(node.attrs[0], tuple(order[k] for k in o)) if node.kind is Kind.MAP else what
+            ways += [(list(way), kernel, node.attrs) for way in product(*(turns[k] for k in o))]
+        if node.kind is Kind.LINALG and node.op in ("inv", "inv_pd"):
+            # The inverse of a transpose is the transpose of the inverse.
+            (core,), result = node.attrs
+            ways += [(way, kernel, ((core[::-1],), result[::-1])) for way, kernel, _ in ways]
+        return ways
+
+    def turned(self, face: Face) -> list[Face]:
+        """A face and, of what is symmetric, those with two names exchanged."""
+        kind, names = face
+        swaps = self._swaps.get(kind, ())
+        return [face, *((kind, tuple(names[{p: q, q: p}.get(k, k)] for k in range(len(names)))) for p, q in swaps)]
 
     def _reindexed(self, node: Node) -> Face:
         (targets,) = node.attrs
@@ -128,7 +229,7 @@ class Classes:
         shown = tuple(to[n] for n in names)
         if len(set(targets)) == len(targets) == len(node.axes):
             # A pure rename is another face of the same class.
-            return inner, shown
+            return inner, self.sorted(inner, shown)
         numbers = _Numbers()
         where = numbers.of(shown)
         spread = sorted((a.dim, a.name) for a in node.axes if a.name not in targets)
@@ -136,18 +237,29 @@ class Classes:
         key = (node.kind, inner, where, tuple(dim for dim, _ in spread))
         return self._class(key), own
 
-    def _operands(self, node: Node) -> tuple[list[Node], Any]:
-        """Operands in a normal order, with the kernel rewritten for it."""
+    def _operands(self, node: Node) -> tuple[list[Face], tuple[int, ...], Any]:
+        """The faces of the operands in a normal order, their places, and the kernel rewritten for it."""
         if node.kind is Kind.CONTRACT:
-            return sorted(node.inputs, key=lambda x: self.faces[x.uid]), None
+            return sorted(f for x in node.inputs for f in self._factors(x)), (), None
+        faces = [self.faces[x.uid] for x in node.inputs]
         if node.kind is not Kind.MAP:
-            return list(node.inputs), None
-        order = sorted(range(len(node.inputs)), key=lambda k: self.faces[node.inputs[k].uid])
-        if len({self.faces[x.uid][0] for x in node.inputs}) < len(order):
+            return faces, (), None
+        order = sorted(range(len(faces)), key=lambda k: faces[k])
+        if len({kind for kind, _ in faces}) < len(order):
             # x[a] - x[b] is x[b] - x[a] with other names: of equal operands, the place in the kernel tells which is which.
             roles = places(node.attrs[0])
-            order.sort(key=lambda k: (self.faces[node.inputs[k].uid][0], roles.get(k, ())))
-        return [node.inputs[k] for k in order], _in_order(node.attrs[0], tuple(order))
+            order.sort(key=lambda k: (faces[k][0], roles.get(k, ())))
+        return [faces[k] for k in order], tuple(order), _in_order(node.attrs[0], tuple(order))
+
+    def _factors(self, x: Node) -> list[Face]:
+        """The faces of what an operand of a sum of products is the product of: it is one sum, whatever is multiplied first."""
+        base, shown = unrenamed(x)
+        if base.kind is not Kind.MAP or base.dtype != "real" or base.attrs[0].tree[0] != "mul":
+            return [self.faces[x.uid]]
+        if any(t[0] != "x" for t in base.attrs[0].tree[1:]) or len(base.inputs) != len(base.attrs[0].tree) - 1:
+            return [self.faces[x.uid]]
+        faces = [self.faces[i.uid] for i in base.inputs]
+        return [(kind, self.sorted(kind, tuple(shown[n] for n in names))) for kind, names in faces]
 
     def region_key(self, region: AnyRegion) -> Any:
         """Equal for regions that do the same to operands with the same axes."""
@@ -239,14 +351,19 @@ def _leaf_key(node: Node) -> Any:
     return (node.kind, node.op, type(node.attrs[0]).__name__, repr(node.attrs[0]), dims, node.dtype)
 
 
-def _leaf_names(node: Node) -> tuple[str, ...]:
-    # A delta is symmetric.
-    return tuple(sorted(node.names)) if node.op == "delta" and len({a.dim for a in node.axes}) == 1 else node.names
+def _exchanged(shown: Sequence[tuple[str, ...]]) -> tuple[tuple[int, int], ...]:
+    """The pairs of positions that two tuples of the same names have exchanged, beside the first of them."""
+    first = shown[0]
+    found = set()
+    for names in shown[1:]:
+        apart = [k for k, (a, b) in enumerate(zip(first, names, strict=True)) if a != b]
+        if len(apart) == 2 and names[apart[0]] == first[apart[1]] and names[apart[1]] == first[apart[0]]:
+            found.add((apart[0], apart[1]))
+    return tuple(sorted(found)) if len(found) == 1 else ()
 
 
-def _attrs(node: Node, numbers: _Numbers) -> Any:
-    """The attributes with axis names as numbers."""
-    a = node.attrs
+def _attrs(node: Node, a: Any, numbers: _Numbers) -> Any:
+    """The attributes `a` of a node with axis names as numbers."""
     if node.kind is Kind.REDUCE:
         return (tuple(sorted(numbers.of(a[0]))), a[1:])
     if node.kind is Kind.WINDOW:

@@ -82,8 +82,8 @@ STRUCTURE = Pass("structure", structure.DOC, 2, structure.run)
 
 # The only place that knows the order. Interning again merges what a pass before it made twice.
 PASSES: tuple[Pass, ...] = (
-    STABILISE, INTERN, STRUCTURE, INTERN, SCALING, FOLD, CONTRACT, INTERN, HALVE, TILE, SHARE, RECOMPUTE, HOIST, INTERN,
-    BLOCK, DISTANCES, RECIPROCAL, DEAD,
+    STABILISE, INTERN, STRUCTURE, INTERN, SCALING, FOLD, INTERN, CONTRACT, INTERN, HALVE, TILE, SHARE, RECOMPUTE, HOIST,
+    INTERN, BLOCK, DISTANCES, RECIPROCAL, DEAD,
 )  # fmt: skip
 
 NAMES: tuple[str, ...] = tuple(dict.fromkeys(p.name for p in PASSES))

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.classes import Classes
 from vspec.compiler.graph.cost import Sizes, kernel_flops
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree, num, slot
@@ -30,7 +31,16 @@ from vspec.compiler.passes.halves import Halves, halves
 from vspec.compiler.passes.hoist import LEAST
 from vspec.compiler.passes.opening import FACTORS, READERS, making, only_summed, openable, price
 from vspec.compiler.passes.opening import WORTH as LESS
-from vspec.compiler.passes.products import Expansion, Product, axes_of, is_product, scaled, unnamed, without_deltas
+from vspec.compiler.passes.products import (
+    Expansion,
+    Product,
+    axes_of,
+    is_product,
+    numbers_outside,
+    scaled,
+    unnamed,
+    without_deltas,
+)
 
 DOC = "A sum of products with factors over different axes is a chain of two-operand contractions; no delta is summed over."
 
@@ -102,6 +112,7 @@ class _Contracting(Sweep):
         self.closed = False
         # Whether a product was made of one half.
         self.halves = False
+        self.classes = Classes()
         self.sizes = Sizes.of(graph)
         self.double = graph.precision == "float64"
         # What becomes products at the end, where a run tells that nothing is lost.
@@ -157,6 +168,8 @@ class _Contracting(Sweep):
             found = self.better(b, node, old) or node
         elif node.kind is Kind.MAP:
             found = together(b, node, self.single, self.static, self.sizes) or node
+        elif node.kind is Kind.LINALG:
+            found = numbers_outside(b, node) or node
         if old.uid in self.summed:
             self.inner.add(found.uid)
         self.reads[found.uid] = max(self.reads.get(found.uid, 0), self.readers.get(old.uid, 1))
@@ -232,7 +245,7 @@ class _Contracting(Sweep):
     def in_halves(self, b: Builder, names: Sequence[str], way: Way) -> Way | None:
         """The way that makes one of two equal halves, if the product has such and that costs less."""
         factors = [x for g in way.groups for x in g.factors]
-        found = [self.half(b, names, way, factors, h) for h in halves(factors, names)]
+        found = [self.half(b, names, way, factors, h) for h in halves(factors, names, self.classes)]
         best = min(found, key=lambda w: (w.plan.cost, w.plan.once), default=None)
         return best if best is not None and best.plan.cost < way.plan.cost else None
 

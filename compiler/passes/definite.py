@@ -77,7 +77,7 @@ def _one_class(x: Node, y: Node, to: Mapping[str, str]) -> bool:
     for node in topological([x, y]):
         classes.add(node)
     (own, names), (other, shown) = classes.faces[x.uid], classes.faces[y.uid]
-    return own == other and tuple(to[n] for n in names) == shown
+    return own == other and classes.sorted(own, tuple(to[n] for n in names)) == shown
 
 
 def even(tree: Tree) -> Tree:

@@ -2,7 +2,8 @@
 
 SymPy brings every kernel to a normal form once: constants meet, like terms merge, what cancels goes. A map that only one other
 map reads, point by point, becomes part of its kernel, so that the normal form sees both. Sums of nothing but numbers and
-indices become the numbers that they are (`literal.py`).
+indices become the numbers that they are (`literal.py`). What a right side is a multiple of by a number is solved for, so that
+systems whose right sides are multiples of each other are one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from vspec.compiler.graph.node import Kind, Node
 from vspec.compiler.graph.rewrite import count_readers, rewrite
 from vspec.compiler.passes.content import squares
 from vspec.compiler.passes.literal import Literals
+from vspec.compiler.passes.products import numbers_outside
 
 DOC = "No kernel is longer than its normal form, and no helper map feeds a single map of the same axes."
 
@@ -39,6 +41,8 @@ def run(graph: Graph) -> Graph:
     def folded(b: Builder, node: Node, old: Node) -> Node:
         if node.kind is Kind.REDUCE and node.op == "sum" and is_number(_number(node.inputs[0]), 0):
             return _over(b, b.number(0.0), node)
+        if node.kind in (Kind.CONTRACT, Kind.LINALG):
+            return numbers_outside(b, node) or node
         if node.kind is not Kind.MAP or node.attrs[0].tree[0] in BORDER:
             return node
         joined = _with_numbers(b, _join(b, node, old, readers))

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from vspec.compiler.graph.linalg import unrenamed
-from vspec.compiler.graph.node import Kind, Node
+from vspec.compiler.graph.classes import Classes
+from vspec.compiler.graph.node import Node
 
 # A product has at least two factors in a half, and at most so many; more halves than these are not tried.
 LEAST, MOST = 2, 5
 TRIES = 16
-# How deep a comparison looks into maps.
-DEEP = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +27,21 @@ class Halves:
     rest: tuple[int, ...]
 
 
-def halves(factors: Sequence[Node], out: Collection[str]) -> list[Halves]:
+def halves(factors: Sequence[Node], out: Collection[str], classes: Classes) -> list[Halves]:
     """The ways to part a product into equal halves, but for factors that go over into themselves and for those that can be
     multiplied with the result."""
     places = [k for k, x in enumerate(factors) if not set(x.names) <= set(out)]
     outside = tuple(k for k, x in enumerate(factors) if set(x.names) <= set(out))
     if not 2 * LEAST <= len(places) <= 2 * MOST + 1:
         return []
-    faces = [_face(factors[k]) for k in places]
+    faces = [classes.of(factors[k]) for k in places]
     keys = [k for k, _ in faces]
     if sum(keys.count(k) > 1 for k in keys) < 2 * LEAST:
         return []
     found: list[Halves] = []
-    for pairs, names in _exchanges(faces):
+    for pairs, names in _exchanges(
+        [(kind, [names for _, names in classes.turned((kind, names))]) for kind, names in faces]
+    ):
         if any(names.get(n, n) not in out for n in out):
             continue
         apart = [(j, k) for j, k in pairs if j != k]
@@ -57,18 +56,11 @@ def halves(factors: Sequence[Node], out: Collection[str]) -> list[Halves]:
     return found
 
 
-def _face(x: Node, depth: int = DEEP) -> tuple[Any, tuple[str, ...]]:
-    """What a factor is up to the names of its axes, and these names: equal for maps of equal things."""
-    base, shown = unrenamed(x)
-    if base.kind is Kind.MAP and depth:
-        parts = [_face(i, depth - 1) for i in base.inputs]
-        key = (base.attrs[0].tree, base.dtype, *(k for k, _ in parts))
-        return key, tuple(shown[n] for _, names in parts for n in names)
-    return base.uid, tuple(shown[n] for n in base.names)
-
-
-def _exchanges(faces: Sequence[tuple[Any, tuple[str, ...]]]) -> Iterator[tuple[list[tuple[int, int]], dict[str, str]]]:
-    """The renamings that are their own inverses and lead from each factor to one of them; not more than a few."""
+def _exchanges(
+    faces: Sequence[tuple[int, list[tuple[str, ...]]]],
+) -> Iterator[tuple[list[tuple[int, int]], dict[str, str]]]:
+    """The renamings that are their own inverses and lead from each factor to one of them; not more than a few. Each factor has
+    its class, and its names in all the ways that are the same for it."""
     stack: list[tuple[list[tuple[int, int]], dict[str, str]]] = [([], {})]
     looked = 0
     while stack and looked < 16 * TRIES:
@@ -81,9 +73,12 @@ def _exchanges(faces: Sequence[tuple[Any, tuple[str, ...]]]) -> Iterator[tuple[l
             continue
         # Partners other than the factor itself are tried first: what is pushed last is taken first.
         for k in (j, *reversed(range(j + 1, len(faces)))):
-            more = _exchanged(names, faces[j][1], faces[k][1]) if k not in done and faces[j][0] == faces[k][0] else None
-            if more is not None:
-                stack.append(([*pairs, (j, k)], more))
+            if k in done or faces[j][0] != faces[k][0]:
+                continue
+            for shown in faces[k][1]:
+                more = _exchanged(names, faces[j][1][0], shown)
+                if more is not None:
+                    stack.append(([*pairs, (j, k)], more))
 
 
 def _exchanged(names: Mapping[str, str], one: Sequence[str], other: Sequence[str]) -> dict[str, str] | None:

@@ -10,10 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vspec.compiler.graph.builder import Builder
-from vspec.compiler.graph.kernel import Tree, slot
+from vspec.compiler.graph.kernel import Tree, num, slot
+from vspec.compiler.graph.linalg import unrenamed
 from vspec.compiler.graph.node import Axis, Kind, Node
+from vspec.compiler.graph.rewrite import with_inputs
 from vspec.compiler.passes.common import factored
 from vspec.compiler.passes.patterns import factors, number_of, powered
+
+# The systems whose solution is linear in the right side, their second operand.
+SOLVES = frozenset({"solve", "solve_pd", "triangular_solve", "triangular_solve_t"})
 
 Through = Callable[[Node], bool]
 
@@ -119,6 +124,27 @@ def scaled(node: Node) -> Node | None:
         return None
     _, rest = number_of(factors(node.attrs[0].tree))
     return node.inputs[0] if rest == [(slot(0), 1)] else None
+
+
+def numbers_outside(b: Builder, node: Node) -> Node | None:
+    """A product or the solution of a system with the numbers of its operands in front of it; None where these have none."""
+    if node.dtype != "real" or (node.kind is Kind.LINALG and node.op not in SOLVES):
+        return None
+    number: float = 1
+    inputs: list[Node] = []
+    for k, x in enumerate(node.inputs):
+        below, shown = unrenamed(x)
+        inner = scaled(below) if node.kind is Kind.CONTRACT or k else None
+        if inner is None or inner.dtype != "real" or set(inner.names) != set(below.names):
+            inputs.append(x)
+            continue
+        value, _ = number_of(factors(below.attrs[0].tree))
+        number *= value
+        inputs.append(b.rename(inner, shown))
+    if number == 1:
+        return None
+    made = with_inputs(b, node, inputs)
+    return b.neg(made) if number == -1 else b.map(("mul", num(number), slot(0)), [made], "real")
 
 
 def without_deltas(b: Builder, p: Product) -> Product:

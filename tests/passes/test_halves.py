@@ -13,6 +13,7 @@ from tests.emit.harness import load
 from tests.language.helpers import good
 from tests.passes.support import assert_equal, count, graph_of
 from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.classes import Classes
 from vspec.compiler.graph.cost import Sizes, entry_cost
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import num, slot
@@ -58,26 +59,28 @@ def products(graph: Graph) -> float:
 def test_halves_of_a_trace() -> None:
     b = Builder(SIZES)
     p = given(b)
-    found = halves(trace(b, p), {"i", "j"})
+    found = halves(trace(b, p), {"i", "j"}, Classes())
     # An A with the W on its right, and one with that on its left.
     assert {h.one for h in found} == {(0, 1), (1, 2)}
     assert all(h.names == {"n": "p", "p": "n", "m": "q", "q": "m", "i": "j", "j": "i"} and not h.rest for h in found)
     # What is multiplied with the result belongs to neither.
     more = [*trace(b, p), named(b, p["s"], "i"), named(b, p["s"], "j")]
-    assert {h.rest for h in halves(more, {"i", "j"})} == {(4, 5)}
+    assert {h.rest for h in halves(more, {"i", "j"}, Classes())} == {(4, 5)}
 
 
 def test_what_has_no_halves() -> None:
     b = Builder(SIZES)
     p = given(b)
     A, W = p["A"], p["W"]
-    assert not halves([named(b, A, "nim"), named(b, W, "mp"), named(b, A, "pjq"), named(b, W, "nq")], {"i", "j"})
-    assert not halves(trace(b, p), {"i"})
-    assert not halves([named(b, A, "nim"), named(b, A, "njm")], {"i", "j"})
+    assert not halves(
+        [named(b, A, "nim"), named(b, W, "mp"), named(b, A, "pjq"), named(b, W, "nq")], {"i", "j"}, Classes()
+    )
+    assert not halves(trace(b, p), {"i"}, Classes())
+    assert not halves([named(b, A, "nim"), named(b, A, "njm")], {"i", "j"}, Classes())
     assert LEAST == 2
     # However many equal factors there are, only a few ways are looked at.
     many = [named(b, W, "nm") for _ in range(10)]
-    assert len(halves(many, ())) <= TRIES
+    assert len(halves(many, (), Classes())) <= TRIES
 
 
 @pytest.mark.parametrize("seed", range(4))
