@@ -216,6 +216,11 @@ class Classes:
             ways += [(way, kernel, ((core[::-1],), result[::-1])) for way, kernel, _ in ways]
         return ways
 
+    def exchanges(self, face: Face) -> list[tuple[str, str]]:
+        """The pairs of names that may be exchanged in a face."""
+        kind, names = face
+        return [(names[p], names[q]) for p, q in self._swaps.get(kind, ())]
+
     def turned(self, face: Face) -> list[Face]:
         """A face and, of what is symmetric, those with two names exchanged."""
         kind, names = face

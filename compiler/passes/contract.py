@@ -6,7 +6,8 @@ distributed over them when that is cheaper, above all when parts of the terms de
 solver: the gradient of least squares becomes one product with a Gram matrix. Squares of differences become matrix products in
 float64, after both sides are centred and with the result held at zero from below; there the error is some 1e-15 of the
 largest squared norm. In float32 it would be about 1e-6 of it: left alone, but for what `distances.py` guards. Weighted
-sums of the differences themselves become matrix products in both: their terms are no larger than the spread of the points.
+sums of the differences themselves become matrix products in both: their terms are no larger than the spread of the points. A
+product of two equal halves is made of one of them (`halves.py`).
 """
 
 from __future__ import annotations

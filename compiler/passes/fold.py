@@ -12,11 +12,12 @@ from vspec.compiler.calculus.scalar import simplify
 from vspec.compiler.graph.builder import Builder, is_number
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import BORDER, Tree, kernel, slot, substitute
+from vspec.compiler.graph.linalg import unrenamed
 from vspec.compiler.graph.node import Kind, Node
 from vspec.compiler.graph.rewrite import count_readers, rewrite
 from vspec.compiler.passes.content import squares
 from vspec.compiler.passes.literal import Literals
-from vspec.compiler.passes.products import numbers_outside
+from vspec.compiler.passes.products import numbers_outside, scaled
 
 DOC = "No kernel is longer than its normal form, and no helper map feeds a single map of the same axes."
 
@@ -82,7 +83,13 @@ def _join(b: Builder, node: Node, old: Node, readers: dict[int, int]) -> Node:
     replace: dict[int, Tree] = {}
     ops = node.attrs[0].ops
     for k, (x, was) in enumerate(zip(node.inputs, old.inputs, strict=True)):
-        if _joins(x, node, readers.get(was.uid, 0)) and ops + x.attrs[0].ops <= MOST:
+        below, shown = unrenamed(x)
+        multiple = scaled(below)
+        if multiple is not None and unrenamed(multiple)[0].kind is Kind.LINALG:
+            # A number that came out of a system meets the other numbers.
+            replace[k] = substitute(below.attrs[0].tree, {0: slot(len(inputs))})
+            inputs.append(b.rename(multiple, shown))
+        elif _joins(x, node, readers.get(was.uid, 0)) and ops + x.attrs[0].ops <= MOST:
             ops += x.attrs[0].ops
             replace[k] = substitute(x.attrs[0].tree, {j: slot(len(inputs) + j) for j in range(len(x.inputs))})
             inputs.extend(x.inputs)

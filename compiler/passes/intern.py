@@ -1,7 +1,8 @@
 """Merges equal nodes across all entries, also those that differ only in the names or the order of their axes.
 
 Every node belongs to a class: nodes of one class are equal up to a renaming of axes, and each knows under which names it
-shows the class's axes (`graph/classes.py`), so that the pass is linear in the number of nodes.
+shows the class's axes (`graph/classes.py`), so that the pass is linear in the number of nodes. A symmetric array is its own
+transpose: maps take it as it lies.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from typing import Any
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.classes import Classes, Face
 from vspec.compiler.graph.graph import Graph
-from vspec.compiler.graph.node import AnyRegion, Node
+from vspec.compiler.graph.node import AnyRegion, Kind, Node
 from vspec.compiler.graph.rewrite import Sweep, with_results
 
-DOC = "No two nodes of the program are equal in structure; a second one that differs in axis names is a rename of the first."
+DOC = "No two nodes are equal up to names of axes and turns of symmetric arrays; a second one is a rename of the first."
 
 
 def run(graph: Graph) -> Graph:
@@ -67,8 +68,24 @@ class _Merging(Sweep):
             node = b.reindex(first[0], tuple(to[n] for n in first[0].names))
         else:
             best = self.classes.origins.get(face[0], old.origin)
+            node = self.straight(b, node, old)
             if best != node.origin:
                 node = Node(node.kind, node.op, node.inputs, node.axes, node.dtype, node.attrs, best)
             self.first[self.scope, face[0]] = (node, face[1])
         self.shown[self.scope, face] = node
         return node
+
+    def straight(self, b: Builder, node: Node, old: Node) -> Node:
+        """A map whose symmetric operands have their axes in the map's order, so that none is transposed for it."""
+        if node.kind is not Kind.MAP:
+            return node
+        inputs = list(node.inputs)
+        for k, was in enumerate(old.inputs):
+            place = {n: j for j, n in enumerate(inputs[k].names)}
+            for one, other in self.classes.exchanges(self.classes.faces[was.uid]):
+                wanted = node.names.index(one) < node.names.index(other)
+                if (place[one] < place[other]) != wanted:
+                    inputs[k] = b.rename(inputs[k], {one: other, other: one})
+        if all(x is y for x, y in zip(inputs, node.inputs, strict=True)):
+            return node
+        return Node(node.kind, node.op, tuple(inputs), node.axes, node.dtype, node.attrs, node.origin)

@@ -124,6 +124,38 @@ def test_products_with_symmetric_matrices_are_one(seed: int) -> None:
     assert count(after, Kind.CONTRACT) == 1
 
 
+def test_a_map_takes_symmetric_operands_as_they_lie() -> None:
+    b = Builder(SIZES)
+    p = given(b)
+    K = matrix(b, p)
+    whole = b.map(("mul", ("sin", slot(0)), slot(1)), [p["B"], turned(K, b)])
+    mixed = b.map(("mul", ("sin", slot(0)), slot(1)), [turned(p["B"], b), K])
+    graph = graph_of(b, p, [whole, b.order(mixed, [N, M])], dims=SIZES)
+    after = intern.run(graph)
+    assert_equal(graph, after, values())
+    for n in after.nodes:
+        if n.kind is Kind.MAP and n.attrs[0].tree[0] == "mul" and len(n.inputs) == 2 and "sin" in repr(n.attrs[0].tree):
+            first, second = n.inputs
+            assert second.names == n.names
+            assert set(first.names) == set(n.names)
+
+
+def test_numbers_that_come_out_of_systems_meet() -> None:
+    """Both solutions are multiples of one, so that their outer product is symmetric."""
+    b = Builder(SIZES)
+    p = given(b)
+    K, y = matrix(b, p), p["y"]
+    third = b.linalg("solve_pd", [K, b.map(("div", slot(0), num(3)), [y])], (("n", "m"), ("n",)), [M])
+    twice = b.linalg("solve_pd", [K, b.map(("mul", num(2), slot(0)), [y])], (("n", "m"), ("n",)), [M])
+    outer = b.map(("mul", slot(0), slot(1)), [b.rename(third, {"m": "n"}), twice])
+    graph = graph_of(b, p, [outer, b.map(("exp", slot(0)), [twice])], dims=SIZES)
+    after = intern.run(fold.run(graph))
+    assert_equal(graph, after, values())
+    assert count(after, Kind.LINALG) == 1
+    result = after.entries[0].results[0].node
+    assert same(result, turned(result, b))
+
+
 @pytest.mark.parametrize(
     ("one", "other", "equal"),
     [
