@@ -42,11 +42,12 @@ def normal(tree: Tree) -> Tree:
 EVEN = frozenset({"square", "abs", "cos", "cosh"})
 
 
-def _unsigned(tree: Tree) -> Tree:
-    """The normal form of a tree or of its negative, the same for both."""
-    _, found = _signed(tree)
+def _unsigned(found: Tree) -> Tree:
+    """The same tree for a normal form and for its negative."""
+    if found[0] == "neg":
+        return _unsigned(found[1])
     if found[0] in ("mul", "div"):
-        parts = tuple(_unsigned(c) if c[0] in ("add", "mul", "div") else c for c in found[1:])
+        parts = [_unsigned(c) for c in found[1:]]
         return (found[0], *(sorted(parts, key=repr) if found[0] == "mul" else parts))
     if found[0] != "add":
         return found
@@ -70,7 +71,7 @@ def _signed(tree: Tree) -> tuple[bool, Tree]:
         op, tree = "add", ("add", tree[1], ("neg", tree[2]))
     even = op in EVEN or (op == "pow" and tree[2][0] == "num" and type(tree[2][1]) is int and tree[2][1] % 2 == 0)
     if even:
-        return False, (op, _unsigned(tree[1]), *(normal(c) for c in tree[2:]))
+        return False, (op, _unsigned(_signed(tree[1])[1]), *(normal(c) for c in tree[2:]))
     parts = [_signed(c) for c in tree[1:]]
     if op in ("mul", "div"):
         minus, children = sum(n for n, _ in parts) % 2 == 1, [c for _, c in parts]

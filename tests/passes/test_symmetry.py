@@ -166,6 +166,11 @@ def test_numbers_that_come_out_of_systems_meet() -> None:
             ("abs", ("div", ("sub", slot(1), slot(0)), slot(2))),
             True,
         ),
+        (
+            ("pow", ("mul", num(3), ("sub", slot(0), ("div", slot(1), num(2)))), num(2)),
+            ("pow", ("mul", ("sub", ("div", slot(1), num(2)), slot(0)), num(-3)), num(2)),
+            True,
+        ),
         (("cos", ("neg", slot(0))), ("cos", slot(0)), True),
         (("sin", ("neg", slot(0))), ("sin", slot(0)), False),
         (("pow", ("add", slot(0), slot(1)), num(2)), ("pow", ("sub", slot(0), slot(1)), num(2)), False),
