@@ -7,7 +7,7 @@ solver: the gradient of least squares becomes one product with a Gram matrix. Sq
 float64, after both sides are centred and with the result held at zero from below; there the error is some 1e-15 of the
 largest squared norm. In float32 it would be about 1e-6 of it: left alone, but for what `distances.py` guards. Weighted
 sums of the differences themselves become matrix products in both: their terms are no larger than the spread of the points. A
-product of two equal halves is made of one of them (`halves.py`).
+product of two equal halves is made of one of them (`equal_halves.py`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from vspec.compiler.passes.common import together
 from vspec.compiler.passes.contraction import ELEMENTWISE, Operand, Plan, Planner, build
 from vspec.compiler.passes.distances import taken
 from vspec.compiler.passes.distribute import Sum, difference_terms, linear_terms, smooth_readers
-from vspec.compiler.passes.halves import Halves, halves
+from vspec.compiler.passes.equal_halves import Halves, halves
 from vspec.compiler.passes.hoist import LEAST
 from vspec.compiler.passes.opening import FACTORS, READERS, making, only_summed, openable, price
 from vspec.compiler.passes.opening import WORTH as LESS

@@ -19,7 +19,7 @@ from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node
 from vspec.compiler.passes import contract, intern
-from vspec.compiler.passes.halves import LEAST, TRIES, halves
+from vspec.compiler.passes.equal_halves import LEAST, TRIES, halves
 from vspec.compiler.pipeline import compile_spec
 
 N, M, P, Q = (Axis(a, "n") for a in "nmpq")
