@@ -35,9 +35,9 @@ def given(b: Builder) -> dict[str, Node]:
     }
 
 
-def values(seed: int = 0) -> dict[str, np.ndarray]:
+def values(seed: int = 0, n: int = 6) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    return {"A": rng.normal(size=(6, 3, 6)), "W": rng.normal(size=(6, 6)), "s": rng.normal(size=3)}
+    return {"A": rng.normal(size=(n, 3, n)), "W": rng.normal(size=(n, n)), "s": rng.normal(size=3)}
 
 
 def named(b: Builder, x: Node, names: str) -> Node:
@@ -107,16 +107,17 @@ def test_a_trace_is_made_of_one_half(seed: int, scaled: bool) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_trace_among_other_terms(seed: int) -> None:
     """Where it is a term of what is multiplied with A, and products by themselves would be made for that term alone."""
-    b = Builder(SIZES)
+    sizes = {"n": 40, "i": 3}
+    b = Builder(sizes)
     p = given(b)
     first, w, second, v = trace(b, p)
     inner = b.contract([w, b.contract([second, v], [N, P, J])], [N, M, J])
     other = b.map(("mul", slot(0), slot(1)), [named(b, p["W"], "nm"), named(b, p["s"], "j")])
     mixed = b.map(("add", ("div", slot(0), num(2)), slot(1)), [inner, other])
     whole = b.reduce("sum", b.map(("mul", slot(0), slot(1)), [first, mixed]), ["n", "m"])
-    graph = graph_of(b, p, [whole], dims=SIZES)
+    graph = graph_of(b, p, [whole], dims=sizes)
     after = intern.run(contract.run(graph))
-    assert_equal(graph, after, values(seed))
+    assert_equal(graph, after, values(seed, 40))
     assert products(after) < products(intern.run(graph))
 
 
