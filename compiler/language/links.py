@@ -152,9 +152,9 @@ def densities(
 
     def density(sample: Expr, at: Subscript, letters: tuple[str, ...], by: Mapping[str, str]) -> Expr:
         assert isinstance(sample, Sample)
-        blocks = tuple(Block(_relettered(renamed(b.body, names), by), b.core) for b in sample.blocks)
+        blocks = tuple(Block(relettered(renamed(b.body, names), by), b.core) for b in sample.blocks)
         law = Distribution(LAWS[sample.law], blocks, sample.instead)
-        here = Block(at_letters(span, state, own, state.dtype, at), ())
+        here = Block(at_letters(span, state, own, state.dtype, at), sample.event)
         env = Env(subject=f"'{declared.name}'", scope={x: x for x in letters})
         return as_real(log_density(ctx, law, here, span, env, inside=True))
 
@@ -175,7 +175,7 @@ def density_in_step(
     at = Affine(state.letters[state.time])
     blocks = tuple(Block(renamed(b.body, names), b.core) for b in state.step.blocks)
     law = Distribution(LAWS[state.step.law], blocks, state.step.instead)
-    here = Block(at_letters(declared.span, state, names[state.name], state.dtype, at), ())
+    here = Block(at_letters(declared.span, state, names[state.name], state.dtype, at), state.step.event)
     env = Env(subject=f"'{declared.name}'", scope={x: x for x in state.letters})
     found = as_real(log_density(ctx, law, here, declared.span, env, inside=True))
     equations += drain(ctx)
@@ -192,12 +192,12 @@ def hidden_density(ctx: Context, of: str, letters: tuple[str, ...], body: Expr, 
     return name
 
 
-def _relettered(value: Any, by: Mapping[str, str]) -> Any:
+def relettered(value: Any, by: Mapping[str, str]) -> Any:
     """A tree of expressions that reads at other letters; sizes stay those of the old ones."""
     if not by or isinstance(value, SizeOf):
         return value
     if isinstance(value, tuple):
-        return tuple(_relettered(x, by) for x in value)
+        return tuple(relettered(x, by) for x in value)
     if not is_dataclass(value) or isinstance(value, type | Span):
         return value
     changes = {}
@@ -208,7 +208,7 @@ def _relettered(value: Any, by: Mapping[str, str]) -> Any:
         elif f.name == "letter":
             new = by.get(old, old)
         else:
-            new = _relettered(old, by)
+            new = relettered(old, by)
         if new is not old:
             changes[f.name] = new
     return replace(value, **changes) if changes else value
@@ -222,6 +222,7 @@ __all__ = [
     "density_in_step",
     "hidden_density",
     "linked",
+    "relettered",
     "steps_of",
     "support",
 ]

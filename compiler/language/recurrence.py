@@ -252,7 +252,8 @@ def _inits(ctx: Context, system: System, states: list[Equation], group: set[str]
             return None
         # The start may use other letters than the step, of the same dims: it gets the step's.
         scope = {a: b for k, (a, b) in enumerate(zip(init.letters, state.letters)) if k != state.time}
-        body = ctx.infer(init.raw, Env(subject=f"'{state.name}'", scope=scope, steps=known.steps))
+        drawn = init.raw if isinstance(init.raw, RawCall) and init.raw.name == "sample" else None
+        body = ctx.infer(init.raw, Env(subject=f"'{state.name}'", scope=scope, steps=known.steps, whole=drawn))
         found.append(body)
     return None if any(isinstance(b, Unknown) for b in found) else found
 

@@ -7,8 +7,8 @@ does so there, under names of its own. For a score function the values are held,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from vspec.compiler.language.context import Context
@@ -21,13 +21,13 @@ from vspec.compiler.language.expr import (
     Expr,
     Number,
     Part,
-    Pointwise,
     Reduction,
     Sample,
     Spacing,
     Stop,
     Subscript,
 )
+from vspec.compiler.language.laws import LAWS
 from vspec.compiler.language.links import (
     Equations,
     at_letters,
@@ -39,52 +39,10 @@ from vspec.compiler.language.links import (
     support,
 )
 from vspec.compiler.language.local import renamed
+from vspec.compiler.language.of_noise import Form, form_of, op, value_of
 from vspec.compiler.language.random import DENSITY, Declared, estimator_of
 from vspec.compiler.language.spec import Definition, Estimator, Recurrence, State, Variable, Walk
 from vspec.compiler.language.substitute import nodes
-from vspec.compiler.language.types import union
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """How a law is drawn: the law of the noise, with its parameters, and the value as a function of noise and parameters."""
-
-    noise: str
-    numbers: tuple[float, ...]
-    value: Callable[..., Expr]
-
-
-def _op(op: str, *args: Expr, dtype: str = "real") -> Expr:
-    return Pointwise(span=args[0].span, axes=union(args), dtype=dtype, op=op, args=args)  # type: ignore[arg-type]
-
-
-def _shifted(u: Expr, location: Expr, scale: Expr) -> Expr:
-    return _op("add", location, _op("mul", scale, u))
-
-
-def _uniform(u: Expr, low: Expr, high: Expr) -> Expr:
-    return _op("add", low, _op("mul", _op("sub", high, low), u))
-
-
-def _below(u: Expr, p: Expr) -> Expr:
-    return _op("integer", _op("lt", u, p, dtype="boolean"), dtype="integer")
-
-
-_NORMAL, _UNIT = ("normal", (0.0, 1.0)), ("uniform", (0.0, 1.0))
-FORMS: Mapping[tuple[str, str], Form] = MappingProxyType(
-    {
-        ("normal", ""): Form(*_NORMAL, _shifted),
-        ("lognormal", ""): Form(*_NORMAL, lambda u, mean, scale: _op("exp", _shifted(u, mean, scale))),
-        ("uniform", ""): Form(*_UNIT, _uniform),
-        ("exponential", ""): Form("exponential", (1.0,), lambda u, scale: _op("mul", scale, u)),
-        ("laplace", ""): Form("laplace", (0.0, 1.0), _shifted),
-        ("logistic", ""): Form("logistic", (0.0, 1.0), _shifted),
-        ("gumbel", ""): Form("gumbel", (0.0, 1.0), _shifted),
-        ("cauchy", ""): Form("cauchy", (0.0, 1.0), _shifted),
-        ("bernoulli", ""): Form(*_UNIT, _below),
-        ("bernoulli", "logits"): Form(*_UNIT, lambda u, a: _below(u, _op("sigmoid", a))),
-    }
-)
 
 
 def walk_of(ctx: Context, declared: Declared) -> bool:
@@ -142,7 +100,7 @@ def _lacks(ctx: Context, declared: Declared) -> str:
         return "which advances together with another random variable"
     forms = []
     for body in (state.init, state.step):
-        found = FORMS.get((body.law, body.instead)) if isinstance(body, Sample) else None
+        found = form_of(body) if isinstance(body, Sample) else None
         if not isinstance(body, Sample) or found is None:
             law = body.law if isinstance(body, Sample) else ""
             return (
@@ -155,7 +113,8 @@ def _lacks(ctx: Context, declared: Declared) -> str:
         if any(isinstance(e, Coord | Spacing | Part | Expectation) for b in body.blocks for e in nodes(b.body)):
             return "whose law reads positions along its index, or an expectation"
         forms.append(found)
-    if (forms[0].noise, forms[0].numbers) != (forms[1].noise, forms[1].numbers):
+    made = {(f.noise, f.numbers) for f in forms if f.noise}
+    if len(made) > 1:
         return "whose first law and whose others are made of different noise"
     return ""
 
@@ -165,7 +124,7 @@ def _estimator(ctx: Context, declared: Declared, r: Recurrence, few: bool, drawn
     state = _state_of(r, declared.name)
     assert state is not None
     found = estimator_of(ctx, declared, state.letters)
-    smooth = state.dtype == "real"
+    smooth = _smooth(state)
     if found.word == "auto":
         return found if few else Estimator("reparam" if smooth else "score", "none")
     given = declared.line.option("estimator")
@@ -186,6 +145,17 @@ def _estimator(ctx: Context, declared: Declared, r: Recurrence, few: bool, drawn
     return found
 
 
+def _smooth(state: State) -> bool:
+    """Whether derivatives go through the draws of both laws."""
+    return all(isinstance(x, Sample) and LAWS[x.law].dtype == "real" for x in (state.init, state.step))
+
+
+def _form(state: State) -> Form:
+    """The noise of both laws."""
+    found = [f for x in (state.init, state.step) if isinstance(x, Sample) and (f := form_of(x)) is not None]
+    return next((f for f in found if f.noise), Form("normal", (0.0, 1.0), found[0].value))
+
+
 def _drawn(ctx: Context, declared: Declared, r: Recurrence, estimator: Estimator, equations: Equations) -> Walk:
     """The second recurrence, which is a function of noise; adds its equations."""
     name, span = declared.name, declared.span
@@ -195,9 +165,9 @@ def _drawn(ctx: Context, declared: Declared, r: Recurrence, estimator: Estimator
     assert isinstance(state.step, Sample)
     time = state.letters[state.time]
     names = {n: f"{n}.drawn" for n in r.names}
-    form = FORMS[state.step.law, state.step.instead]
+    form = _form(state)
     noise = f"{name}.noise"
-    score = estimator.word == "score" or state.dtype != "real"
+    score = estimator.word == "score" or not _smooth(state)
     numbers = tuple(Block(Number(span=span, dtype="real", value=x), ()) for x in form.numbers)
     law = Sample(
         span=span,
@@ -212,10 +182,11 @@ def _drawn(ctx: Context, declared: Declared, r: Recurrence, estimator: Estimator
     drawn = Definition(noise, state.letters, law, "real", span, hidden=True)
 
     def value(sample: Sample, at: Subscript) -> Expr:
-        found = FORMS[sample.law, sample.instead].value(
-            at_letters(span, state, noise, "real", at), *(renamed(b.body, names) for b in sample.blocks)
-        )
-        return Stop(span=span, axes=found.axes, dtype=found.dtype, body=found) if score else found
+        blocks = tuple(Block(renamed(b.body, names), b.core) for b in sample.blocks)
+        found = value_of(ctx, sample, blocks, at_letters(span, state, noise, "real", at))
+        # What is known has no score: derivatives go through it.
+        held = score and sample.law != "point_mass"
+        return Stop(span=span, axes=found.axes, dtype=found.dtype, body=found) if held else found
 
     twin = renamed(r, names)
     assert isinstance(twin, Recurrence)
@@ -254,14 +225,15 @@ def _origin(name: str, names: Mapping[str, str]) -> str:
 def _log_density(ctx: Context, declared: Declared, state: State, names: Mapping[str, str], equations: Equations) -> str:
     """The definition of the log-density of all steps; gives its name."""
     time = state.letters[state.time]
-    rest = tuple(x for k, x in enumerate(state.letters) if k != state.time)
+    event = state.step.event if isinstance(state.step, Sample) else ()
+    rest = tuple(x for k, x in enumerate(state.letters) if k != state.time and x not in event)
     name = f"{DENSITY}_{declared.name}"
     if declared.definition is not None:
         each = density_in_step(ctx, declared, state, names, equations)
         return hidden_density(ctx, name, rest, _summed(each, time), equations)
     steps = steps_of(ctx, declared, state)
     first, each = densities(ctx, declared, state, names, steps, equations)
-    return hidden_density(ctx, name, rest, _op("add", first, _summed(each, steps)), equations)
+    return hidden_density(ctx, name, rest, op("add", first, _summed(each, steps)), equations)
 
 
 def _summed(each: Expr, letter: str) -> Expr:
@@ -282,4 +254,4 @@ def with_walks(ctx: Context, equations: Sequence[Definition | Recurrence]) -> Eq
     return found
 
 
-__all__ = ["FORMS", "walk_of", "with_walks"]
+__all__ = ["walk_of", "with_walks"]
