@@ -126,3 +126,39 @@ def test_rows_of_open_sizes(program: ModuleType, sizes: tuple[int, ...], rows: i
     found = jax.jit(export.export(count)(*shapes).call)(*(np.zeros(s, "int8") for s in sizes)).shape
     assert found == (rows,)
     assert rows // 2 < program.rows_at_once(sizes[0], 4 * sizes[1], sizes[2]) <= rows
+
+
+def test_derivatives_through_steps_that_take_rows_export_with_open_sizes(tmp_path: Path) -> None:
+    """JAX goes back through the loops over rows of a recurrence, whose number of rounds is open."""
+    text = """
+dims: {n: auto, m: auto, k: 2, t: 4}
+constants: {eps: 0.5}
+data:
+  x[n, k]: {}
+params:
+  f0[n]: {init: 0}
+  y[m, k]: {init: 0}
+define:
+  C[n, m]: sum[k]((x[n, k] - y[m, k])**2)
+  f[0, n]: f0[n]
+  f[t + 1, n]: -eps*logsumexp[m]((-eps*logsumexp[n]((f[t, n] - C[n, m])/eps) - C[n, m])/eps)
+objectives:
+  cost: sum[n](f[-1, n]**2)
+solve: {minimize: cost, method: lbfgs}
+"""
+    emitted = compile_spec(good(text), tuning=Tuning(16_000, 8_000)).emitted
+    assert "in_parts(jax.checkpoint(" in re.sub(r"\s+", "", emitted.text)
+    program = load(emitted, tmp_path)
+    n, m = export.symbolic_shape("n, m")
+    real = jnp.float32
+    shapes = [jax.ShapeDtypeStruct(s, real) for s in ((n,), (m, 2), (n, 2), ())]
+    exported = export.export(jax.jit(program.cost_value_and_gradient), platforms=PLATFORMS)(*shapes)
+    rng = np.random.default_rng(0)
+    for n_, m_ in ((61, 47), (5, 4), (40, 80)):
+        given = [rng.normal(size=s).astype("float32") for s in ((n_,), (m_, 2), (n_, 2))]
+        compiled = jax.jit(exported.call).lower(*given, real(0.5)).compile()
+        program.MEMORY = 10**9
+        want = program.cost_value_and_gradient(*given, 0.5)
+        program.MEMORY = 16_000
+        for ours, whole in zip(jax.tree.leaves(compiled(*given, real(0.5))), jax.tree.leaves(want), strict=True):
+            np.testing.assert_allclose(ours, whole, rtol=2e-4, atol=1e-4)
