@@ -240,7 +240,7 @@ KERNELS = (
         "outputs",
         {"j": 8, "p": 10},
         {"j": 8, "p": 10},
-        {"j": 8, "p": 10_000},
+        {"j": 9_998, "p": 10_000},
         taught,
         schools,
         schools_expert,
