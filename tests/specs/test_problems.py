@@ -199,6 +199,7 @@ def test_support_vectors_equal_scikit_learn(solved: Any) -> None:
         "problems/nonnegative-matrix-factorisation",
         "problems/optimal-control",
         "problems/matrix-game",
+        "problems/hidden-markov",
     ],
 )
 def test_claims_hold(solved: Any, name: str) -> None:
