@@ -8,6 +8,8 @@ from __future__ import annotations
 import jax
 from jax import Array
 
+from vspec.runtime.threefry import quick, usual
+
 INITIAL, RESULTS, STAGES = range(3)
 """The starts of params; what is evaluated beside the stages (outputs, claims, constraints); the steps of stages."""
 
@@ -30,6 +32,7 @@ def _folded(key: Array, numbers: tuple[int | Array, ...]) -> Array:
 
 def fold(key: Array, *numbers: int | Array) -> Array:
     """A key folded with numbers, one after the other."""
+    folded = quick(key)
     for number in numbers:
-        key = jax.random.fold_in(key, number)
-    return key
+        folded = jax.random.fold_in(folded, number)
+    return folded if folded.dtype == key.dtype else usual(folded)

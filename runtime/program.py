@@ -27,6 +27,7 @@ from vspec.runtime.errors import ArtifactError, DataError, near
 from vspec.runtime.keys import INITIAL, RESULTS, key_of
 from vspec.runtime.objective import Objective, differentiable
 from vspec.runtime.streams import amount
+from vspec.runtime.threefry import quick
 from vspec.runtime.variants import nearest
 from vspec.runtime.whole import by_rows
 
@@ -344,7 +345,7 @@ class Program:
             if a.role == "size":
                 arguments.append(self._size(a, bound))
             elif a.role == "key" and bound.key is not None:
-                arguments.append(bound.key)
+                arguments.append(quick(bound.key))
             elif a.role == "prepared" and bound.variant != self.variant:
                 # Another variant prepared it, which gives the same name to another thing.
                 arguments.append(self.call("prepare", {}, bound)[a.name])

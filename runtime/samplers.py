@@ -1,4 +1,4 @@
-"""Samplers that `jax.random` lacks, for emitted programs."""
+"""Samplers that `jax.random` lacks, or has for its own keys only, for emitted programs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+from vspec.runtime.threefry import usual
+
+
+def poisson(key: Any, rate: Any, shape: Sequence[int] = (), dtype: Any = int) -> Any:
+    """Counts of Poisson laws, as `jax.random.poisson` draws them: it asks for a key of JAX's own kind.
+
+    Args:
+        key: a key.
+        rate: 0 or more; broadcasts to `shape`.
+        shape: of the result.
+        dtype: of the result, whole.
+    """
+    return jax.random.poisson(usual(key), rate, tuple(shape), dtype)
 
 
 def von_mises(key: Any, concentration: Any, shape: Sequence[int] = (), dtype: Any = float) -> Any:

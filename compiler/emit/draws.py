@@ -19,7 +19,7 @@ FIRST = frozenset(
 # Samplers whose result has a dtype of its own, and those that take none.
 LOOSE = frozenset({"bernoulli", "categorical"})
 # Samplers of `vspec.runtime.samplers`.
-OWN = frozenset({"von_mises"})
+OWN = frozenset({"von_mises", "poisson"})
 
 
 def emit_key(scope: Scope, node: Node) -> Value:

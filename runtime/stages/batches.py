@@ -21,6 +21,7 @@ from vspec.runtime.data import numpy_dtype
 from vspec.runtime.program import Program
 from vspec.runtime.stages.record import Stage
 from vspec.runtime.stages.transition import At, World
+from vspec.runtime.threefry import quick
 
 Rows = Mapping[str, Array]
 Axes = tuple[str, ...]
@@ -68,7 +69,7 @@ class Batches:
     def shuffled(self, bound: Bound, dim: str, key: Array, epoch: Array) -> Array:
         """The permutation of the rows of a batched dim in an epoch, by the key of the stage."""
         place = [*self.sizes].index(dim)
-        return jax.random.permutation(keys.fold(key, keys.SHUFFLES, place, epoch), bound.sizes[dim])
+        return jax.random.permutation(quick(keys.fold(key, keys.SHUFFLES, place, epoch)), bound.sizes[dim])
 
     def bound(self, bound: Bound, rows: Rows, at: At) -> Bound:
         """The data, the constants and what is prepared of them at the rows of a step.
