@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from vspec.compiler.emit.layout import Value, arranged, subscripted
+from vspec.compiler.emit.layout import Layout, Value, arranged, subscripted
 from vspec.compiler.emit.scope import Scope
 from vspec.compiler.emit.text import ADD, ATOM, MUL, Text, name, number, sequence
 from vspec.compiler.graph.concat import stretches
+from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.node import Axis, Node
 
 
@@ -16,8 +17,9 @@ def emit_stack(scope: Scope, node: Node) -> Value:
     """`jnp.stack([a, b], axis=1)` for rows, `jnp.concatenate([b[None], W.ravel()])` for parts of other lengths."""
     new, _ = node.attrs
     groups = stretches(node)
-    batch = [a for a in node.axes if a.name != new.name]
-    at = node.names.index(new.name)
+    names = _order(scope, node)
+    batch = [node.axis(n) for n in names if n != new.name]
+    at = names.index(new.name)
     if any(groups):
         pieces = [_piece(scope, x, group, batch, at) for x, group in zip(node.inputs, groups, strict=True)]
         function = "concatenate"
@@ -25,12 +27,23 @@ def emit_stack(scope: Scope, node: Node) -> Value:
         values = [scope.value(x) for x in node.inputs]
         if not batch:
             elements = ", ".join(v.text.code for v in values)
-            return Value(name(f"jnp.array([{elements}], dtype={scope.dtype(node.dtype)})"), node.names)
+            return Value(name(f"jnp.array([{elements}], dtype={scope.dtype(node.dtype)})"), names)
         pieces = [arranged(scope.broadcast(v, batch, node.dtype), tuple(a.name for a in batch)) for v in values]
         function = "stack"
     axis = f", axis={at}" if at else ""
     text = name(f"jnp.{function}([{', '.join(p.code for p in pieces)}]{axis})")
-    return Value(replace(text, weak=all(p.weak for p in pieces)), node.names)
+    return Value(replace(text, weak=all(p.weak for p in pieces)), names)
+
+
+def _order(scope: Scope, node: Node) -> Layout:
+    """The order in which the largest part stands, if that has all axes: it is not turned around."""
+    new, _ = node.attrs
+    sizes = Sizes.of(scope.graph)
+    x, group = max(zip(node.inputs, node.attrs[1], strict=True), key=lambda p: sizes.count(p[0].axes))
+    layout = scope.value(x).layout
+    if len(group) != 1 or len(layout) < len(node.axes):
+        return node.names
+    return tuple(new.name if n == group[0] else n for n in layout)
 
 
 def _piece(scope: Scope, x: Node, group: Sequence[Axis], batch: Sequence[Axis], at: int) -> Text:

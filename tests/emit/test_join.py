@@ -113,3 +113,15 @@ def test_equal_joins_are_merged() -> None:
     merged = intern.run(graph_of({("a",): one, ("b",): two, ("c",): other}))
     joins = [x for x in topological(merged.roots) if x.kind is Kind.CONCAT]
     assert len(joins) == 2
+
+
+def test_the_largest_part_is_not_turned_around(tmp_path: Path) -> None:
+    sizes = {"n": 4, "i": 3, "k": 5, "c": 6}
+    (k,) = axes("k")
+    # A product of rows with columns, named in the other order than that in which it is written.
+    part = B.map(("sin", slot(0)), [B.contract([arg("x", "n", "i"), arg("y", "i", "k")], (k, *axes("n")))])
+    joined = B.stack([arg("z", "n"), part], [(), (k,)], Axis("c", "c"), ("c", "n"))
+    assert joined.names == ("c", "n")
+    text = check({("r",): B.reduce("sum", joined, ["c"])}, tmp_path, dims=sizes)
+    assert "jnp.concatenate([z[:, None], " in text
+    assert ".T" not in text
