@@ -68,7 +68,7 @@ class Planner:
         """The cheaper of the best order and the best order that does all static work first. A plan of its own each time, though
         what was planned before is not planned again."""
         known = _planned(tuple([(x.axes, x.static) for x in operands]), out, tuple(self.size.items()))
-        return Plan(list(known.steps), known.cost, known.once)
+        return Plan(list(known.steps), known.cost, known.once, known.calls)
 
     def planned(self, operands: Sequence[Operand], out: frozenset[str]) -> Plan:
         """`plan`, anew."""

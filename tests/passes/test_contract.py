@@ -31,6 +31,7 @@ from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node
 from vspec.compiler.passes import contract, intern
+from vspec.compiler.passes.contraction import Operand, Planner
 
 BIG = {"n": 200, "m": 150, "i": 10, "k": 4, "t": 4}
 
@@ -378,3 +379,12 @@ def test_what_is_larger_than_the_data_is_prepared_where_few_calls_read_it_often(
     g = graph_of(b, {"X": X, "w": w}, [squared], dims=dims)
     static = [n for n in contract.run(g).nodes if n.kind is Kind.MAP and set(n.names) == {"n", "i", "j"}]
     assert bool(static) == kept
+
+
+def test_a_product_that_is_met_again_has_the_same_plan() -> None:
+    planner = Planner({"n": 50, "i": 3, "k": 4})
+    operands = [Operand(frozenset("ni"), False), Operand(frozenset("ik"), False), Operand(frozenset("k"), True)]
+    first, again = (planner.plan(operands, frozenset("n")) for _ in range(2))
+    assert first == again == planner.planned(operands, frozenset("n"))
+    assert first.calls > 0
+    assert first.steps is not again.steps
