@@ -29,7 +29,7 @@ def longest_last(nodes: Sequence[Node], graph: Graph) -> dict[int, Layout]:
     found: dict[int, Layout] = {}
     for n in reversed(nodes):
         reads = n.kind is Kind.REDUCE or n.op == "softmax"
-        if reads and n.inputs[0].kind is Kind.MAP and free[n.inputs[0].uid]:
+        if reads and n.inputs[0].kind in (Kind.MAP, Kind.ITEM) and free[n.inputs[0].uid]:
             axes = orders.longest_last(n.inputs[0].axes, graph.dims, sizes)
             if axes is not None:
                 _spread(n.inputs[0], tuple(a.name for a in axes), found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -126,3 +127,11 @@ def test_long_rows_small_arrays_and_arguments_stay(tmp_path: Any, dims: str, bod
     text = function(program, "loss_value_and_gradient")
     assert "axis=1)" in text
     assert "# [k, n]" not in text
+
+
+def test_what_is_chosen_between_two_ways_has_examples_last_too() -> None:
+    spec, _ = pipeline.check(Path(__file__).parents[2] / "benchmarks" / "specs" / "mixture.yaml")
+    text = pipeline.compile_spec(spec).emitted.text
+    text = text[text.index("def likelihood_value_and_gradient(") :]
+    assert "joint = jax.lax.cond(" in text
+    assert "softmax(joint, axis=0)" in text
