@@ -126,13 +126,14 @@ def test_an_ill_conditioned_quadratic(form: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_logistic_regression_against_scipy(form: str, dtype: str) -> None:
     start = {"w": jnp.zeros(8, dtype), "c": jnp.zeros((), dtype)}
-    # In float32 a line search to a small slope sees little below an entry of 1e-2.
-    tol = 1e-7 if dtype == "float64" else 2e-2 if form.startswith("cg") else 1e-3
+    # In float32 the value is known to 1e-5, with curvatures up to 1000: a line search to a small slope cannot see below 0.05, and
+    # whether it comes to 0.02 depends on how the machine adds up.
+    tol = 1e-7 if dtype == "float64" else 6e-2 if form.startswith("cg") else 1e-3
     s = solve(logistic, start, form, tol=tol)
     assert s.reason == "tolerance"
     best, value = logistic_by_scipy()
     # No curvature is less than 1, that of the ridge; SciPy's gradients are differences.
-    near = 3 * tol + 1e-5
+    near = min(3 * tol, 0.06) + 1e-5
     np.testing.assert_allclose(s.point["w"], best[1:], atol=near)
     np.testing.assert_allclose(s.point["c"], best[0], atol=near)
     assert s.value == pytest.approx(value, rel=1e-10 if dtype == "float64" else 1e-5)
