@@ -19,17 +19,19 @@ _made: WeakValueDictionary[Any, Any] = WeakValueDictionary()
 _lock = Lock()
 
 
-def executable(lowered: Any) -> Any:
+def executable(lowered: Any, placed: Any = ()) -> Any:
     """What `lowered.compile()` gives: a `jax.stages.Compiled`, perhaps one that was compiled before.
 
-    `lowered` is of `jax.jit(..., keep_unused=True)`: else the text would not tell which arguments are left out.
+    `lowered` is of `jax.jit(..., keep_unused=True)`: else the text would not tell which arguments are left out. `placed`: a tree
+    of arrays among those it is called with. On which devices they are the text does not tell either.
     """
     text = lowered.as_text()
     if "callback" in text:
         # Which function of Python is called back is no part of the text.
         return lowered.compile()
     digest = hashlib.sha256(text.encode()).hexdigest()
-    key = (digest, lowered.in_tree, lowered.out_tree, lowered.donate_argnums, jax.default_backend())
+    where = frozenset(x.sharding for x in jax.tree.leaves(placed) if isinstance(x, Array))
+    key = (digest, lowered.in_tree, lowered.out_tree, lowered.donate_argnums, jax.default_backend(), where)
     with _lock:
         found = _made.get(key)
     if found is None:
@@ -53,5 +55,5 @@ class Shared:
             return self._jit(*arguments)
         key = (tree, tuple((x.aval, x.sharding) for x in leaves))
         if key not in self._known:
-            self._known[key] = executable(self._jit.lower(*arguments))
+            self._known[key] = executable(self._jit.lower(*arguments), arguments)
         return self._known[key](*arguments)

@@ -101,10 +101,10 @@ class Runner:
         # Where a step looks before it moves, the first one tells what there is at the start: nothing is compiled twice.
         self._looks = stage.looks()
         start, seen = (blank, feed.shapes(chunk)) if self._looks else (begin, one)
-        self._begin = executable(jax.jit(start, **split).lower(seen, params, key, zero))
+        self._begin = executable(jax.jit(start, **split).lower(seen, params, key, zero), params)
         given = (1,) if self.donates else ()
         self._advance = executable(
-            jax.jit(advance, donate_argnums=given, **split).lower(feed.shapes(chunk), self.shapes, zero)
+            jax.jit(advance, donate_argnums=given, **split).lower(feed.shapes(chunk), self.shapes, zero), params
         )
         self.compile_seconds = time.perf_counter() - started
 

@@ -123,7 +123,8 @@ def named(graph: Graph) -> list[Node]:
 def test_formulas_mean_what_nodes_compute(name: str, level: int) -> None:
     spec, diagnostics = check_text(SPECS[name], "t.yaml")
     assert spec is not None, [d.message for d in diagnostics]
-    graph = compile_spec(spec, level=level).graph
+    # Parts that are placed side by side are read back as a list of them, which is no formula of the language.
+    graph = compile_spec(spec, level=level, disable=("tile",)).graph
     given = arguments(spec)
     for entry in graph.entries:
         if entry.kind == "prepare":

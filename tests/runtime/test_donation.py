@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 import vspec
 from vspec.cli import main
+from vspec.runtime import executables
 from vspec.runtime.errors import NumericsError
 from vspec.runtime.program import Program
 from vspec.runtime.stages import execute
@@ -65,6 +67,8 @@ def test_a_donated_argument_is_marked_in_what_is_lowered(tmp_path: Path, monkeyp
         return original(self, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(jax.stages.Lowered, "compile", compile_)
+    # What another test compiled is not compiled again.
+    monkeypatch.setattr(executables, "_made", WeakValueDictionary())
     program = vspec.compile(spec(tmp_path), donate=True)
     bound = program.bind()
     execute(program, program.initial_params(bound), bound)
