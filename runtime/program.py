@@ -234,7 +234,7 @@ class Program:
         check_positions(self.manifest, "data", {**found.data, **found.streams}, dict(dims))
         check_positions(self.manifest, "constants", bound_constants, dict(dims))
         for note in found.notes:
-            warnings.warn(note, stacklevel=2)
+            warnings.warn(note, stacklevel=3)
         layout = layout_of(self.manifest, dict(dims), mesh)
         return Bound(
             _device(found.data, self.manifest["data"], layout),
