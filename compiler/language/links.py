@@ -8,7 +8,7 @@ outside of the recurrence: log-densities that read the variable as it is drawn, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from vspec.compiler.diagnostics.spans import Span
@@ -32,7 +32,7 @@ from vspec.compiler.language.expr import (
     Subscript,
 )
 from vspec.compiler.language.laws import LAWS
-from vspec.compiler.language.local import renamed
+from vspec.compiler.language.local import rebuilt, renamed
 from vspec.compiler.language.random import Declared
 from vspec.compiler.language.spec import Definition, Dim, Links, Recurrence, State
 from vspec.compiler.language.substitute import nodes
@@ -194,24 +194,15 @@ def hidden_density(ctx: Context, of: str, letters: tuple[str, ...], body: Expr, 
 
 def relettered(value: Any, by: Mapping[str, str]) -> Any:
     """A tree of expressions that reads at other letters; sizes stay those of the old ones."""
-    if not by or isinstance(value, SizeOf):
-        return value
-    if isinstance(value, tuple):
-        return tuple(relettered(x, by) for x in value)
-    if not is_dataclass(value) or isinstance(value, type | Span):
-        return value
-    changes = {}
-    for f in fields(value):
-        old = getattr(value, f.name)
-        if f.name == "axes":
-            new = tuple(by.get(x, x) for x in old)
-        elif f.name == "letter":
-            new = by.get(old, old)
-        else:
-            new = relettered(old, by)
-        if new is not old:
-            changes[f.name] = new
-    return replace(value, **changes) if changes else value
+
+    def change(owner: Any, field: str, old: Any) -> Any:
+        if isinstance(owner, SizeOf):
+            return old
+        if field == "axes":
+            return tuple(by.get(x, x) for x in old)
+        return by.get(old, old) if field == "letter" else None
+
+    return rebuilt(value, change) if by else value
 
 
 __all__ = [

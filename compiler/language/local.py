@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -51,14 +51,24 @@ def local_names(ctx: Context, node: Value | None, solved: Solved, calls: Calls) 
 
 def renamed(value: Any, names: Mapping[str, str]) -> Any:
     """The value, a tree of expressions and equations, with the names of equations replaced wherever they stand."""
+    return rebuilt(
+        value, lambda owner, field, old: names.get(old, old) if field == "name" and _has_name(owner) else None
+    )
+
+
+def rebuilt(value: Any, change: Callable[[Any, str, Any], Any]) -> Any:
+    """A tree of expressions and equations with other fields. `change` gives for an owner, the name of a field and its value a new
+    one; None where the value is looked into."""
     if isinstance(value, tuple):
-        return tuple(renamed(x, names) for x in value)
+        return tuple(rebuilt(x, change) for x in value)
     if not is_dataclass(value) or isinstance(value, type | Span):
         return value
     changes = {}
     for f in fields(value):
         old = getattr(value, f.name)
-        new = names.get(old, old) if f.name == "name" and _has_name(value) else renamed(old, names)
+        new = change(value, f.name, old)
+        if new is None:
+            new = rebuilt(old, change)
         if new is not old:
             changes[f.name] = new
     return replace(value, **changes) if changes else value
