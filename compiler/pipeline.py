@@ -7,7 +7,6 @@ JAX nor SymPy; `compile_spec` goes on to an optimised graph and its program text
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -273,6 +272,7 @@ def build(
     from vspec.compiler.emit.write import Part, build_key, cached, write_program
     from vspec.compiler.graph.tuning import Tuning
     from vspec.compiler.variants import nominal, variants
+    from vspec.compiler.warned import as_data, drawn, joined, kept
 
     start = time.perf_counter()
     spec, warnings = check(path, overrides, policy, allow_outside=allow_outside, allow_extern=allow_extern)
@@ -286,7 +286,7 @@ def build(
     every = build_key(spec, options, overrides, stablehlo, EVERY)
     for place, wanted in ((whole, every), (directory, key)):
         if not force and cached(place, wanted):
-            warnings = _with(warnings, _kept_warnings(place, str(path)), policy)
+            warnings = joined(warnings, kept(place, str(path)), policy)
             return Built(place, True, time.perf_counter() - start, warnings)
     found: list[Diagnostic] = []
 
@@ -294,8 +294,7 @@ def build(
         compiled = compile_spec(chosen, level=level, disable=disable, tuning=tuning)
         own = drawn(compiled)
         found.extend(own)
-        said = {"warnings": [[d.code, d.message, *_place(d.span), d.label, *d.help] for d in own if d.span is not None]}
-        known = said | _sources(chosen, overrides)
+        known = {"warnings": as_data(own)} | _sources(chosen, overrides)
 
         def made(c: Compiled) -> Part:
             return Part(chosen, c.graph, c.emitted, report(c) | known)
@@ -313,51 +312,10 @@ def build(
         runs = {name: None if name in spec.same else part(run) for name, run in spec.runs.items()}
         comparison = part(spec.comparison) if spec.comparison is not None else None
     chosen = _part(spec, "" if parts == EVERY else parts)
-    made = part(chosen)
-    warnings = _with(warnings, found, policy)
-    write_program(directory, made, options, key, stablehlo, runs if chosen is spec else {}, comparison)
+    own = part(chosen)
+    warnings = joined(warnings, found, policy)
+    write_program(directory, own, options, key, stablehlo, runs if chosen is spec else {}, comparison)
     return Built(directory, False, time.perf_counter() - start, warnings)
-
-
-def drawn(compiled: Compiled) -> tuple[Diagnostic, ...]:
-    """The warnings that only the calculus can give: outputs and claims that rest on an expectation by one draw (VS0917)."""
-    from vspec.compiler.language.lint import lint_drawn
-    from vspec.compiler.source.load import parse_document
-
-    singles = compiled.before.notes.get("singles", frozenset())
-    if not singles:
-        return ()
-    spec = compiled.spec
-    return lint_drawn(spec, parse_document(spec.text, spec.path), lambda e: e.place in singles)
-
-
-def _place(span: Span) -> tuple[int, int, int, int]:
-    return span.line, span.column, span.end_line, span.end_column
-
-
-def _kept_warnings(directory: Path, path: str) -> list[Diagnostic]:
-    """What a build that is up to date had to say, by its reports; what they cannot be read for is not said."""
-    found = []
-    for file in (directory / "report.json", *sorted(directory.glob("runs/*/report.json"))):
-        try:
-            told = json.loads(file.read_text(encoding="utf-8"))["warnings"]
-            found += [
-                Diagnostic(code, message, Span(path, *place), label, tuple(tips), "warning")
-                for code, message, *place, label, tips in ((*t[:7], t[7:]) for t in told)
-            ]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return found
-
-
-def _with(warnings: Sequence[Diagnostic], more: Sequence[Diagnostic], policy: Policy) -> tuple[Diagnostic, ...]:
-    """The warnings of a check and those of a build, each once. Raises SpecError where warnings are errors."""
-    known = {(d.code, d.span) for d in warnings}
-    fresh = {(d.code, d.span): d for d in more if (d.code, d.span) not in known}
-    judged = policy.judge(fresh.values())
-    if any(d.severity == "error" for d in judged):
-        raise SpecError(judged)
-    return (*warnings, *judged)
 
 
 def _sources(spec: Spec, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -406,14 +364,4 @@ def report(compiled: Compiled) -> dict[str, Any]:
     }
 
 
-__all__: Sequence[str] = [
-    "Built",
-    "Compiled",
-    "UnknownRun",
-    "build",
-    "check",
-    "check_text",
-    "compile_spec",
-    "drawn",
-    "report",
-]
+__all__: Sequence[str] = ["Built", "Compiled", "UnknownRun", "build", "check", "check_text", "compile_spec", "report"]

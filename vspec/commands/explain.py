@@ -58,10 +58,11 @@ def explain(
 
     With --format json: {"explanation": {"name", "mathematics", "plan", "derivatives", "entries", "passes", ...}, ...}
     """
-    from vspec.compiler.pipeline import check, compile_spec, drawn
+    from vspec.compiler.pipeline import check, compile_spec
     from vspec.compiler.report.explain import explain as explain_compiled
     from vspec.compiler.report.explain import explain_json
     from vspec.compiler.variants import variants
+    from vspec.compiler.warned import drawn, joined
 
     check_passes(disable)
     checked, warnings = check(
@@ -69,8 +70,7 @@ def explain(
     )
     tuning = read_tuning(memory, chunk, matmul, donate)
     compiled = compile_spec(checked, level=level, disable=disable, tuning=tuning)
-    told = {(d.code, d.span) for d in warnings}
-    warnings += tuple(d for d in drawn(compiled) if (d.code, d.span) not in told)
+    warnings = joined(warnings, drawn(compiled))
     compiled = replace(compiled, variants=variants(compiled, level=level, disable=disable, tuning=tuning))
     known = [e.name for e in compiled.graph.entries]
     if entry is not None and entry not in known:
