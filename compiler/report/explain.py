@@ -265,9 +265,9 @@ def _overview(found: Mapping[str, Any], seconds: bool) -> list[str]:
     if found["variants"]:
         lines += ["Variants for other sizes"]
         for v in found["variants"]:
-            lines += columns([variant_row(v)]) + [
-                "  " + x for x in columns(strategy_rows(v["strategies"])) if v["strategies"]
-            ]
+            lines += columns([variant_row(v)])
+            if v["strategies"]:
+                lines += [f"  {x}" for x in columns(strategy_rows(v["strategies"]))]
         lines += [""]
     if found["forms"]:
         lines += ["From the form of the objective"]

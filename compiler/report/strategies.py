@@ -59,18 +59,18 @@ def _short(text: str, limit: int = 58) -> str:
 
 def variant_records(compiled: Compiled) -> list[dict[str, Any]]:
     """The programs for other sizes: what they are meant for, what each costs there, and what it chooses otherwise."""
-    usual = [(r["file"], r["line"], r["kind"], r["what"], r["chosen"]) for r in strategies(compiled)]
+
+    def choice(row: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(row[key] for key in ("file", "line", "kind", "what", "chosen"))
+
+    usual = {choice(r) for r in strategies(compiled)}
     return [
         {
             "name": v.name,
             "sizes": dict(v.sizes),
             "flops": v.flops,
             "against": v.against,
-            "strategies": [
-                r
-                for r in strategies(v.compiled)
-                if (r["file"], r["line"], r["kind"], r["what"], r["chosen"]) not in usual
-            ],
+            "strategies": [r for r in strategies(v.compiled) if choice(r) not in usual],
         }
         for v in compiled.variants
     ]
