@@ -93,7 +93,7 @@ def write_program(
 ) -> None:
     """Writes a program directory, replacing an older build of it; files in it that are none of ours stay.
 
-    `runs` are the variants that belong to the program, None where one is the program itself; `comparison` judges the claims
+    `runs` are the programs of the spec's runs, None where one is the program itself; `comparison` judges the claims
     that compare them.
 
     Raises FileExistsError where `directory` holds something that is no build, other OSErrors where it cannot write.

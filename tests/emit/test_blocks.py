@@ -15,6 +15,7 @@ from jax import export
 
 from tests.emit.harness import load
 from tests.language.helpers import good
+from tests.passes.test_block import LOOP
 from vspec.compiler.graph.tuning import Tuning
 from vspec.compiler.pipeline import compile_spec
 
@@ -130,22 +131,8 @@ def test_rows_of_open_sizes(program: ModuleType, sizes: tuple[int, ...], rows: i
 
 def test_derivatives_through_steps_that_take_rows_export_with_open_sizes(tmp_path: Path) -> None:
     """JAX goes back through the loops over rows of a recurrence, whose number of rounds is open."""
-    text = """
-dims: {n: auto, m: auto, k: 2, t: 4}
-constants: {eps: 0.5}
-data:
-  x[n, k]: {}
-  y[m, k]: {}
-params:
-  f0[n]: {init: 0}
-define:
-  C[n, m]: sum[k]((x[n, k] - y[m, k])**2)
-  f[0, n]: f0[n]
-  f[t + 1, n]: -eps*logsumexp[m]((-eps*logsumexp[n]((f[t, n] - C[n, m])/eps) - C[n, m])/eps, by=blocks(5))
-objectives:
-  cost: sum[n](f[-1, n]**2)
-solve: {minimize: cost, method: lbfgs}
-"""
+    text = LOOP.replace("precision: float64\n", "").replace("/eps)\nobjectives", "/eps, by=blocks(5))\nobjectives")
+    assert "by=blocks(5)" in text
     emitted = compile_spec(good(text)).emitted
     assert "in_parts(jax.checkpoint(" in re.sub(r"\s+", "", emitted.text)
     program = load(emitted, tmp_path)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.language.helpers import diagnose, good
+from tests.specs.test_walk_laws import USE
 from tests.support.program import Emission
 
 jax.config.update("jax_enable_x64", True)
@@ -88,14 +89,7 @@ random:
 define:
   h[r, 0]: 0.5
   h[r, t + 1]: 0.5*h[r, t] + a*z[r, t]
-  f[r]: E[z](FORMULA, by=samples(1))
-  slope[r]: d(f[r], a)
-outputs:
-  value: mean[r](f[r])
-  value_error: sqrt(var[r](f[r])/size(r))
-  slope: mean[r](slope[r])
-  slope_error: sqrt(var[r](slope[r])/size(r))
-"""
+{USE}"""
 SMOOTH = "normal(tanh(h[r, t]) + a, exp(a)/2)", "sin(h[r, -1]) + sum[t](KL(z[r, t], normal(0.1, 1)) - z[r, t]*h[r, t])"
 COINS = "bernoulli(logits=h[r, t] - a)", "h[r, -1]**2 + z[r, 0]*z[r, -1] + logpdf(z[r, 1])"
 
