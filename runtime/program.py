@@ -27,7 +27,7 @@ from vspec.runtime.errors import ArtifactError, DataError, near
 from vspec.runtime.keys import INITIAL, RESULTS, key_of
 from vspec.runtime.objective import Objective, differentiable
 from vspec.runtime.streams import amount
-from vspec.runtime.threefry import quick
+from vspec.runtime.threefry import drawing
 from vspec.runtime.variants import nearest
 from vspec.runtime.whole import by_rows
 
@@ -80,7 +80,8 @@ class Program:
     """An emitted program.
 
     Entries are attributes: `program.loss(w, X, y, lam)` is the plain function of `program.py` and composes with `jit`,
-    `vmap` and `grad`. `bind` checks data once and `call` passes it by role, so that a pipeline only handles params:
+    `vmap` and `grad`; one that draws has its key made one whose bits, the same ones, cost less (`threefry.py`). `bind` checks
+    data once and `call` passes it by role, so that a pipeline only handles params:
 
         program = vspec.runtime.load("build/logistic")
         bound = program.bind({"raw": X, "label": y}, constants={"lam": 2.0})
@@ -345,7 +346,7 @@ class Program:
             if a.role == "size":
                 arguments.append(self._size(a, bound))
             elif a.role == "key" and bound.key is not None:
-                arguments.append(quick(bound.key))
+                arguments.append(bound.key)
             elif a.role == "prepared" and bound.variant != self.variant:
                 # Another variant prepared it, which gives the same name to another thing.
                 arguments.append(self.call("prepare", {}, bound)[a.name])
@@ -569,6 +570,9 @@ def _entry(name: str, entry: Mapping[str, Any], module: ModuleType) -> Entry:
         Argument(a["name"], a["role"], tuple(a.get("axes") or ()), a.get("dim"), bool(a.get("batch")))
         for a in entry["arguments"]
     )
+    place = next((k for k, a in enumerate(arguments) if a.role == "key"), None)
+    if place is not None:
+        function = drawing(function, place)
     return Entry(
         name,
         entry["kind"],

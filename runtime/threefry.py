@@ -10,8 +10,10 @@ counters are those of JAX with `jax_threefry_partitionable`, its default.
 
 from __future__ import annotations
 
+import inspect
 import math
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 from typing import Any
 
 import jax
@@ -39,6 +41,21 @@ def usual(key: Array) -> Array:
         return key
     found: Array = jax.random.wrap_key_data(jax.random.key_data(key), impl="threefry2x32")
     return found
+
+
+def drawing(function: Callable[..., Any], place: int) -> Callable[..., Any]:
+    """The function of a key, whose draws are compiled fast for whoever calls it. `place`: of the key among its parameters."""
+    name = tuple(inspect.signature(function).parameters)[place]
+
+    @wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        if place < len(args):
+            args = (*args[:place], quick(args[place]), *args[place + 1 :])
+        elif name in kwargs:
+            kwargs = {**kwargs, name: quick(kwargs[name])}
+        return function(*args, **kwargs)
+
+    return called
 
 
 def _mixed(key: Array, high: Array, low: Array) -> tuple[Array, Array]:

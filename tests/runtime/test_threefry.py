@@ -10,10 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import vspec
+from vspec.compiler import pipeline
 from vspec.runtime import keys, samplers
+from vspec.runtime.program import Program
 from vspec.runtime.threefry import quick, usual
 
 KEY = jax.random.key(7)
+ROTATIONS = "tensor<4xui32>"
+"""The array from which JAX's own loop reads by how much it rotates."""
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +80,57 @@ def test_rotations_are_numbers_and_readers_share_the_bits() -> None:
     def shifts(key: Any) -> int:
         return jax.jit(draw).lower(key).compile().as_text().count("shift-right-logical(")
 
-    text = jax.jit(draw).lower(quick(KEY)).as_text()
-    assert "dynamic_slice" not in text
+    assert ROTATIONS in jax.jit(draw).lower(KEY).as_text()
+    assert ROTATIONS not in jax.jit(draw).lower(quick(KEY)).as_text()
     # Twenty rounds, and one shift of the bits into a fraction for each reader, whose number does not multiply the rounds.
     assert 20 <= shifts(quick(KEY)) <= 20 + 3
+
+
+DRAWN = """\
+vspec: 1
+name: drawn
+precision: float64
+dims: {s: 40}
+params: {m: {init: 0.5}}
+random:
+  z[s]: {law: "normal(m, 1)", estimator: reparam}
+define:
+  level: E[z](mean[s](sin(z[s])), by=samples(1))
+outputs:
+  level: level
+  slope: d(level, m)
+"""
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    folder = tmp_path_factory.mktemp("drawn")
+    (folder / "drawn.yaml").write_text(DRAWN, encoding="utf-8")
+    return vspec.load(pipeline.build(folder / "drawn.yaml", folder / "out", stablehlo=False).directory)
+
+
+def test_entries_draw_from_any_key_what_the_plain_function_draws(drawn: Program) -> None:
+    m, function = jnp.asarray(0.3), drawn.module.outputs
+    other = jax.random.key(7, impl="rbg")
+    for key in (KEY, jax.random.PRNGKey(7), quick(KEY), other):
+        expected = function(m, key)
+        for found in (drawn.outputs(m, key), drawn.outputs(m, key=key), drawn.outputs(key=key, m=m)):
+            np.testing.assert_array_equal(found["level"], expected["level"])
+    many = jax.random.split(KEY, 3)
+    each = jax.jit(jax.vmap(drawn.outputs, (None, 0)))(m, many)
+    np.testing.assert_allclose(each["slope"], [function(m, k)["slope"] for k in many], rtol=1e-14)
+    slope = jax.grad(lambda m: drawn.outputs(m, KEY)["level"])(m)
+    np.testing.assert_allclose(slope, function(m, KEY)["slope"], rtol=1e-12)
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'key'"):
+        drawn.outputs(m)
+
+
+def test_entries_draw_with_rotations_that_are_numbers(drawn: Program) -> None:
+    m = jnp.asarray(0.3)
+
+    def text(f: Callable[..., Any]) -> str:
+        return jax.jit(f).lower(m, KEY).as_text()
+
+    assert ROTATIONS in text(drawn.module.outputs)
+    assert ROTATIONS not in text(drawn.outputs)
+    assert drawn.outputs.__doc__ == drawn.module.outputs.__doc__
