@@ -160,6 +160,12 @@ def log_total(x: Array, axis: int | tuple[int, ...]) -> Array:
     return total(x)
 '''
 
+_COLUMNS = '''\
+def columns(x: Array) -> Array:
+    """The last axis first, and so in memory: by positions, since what XLA may only turn around it reads where it lies."""
+    return jnp.moveaxis(x, -1, 0)[jnp.arange(x.shape[-1])]
+'''
+
 _CHECKPOINTED = '''\
 def checkpointed(step: Callable[[Any, Array], Any], start: Any, times: Array) -> Any:
     """jax.lax.scan whose derivative keeps about the square root of the states and computes the steps between them again."""
@@ -411,6 +417,7 @@ HELPERS: dict[str, str] = {
     "exponentials": _EXPONENTIALS,
     "softmax": _SOFTMAX,
     "log_total": _LOG_TOTAL,
+    "columns": _COLUMNS,
     "checkpointed": _CHECKPOINTED,
     "rows_at_once": _ROWS_AT_ONCE,
     "in_parts": _IN_PARTS,

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vspec.compiler.emit.layout import Layout
-from vspec.compiler.emit.unroll import short_sum
 from vspec.compiler.graph import orders
 from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Kind, Node
+from vspec.compiler.graph.short import short_sum
 
 
 def longest_last(nodes: Sequence[Node], graph: Graph) -> dict[int, Layout]:

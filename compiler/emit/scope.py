@@ -11,10 +11,10 @@ from vspec.compiler.emit.layout import Layout, Value, aligned, shown
 from vspec.compiler.emit.names import Names
 from vspec.compiler.emit.scalar import Context, dtype_code
 from vspec.compiler.emit.text import ATOM, Text, fitted, name, number, sequence
-from vspec.compiler.emit.unroll import short_sum
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Kernel, walk
 from vspec.compiler.graph.node import Axis, Kind, Node, topological
+from vspec.compiler.graph.short import short_sum
 
 # The widest code on a line (its comment comes on top), and the longest helper that goes into its reader's line.
 WIDTH = 92
@@ -48,6 +48,7 @@ class Function:
     header: list[Line] = field(default_factory=list)
     arguments: Sequence[tuple[str, Node]] = ()
     counter: str = ""
+    columns: list[str] = field(default_factory=list)
 
 
 class Scope:

@@ -2,6 +2,10 @@
 
 `sum[i]((X[n, i] - Y[m, i])**2)` over three i is three passes of a loop over pairs, which XLA makes one of. As one array with i
 among its axes it would be computed element by element, with a short loop inside: many times slower on a CPU.
+
+A loop over pairs runs along the last axis of the pairs. Of points that lie one after the other, `Y[m, i]`, each step of it reads
+from another place, and what is computed there, an exponential above all, is computed one by one. So such an operand is copied
+first: `columns(Y)` has the first coordinates of all points in one piece, then the second ones.
 """
 
 from __future__ import annotations
@@ -11,38 +15,18 @@ from typing import TYPE_CHECKING
 
 from vspec.compiler.emit.layout import Layout, Value, aligned, arranged, subscripted
 from vspec.compiler.emit.scalar import expression
-from vspec.compiler.emit.text import ATOM, Text, number
-from vspec.compiler.graph.cost import kernel_flops
-from vspec.compiler.graph.kernel import Tree, num, slot, slots, substitute
+from vspec.compiler.emit.text import ATOM, Text, name, number
+from vspec.compiler.graph.cost import Sizes
+from vspec.compiler.graph.kernel import num, slots, substitute
 from vspec.compiler.graph.node import Kind, Node
+from vspec.compiler.graph.short import MOST, short_sum
 
 if TYPE_CHECKING:
     from vspec.compiler.emit.scope import Scope
 
-# Longer sums would make long programs.
-MOST = 16
-# A kernel of so few operations may be evaluated twice rather than read from memory.
-CHEAP = 8
-
-
-def short_sum(node: Node, dims: Mapping[str, int | Node | None], alone: bool) -> tuple[Tree, list[Node]] | None:
-    """The kernel and the operands of a short sum of outer products. `alone`: nobody else reads what is summed."""
-    if node.kind is not Kind.REDUCE or node.op != "sum" or len(node.attrs[0]) != 1 or len(node.axes) < 2:
-        return None
-    (inner,) = node.inputs
-    if inner.kind is not Kind.MAP or inner.dtype != "real":
-        return None
-    count = dims.get(inner.axis(node.attrs[0][0]).dim)
-    if not isinstance(count, int) or not 2 <= count <= MOST:
-        return None
-    tree, inputs = _opened(inner, set(inner.names))
-    # An operand with all axes is there in memory as it is; of it, rows are as good as slices. What other readers have made
-    # anyway is made a second time only if that is no work.
-    if any(len(x.axes) == len(inner.axes) for x in inputs) or not (alone or kernel_flops(tree) <= CHEAP):
-        return None
-    if not any(node.attrs[0][0] in x.names for x in inputs):
-        return None
-    return tree, inputs
+# What is read so many times along an axis, in an array of so many elements, is worth a copy that lies in order.
+AGAIN = 8
+LARGE = 2**14
 
 
 def unrolled(scope: Scope, node: Node) -> Value | None:
@@ -65,8 +49,13 @@ def unrolled(scope: Scope, node: Node) -> Value | None:
     context = scope.context(node.dtype)
 
     def render(layout: Layout) -> Text:
-        parts = [_term(values[k], over[0], counter, layout) if k in values else number(0) for k in range(len(inputs))]
-        return Text(f"sum({expression(tree, parts, context).code} for {counter} in range({count}))", ATOM)
+        copied = _copied(scope, node, {k: v for k, v in values.items() if over[0] in v.layout}, over[0], layout)
+        parts = [number(0)] * len(inputs)
+        for k, v in values.items():
+            column = copied.get(v.text.code)
+            parts[k] = _term(v, over[0], counter, layout) if column is None else aligned(column, layout)
+        code = expression(tree, parts, context).code
+        return Text(f"sum({code} for {_terms(counter, count, copied)})", ATOM)
 
     # A sum over a short axis of all others is written in the order that is best for the loops of who reads it; else rows of a
     # stretch come first: what all of them read then lies as it is read.
@@ -105,21 +94,36 @@ def unrolled_product(scope: Scope, node: Node) -> Value | None:
     return Value(Text(f"sum({' * '.join(parts)} for {counter} in range({count}))", ATOM), layout)
 
 
-def _opened(node: Node, axes: set[str]) -> tuple[Tree, list[Node]]:
-    """The kernel of a map, with those of its operands put in that have all axes, are maps of smaller ones and cost little."""
-    tree: Tree = node.attrs[0].tree
-    inputs: list[Node] = []
-    replace: dict[int, Tree] = {}
-    for k, x in enumerate(node.inputs):
-        inner: tuple[Tree, list[Node]] | None = None
-        if set(x.names) == axes and x.kind is Kind.MAP and x.dtype == "real":
-            inner = _opened(x, axes)
-            if kernel_flops(inner[0]) > CHEAP or any(set(y.names) == axes for y in inner[1]):
-                inner = None
-        found = (slot(0), [x]) if inner is None else inner
-        replace[k] = substitute(found[0], {j: slot(len(inputs) + j) for j in range(len(found[1]))})
-        inputs += found[1]
-    return substitute(tree, replace), inputs
+def _copied(scope: Scope, node: Node, values: Mapping[int, Value], axis: str, target: Layout) -> dict[str, Value]:
+    """By its name, each operand that is read with steps along the last axis of `target`, and its column at hand. None where
+    little is computed, and where JAX differentiates: the derivative of a copy by positions is slower than that of a slice."""
+    sizes = Sizes(scope.graph.dims)
+    size = sizes.count(node.axes)
+    if scope.differentiated or size < LARGE:
+        return {}
+    found: dict[str, Value] = {}
+    for v in values.values():
+        left = v.layout[:-1]
+        if v.layout[-1] != axis or left[-1:] != target[-1:] or list(left) != [a for a in target if a in left]:
+            continue
+        if size < AGAIN * sizes.count(node.axis(a) for a in left):
+            continue
+        names = scope.function.columns
+        if len(names) == len(found):
+            names.append(scope.function.names.reserve("column"))
+        found.setdefault(v.text.code, Value(name(names[len(found)]), left))
+    return found
+
+
+def _terms(counter: str, count: object, copied: Mapping[str, Value]) -> str:
+    """`k in range(3)`, with columns `(k, column) in enumerate(columns(Y))`."""
+    if not copied:
+        return f"{counter} in range({count})"
+    codes = [f"columns({x})" for x in copied]
+    names = [v.text.code for v in copied.values()]
+    if len(codes) == 1:
+        return f"({counter}, {names[0]}) in enumerate({codes[0]})"
+    return f"({counter}, ({', '.join(names)})) in enumerate(zip({', '.join(codes)}))"
 
 
 def _is_number(node: Node) -> bool:

@@ -6,7 +6,7 @@ alternatives and make the report's before and after comparable; they do not pred
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import prod
@@ -209,17 +209,19 @@ def block_bytes(region: Blocks, sizes: Sizes) -> int:
     return row * (min(region.rows, total) if region.rows else rows_at_once(total, row, region.memory, region.chunk))
 
 
-def entry_cost(roots: Iterable[Node], sizes: Sizes, precision: str) -> Cost:
-    """The cost of computing some nodes together, each value freed after its last reader."""
-    return Costs(sizes, precision).together(roots)
+def entry_cost(roots: Iterable[Node], sizes: Sizes, precision: str, unmade: Collection[int] = frozenset()) -> Cost:
+    """The cost of computing some nodes together, each value freed after its last reader. `unmade`: those, by uid, that are no
+    arrays since their readers compute them element by element."""
+    return Costs(sizes, precision, unmade).together(roots)
 
 
 class Costs:
     """What nodes cost at given sizes, each looked at once however many entries and graphs it is in."""
 
-    def __init__(self, sizes: Sizes, precision: str) -> None:
+    def __init__(self, sizes: Sizes, precision: str, unmade: Collection[int] = frozenset()) -> None:
         self.sizes = sizes
         self.precision = precision
+        self.unmade = unmade
         self._own: dict[int, tuple[float, int]] = {}
         self._known: dict[tuple[int, ...], Cost] = {}
 
@@ -235,7 +237,8 @@ class Costs:
         """Operations of a node, and bytes of its value."""
         found = self._own.get(node.uid)
         if found is None:
-            found = flops(node, self.sizes), size(node, self.sizes, self.precision)
+            made = 0 if node.uid in self.unmade else size(node, self.sizes, self.precision)
+            found = flops(node, self.sizes), made
             self._own[node.uid] = found
         return found
 

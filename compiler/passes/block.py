@@ -18,6 +18,7 @@ from vspec.compiler.graph.graph import Graph, Result
 from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import AnyRegion, Axis, Blocks, Kind, Node, Pull, Region, topological
 from vspec.compiler.graph.rewrite import all_nodes, replace_attrs, with_inputs
+from vspec.compiler.graph.short import never_made
 from vspec.compiler.graph.strategy import Candidate, Choice, with_choices
 from vspec.compiler.graph.tuning import Tuning, rows_at_once, tuning_of
 from vspec.compiler.passes.recompute import AGAIN
@@ -221,13 +222,17 @@ class _Blocking:
 
     def row(self, results: Sequence[Node], body: _Body, part: Sizes, sizes: Sizes) -> tuple[int, tuple[str, ...]]:
         """What one row takes, as a number of bytes times sizes: the dims of the largest array, as often as arrays are alive."""
+        order = topological(results)
+        unmade = never_made(order, results, sizes.dims)
         nodes = [
-            n for n in topological(results) if any(a.dim == body.part for a in n.axes) and n.kind is not Kind.INPUT
+            n
+            for n in order
+            if any(a.dim == body.part for a in n.axes) and n.kind is not Kind.INPUT and n.uid not in unmade
         ]
         largest = max(nodes, key=lambda n: (sizes.count(a for a in n.axes if a.dim != body.part), -n.uid))
         dims = tuple(sorted(a.dim for a in largest.axes if a.dim != body.part))
         each = sizes.count(a for a in largest.axes if a.dim != body.part) * width("real", self.precision)
-        peak = entry_cost(results, part, self.precision).peak
+        peak = entry_cost(results, part, self.precision, unmade).peak
         return width("real", self.precision) * max(1, min(8, ceil(peak / each))), dims
 
 

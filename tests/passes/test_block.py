@@ -324,3 +324,21 @@ def test_places_of_the_largest_are_taken_as_they_are_told(tmp_path: Path) -> Non
     C = ((v["x"][:, None] - v["y"]) ** 2).sum(2)
     np.testing.assert_array_equal(found["near"], C.argmin(1))
     np.testing.assert_array_equal(found["far"], C.argmax(1))
+
+
+def test_rows_take_what_they_are_said_to_take(tmp_path: Path) -> None:
+    """What is summed over coordinates term by term is no array and takes no memory. XLA takes no more for the rows at a time
+    than they are said to take, and not much less, so that they are as many as fit."""
+    text = LOOP.replace("precision: float64\n", "").replace("n: auto, m: auto, k: 2", "n: 1500, m: 1500, k: 9")
+    text = text.replace("sum[k]((x[n, k] - y[m, k])**2)", "sum[k](abs(x[n, k] - y[m, k]))")
+    tuning = Tuning(memory=3_000_000, chunk=3_000_000)
+    emitted = compile_spec(good(text), tuning=tuning).emitted
+    assert "for k in range(9)" in emitted.text or "columns(" in emitted.text
+    found = re.search(r"rows_at_once\((\d+), (\d+)\)", emitted.text.partition("def cost(")[2])
+    assert found is not None
+    size, row = map(int, found.groups())
+    at_once = rows_at_once(size, row, tuning.memory or 0, tuning.chunk)
+    program = load(emitted, tmp_path)
+    shapes = [jax.ShapeDtypeStruct(s, jnp.float32) for s in ((1500,), (1500, 9), (1500, 9), ())]
+    taken = jax.jit(program.cost).lower(*shapes).compile().memory_analysis().temp_size_in_bytes
+    assert at_once * row / 4 < taken <= tuning.chunk
