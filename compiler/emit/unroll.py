@@ -24,9 +24,10 @@ from vspec.compiler.graph.short import MOST, short_sum
 if TYPE_CHECKING:
     from vspec.compiler.emit.scope import Scope
 
-# What is read so many times along an axis, in an array of so many elements, is worth a copy that lies in order.
+# What is read so many times, for an array of so many elements whose last axis is so long, is worth a copy that lies in order.
 AGAIN = 8
 LARGE = 2**14
+LONG = 32
 
 
 def unrolled(scope: Scope, node: Node) -> Value | None:
@@ -52,10 +53,11 @@ def unrolled(scope: Scope, node: Node) -> Value | None:
         copied = _copied(scope, node, {k: v for k, v in values.items() if over[0] in v.layout}, over[0], layout)
         parts = [number(0)] * len(inputs)
         for k, v in values.items():
-            column = copied.get(v.text.code)
-            parts[k] = _term(v, over[0], counter, layout) if column is None else aligned(column, layout)
+            parts[k] = aligned(copied[k], layout) if k in copied else _term(v, over[0], counter, layout)
         code = expression(tree, parts, context).code
-        return Text(f"sum({code} for {_terms(counter, count, copied)})", ATOM)
+        # Two operands may be one array with its axes named in two ways; only one of them is read with steps.
+        terms = _terms(counter, count, {v.text.code: values[k].text.code for k, v in copied.items()})
+        return Text(f"sum({code} for {terms})", ATOM)
 
     # A sum over a short axis of all others is written in the order that is best for the loops of who reads it; else rows of a
     # stretch come first: what all of them read then lies as it is read.
@@ -94,36 +96,39 @@ def unrolled_product(scope: Scope, node: Node) -> Value | None:
     return Value(Text(f"sum({' * '.join(parts)} for {counter} in range({count}))", ATOM), layout)
 
 
-def _copied(scope: Scope, node: Node, values: Mapping[int, Value], axis: str, target: Layout) -> dict[str, Value]:
-    """By its name, each operand that is read with steps along the last axis of `target`, and its column at hand. None where
+def _copied(scope: Scope, node: Node, values: Mapping[int, Value], axis: str, target: Layout) -> dict[int, Value]:
+    """The column at hand of each operand that is read with steps along the last axis of `target`, by its number. None where
     little is computed, and where JAX differentiates: the derivative of a copy by positions is slower than that of a slice."""
     sizes = Sizes(scope.graph.dims)
     size = sizes.count(node.axes)
-    if scope.differentiated or size < LARGE:
+    if scope.differentiated or size < LARGE or sizes.dim(node.axis(target[-1]).dim) < LONG:
         return {}
-    found: dict[str, Value] = {}
-    for v in values.values():
+    found: dict[int, Value] = {}
+    known: dict[Value, Value] = {}
+    for k, v in values.items():
         left = v.layout[:-1]
         if v.layout[-1] != axis or left[-1:] != target[-1:] or list(left) != [a for a in target if a in left]:
             continue
         if size < AGAIN * sizes.count(node.axis(a) for a in left):
             continue
-        names = scope.function.columns
-        if len(names) == len(found):
-            names.append(scope.function.names.reserve("column"))
-        found.setdefault(v.text.code, Value(name(names[len(found)]), left))
+        key = Value(v.text, v.layout)
+        if key not in known:
+            names = scope.function.columns
+            if len(names) == len(known):
+                names.append(scope.function.names.reserve("column"))
+            known[key] = Value(name(names[len(known)]), left)
+        found[k] = known[key]
     return found
 
 
-def _terms(counter: str, count: object, copied: Mapping[str, Value]) -> str:
-    """`k in range(3)`, with columns `(k, column) in enumerate(columns(Y))`."""
+def _terms(counter: str, count: object, copied: Mapping[str, str]) -> str:
+    """`k in range(3)`, with columns, by their names the arrays that they are of, `(k, column) in enumerate(columns(Y))`."""
     if not copied:
         return f"{counter} in range({count})"
-    codes = [f"columns({x})" for x in copied]
-    names = [v.text.code for v in copied.values()]
+    codes = [f"columns({x})" for x in copied.values()]
     if len(codes) == 1:
-        return f"({counter}, {names[0]}) in enumerate({codes[0]})"
-    return f"({counter}, ({', '.join(names)})) in enumerate(zip({', '.join(codes)}))"
+        return f"({counter}, {next(iter(copied))}) in enumerate({codes[0]})"
+    return f"({counter}, ({', '.join(copied)})) in enumerate(zip({', '.join(codes)}))"
 
 
 def _is_number(node: Node) -> bool:
