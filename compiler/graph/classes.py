@@ -15,7 +15,7 @@ from typing import Any
 
 from vspec.compiler.graph.kernel import Kernel, Tree, slot, substitute
 from vspec.compiler.graph.linalg import unrenamed
-from vspec.compiler.graph.node import AnyRegion, Blocks, Either, Kind, Node, Origin, Pull, Solve, topological
+from vspec.compiler.graph.node import AnyRegion, Blocks, Either, Kind, Node, Pull, Region, Solve, topological
 
 COMMUTATIVE = frozenset({"add", "mul", "and", "or", "eq", "ne", "maximum", "minimum"})
 
@@ -108,11 +108,11 @@ def places(k: Kernel) -> dict[int, tuple[Any, ...]]:
 
 
 class Classes:
-    """Classes of nodes; `faces` by uid, `origins` the most telling origin per class."""
+    """Classes of nodes; `faces` by uid. All graphs that are made of one another have one table, so that a node which a pass
+    leaves as it is is looked at once."""
 
     def __init__(self) -> None:
         self.faces: dict[int, Face] = {}
-        self.origins: dict[int, Origin] = {}
         self._table: dict[Any, int] = {}
         self._regions: dict[int, Any] = {}
         # By class: two positions of axes that may be exchanged.
@@ -123,10 +123,22 @@ class Classes:
         found = self.faces.get(node.uid)
         if found is None:
             found = self.faces[node.uid] = self._face(node)
-            best = self.origins.get(found[0])
-            if best is None or _rank(node.origin) > _rank(best):
-                self.origins[found[0]] = node.origin
         return found
+
+    def all(self, nodes: Iterable[Node]) -> Classes:
+        """The classes, which know these nodes, inputs before readers."""
+        faces = self.faces
+        for node in nodes:
+            if node.uid not in faces:
+                faces[node.uid] = self._face(node)
+        return self
+
+    def alike(self, region: AnyRegion, made: AnyRegion) -> None:
+        """Tells that a region does what another one does, whose arguments it has."""
+        if id(made) not in self._regions:
+            self._regions[id(made)] = (self.region_key(region), made)
+            if not isinstance(made, Pull):
+                self.all(body_of(made))
 
     def of(self, node: Node) -> Face:
         """The face of any node, its inputs added first."""
@@ -158,7 +170,7 @@ class Classes:
             key, names = self._key(node, *ways[0])
             return self._class(key), names
         found = [self._key(node, *way) for way in ways]
-        key = min((k for k, _ in found), key=repr)
+        key = _least([k for k, _ in found])
         kind = self._class(key)
         shown = [names for k, names in found if k == key]
         if kind not in self._swaps:
@@ -174,14 +186,16 @@ class Classes:
     def _key(self, node: Node, operands: Sequence[Face], what: Any, attrs: Any) -> tuple[Any, tuple[str, ...]]:
         """The key of a node whose operands are taken in this way, and its names for the axes of what the key stands for."""
         numbers = _Numbers()
-        faces = tuple((kind, numbers.of(names)) for kind, names in operands)
+        of, table = numbers.of, numbers.table
+        faces = tuple([(kind, of(names)) for kind, names in operands])
         # Axes that no operand has (a broadcast) come last and are numbered in their order.
         numbered = _attrs(node, attrs, numbers)
-        own = tuple(sorted(numbers.of(node.names)))
-        sizes = tuple(sorted({(numbers.table[a.name], a.dim) for x in (node, *node.inputs) for a in x.axes}))
+        own = tuple(sorted(of(node.names)))
+        axes = set(node.axes).union(*[x.axes for x in node.inputs])
+        sizes = tuple(sorted([(table[name], dim) for name, dim in axes]))
         key = (node.kind, node.op, what, node.dtype, numbered, faces, own, sizes)
-        back = {k: n for n, k in numbers.table.items()}
-        return key, tuple(back[k] for k in own)
+        back = list(table)
+        return key, tuple([back[k] for k in own])
 
     def sorted(self, kind: int, names: tuple[str, ...]) -> tuple[str, ...]:
         """The names for the axes of a class, those of axes that may be exchanged in their order."""
@@ -283,10 +297,9 @@ class Classes:
         else:
             own = [("carry", n) for n in region.carry] + [("captured", n) for n in region.captured]
             more = () if region.products is None else region.products.arguments
-            for k, (role, n) in enumerate([*own, ("index", region.index), *(("kept", n) for n in more)]):
-                self.faces[n.uid] = (self._class((role, k, n.axes, n.dtype)), n.names)
-            for node in topological([*region.roots, region.length]):
-                self.add(node)
+            arguments = [*own, ("index", region.index), *(("kept", n) for n in more)]
+            keys = [(n, (role, k, n.axes, n.dtype)) for k, (role, n) in enumerate(arguments)]
+            self._body(keys, region)
             body = tuple((self.faces[n.uid], n.names) for n in region.roots)
             length = self.faces[region.length.uid]
             states = tuple((role, n.axes, n.dtype) for role, n in own)
@@ -295,29 +308,34 @@ class Classes:
         self._regions[id(region)] = (self._class(key), region)
         return self._regions[id(region)][0]
 
+    def _body(self, arguments: Iterable[tuple[Node, Any]], region: Region | Solve | Blocks | Either) -> None:
+        """Adds the nodes of a body whose arguments are equal where their keys are."""
+        faces = {n.uid: (self._class(key), n.names) for n, key in arguments}
+        nodes = body_of(region)
+        if any(self.faces.get(uid) != face for uid, face in faces.items()):
+            # What the body was in a region whose arguments had other places says nothing.
+            for n in nodes:
+                self.faces.pop(n.uid, None)
+            self.faces.update(faces)
+        self.all(nodes)
+
     def _blocks_key(self, region: Blocks) -> Any:
+        keys = []
         for k, n in enumerate(region.arguments):
             # The dim of a part is a name of its own in each region.
             dims = tuple("" if a.dim == region.axis.dim else a.dim for a in n.axes)
-            self.faces[n.uid] = (self._class(("row", k, dims, n.dtype, region.axis.dim)), n.names)
-        for node in topological(region.body):
-            self.add(node)
+            keys.append((n, ("row", k, dims, n.dtype, region.axis.dim)))
+        self._body(keys, region)
         body = tuple((self.faces[n.uid], n.names) for n in region.body)
         return ("blocks", region.dim, body, region.joins, region.cut, region.rows)
 
     def _either_key(self, region: Either) -> Any:
-        for k, n in enumerate(region.captured):
-            self.faces[n.uid] = (self._class(("captured", k, n.axes, n.dtype)), n.names)
-        for node in topological(region.body):
-            self.add(node)
+        self._body([(n, ("captured", k, n.axes, n.dtype)) for k, n in enumerate(region.captured)], region)
         return ("either", tuple((self.faces[n.uid], n.names) for n in region.body))
 
     def _solve_key(self, region: Solve) -> Any:
         own = [("unknown", n) for n in region.unknowns] + [("captured", n) for n in region.captured]
-        for k, (role, n) in enumerate(own):
-            self.faces[n.uid] = (self._class((role, k, n.axes, n.dtype)), n.names)
-        for node in topological(region.body):
-            self.add(node)
+        self._body([(n, (role, k, n.axes, n.dtype)) for k, (role, n) in enumerate(own)], region)
         body = []
         for n, r in zip(region.body, region.roles, strict=True):
             kind, names = self.faces[n.uid]
@@ -329,9 +347,23 @@ class Classes:
         return ("solve", how, region.batch, states, tuple(body))
 
 
-def _rank(origin: Origin) -> int:
-    """A definition's own name tells most, then a place in the spec."""
-    return 2 * bool(origin.name and origin.role == "value") + bool(origin.line)
+def _least(keys: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The first of some keys of one node in the order of their texts."""
+    first = keys[0]
+    if all(k == first for k in keys):
+        return first
+    # Keys of a node differ behind kind and operation, in parts none of whose texts begins another one.
+    return min(keys, key=lambda k: (_text(k[2]), *map(repr, k[4:])))
+
+
+@cache
+def _text(tree: Tree | None) -> str:
+    return repr(tree)
+
+
+def body_of(region: Region | Solve | Blocks | Either) -> list[Node]:
+    """The nodes of a region's body, and of the number of its steps."""
+    return topological([*region.roots, region.length] if isinstance(region, Region) else region.roots)
 
 
 class _Numbers:

@@ -58,6 +58,7 @@ class Sizes:
     def __init__(self, dims: Mapping[str, int | Node | None], unknowns: Iterable[str] = ()) -> None:
         self.dims = dims
         self.unknowns = frozenset(unknowns)
+        self._known: dict[str, int] = {}
 
     @classmethod
     def of(cls, graph: Graph) -> Sizes:
@@ -79,7 +80,13 @@ class Sizes:
 
     def count(self, axes: Iterable[Axis]) -> int:
         """How many elements an array with these axes has."""
-        return prod([self.dim(a[1]) for a in axes])
+        known, total = self._known, 1
+        for a in axes:
+            size = known.get(a[1])
+            if size is None:
+                size = known[a[1]] = self.dim(a[1])
+            total *= size
+        return total
 
 
 def width(dtype: str, precision: str) -> int:
@@ -253,25 +260,29 @@ class Costs:
 
     def _together(self, roots: list[Node]) -> Cost:
         order = topological(roots)
-        own = {n.uid: self.own(n) for n in order}
+        own, known = self.own, self._own
         total, moved = 0.0, 0
+        made: dict[int, int] = {}
         last: dict[int, int] = {}
         for k, n in enumerate(order):
-            operations, made = own[n.uid]
+            uid = n.uid
+            operations, size = known.get(uid) or own(n)
             total += operations
-            moved += made
+            moved += size
+            made[uid] = size
             for x in n.inputs:
-                moved += own[x.uid][1]
+                moved += made[x.uid]
                 last[x.uid] = k
         for r in roots:
             last[r.uid] = len(order)
         leaving = [0] * (len(order) + 1)
-        for n in order:
-            leaving[last[n.uid]] += own[n.uid][1]
+        for uid, size in made.items():
+            leaving[last[uid]] += size
         alive, peak = 0, 0
-        for n, freed in zip(order, leaving, strict=False):
-            alive += own[n.uid][1]
-            peak = max(peak, alive)
+        for size, freed in zip(made.values(), leaving, strict=False):
+            alive += size
+            if alive > peak:
+                peak = alive
             alive -= freed
         return Cost(total, float(moved), float(peak))
 

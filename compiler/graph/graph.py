@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from vspec.compiler.graph.classes import Classes
 from vspec.compiler.graph.node import Node, topological
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Graph:
     `dims`: the size of each dim, None where the data decides it, a `Node` where it is an expression of other sizes.
     `inputs` declares every argument: name → INPUT node, in the order params, prepared, data, constants. An argument that a
     stage reads in batches has a second node, over the dim of batches, under a key of its own (`X@n_batch,i`).
+    `classes`: which nodes are equal, as far as somebody asked; a graph that is made of another one goes on with its table.
     """
 
     entries: tuple[Entry, ...]
@@ -50,6 +52,7 @@ class Graph:
     inputs: Mapping[str, Node]
     precision: str = "float32"
     notes: Mapping[str, Any] = field(default_factory=dict)
+    classes: Classes = field(default_factory=Classes, compare=False, repr=False)
 
     @property
     def roots(self) -> tuple[Node, ...]:

@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vspec.compiler.graph.builder import Builder
-from vspec.compiler.graph.classes import Classes
 from vspec.compiler.graph.cost import Sizes, kernel_flops
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree, num, slot
@@ -113,7 +112,7 @@ class _Contracting(Sweep):
         self.closed = False
         # Whether a product was made of one half.
         self.halves = False
-        self.classes = Classes()
+        self.classes = graph.classes
         self.sizes = Sizes.of(graph)
         self.double = graph.precision == "float64"
         # What becomes products at the end, where a run tells that nothing is lost.

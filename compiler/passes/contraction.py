@@ -18,6 +18,7 @@ from vspec.compiler.graph.builder import Builder, union_axes
 from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import Axis, Node
+from vspec.compiler.passes import searches
 
 # A multiplication within a matrix product is cheaper than one in a loop over elements by about this much.
 ELEMENTWISE = 4
@@ -26,6 +27,8 @@ STATIC_LIMIT = 8_000_000
 STATIC_GROWTH = 8
 # To read an element of one that is larger than its operands costs each call as much as this many multiplications.
 READ = 8
+# Of more operands than these not all orders are looked at.
+LONG = 6
 
 
 @dataclass(slots=True)
@@ -87,8 +90,8 @@ class Planner:
     def _path(self, operands: Sequence[Operand], out: frozenset[str]) -> list[tuple[int, int]]:
         if len(operands) < 3:
             return [(0, 1)] if len(operands) == 2 else []
-        # Letters go by what an axis is to the problem, so that two problems that differ in names alone are looked at once. What
-        # only one operand has is summed before anything else.
+        # The bits of axes go by what an axis is to the problem, so that two problems that differ in names alone are looked at
+        # once. What only one operand has is summed before anything else.
         used: dict[str, list[int]] = {}
         for k, x in enumerate(operands):
             for n in x.axes:
@@ -96,9 +99,9 @@ class Planner:
         order = sorted(
             (n for n in used if n in out or len(used[n]) > 1), key=lambda n: (used[n], n in out, self.size[n])
         )
-        letters = {n: opt_einsum.get_symbol(k) for k, n in enumerate(order)}
-        sides = tuple("".join([letters[n] for n in order if k in used[n]]) for k in range(len(operands)))
-        result = "".join([letters[n] for n in order if n in out])
+        bits = {n: 1 << k for k, n in enumerate(order)}
+        sides = tuple([sum([bits[n] for n in order if k in used[n]]) for k in range(len(operands))])
+        result = sum([bits[n] for n in order if n in out])
         orders = [list(p) for p in _cached_paths(sides, result, tuple([self.size[n] for n in order]))]
         return orders[0] if len(orders) == 1 else min(orders, key=lambda p: self._price(operands, out, p))
 
@@ -176,17 +179,20 @@ def _planned(
 
 @cache
 def _cached_paths(
-    sides: tuple[str, ...], result: str, sizes: tuple[int, ...]
+    sides: tuple[int, ...], result: int, sizes: tuple[int, ...]
 ) -> tuple[tuple[tuple[int, int], ...], ...]:
-    """The orders that opt_einsum's searches find. They count multiplications; what those cost is for the planner to say.
+    """The orders that the searches find. They count multiplications; what those cost is for the planner to say.
 
-    `sides` and `result` have a letter for each axis, the k-th letter one of the k-th size.
+    `sides` and `result` have a bit for each axis, the k-th one of the k-th size.
     """
-    # The search that is called optimal misses orders where an axis is in three operands; the other finds those.
-    searches = (paths.auto,) if len(sides) > 6 else (paths.optimal, paths.dynamic_programming)
-    size = {opt_einsum.get_symbol(k): n for k, n in enumerate(sizes)}
-    found = (search([frozenset(s) for s in sides], frozenset(result), size) for search in searches)
-    return tuple(dict.fromkeys(_pairs(path, len(sides)) for path in found))
+    if len(sides) <= LONG:
+        # The first search misses orders where an axis is in three operands; the other finds those.
+        found = (search(sides, result, sizes) for search in (searches.depth_first, searches.connected))
+        return tuple(dict.fromkeys(map(tuple, found)))
+    letters = {opt_einsum.get_symbol(k): 1 << k for k in range(len(sizes))}
+    size = dict(zip(letters, sizes, strict=True))
+    named = [frozenset(n for n, bit in letters.items() if axes & bit) for axes in (*sides, result)]
+    return (_pairs(paths.auto(named[:-1], named[-1], size), len(sides)),)
 
 
 def _pairs(path: Iterable[Sequence[int]], count: int) -> tuple[tuple[int, int], ...]:

@@ -43,10 +43,10 @@ def run(graph: Graph) -> Graph:
     """The graph with pairs taken once."""
     if not any(_twice(n.axes) for n in all_nodes(graph)):
         return graph
-    before, exchange = graph, Exchange(turned.classes_of(graph))
+    before, exchange = graph, Exchange(graph.classes.all(graph.nodes))
     graph = turned.run(graph, exchange)
     if graph is not before:
-        exchange = Exchange(turned.classes_of(graph))
+        exchange = Exchange(graph.classes.all(graph.nodes))
     found = [s for n in all_nodes(graph) if (s := sink(graph, n)) is not None and n.uid in exchange.classes.faces]
     best, cost = graph, _Counted(graph)
     chosen: list[Choice] = []

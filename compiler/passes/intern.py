@@ -7,12 +7,13 @@ transpose: maps take it as it lies.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vspec.compiler.graph.builder import Builder
-from vspec.compiler.graph.classes import Classes, Face
+from vspec.compiler.graph.classes import Classes, Face, body_of
 from vspec.compiler.graph.graph import Graph
-from vspec.compiler.graph.node import AnyRegion, Kind, Node
+from vspec.compiler.graph.node import AnyRegion, Kind, Node, Origin, innermost
 from vspec.compiler.graph.rewrite import Sweep, with_results
 
 DOC = "No two nodes are equal up to names of axes and turns of symmetric arrays; a second one is a rename of the first."
@@ -20,31 +21,47 @@ DOC = "No two nodes are equal up to names of axes and turns of symmetric arrays;
 
 def run(graph: Graph) -> Graph:
     """The graph with one node per class."""
-    classes = Classes()
-    for node in graph.nodes:
-        classes.add(node)
+    classes = graph.classes.all(graph.nodes)
     b = Builder(graph.dims)
-    first: dict[tuple[int, int], tuple[Node, tuple[str, ...]]] = {}
-    shown: dict[tuple[int, Face], Node] = {}
-    sweep = _Merging(b, classes, first, shown)
+    sweep = _Merging(b, classes, _origins(graph, classes))
     sweep.run(graph.roots)
     return with_results(graph, b, lambda node: sweep.new[node.uid])
+
+
+def _origins(graph: Graph, classes: Classes) -> dict[int, Origin]:
+    """The most telling origin of each class of a graph, bodies of regions included: of several the first one."""
+    found: dict[int, Origin] = {}
+    rank: dict[int, int] = {}
+    seen: set[int] = set()
+
+    def look(nodes: Iterable[Node]) -> None:
+        for node in nodes:
+            if node.kind is Kind.REGION:
+                region = innermost(node.attrs[0])
+                if id(region) not in seen:
+                    seen.add(id(region))
+                    look(body_of(region))
+            kind = classes.faces[node.uid][0]
+            origin = node.origin
+            # A definition's own name tells most, then a place in the spec.
+            own = (2 if origin.name and origin.role == "value" else 0) + (1 if origin.line else 0)
+            if own > rank.get(kind, -1):
+                found[kind], rank[kind] = origin, own
+
+    look(graph.nodes)
+    return found
 
 
 class _Merging(Sweep):
     """The sweep that replaces each node by the first of its class; bodies of regions are scopes of their own."""
 
-    def __init__(
-        self,
-        b: Builder,
-        classes: Classes,
-        first: dict[tuple[int, int], tuple[Node, tuple[str, ...]]],
-        shown: dict[tuple[int, Face], Node],
-    ) -> None:
+    def __init__(self, b: Builder, classes: Classes, origins: Mapping[int, Origin]) -> None:
         super().__init__(b, self.merge)
         self.classes = classes
-        self.first = first
-        self.shown = shown
+        self.origins = origins
+        # By scope and class the first node, with its names for the axes of the class; by scope and face the node that shows it.
+        self.first: dict[tuple[int, int], tuple[Node, tuple[str, ...]]] = {}
+        self.shown: dict[tuple[int, Face], Node] = {}
         self.scope = 0
         self.by_key: dict[Any, AnyRegion] = {}
 
@@ -52,7 +69,8 @@ class _Merging(Sweep):
         key = self.classes.region_key(region)
         if key not in self.by_key:
             outer, self.scope = self.scope, id(region)
-            self.by_key[key] = super().region(region)
+            made = self.by_key[key] = super().region(region)
+            self.classes.alike(region, made)
             self.scope = outer
         return self.by_key[key]
 
@@ -67,12 +85,14 @@ class _Merging(Sweep):
             to = dict(zip(first[1], face[1], strict=True))
             node = b.reindex(first[0], tuple(to[n] for n in first[0].names))
         else:
-            best = self.classes.origins.get(face[0], old.origin)
+            best = self.origins.get(face[0], old.origin)
             node = self.straight(b, node, old)
             if best != node.origin:
                 node = Node(node.kind, node.op, node.inputs, node.axes, node.dtype, node.attrs, best)
             self.first[self.scope, face[0]] = (node, face[1])
         self.shown[self.scope, face] = node
+        # What is the same under the same names needs no second look.
+        self.classes.faces[node.uid] = face
         return node
 
     def straight(self, b: Builder, node: Node, old: Node) -> Node:

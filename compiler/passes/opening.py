@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from vspec.compiler.graph.classes import Classes
 from vspec.compiler.graph.cost import Sizes, kernel_flops
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Kind, Node, Region, innermost, topological
@@ -60,9 +59,7 @@ def making(x: Node, sizes: Sizes) -> float:
 def price(graph: Graph, static: Callable[[Node], bool]) -> float:
     """What the calls of all entries cost, equal nodes once; what is `static` is made before."""
     sizes = Sizes.of(graph)
-    classes = Classes()
-    for x in graph.nodes:
-        classes.add(x)
+    classes = graph.classes.all(graph.nodes)
 
     def total(roots: Iterable[Node]) -> float:
         found = 0.0

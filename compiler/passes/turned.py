@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vspec.compiler.graph.builder import Builder, union_axes
-from vspec.compiler.graph.classes import Classes
 from vspec.compiler.graph.cost import Sizes, flops
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Kind, Node
@@ -22,7 +21,7 @@ from vspec.compiler.passes.exchange import Exchange
 def run(graph: Graph, exchange: Exchange | None = None) -> Graph:
     """The graph with renames in place of what exchanges axes in vain, if that leaves less to compute. `exchange`: what is known
     of its nodes."""
-    exchange = exchange or Exchange(classes_of(graph))
+    exchange = exchange or Exchange(graph.classes.all(graph.nodes))
     found = 0
 
     def visit(b: Builder, node: Node, old: Node) -> Node:
@@ -40,14 +39,6 @@ def run(graph: Graph, exchange: Exchange | None = None) -> Graph:
     sizes = Sizes.of(graph)
     less = sum(flops(n, sizes) for n in all_nodes(done)) < sum(flops(n, sizes) for n in all_nodes(graph))
     return done if less else graph
-
-
-def classes_of(graph: Graph) -> Classes:
-    """The classes of the nodes of a graph, those in bodies of regions among them."""
-    classes = Classes()
-    for node in graph.nodes:
-        classes.add(node)
-    return classes
 
 
 def _array(b: Builder, node: Node, old: Node, exchange: Exchange) -> Node | None:
@@ -103,4 +94,4 @@ def _pair(node: Node) -> tuple[str, str] | None:
     return None
 
 
-__all__ = ["classes_of", "run"]
+__all__ = ["run"]
