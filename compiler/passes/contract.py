@@ -22,7 +22,7 @@ from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node, topological
 from vspec.compiler.graph.rewrite import Sweep, all_nodes, count_readers, with_results
-from vspec.compiler.passes import intern
+from vspec.compiler.passes import fold, intern
 from vspec.compiler.passes.common import together
 from vspec.compiler.passes.contraction import ELEMENTWISE, Operand, Plan, Planner, build
 from vspec.compiler.passes.distances import taken
@@ -61,7 +61,12 @@ def run(graph: Graph) -> Graph:
     if not sweep.closed:
         return plain
     opened, other = _swept(graph, True, sweep)
-    return opened if price(opened, other.static) < LESS * price(plain, sweep.static) else plain
+    most = price(plain, sweep.static)
+    if price(opened, other.static) >= most:
+        return plain
+    # Numbers that come out of sums are part of what reads these.
+    opened = fold.run(opened)
+    return opened if price(opened, other.static) < LESS * most else plain
 
 
 def _swept(graph: Graph, opens: bool, before: _Contracting | None = None) -> tuple[Graph, _Contracting]:

@@ -1,7 +1,8 @@
 """Products that several sums read: made once for all of them, or opened, so that each sum is planned from what they are made of.
 
-J[n, i, b] = sum_a s[n, a] U[i, a] V[a, b] is one product with U V, whatever else reads s U. No sum can tell by itself which is
-better, since what it leaves unread is gone only if nobody else reads it: both graphs are made, and their prices compared.
+J[n, i, b] = sum_a s[n, a] U[i, a] V[a, b] is one product with U V, whatever else reads s U, and sum_a r[n, a] c[a] V[a, b]
+is one with c V: of all factors, the small ones meet first. No sum can tell by itself which is better, since what it leaves
+unread is gone only if nobody else reads it: both graphs are made, and their prices compared.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ WORTH = 0.95
 
 
 def openable(x: Node, sizes: Sizes) -> bool:
-    """Whether a node is an outer product or a contraction of two arrays."""
+    """Whether a node is an outer product, an array times one with fewer axes, or a contraction of two arrays."""
     if x.kind is Kind.MAP:
-        size = sizes.count(x.axes)
-        return is_product(x) and len(x.inputs) <= READERS and all(sizes.count(y.axes) < size for y in x.inputs)
+        # An axis of one element counts: the product with the other factors is the smaller array there as well.
+        return is_product(x) and len(x.inputs) <= READERS and any(0 < len(y.axes) < len(x.axes) for y in x.inputs)
     return x.kind is Kind.CONTRACT and len(x.inputs) == 2
 
 

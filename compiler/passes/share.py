@@ -3,7 +3,8 @@
 Where products with one matrix are added up, their operands are added instead: `c1*(A @ u) + c2*(A @ v)` is `A @ (c1*u + c2*v)`.
 Where they go different ways, the operands stand side by side: `A @ u`, `A @ V` and the row sums of A are columns of one
 product `A @ [u, V, 1]`. `sum(U, 0) @ A` beside `U @ A` is a sum of the latter
-(`resummed.py`), and sums of operands that have been added up are one sum (`summed.py`). In sums of kernels over pairs of
+(`resummed.py`), so is `sum(U * (A @ V.T), 0)` beside `U.T @ A` (`regrouped.py`), and sums of operands that have been added up
+are one sum (`summed.py`). In sums of kernels over pairs of
 points, value and gradient read the kernel once like this.
 """
 
@@ -21,6 +22,7 @@ from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node, topological
 from vspec.compiler.graph.rewrite import Sweep, count_readers, with_results
 from vspec.compiler.passes.patterns import factors, number_of, terms
+from vspec.compiler.passes.regrouped import regrouped
 from vspec.compiler.passes.resummed import entries_of, resummed
 from vspec.compiler.passes.summed import summed
 
@@ -39,7 +41,7 @@ FIXED = frozenset({"data", "constant", "prepared", "captured"})
 
 def run(graph: Graph) -> Graph:
     """The graph with products joined."""
-    graph = resummed(graph)
+    graph = regrouped(resummed(graph))
     b = Builder(graph.dims)
     added = _Adding(b, graph)
     added.run(graph.roots)

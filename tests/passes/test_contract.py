@@ -303,14 +303,15 @@ def test_what_one_operand_alone_has_is_summed_first() -> None:
     assert max(len(x.axes) for x in after.nodes if x.kind is not Kind.INPUT) == 2
 
 
+@pytest.mark.parametrize("i", [1, 3])
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_product_that_sums_alone_read_is_opened(kept: bool) -> None:
-    dims = {"n": 500, "i": 3, "a": 32, "b": 32}
+def test_a_product_that_sums_alone_read_is_opened(kept: bool, i: int) -> None:
+    dims = {"n": 500, "i": i, "a": 32, "b": 32}
     b = Builder(dims)
-    n, i, a, o = (Axis(x, x) for x in dims)
+    n, c, a, o = (Axis(x, x) for x in dims)
     given = {
         x: b.input(x, "param", axes, "real")
-        for x, axes in (("s", (n, a)), ("U", (i, a)), ("V", (a, o)), ("y", (n, i, o)))
+        for x, axes in (("s", (n, a)), ("U", (c, a)), ("V", (a, o)), ("y", (n, c, o)))
     }
     outer = b.mul([given["s"], given["U"]])
     forth = b.map(("tanh", slot(0)), [b.reduce("sum", b.mul([outer, given["V"]]), ["a"])])
@@ -323,6 +324,30 @@ def test_a_product_that_sums_alone_read_is_opened(kept: bool) -> None:
     made = {frozenset(x.names) for x in after.nodes if x.kind in (Kind.MAP, Kind.CONTRACT)}
     # The array over examples, coordinates and units is there only if somebody else wants it.
     assert (frozenset("nia") in made) is kept
+
+
+@pytest.mark.parametrize(("n", "opened"), [(1000, True), (8, False)])
+def test_of_a_scaled_array_that_products_read_the_other_factor_is_scaled(n: int, opened: bool) -> None:
+    dims = {"n": n, "a": 32, "b": 32}
+    b = Builder(dims)
+    row, a, o = (Axis(x, x) for x in dims)
+    given = {
+        x: b.input(x, "param", axes, "real")
+        for x, axes in (("r", (row, a)), ("c", (a,)), ("V", (a, o)), ("y", (row, o)))
+    }
+    slope = b.map(("sub", num(1), ("pow", slot(0), num(2))), [given["r"]])
+    scaled = b.mul([slope, given["c"]])
+    forth = b.reduce("sum", b.mul([scaled, given["V"]]), ["a"])
+    back = b.reduce("sum", b.mul([scaled, given["y"]]), ["n"])
+    g = graph_of(b, given, [forth, back], dims=dims)
+    after = contract.run(g)
+    rng = np.random.default_rng(0)
+    assert_equal(g, after, {k: rng.normal(size=[dims[m] for m in x.names]) for k, x in given.items()})
+    reads = [
+        {y.names for y in x.inputs} for x in after.nodes if x.kind is Kind.MAP and ("a",) in {y.names for y in x.inputs}
+    ]
+    # The scale meets what has one row for each unit, where there are more rows of the other array.
+    assert all(("n", "a") not in names for names in reads) is opened
 
 
 def test_a_square_of_a_shared_product_is_not_multiplied_out() -> None:
