@@ -29,7 +29,7 @@ from vspec.compiler.passes.distances import taken
 from vspec.compiler.passes.distribute import Sum, difference_terms, linear_terms, smooth_readers
 from vspec.compiler.passes.equal_halves import Halves, halves
 from vspec.compiler.passes.hoist import LEAST
-from vspec.compiler.passes.opening import FACTORS, READERS, making, only_summed, openable, price
+from vspec.compiler.passes.opening import FACTORS, READERS, TRAFFIC, making, only_summed, openable, price
 from vspec.compiler.passes.opening import WORTH as LESS
 from vspec.compiler.passes.products import (
     Expansion,
@@ -198,25 +198,35 @@ class _Contracting(Sweep):
         return self.made(b, plain, node.axes)
 
     def opened(self, b: Builder, node: Node, plain: Way) -> Way | None:
-        """The way from what shared products are made of, where it pays once nobody else reads these."""
-        shared = {x.uid: x for f in plain.product.factors if not self.static(x := unnamed(f)) and self.shared(x)}
-        if not shared or len(plain.product.factors) + len(shared) > FACTORS:
+        """The way from what shared products are made of, where it pays: if nobody else reads these, or even beside them."""
+        products = {x.uid: x for f in plain.product.factors if not self.static(x := unnamed(f)) and self.shared(x)}
+        gone = {uid: x for uid, x in products.items() if uid in self.inner}
+        if gone and not self.opens:
+            # This sum alone cannot tell whether they are gone.
+            self.closed = self.closed or self.from_parts(b, node, plain, gone) is not None
+            products = {uid: x for uid, x in products.items() if uid not in gone}
+        return self.from_parts(b, node, plain, products) if products else None
+
+    def from_parts(self, b: Builder, node: Node, plain: Way, products: Mapping[int, Node]) -> Way | None:
+        """The way with these products opened; None where it costs more."""
+        if len(plain.product.factors) + len(products) > FACTORS:
             return None
-        if len(shared) < sum(unnamed(f).uid in shared for f in plain.product.factors):
+        if len(products) < sum(unnamed(f).uid in products for f in plain.product.factors):
             # A square would be a sum over twice as many axes.
             return None
-        if not self.opens:
-            self.closed = True
-            return None
-        product = Expansion(b, lambda x: x.uid in shared or self.through(x)).run(node)
+        product = Expansion(b, lambda x: x.uid in products or self.through(x)).run(node)
         if len(product.factors) > FACTORS:
             return None
         way = self.way(b, node.names, product)
-        return way if way.plan.cost < plain.plan.cost + sum(making(x, self.sizes) for x in shared.values()) else None
+        gone = [x for x in products.values() if x.uid in self.inner]
+        worth = 1 if gone else LESS
+        return way if traffic(way) < worth * traffic(plain) + sum(making(x, self.sizes) for x in gone) else None
 
     def shared(self, x: Node) -> bool:
-        """Whether a few sums read a product that could be opened."""
-        return x.uid in self.inner and 1 < self.reads[x.uid] <= READERS and openable(x, self.sizes)
+        """Whether a few readers have a product in common that could be opened, if it is there in any case a product of arrays."""
+        if not 1 < self.reads.get(x.uid, 1) <= READERS or not openable(x, self.sizes):
+            return False
+        return x.uid in self.inner or x.kind is Kind.CONTRACT
 
     def unchanged(self, node: Node, way: Way) -> bool:
         """Whether expansion found nothing but the elementwise product that was summed before."""
@@ -404,6 +414,11 @@ class _Contracting(Sweep):
                 whole.bound |= inner.bound
             ways.append(self.way(b, node.names, whole))
         return ways
+
+
+def traffic(way: Way) -> float:
+    """What a call pays for the operations of a way and for what these read and write."""
+    return way.plan.cost + TRAFFIC * way.plan.moved
 
 
 def _calls(way: Way) -> float:

@@ -6,10 +6,11 @@ once per run) decides what its steps cost. A plan is found on these sets alone a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from math import prod
+from typing import TypeAlias
 
 import opt_einsum
 from opt_einsum import paths
@@ -22,6 +23,10 @@ from vspec.compiler.passes import searches
 
 # A multiplication within a matrix product is cheaper than one in a loop over elements by about this much.
 ELEMENTWISE = 4
+# So is one in a batch of products with fewer columns than this.
+SLIM = 8
+# Another order has to cost less than this share of the one that takes the fewest multiplications.
+WORTH = 0.95
 # Static intermediates are kept for the whole run: none of more than this many elements, unless its operands are as large.
 STATIC_LIMIT = 8_000_000
 STATIC_GROWTH = 8
@@ -43,13 +48,15 @@ class Operand:
 class Plan:
     """Pairs of positions, as opt_einsum has them: both operands go, their product is appended.
 
-    `cost` counts what each call does, in `calls` operations on arrays, `once` what is done once per run.
+    `cost` counts what each call does, in `calls` operations on arrays, `once` what is done once per run, `moved` the elements
+    that a call reads and writes, without the result: a product element by element is part of what reads it.
     """
 
     steps: list[tuple[int, int]] = field(default_factory=list)
     cost: float = 0.0
     once: float = 0.0
     calls: int = 0
+    moved: int = 0
 
 
 class Planner:
@@ -71,7 +78,7 @@ class Planner:
         """The cheaper of the best order and the best order that does all static work first. A plan of its own each time, though
         what was planned before is not planned again."""
         known = _planned(tuple([(x.axes, x.static) for x in operands]), out, tuple(self.size.items()))
-        return Plan(list(known.steps), known.cost, known.once, known.calls)
+        return Plan(list(known.steps), known.cost, known.once, known.calls, known.moved)
 
     def planned(self, operands: Sequence[Operand], out: frozenset[str]) -> Plan:
         """`plan`, anew."""
@@ -103,7 +110,23 @@ class Planner:
         sides = tuple([sum([bits[n] for n in order if k in used[n]]) for k in range(len(operands))])
         result = sum([bits[n] for n in order if n in out])
         orders = [list(p) for p in _cached_paths(sides, result, tuple([self.size[n] for n in order]))]
-        return orders[0] if len(orders) == 1 else min(orders, key=lambda p: self._price(operands, out, p))
+        best = orders[0] if len(orders) == 1 else min(orders, key=lambda p: self._price(operands, out, p))
+        return self._turned(operands, out, best)
+
+    def _turned(
+        self, operands: Sequence[Operand], out: frozenset[str], steps: list[tuple[int, int]]
+    ) -> list[tuple[int, int]]:
+        """The steps, or with x(yz) for (xy)z where that costs less, until none does: not all multiplications cost the same."""
+        best, least = _tree(steps, len(operands)), self._price(operands, out, steps)
+        better = True
+        while better:
+            better = False
+            for tree in _rotations(best):
+                price = self._price(operands, out, turned := _steps(tree, len(operands)))
+                if price < WORTH * least:
+                    best, least, steps, better = tree, price, turned, True
+                    break
+        return steps
 
     def _price(self, operands: Sequence[Operand], out: frozenset[str], path: list[tuple[int, int]]) -> float:
         plan = self._walk(operands, out, path)
@@ -141,11 +164,14 @@ class Planner:
 
     def _walk(self, operands: Sequence[Operand], out: frozenset[str], steps: list[tuple[int, int]]) -> Plan:
         plan, left = Plan(steps), list(operands)
+        read = [self.count(x.axes) for x in left]
         if len(left) == 1:
             self._pay(plan, left[0].static, ELEMENTWISE * self.count(left[0].axes))
         for i, j in steps:
             a, b = left[i], left[j]
             left = [x for k, x in enumerate(left) if k not in (i, j)]
+            moved = read[i] + read[j]
+            read = [x for k, x in enumerate(read) if k not in (i, j)]
             needed = out.union(*(x.axes for x in left))
             # What only one of them has is summed before they meet.
             for x, other in ((a, b), (b, a)):
@@ -155,11 +181,19 @@ class Planner:
             b = Operand(b.axes & (needed | a.axes), b.static)
             both = a.axes | b.axes
             # With a vector on one side the matrix is read once and used once: no faster than a loop.
-            weight = ELEMENTWISE if a.axes >= b.axes or b.axes >= a.axes or both <= needed else 1
+            loop = a.axes >= b.axes or b.axes >= a.axes or both <= needed or self._slim(a.axes, b.axes, needed)
+            weight = ELEMENTWISE if loop else 1
             made = Operand(both & needed, a.static and b.static)
             self._pay(plan, made.static, weight * self.count(both))
+            written = 0 if both <= needed or not left else self.count(made.axes)
+            plan.moved += 0 if made.static else moved + written
             left.append(made)
+            read.append(written)
         return plan
+
+    def _slim(self, a: frozenset[str], b: frozenset[str], needed: frozenset[str]) -> bool:
+        """Whether the product is one of many small ones."""
+        return bool(a & b & needed) and min(self.count(a - b), self.count(b - a)) < SLIM
 
     def _pay(self, plan: Plan, static: bool, cost: float) -> None:
         if static:
@@ -211,6 +245,53 @@ def _pairs(path: Iterable[Sequence[int]], count: int) -> tuple[tuple[int, int], 
             fresh += 1
         theirs.append(taken[0])
     return tuple(pairs)
+
+
+# The operands of a plan as leaves, each step as a pair.
+_Tree: TypeAlias = "int | tuple[_Tree, _Tree]"
+
+
+def _tree(steps: Iterable[tuple[int, int]], count: int) -> _Tree:
+    """The steps of a plan as one tree."""
+    left: list[_Tree] = list(range(count))
+    for i, j in steps:
+        pair = left[i], left[j]
+        left = [x for k, x in enumerate(left) if k not in (i, j)] + [pair]
+    return left[0]
+
+
+def _steps(tree: _Tree, count: int) -> list[tuple[int, int]]:
+    """A tree as steps, what is further down first."""
+    left: list[_Tree] = list(range(count))
+    found: list[tuple[int, int]] = []
+
+    def visit(t: _Tree) -> None:
+        if isinstance(t, int):
+            return
+        for x in t:
+            visit(x)
+        i, j = (next(k for k, y in enumerate(left) if y is x or y == x) for x in t)
+        found.append((min(i, j), max(i, j)))
+        left[:] = [y for k, y in enumerate(left) if k not in (i, j)] + [t]
+
+    visit(tree)
+    return found
+
+
+def _rotations(tree: _Tree) -> Iterator[_Tree]:
+    """Trees in which one step is taken in another order: x(yz) and y(xz) for (xy)z."""
+    if isinstance(tree, int):
+        return
+    a, b = tree
+    for pair, z in ((a, b), (b, a)):
+        if not isinstance(pair, int):
+            x, y = pair
+            yield x, (y, z)
+            yield y, (x, z)
+    for x in _rotations(a):
+        yield x, b
+    for x in _rotations(b):
+        yield a, x
 
 
 def is_matrix_product(a: frozenset[str], b: frozenset[str], out: frozenset[str]) -> bool:

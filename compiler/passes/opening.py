@@ -13,6 +13,7 @@ from vspec.compiler.graph.cost import Sizes, kernel_flops
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Kind, Node, Region, innermost, topological
 from vspec.compiler.graph.rewrite import all_nodes
+from vspec.compiler.passes.patterns import factors, number_of
 from vspec.compiler.passes.products import is_product
 
 # More readers, or more factors in one sum, are left as they are: the ways multiply.
@@ -37,12 +38,20 @@ def only_summed(graph: Graph, readers: Mapping[int, int]) -> frozenset[int]:
     needed = {r.uid for r in graph.roots}
     for x in reversed(all_nodes(graph)):
         sums = x.kind is Kind.CONTRACT or (x.kind is Kind.REDUCE and x.op == "sum")
-        looked_through = x.kind is Kind.REINDEX or (x.kind is Kind.MAP and is_product(x) and readers.get(x.uid, 0) == 1)
+        looked_through = x.kind is Kind.REINDEX or (readers.get(x.uid, 0) == 1 and _multiplies(x))
         if not sums and (x.uid in needed or not looked_through):
             needed.update(y.uid for y in x.inputs)
         if x.kind is Kind.REGION:
             needed.update(y.uid for y in innermost(x.attrs[0]).roots)
     return frozenset(x.uid for x in all_nodes(graph)) - needed
+
+
+def _multiplies(x: Node) -> bool:
+    """Whether a map is a product each of whose operands is a factor once: a square needs what it is the square of."""
+    if x.kind is not Kind.MAP or not is_product(x):
+        return False
+    _, parts = number_of(factors(x.attrs[0].tree))
+    return len(set(parts)) == len(parts)
 
 
 def making(x: Node, sizes: Sizes) -> float:

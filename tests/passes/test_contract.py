@@ -350,6 +350,58 @@ def test_of_a_scaled_array_that_products_read_the_other_factor_is_scaled(n: int,
     assert all(("n", "a") not in names for names in reads) is opened
 
 
+def test_a_product_that_a_square_needs_is_not_read_for_a_sum_of_it() -> None:
+    dims = {"n": 256, "e": 4, "i": 3, "a": 32, "b": 32}
+    b = Builder(dims)
+    n, e, i, a, o = (Axis(x, x) for x in dims)
+    given = {
+        x: b.input(x, "param", axes, "real")
+        for x, axes in (("s", (n, e, a)), ("U", (i, a)), ("V", (a, o)), ("c", (n, o)))
+    }
+    jacobian = b.reduce("sum", b.mul([b.mul([given["s"], given["U"]]), given["V"]]), ["a"])
+    squares = b.reduce("sum", b.mul([jacobian, jacobian]), ["e", "i"])
+    slope = b.reduce("sum", b.mul([jacobian, given["c"]]), ["b"])
+    g = graph_of(b, given, [squares, slope], dims=dims)
+    after = contract.run(g)
+    rng = np.random.default_rng(0)
+    assert_equal(g, after, {k: rng.normal(size=[dims[m] for m in x.names]) for k, x in given.items()})
+    # The product with all axes has one reader; the other sum goes back through what it is made of, walker by walker.
+    large = [x for x in after.nodes if {*x.names} == {*"neib"} and x.kind is Kind.CONTRACT]
+    readers = [y for y in after.nodes for x in large if x in y.inputs]
+    assert len(large) == len(readers) == 1
+    assert frozenset("nea") in {frozenset(x.names) for x in after.nodes if x.kind is Kind.MAP}
+
+
+def test_many_small_products_count_as_loops() -> None:
+    planner = Planner({"n": 256, "e": 4, "i": 3, "a": 32})
+    operands = [Operand(frozenset(x), False) for x in ("ia", "na", "nea")]
+    plan = planner.plan(operands, frozenset("nei"))
+    # s*c meets U in one product for all rows; U*c would make one of three columns for each row.
+    assert plan.steps[0] == (1, 2)
+    assert plan.cost == 4 * 256 * 4 * 32 + 256 * 4 * 3 * 32
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_turn_of_a_plan_costs_less(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    letters = "abcdef"
+    planner = Planner({x: int(rng.integers(1, 40)) for x in letters})
+    count = int(rng.integers(3, 6))
+    operands = [Operand(frozenset(rng.choice(list(letters), 3)), False) for _ in range(count)]
+    present = sorted(frozenset[str]().union(*(x.axes for x in operands)))
+    out = frozenset(rng.choice(present, 2))
+    plan = planner.plan(operands, out)
+    every = [p for p in orders(count) if planner._walk(operands, out, p).cost < 0.5 * plan.cost]
+    assert not every
+
+
+def orders(count: int) -> list[list[tuple[int, int]]]:
+    """All orders of products of so many arrays, two at a time."""
+    if count == 2:
+        return [[(0, 1)]]
+    return [[(i, j), *rest] for i, j in itertools.combinations(range(count), 2) for rest in orders(count - 1)]
+
+
 def test_a_square_of_a_shared_product_is_not_multiplied_out() -> None:
     dims = {"n": 500, "a": 32, "b": 32}
     b = Builder(dims)
