@@ -19,6 +19,7 @@ from vspec.compiler.calculus.convolution import convolved
 from vspec.compiler.calculus.derive import derivative
 from vspec.compiler.calculus.draws import drawn
 from vspec.compiler.calculus.externs import foreign
+from vspec.compiler.calculus.hessians import note_hessian
 from vspec.compiler.calculus.implicit import implicit_quantity
 from vspec.compiler.calculus.reading import read_affine
 from vspec.compiler.calculus.selection import selected_sum
@@ -236,7 +237,10 @@ class Lowering:
     def _named(self, node: Node, name: str, start: int) -> Node:
         if name and node.uid > start and node.origin.role == "part":
             # The last node is the one that the name stands for.
+            known = self.b.hessians.get(node.uid)
             node = replace(node, origin=node.origin._replace(name=name, role="value"), uid=next_uid())
+            if known is not None:
+                self.b.hessians[node.uid] = known
         # A derivative by a name finds whoever reads it, even where its value is a number or a rename of something else.
         # An expectation puts other values in the place of a draw.
         return self.b.hold(node) if name in self.variables or name in self.random else node
@@ -558,6 +562,13 @@ class Lowering:
 
     def _derivative(self, e: Derivative) -> tuple[Node, ...]:
         """The derivative: one node, or the two of a complex one."""
+        found = self._taken(e)
+        if len(e.wrt) <= 2 and len(found) == 1:
+            note_hessian(self, e, found[0])
+        return found
+
+    def _taken(self, e: Derivative) -> tuple[Node, ...]:
+        """The same, in the way that costs least or that is asked for."""
         together = several(self, e)
         if together is not None:
             return (together,)

@@ -56,7 +56,7 @@ def by_stack(
     same groups (a gradient by theta is), else of the whole Jacobian.
     """
     b = low.b
-    fixed = {*fixed, *(low.get(name).uid for name in _leaves(low, stack))}
+    fixed = {*fixed, *(low.get(name).uid for name in leaves(low, stack))}
     if axis.name in node.names:
         apart = _diagonal(low, node, stack, axis, fixed, mode)
         if apart is not None:
@@ -78,11 +78,11 @@ def parts_of(stack: Stack) -> list[str]:
     return found
 
 
-def _leaves(low: Lowering, stack: Stack) -> Iterator[str]:
+def leaves(low: Lowering, stack: Stack) -> Iterator[str]:
     """The names that a stack joins, those that the stacks among them join included."""
     for name in parts_of(stack):
         if name in low.stacks:
-            yield from _leaves(low, low.stacks[name])
+            yield from leaves(low, low.stacks[name])
         else:
             yield name
 

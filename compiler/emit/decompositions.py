@@ -43,7 +43,10 @@ SINGULAR = Family(
 )
 FAMILIES: Mapping[str, Family] = {op: family for family in (EIGEN, SINGULAR) for op in family.parts}
 
-FACTORED = ("solve", "logdet", "inv", "solve_pd", "logdet_pd", "inv_pd")
+FACTORED = tuple(f"{op}{how}" for how in ("", "_pd", "_tried") for op in ("solve", "logdet", "inv"))
+
+# How a matrix is factored, by the last word of the operation.
+CALLS = {"pd": "cho_factor", "tried": "symmetric_factor"}
 
 Key = tuple[str, int, Layout]
 """The call, the matrix under all its renames, and its rows and columns by the names there."""
@@ -67,7 +70,7 @@ def factor_key(node: Node) -> tuple[Key, dict[str, str]]:
     """What is factored, the same for a matrix and its transpose, and the node's names for the axes of that."""
     matrix, own = unrenamed(node.inputs[0])
     back = {shown: base for base, shown in own.items()}
-    call = "cho_factor" if node.op.endswith("_pd") else "lu_factor"
+    call = CALLS.get(node.op.rpartition("_")[2], "lu_factor")
     return (call, matrix.uid, tuple(sorted(back[n] for n in node.attrs[0][0]))), own
 
 
@@ -152,7 +155,7 @@ def factors(scope: Scope, node: Node) -> Factors | None:
     done = scope.decomposed(key)
     if done is None:
         cholesky = key[0] == "cho_factor"
-        if len(scope.parts.get(key, ())) < 2 and not cholesky:
+        if len(scope.parts.get(key, ())) < 2 and key[0] == "lu_factor":
             return None
         core = node.attrs[0][0]
         value = scope.value(node.inputs[0])

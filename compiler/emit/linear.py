@@ -57,6 +57,7 @@ def _circular(scope: Scope, node: Node) -> Value:
 _SOLVES = {
     "solve": ("jnp.linalg.solve", "", True),
     "solve_pd": ("cho_solve", "", True),
+    "solve_tried": ("lu_solve", "", True),
     "triangular_solve": ("solve_triangular", ", lower=True", True),
     "triangular_solve_t": ("solve_triangular", ", trans=1, lower=True", False),
 }

@@ -13,6 +13,7 @@ from vspec.compiler.emit.scalar import Context, dtype_code
 from vspec.compiler.emit.text import ATOM, Text, fitted, name, number, sequence
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Kernel, walk
+from vspec.compiler.graph.linalg import operation
 from vspec.compiler.graph.node import Axis, Kind, Node, topological
 from vspec.compiler.graph.short import short_sum
 
@@ -310,7 +311,7 @@ def helper_name(scope: Scope, node: Node) -> str:
     if node.kind is Kind.MAP:
         word = node.attrs[0].tree[0]
     elif node.kind in (Kind.REDUCE, Kind.LINALG, Kind.CONCAT, Kind.CALL):
-        word = node.op.removesuffix("_pd")
+        word = operation(node.op)
     elif node.kind is Kind.CUMULATE or node.op == "shift":
         word = _ALONG[node.op]
     else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from vspec.compiler.graph import concat, limits
 from vspec.compiler.graph.call import Function
@@ -21,6 +21,16 @@ BOOLEAN_OPS = frozenset({"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"}
 INTEGER_OPS = frozenset(
     {"add", "sub", "mul", "neg", "mod", "floordiv", "maximum", "minimum", "abs", "sign", "square", "clip"}
 )
+
+
+class Hessian(NamedTuple):
+    """A matrix over two of the axes of a node: the second derivatives of each element of `value` by all of `by`, or a part of
+    them along equal rows and columns."""
+
+    rows: str
+    columns: str
+    value: Node
+    by: tuple[Node, ...]
 
 
 class At:
@@ -60,6 +70,8 @@ class Builder:
         self.taken: tuple[str | int, ...] = ()
         # How each derivative since it was last emptied is taken: the mode, and the cost of each mode there is.
         self.sweeps: list[tuple[str, dict[str, float]]] = []
+        # The matrices that are known to be Hessians, by uid.
+        self.hessians: dict[int, Hessian] = {}
         # Maps and reductions on diagonals, by their uid and targets.
         self._diagonals: dict[tuple[int, tuple[str, ...]], Node | None] = {}
         # The values of arguments that have few, all of them whole, by uid.
@@ -404,7 +416,8 @@ class Builder:
         return self.make(Kind.STOP, "hold", (x,), x.axes, x.dtype)
 
     def trusted(self, x: Node, way: str) -> Node:
-        """A matrix, to be factored in one way, 'lu' or 'cholesky', in the systems of its derivatives, too."""
+        """A matrix, to be factored in one way, 'lu', 'cholesky' or 'cholesky_or_lu', in the systems of its derivatives, too; or
+        marked as 'definite' or 'likely' to be so."""
         return self.make(Kind.STOP, way, (x,), x.axes, x.dtype)
 
     def region(self, op: str, region: Any, inputs: Sequence[Node]) -> Node:

@@ -225,7 +225,7 @@ class Classes:
         for o in orders:
             kernel = _in_order(node.attrs[0], tuple(order[k] for k in o)) if node.kind is Kind.MAP else what
             ways += [(list(way), kernel, node.attrs) for way in product(*(turns[k] for k in o))]
-        if node.kind is Kind.LINALG and node.op in ("inv", "inv_pd"):
+        if node.kind is Kind.LINALG and node.op in ("inv", "inv_pd", "inv_tried"):
             # The inverse of a transpose is the transpose of the inverse.
             (core,), result = node.attrs
             ways += [(way, kernel, ((core[::-1],), result[::-1])) for way, kernel, _ in ways]

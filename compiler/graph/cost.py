@@ -146,7 +146,7 @@ def flops(node: Node, sizes: Sizes) -> float:
         if node.op in DECOMPOSED:
             square = sizes.dim(matrix.axis(cores[0][1]).dim) ** 2
             return float(systems * DECOMPOSED[node.op] * rows * square)
-        factor = rows**power / (2 if node.op.endswith("_pd") else 1)
+        factor = rows**power / (2 if node.op.endswith(("_pd", "_tried")) else 1)
         return float(systems * (factor + columns * rows**2))
     if node.kind is Kind.CALL:
         return call_flops(node, sizes)

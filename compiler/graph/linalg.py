@@ -41,6 +41,11 @@ OPS: dict[str, LinalgOp] = {
         ),
         LinalgOp("inv_pd", (2,), 2, "inv, and"),
         LinalgOp("logdet_pd", (2,), 0, "logdet of such a matrix"),
+        LinalgOp(
+            "solve_tried", (2, 1), 1, "solve for a symmetric A, likely to be positive definite; made by that pass, too"
+        ),
+        LinalgOp("inv_tried", (2,), 2, "inv, and"),
+        LinalgOp("logdet_tried", (2,), 0, "logdet of such a matrix"),
         LinalgOp("convolve", (1, 1), 1, "cores ((k,), (s,)) -> (r,): the sum over s of a[r - s] x[s] around a circle"),
         LinalgOp("deconvolve", (1, 1), 1, "cores ((k,), (r,)) -> (s,): the x with convolve(a, x) = b"),
         LinalgOp("logdet_circulant", (1,), 0, "cores ((k,),) -> (): logdet of the circulant with this first column"),
@@ -62,6 +67,11 @@ class NotStructured(Exception):  # noqa: N818 (says what is wrong, as a word in 
     def __init__(self, what: str, tip: str, origin: Origin) -> None:
         super().__init__(what)
         self.what, self.tip, self.origin = what, tip, origin
+
+
+def operation(op: str) -> str:
+    """What an operation is called that is made in no certain way: `solve` for `solve_pd`."""
+    return op.removesuffix("_pd").removesuffix("_tried")
 
 
 def unrenamed(x: Node) -> tuple[Node, dict[str, str]]:

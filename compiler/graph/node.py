@@ -39,7 +39,7 @@ broadcasting rule. Two axes of one node never share a name. An axis belongs to a
 | REGION   | scan, solve, vjp, blocks, either | operands | (Region, Solve, Pull, Blocks or Either,)    | a tuple, read by ITEM |
 | ITEM     | ""                          | region        | (position,)                                 | one result of a region |
 | STOP     | ""                          | one           | ()                                          | its input, through which no derivative flows |
-| STOP     | lu cholesky                 | one           | ()                                          | its input, a matrix to be factored in this way; gone after the pass `structure` |
+| STOP     | lu cholesky cholesky_or_lu definite likely | one | ()                                        | its input, a matrix to be factored in this way, or known or likely to be positive definite; gone after the pass `structure` |
 | STOP     | hold                        | one           | ()                                          | its input, by which derivatives are taken; gone after lowering |
 """
 

@@ -30,12 +30,14 @@ NOTHING: Known = {}
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of arguments: their signs, those that are positive semidefinite over their last two axes, and the dims
-    that params have; and the precision of what is computed with them."""
+    that params have; and the precision of what is computed with them. `likely`: the signs that constants have as long as none
+    is set to anything else."""
 
     signs: Known = field(default_factory=dict)
     psd: frozenset[str] = frozenset()
     unknowns: frozenset[str] = frozenset()
     precision: str = "float32"
+    likely: Known = field(default_factory=dict)
 
 
 def is_positive(tree: Tree, inputs: Sequence[Node]) -> bool:

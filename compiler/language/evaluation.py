@@ -41,6 +41,10 @@ DERIVATIVE = ways(
 MATRIX = ways(
     Way("lu", "an LU factorisation, whatever the matrix"),
     Way("cholesky", "a Cholesky factorisation of a symmetric matrix, which is taken to be positive definite"),
+    Way(
+        "cholesky_or_lu",
+        "a Cholesky factorisation of a symmetric matrix, one of LU where that finds it not positive definite",
+    ),
     Way("diagonal", "element by element"),
     Way("triangular", "by substitution"),
     Way("tridiagonal", "elimination of three diagonals row by row, without exchanging rows"),

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from vspec.compiler.graph.builder import Builder
+from vspec.compiler.graph.builder import Builder, Hessian
 from vspec.compiler.graph.classes import Classes
+from vspec.compiler.graph.convex import Convexity
 from vspec.compiler.graph.kernel import Tree, num, slot, slots, substitute
+from vspec.compiler.graph.linalg import unrenamed
 from vspec.compiler.graph.node import Kind, Node, topological
 from vspec.compiler.graph.sign import DEPTH, NOTHING, Known, Sign, sign, sign_of
 from vspec.compiler.passes.bands import DIAGONAL, band
@@ -102,9 +104,19 @@ def _turned(tree: Tree) -> Tree:
 def symmetric(b: Builder, x: Node, r: str, c: str) -> bool:
     """Whether x[r, c] is x[c, r], or that of each of its terms which is not diagonal."""
     swap = {r: c, c: r}
-    return all(
-        band(t, r, c) == DIAGONAL or alike(t, t, {n: swap.get(n, n) for n in t.names}) for t in summands(b, x, r, c)
-    )
+
+    def same(t: Node) -> bool:
+        return hessian(b, t, r, c) is not None or alike(t, t, {n: swap.get(n, n) for n in t.names})
+
+    return same(x) or all(band(t, r, c) == DIAGONAL or same(t) for t in summands(b, x, r, c))
+
+
+def hessian(b: Builder, x: Node, r: str, c: str) -> Hessian | None:
+    """What x[r, c] is the Hessian of, if it is known to be one."""
+    matrix, shown = unrenamed(x)
+    found = b.hessians.get(matrix.uid)
+    same = found is not None and {shown.get(found.rows), shown.get(found.columns)} == {r, c}
+    return found if same else None
 
 
 class Definite:
@@ -119,6 +131,9 @@ class Definite:
         r, c = self.r, self.c
         if r not in x.names and c not in x.names:
             return min(sign_of(x, DEPTH, self.known), Sign.NOT_NEGATIVE)
+        curved = hessian(self.b, x, r, c)
+        if curved is not None:
+            return Convexity(curved.by, self.known).level(curved.value)
         if depth == 0 or r not in x.names or c not in x.names:
             return Sign.UNKNOWN
         if x.kind is Kind.INDEX and x.op == "delta":

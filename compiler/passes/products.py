@@ -18,7 +18,7 @@ from vspec.compiler.passes.common import factored
 from vspec.compiler.passes.patterns import factors, number_of, powered
 
 # The systems whose solution is linear in the right side, their second operand.
-SOLVES = frozenset({"solve", "solve_pd", "triangular_solve", "triangular_solve_t"})
+SOLVES = frozenset({"solve", "solve_pd", "solve_tried", "triangular_solve", "triangular_solve_t"})
 
 Through = Callable[[Node], bool]
 

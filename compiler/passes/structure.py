@@ -41,9 +41,23 @@ OPS = ("solve", "logdet", "inv")
 WORTH = 0.5
 
 
+# The ways to factor a dense matrix.
+DENSE = ("lu", "cholesky", "cholesky_or_lu")
+
+# The marks of matrices that Hessians are part of, by the way in which they are factored.
+MARKS = {"cholesky": "definite", "cholesky_or_lu": "likely"}
+FOR = {mark: way for way, mark in MARKS.items()}
+MARKED = (*DENSE, *FOR)
+
+# What a factorisation of Cholesky costs beyond its operations where LU stands by: the look at the factor and the branch, and
+# passes over the matrix that bring the one into the form of the other.
+BRANCH = 1e5
+PASSES = 8
+
 # What a way asks of a matrix, as a tip.
 FORMS: Mapping[str, str] = {
-    "cholesky": "the formula of a symmetric matrix stays the same when rows and columns are exchanged",
+    "cholesky": (SYMMETRIC := "the formula of a symmetric matrix stays the same when rows and columns are exchanged"),
+    "cholesky_or_lu": SYMMETRIC,
     "diagonal": "a diagonal matrix is a product with delta[i, j]",
     "triangular": "a triangle has a condition such as index(j) <= index(i), beyond which it is 0",
     "tridiagonal": "it is made of delta[i, j], delta[i, j + 1] and delta[i + 1, j], or of conditions on index(i) - index(j)",
@@ -72,11 +86,11 @@ class Structure:
             return None
         way, b.way = b.way, "auto"
         matrix, shown = unrenamed(node.inputs[0])
-        if way in ("lu", "cholesky"):
+        if way in DENSE:
             return self.factored(b, node, way)
         # Systems with a Cholesky factor are written as substitutions.
         factor = matrix.kind is Kind.LINALG and matrix.op == "cholesky" and node.op != "logdet"
-        told = matrix.kind is Kind.STOP and matrix.op in ("lu", "cholesky")
+        told = matrix.kind is Kind.STOP and matrix.op in MARKED
         if way == "auto" and (not self.free or matrix.kind is Kind.INPUT or factor or told):
             return None
         back = {name: base for base, name in shown.items()}
@@ -88,12 +102,12 @@ class Structure:
         if system is None and way != "auto":
             raise NotStructured(f"it is not shown that this matrix is {way}", FORMS[way], b.origin)
         if system is None:
-            return None
+            return self.curved(b, node)
         sizes = Sizes(b.dims, self.facts.unknowns)
         costs = {"lu": lu_cost(sizes, r), system.word: system.cost(sizes)}
         cheap = isinstance(system, (Diagonal, Triangular, Tridiagonal)) or costs[system.word] < WORTH * costs["lu"]
         if way == "auto" and not cheap:
-            return None
+            return self.curved(b, node)
         b.choices.append(choice(node, matrix, system.word, costs, "least cost" if way == "auto" else "asked for"))
         return computed(system, node, shown)
 
@@ -101,10 +115,37 @@ class Structure:
         """The node with a matrix that is to be factored in one way."""
         r, c = node.attrs[0][0]
         matrix = node.inputs[0]
-        if way == "cholesky" and not symmetric(b, matrix, r, c):
+        if way != "lu" and not symmetric(b, matrix, r, c):
             raise NotStructured("it is not shown that this matrix is symmetric", FORMS[way], b.origin)
         inputs = (b.trusted(matrix, way), *node.inputs[1:])
         return Node(node.kind, node.op, inputs, node.axes, node.dtype, node.attrs, node.origin)
+
+    def curved(self, b: Builder, node: Node) -> Node | None:
+        """The node with a matrix that Hessians are part of, marked by how it is factored while it is known what they are of."""
+        way = self.dense(b, node) if b.hessians else "lu"
+        if way == "lu":
+            return None
+        inputs = (b.trusted(node.inputs[0], MARKS[way]), *node.inputs[1:])
+        return Node(node.kind, node.op, inputs, node.axes, node.dtype, node.attrs, node.origin)
+
+    def dense(self, b: Builder, node: Node) -> str:
+        """How a dense matrix is factored."""
+        r, c = node.attrs[0][0]
+        matrix, signs = node.inputs[0], self.facts.signs
+        if Definite(b, r, c, signs, self.facts.psd).level(matrix) is Sign.POSITIVE:
+            return "cholesky"
+        # As long as no constant is set to anything else; semidefinite matrices that are not definite are rare.
+        likely = Definite(b, r, c, {**self.facts.likely, **signs}, self.facts.psd).level(matrix)
+        costs = self.costs(b, node, "cholesky_or_lu") if likely > Sign.UNKNOWN else {"lu": 0.0}
+        return min(costs, key=costs.__getitem__)
+
+    def costs(self, b: Builder, node: Node, way: str) -> dict[str, float]:
+        """What LU and another way to factor a dense matrix cost."""
+        rows = node.inputs[0].axis(node.attrs[0][0][0])
+        sizes = Sizes(b.dims, self.facts.unknowns)
+        lu = lu_cost(sizes, rows)
+        more = PASSES * float(sizes.dim(rows.dim)) ** 2 + BRANCH if way == "cholesky_or_lu" else 0.0
+        return {"lu": lu} if way == "lu" else {"lu": lu, way: lu / 2 + more}
 
     def system(self, b: Builder, x: Node, r: Axis, c: Axis, way: str = "auto") -> System | None:
         """The system of a matrix x[r, c], if its structure is known; with a `way`, only of that kind."""
@@ -187,27 +228,23 @@ class Structure:
         return Diagonal(b, r, c, d, sign_of(d, DEPTH, self.facts.signs) is Sign.POSITIVE)
 
     def definite(self, b: Builder, node: Node, old: Node) -> Node:
-        """The node, by Cholesky if its matrix is positive definite or taken to be."""
+        """The node, by Cholesky if its matrix is positive definite or taken to be, or if that is likely, with LU behind it."""
         matrix, shown = unrenamed(node.inputs[0])
         asked = unrenamed(old.inputs[0])[0]
-        way = asked.op if asked.kind is Kind.STOP and asked.op in ("lu", "cholesky") else "auto"
+        told = asked.op if asked.kind is Kind.STOP else ""
+        way = told if told in DENSE else FOR.get(told) or self.dense(b, node)
+        because = "asked for" if told in DENSE else "no structure is known" if way == "lu" else "least cost"
         r, c = node.attrs[0][0]
-        costs = {
-            "lu": (cost := lu_cost(Sizes(b.dims, self.facts.unknowns), node.inputs[0].axis(r))),
-            "cholesky": cost / 2,
-        }
-        known = Definite(b, r, c, self.facts.signs, self.facts.psd)
-        if way == "lu" or (way == "auto" and known.level(node.inputs[0]) is not Sign.POSITIVE):
-            because = "no structure is known" if way == "auto" else "asked for"
-            b.choices.append(choice(node, matrix, "lu", {"lu": cost}, because))
+        b.choices.append(choice(node, matrix, way, self.costs(b, node, way), because))
+        if way == "lu":
             return node
-        b.choices.append(choice(node, matrix, "cholesky", costs, "least cost" if way == "auto" else "asked for"))
         inputs = node.inputs
         first = next(name for base in matrix.names if (name := shown[base]) in (r, c))
         if first != r:
             # Its own transpose: systems that differ in nothing else are one.
             inputs = (b.rename(inputs[0], {r: c, c: r}), *inputs[1:])
-        return Node(Kind.LINALG, f"{node.op}_pd", inputs, node.axes, node.dtype, node.attrs, node.origin)
+        op = f"{node.op}_{'pd' if way == 'cholesky' else 'tried'}"
+        return Node(Kind.LINALG, op, inputs, node.axes, node.dtype, node.attrs, node.origin)
 
 
 def lu_cost(sizes: Sizes, rows: Axis) -> float:
@@ -258,12 +295,12 @@ def run(graph: Graph) -> Graph:
     found: list[Choice] = []
 
     def visit(b: Builder, node: Node, old: Node) -> Node:
-        if node.kind is Kind.STOP and node.op in ("lu", "cholesky"):
+        if node.kind is Kind.STOP and node.op in MARKED:
             return node.inputs[0]
         if node.kind is not Kind.LINALG or node.op not in OPS:
             return node
         b.choices = found
-        if unrenamed(old.inputs[0])[0].op not in ("lu", "cholesky"):
+        if unrenamed(old.inputs[0])[0].op not in MARKED:
             better = structure.rule(b, node)
             if better is not None:
                 return better

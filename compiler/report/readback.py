@@ -14,6 +14,7 @@ from typing import Any
 
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.kernel import Tree
+from vspec.compiler.graph.linalg import operation
 from vspec.compiler.graph.node import Axis, Kind, Node
 from vspec.compiler.language.expr import (
     Affine,
@@ -281,7 +282,7 @@ class Reader:
             )
             for x, core in zip(node.inputs, cores, strict=True)
         ]
-        return Linalg(node.op.removesuffix("_pd"), tuple(blocks), tuple(places[a] for a in result), span=NOWHERE)
+        return Linalg(operation(node.op), tuple(blocks), tuple(places[a] for a in result), span=NOWHERE)
 
     # --- kernels --------------------------------------------------------------------------------------------------
 
