@@ -169,7 +169,7 @@ class Convexity:
 
     def _product(self, trees: Sequence[Tree], parts: Sequence[Curve], inputs: Sequence[Node]) -> Curve:
         moving = [(t, c) for t, c in zip(trees, parts, strict=True) if c is not Curve.CONSTANT]
-        found = moving[0][1]
+        found: Curve = moving[0][1]
         if len(moving) == 2 and moving[0][0] == moving[1][0] and found & Curve.AFFINE == Curve.AFFINE:
             found = Curve.CONVEX
         elif len(moving) > 1:
