@@ -18,7 +18,7 @@ from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.concat import joint_axis, renamed
 from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.graph import Graph
-from vspec.compiler.graph.kernel import Tree, num, slot
+from vspec.compiler.graph.kernel import Tree, num, slot, slots
 from vspec.compiler.graph.node import Axis, Kind, Node, topological
 from vspec.compiler.graph.rewrite import Sweep, count_readers, with_results
 from vspec.compiler.passes.patterns import factors, number_of, terms
@@ -34,6 +34,8 @@ LEAST = 4096
 
 # An element of a sum of two arrays costs about as much as this many terms of a product of matrices.
 ADDING = 32
+
+SUMS = ("add", "sub")
 
 # Arguments that are the same in every step, or in every turn of a loop.
 FIXED = frozenset({"data", "constant", "prepared", "captured"})
@@ -78,8 +80,9 @@ class _Adding(Sweep):
     def added(self, b: Builder, node: Node, old: Node) -> Node:
         """The node, or a sum with fewer products."""
         found = node
-        if node.kind is Kind.MAP and node.dtype == "real" and node.attrs[0].tree[0] in ("add", "sub"):
-            found = self.better(b, node) or node
+        if node.kind is Kind.MAP and node.dtype == "real" and sum(map(self.opens, node.inputs)) > 1:
+            better = self.better(b, node) if node.attrs[0].tree[0] in SUMS else None
+            found = better or self.within(b, node) or node
         self.reads[found.uid] = max(self.reads.get(found.uid, 0), self.readers.get(old.uid, 1))
         return found
 
@@ -100,6 +103,29 @@ class _Adding(Sweep):
                 rest = [t for k, t in enumerate(parts) if k not in places]
                 return b.order(_total(b, [*rest, made]), node.axes)
         return None
+
+    def within(self, b: Builder, node: Node) -> Node | None:
+        """The map with fewer products in the sums inside of its kernel; None if it would read as many as before."""
+        inputs = list(node.inputs)
+        known: dict[Tree, Tree] = {}
+
+        def visited(tree: Tree) -> Tree:
+            if tree[0] in ("x", "num"):
+                return tree
+            if tree[0] not in SUMS:
+                return (tree[0], *map(visited, tree[1:]))
+            if tree not in known:
+                inner = b.map(tree, node.inputs)
+                made = self.better(b, inner) if inner.kind is Kind.MAP and inner.dtype == "real" else None
+                known[tree] = tree if made is None else slot(len(inputs))
+                inputs.extend([] if made is None else [made])
+            return known[tree]
+
+        tree = node.attrs[0].tree
+        better: Tree = (tree[0], *map(visited, tree[1:]))
+        if len(slots(better)) >= len(slots(tree)):
+            return None
+        return b.order(b.map(better, inputs, node.dtype), node.axes)
 
     def product(self, b: Builder, node: Node, common: Node, parts: Sequence[Term]) -> Term | None:
         """The sum of some terms as one product with what they have in common; factors beside all of them stay beside it."""

@@ -210,6 +210,30 @@ def test_slopes_with_a_factor_in_common_are_added_before_a_product(rows: int, pr
     assert sum(n.kind is Kind.CONTRACT for n in after.nodes) == products
 
 
+@pytest.mark.parametrize(("inside", "products"), [("factor", 1), ("argument", 1), ("both", 1), ("elsewhere", 2)])
+def test_sums_of_products_inside_of_a_map_are_one_product(inside: str, products: int) -> None:
+    """g(h)*(u @ Q' + 2*v @ Q') and tanh(h + u @ Q' + 2*v @ Q') have one product with Q, unless the map reads u @ Q' elsewhere."""
+    dims = {"n": 200, "m": 150, "j": 60}
+    b = Builder(dims)
+    x = layers(b)
+    first, second = (b.contract([x[name], x["Q"]], (N, M)) for name in "uv")
+    scaled = b.map(("mul", num(2.0), slot(0)), [second], "real")
+    bent = ("where", ("gt", slot(0), num(0)), num(1.0), num(0.01))
+    trees = {
+        "factor": ("mul", bent, ("add", slot(1), slot(2))),
+        "argument": ("tanh", ("add", slot(0), slot(1), slot(2))),
+        "both": ("add", ("mul", bent, ("sub", slot(1), slot(2))), ("pow", ("sub", slot(1), slot(2)), num(2))),
+        "elsewhere": ("mul", slot(1), ("tanh", ("add", slot(1), slot(2)))),
+    }
+    g = graph_of(b, x, [b.map(trees[inside], [x["h"], first, scaled], "real")], dims=dims)
+    after = done(g)
+    rng = np.random.default_rng(6)
+    shapes = {"u": (200, 60), "v": (200, 60), "Q": (150, 60), "h": (200, 150)}
+    assert_equal(g, after, {k: rng.normal(size=s) for k, s in shapes.items()})
+    assert sum(n.kind is Kind.CONTRACT for n in g.nodes) == 2
+    assert sum(n.kind is Kind.CONTRACT for n in after.nodes) == products
+
+
 def test_bodies_of_loops_are_joined_by_themselves() -> None:
     b = Builder(BIG)
     x = given(b)
