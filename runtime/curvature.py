@@ -39,12 +39,23 @@ def shifted(factor: Callable[[Array], Factors], least: Array, first: Array | flo
 
 
 def descent(hessian: Array, gradient: Array, differentiable: bool = False) -> Array:
+    """The direction of `factored_descent` alone."""
+    return factored_descent(hessian, gradient, differentiable)[0]
+
+
+def factored_descent(
+    hessian: Array, gradient: Array, differentiable: bool = False
+) -> tuple[Array, Callable[[Array], Array]]:
     """Newton's direction [n] for a Hessian [n, n], with a multiple of its diagonal added until that is positive definite
     (Nocedal and Wright 2006, algorithm 3.3), at first as little as rounding asks for; where no multiple helps, minus the
     gradient.
 
     The matrix is scaled to a diagonal of 1 and -1 first, so that what is added is small for each unknown by its own measure. If
     differentiable, reverse mode goes through it, at the price of one more factorisation: what is added is a number.
+
+    Returns:
+        The direction, and a function that gives Newton's direction [n] for another gradient [n] by the factors of the same
+        matrix.
     """
     n = gradient.size
     diagonal = jnp.abs(jnp.diag(hessian))
@@ -62,19 +73,25 @@ def descent(hessian: Array, gradient: Array, differentiable: bool = False) -> Ar
         found: Array = solve_triangular(lower, half, trans=1, lower=True)
         return found
 
-    def definite(matrix: Array, right: Array) -> tuple[Array, Array]:
+    def definite(matrix: Array, right: Array) -> tuple[tuple[Array, Array], Array]:
         lowest = jnp.min(jnp.diag(matrix), initial=jnp.inf)
         first = jnp.maximum(-lowest, 0.0) + 1e-3
         # Rounding alone makes a singular matrix indefinite, as where a constant may be moved between unknowns.
         least = jnp.where(lowest > 0, rounding(gradient.dtype), first)
         # What is sought is small beside the factor, and no more finite than this. No shift helps a right side that is not.
         sound = jnp.where(jnp.all(jnp.isfinite(right)), right, 0.0)
-        return shifted(lambda shift: applied(factor(matrix, shift), sound), least, first)
+
+        def solution(shift: Array) -> tuple[Array, Array]:
+            lower = factor(matrix, shift)
+            return applied(lower, sound), lower
+
+        return shifted(solution, least, first)
 
     right = scale * gradient
-    found, shift = lax.stop_gradient(definite(*lax.stop_gradient((scaled, right))))
+    (found, lower), shift = lax.stop_gradient(definite(*lax.stop_gradient((scaled, right))))
     if differentiable:
-        found = applied(factor(scaled, shift), right)
+        lower = factor(scaled, shift)
+        found = applied(lower, right)
     p = -scale * found
     usable = jnp.all(jnp.isfinite(p)) & (gradient @ p <= 0)
-    return jnp.where(usable, p, -gradient)
+    return jnp.where(usable, p, -gradient), lambda other: -scale * applied(lower, scale * other)

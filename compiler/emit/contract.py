@@ -16,8 +16,9 @@ from vspec.compiler.graph.node import Node
 Way = tuple[int, Layout, Text]
 
 # What it costs if axes do not come out in the order that the readers want, and if a sum of products of rows comes out with at
-# most so many columns and so many times more rows: it is computed along rows, and several times faster along long ones.
-UNWANTED = 3
+# most so many columns and so many times more rows: it is computed along rows, and several times faster along long ones. And if
+# what differs between problems that are solved side by side is on the right: their axis is then the last one of the product.
+UNWANTED, ASTRIDE = 3, 5
 FEW, SLENDER, STANDING = 32, 4, 6
 
 
@@ -32,7 +33,9 @@ def contracted(scope: Scope, factors: Sequence[Value], node: Node) -> Value:
         axis = "" if not rest else f", axis={axes[0]}" if len(axes) == 1 else f", axis=({', '.join(axes)})"
         product = Value(Text(f"jnp.sum({a.text.code}{axis})", weak=a.text.weak), rest)
     elif len(arrays) == 2:
-        product = _pair(scope, arrays[0], arrays[1], node, scope.wanted.get(node.uid, node.names))
+        differs = [v for v, x in zip(factors, node.inputs, strict=True) if v.layout and x.uid in scope.several]
+        lead = differs[0] if len(differs) == 1 else None
+        product = _pair(scope, arrays[0], arrays[1], node, scope.wanted.get(node.uid, node.names), lead)
     else:
         product = _einsum(arrays, node)
     if not scalars:
@@ -42,7 +45,8 @@ def contracted(scope: Scope, factors: Sequence[Value], node: Node) -> Value:
     return Value(expression(tree, texts, scope.context(node.dtype)), product.layout)
 
 
-def _pair(scope: Scope, a: Value, b: Value, node: Node, wanted: Layout) -> Value:
+def _pair(scope: Scope, a: Value, b: Value, node: Node, wanted: Layout, lead: Value | None) -> Value:
+    """`lead`: the only one that differs between problems that are solved side by side."""
     out = set(node.names)
     common = [x for x in a.layout if x in b.layout]
     batch = tuple(x for x in common if x in out)
@@ -53,7 +57,7 @@ def _pair(scope: Scope, a: Value, b: Value, node: Node, wanted: Layout) -> Value
         return _einsum([a, b], node)
     ways: list[Way] = []
     if len(summed) == 1:
-        ways = _batched(a, b, batch, summed, free_a, free_b) if batch else _plain(a, b, summed[0], free_a, free_b)
+        ways = _batched(a, b, batch, summed, free_a, free_b) if batch else _plain(a, b, summed[0], free_a, free_b, lead)
     elif summed and not batch and not free_a and not free_b:
         return Value(name(f"jnp.vdot({a.text.code}, {arranged(b, a.layout).code})"), ())
     elif summed and not batch:
@@ -85,20 +89,21 @@ def _stands(scope: Scope, node: Node, layout: Layout) -> bool:
     return isinstance(rows, int) and isinstance(columns, int) and columns <= FEW and rows >= SLENDER * columns
 
 
-def _plain(a: Value, b: Value, s: str, free_a: Layout, free_b: Layout) -> list[Way]:
+def _plain(a: Value, b: Value, s: str, free_a: Layout, free_b: Layout, lead: Value | None) -> list[Way]:
     if not free_a and not free_b:
         return [_product(a, (s,), b, (s,), ())]
     ways: list[Way] = []
     for x, y, free_x, free_y in ((a, b, free_a, free_b), (b, a, free_b, free_a)):
+        late = ASTRIDE if y is lead else 0
         if len(free_y) <= 1:
-            ways.append(_product(x, (*free_x, s), y, (s, *free_y), (*free_x, *free_y)))
+            ways.append(_product(x, (*free_x, s), y, (s, *free_y), (*free_x, *free_y), late))
         if not free_x and free_y:
             # A vector from the left meets the last axis but one.
-            ways.append(_product(x, (s,), y, (*free_y[:-1], s, free_y[-1]), free_y))
+            ways.append(_product(x, (s,), y, (*free_y[:-1], s, free_y[-1]), free_y, late))
         if free_x and free_y and len(free_x + free_y) > 2:
             # Neither `@`, which would transpose the result, nor a transpose that would be one more copy.
             axes = f"({x.layout.index(s)}, {y.layout.index(s)})"
-            ways.append((1, (*free_x, *free_y), name(f"jnp.tensordot({x.text.code}, {y.text.code}, {axes})")))
+            ways.append((1 + late, (*free_x, *free_y), name(f"jnp.tensordot({x.text.code}, {y.text.code}, {axes})")))
     return ways
 
 
@@ -145,8 +150,8 @@ def _over_rows(scope: Scope, a: Value, b: Value, s: str, node: Node) -> list[Way
     return [(0, layout, Text(f"{product.atom}.reshape({shape})"))]
 
 
-def _product(x: Value, left: Layout, y: Value, right: Layout, layout: Layout) -> Way:
-    cost = 2 * moves(x, left) + 2 * moves(y, right)
+def _product(x: Value, left: Layout, y: Value, right: Layout, layout: Layout, more: int = 0) -> Way:
+    cost = more + 2 * moves(x, left) + 2 * moves(y, right)
     minus = False
     codes = []
     for text in (arranged(x, left), arranged(y, right)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from vspec.compiler.emit.decompositions import gather_parts
@@ -11,7 +11,7 @@ from vspec.compiler.emit.names import identifier
 from vspec.compiler.emit.reads import gather_loops
 from vspec.compiler.emit.scope import Line, Scope, count_uses
 from vspec.compiler.emit.text import Text, name, sequence
-from vspec.compiler.graph.node import REPORT, Kind, Solve, region_nodes
+from vspec.compiler.graph.node import REPORT, Kind, Node, Solve, region_nodes
 from vspec.runtime.solvers import EXTREMES
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def _mapped(scope: Scope, region: Solve, operands: Sequence[Operand], label: str
     solver = names.reserve(f"solve_{label}")
     inner = Scope(scope.function, {}, scope.indent + 4, scope)
     seen = list(operands)
+    several = {u.uid for u in region.unknowns}
     parameters: list[str] = []
     arguments: list[str] = []
     mapped: list[Layout] = []
@@ -69,9 +70,10 @@ def _mapped(scope: Scope, region: Solve, operands: Sequence[Operand], label: str
         parameters.append(names.reserve(f"{wish}_{'_'.join(x.lstrip('_') for x in along)}"))
         arguments.append(arranged(operand.value, (*along, *own)).code)
         mapped.append(along)
+        several.add(region.arguments[k].uid)
         own_axes = tuple(a for a in operand.axes if a.name in own)
         seen[k] = operand._replace(value=Value(name(parameters[-1]), own), axes=own_axes)
-    code = _search(inner, region, seen, label)
+    code = _search(inner, region, seen, label, several)
     scope.line("", "")
     kind = _type(len(region.unknowns))
     _head(scope, solver, ", ".join(f"{p}: Array" for p in parameters), f"tuple[{kind}, implicit.Report]")
@@ -86,14 +88,14 @@ def _mapped(scope: Scope, region: Solve, operands: Sequence[Operand], label: str
     return f"{call}({', '.join(arguments)})"
 
 
-def _search(scope: Scope, region: Solve, operands: Sequence[Operand], label: str) -> str:
-    """Writes the local function of one problem; the call that solves it."""
+def _search(scope: Scope, region: Solve, operands: Sequence[Operand], label: str, several: Iterable[int] = ()) -> str:
+    """Writes the local function of one problem; the call that solves it. `several`: what differs between problems."""
     count = len(region.unknowns)
     starts = []
     for operand, unknown in zip(operands, region.unknowns, strict=False):
         value = scope.broadcast(operand.value, operand.axes, operand.dtype)
         starts.append(scope.array(Value(arranged(value, unknown.names), unknown.names), "real").code)
-    function = _function(scope, region, operands[count:], label)
+    function = _function(scope, region, operands[count:], label, several)
     start = starts[0] if count == 1 else sequence(starts)
     options = dict(region.options)
     if "tol" in options and options["tol"] is None:
@@ -105,7 +107,7 @@ def _search(scope: Scope, region: Solve, operands: Sequence[Operand], label: str
     return f"implicit.{region.op}({function}, {start}, {method}, steps={region.steps}{more})"
 
 
-def _function(scope: Scope, region: Solve, captured: Sequence[Operand], label: str) -> str:
+def _function(scope: Scope, region: Solve, captured: Sequence[Operand], label: str, several: Iterable[int]) -> str:
     """Writes what the solver calls: from the unknowns to the map, the equations with their slopes, or the value with its
     gradient and Hessian; under constraints to the value, the gradient of the Lagrangian, the gaps, and the slopes of these two.
     What it reads from outside reaches it as a closure."""
@@ -129,6 +131,7 @@ def _function(scope: Scope, region: Solve, captured: Sequence[Operand], label: s
     for n, role in zip(region.body, region.roles, strict=True):
         if n.kind not in (Kind.INPUT, Kind.CONST):
             inner.wishes.setdefault(n.uid, _word(region, role.kind))
+    inner.several = _reached(nodes, several)
     for n in nodes:
         inner.visit(n)
     texts: dict[str, list[str]] = {}
@@ -162,6 +165,15 @@ def _function(scope: Scope, region: Solve, captured: Sequence[Operand], label: s
     scope.lines.append(Line(inner.indent, "return", ", ".join(results)))
     scope.line("", "")
     return function
+
+
+def _reached(nodes: Sequence[Node], sources: Iterable[int]) -> frozenset[int]:
+    """The sources and the nodes that depend on them; nodes come after what they read."""
+    found = set(sources)
+    for n in nodes:
+        if any(x.uid in found for x in n.inputs):
+            found.add(n.uid)
+    return frozenset(found)
 
 
 def _head(scope: Scope, function: str, parameters: str, kind: str) -> None:

@@ -60,7 +60,8 @@ class Scope:
     loops want; `reads`: the results that are read of each region, `shared` the adjoint of a loop that computes it, too, and
     `opened` what is written of such an adjoint; `parts`: what is read of each matrix decomposition, and
     `decompositions` the layout of the batch axes and the names of the parts of those that are written. `differentiated`:
-    whether JAX differentiates what is written here. `leading`: in a stretch of rows, their axis: what is made there has it first.
+    whether JAX differentiates what is written here. `leading`: in a stretch of rows, their axis:
+    what is made there has it first. `several`: in a function that is mapped over problems, the nodes that differ between them.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Scope:
         self.parts: Mapping[Any, Mapping[str, Node]] = {}
         self.decompositions: dict[Any, tuple[Layout, Mapping[str, str]]] = {}
         self.leading: str = ""
+        self.several: frozenset[int] = frozenset()
         self.differentiated: bool = outer is not None and outer.differentiated
         self._pending: dict[int, Node] = {}
 

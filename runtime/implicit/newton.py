@@ -11,12 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from vspec.runtime.curvature import descent
+from vspec.runtime.curvature import factored_descent
 from vspec.runtime.implicit.extremes import Local
 from vspec.runtime.implicit.search import State, advance, begin, largest, repeat, rounding
 
 _ARMIJO = 1e-4
 _HALVINGS = 30
+# From so many unknowns on, factors are used again: below, a Hessian is hardly more work than a gradient. And by how much the
+# gradient has to fall for one more step by the same ones.
+_LARGE, _WORTHWHILE = 16, 10
 
 
 class _Pursuit(NamedTuple):
@@ -81,7 +84,8 @@ class newton:  # noqa: N801 (called as the spec calls it)
     def least(self, at: Callable[[Array], Local], x: Array, steps: int, unrolled: bool) -> State:
         """Descent directions of a positive-definite Hessian; steps that are halved until the value falls (Armijo's rule).
 
-        What is tried has a value and a gradient; the Hessian is made where a step begins, and not once more at the end.
+        What is tried has a value and a gradient; the Hessian is made where a step begins, and not once more at the end. Of many
+        unknowns its factors serve for several steps, see `_corrected`.
         """
 
         def slope_at(x: Array) -> Local:
@@ -91,7 +95,7 @@ class newton:  # noqa: N801 (called as the spec calls it)
             here: Local = state.extra
             hessian = at(state.x).hessian
             assert hessian is not None
-            p = descent(hessian, here.gradient, unrolled)
+            p, again = factored_descent(hessian, here.gradient, unrolled)
             slope = here.gradient @ p
             slack = 10 * float(np.finfo(x.dtype).eps) * jnp.abs(here.value)
 
@@ -99,15 +103,50 @@ class newton:  # noqa: N801 (called as the spec calls it)
                 return tried.value <= here.value + _ARMIJO * length * slope + slack
 
             length, tried = _shorten(lambda t: slope_at(state.x + t * p), enough, unrolled)
-            new = state.x + length * p
+            new, fell = state.x + length * p, enough(length, tried)
+            if not unrolled and x.size >= _LARGE:
+                new, tried = _corrected(slope_at, again, new, tried, length == 1, self.tol, slack)
             residual = largest(tried.gradient)
             # Near the solution the decrease drowns in rounding: there a smaller gradient counts.
             useful = (here.value - tried.value > slack) | (residual < state.residual)
             settled = largest(p) <= rounding(state.x)
-            return advance(state, new, residual, self.tol, settled, ~(enough(length, tried) & useful), tried)
+            return advance(state, new, residual, self.tol, settled, ~(fell & useful), tried)
 
         first = slope_at(x)
         return repeat(step, begin(x, largest(first.gradient), self.tol, first), steps, unrolled)
+
+
+def _corrected(
+    at: Callable[[Array], Local],
+    direction: Callable[[Array], Array],
+    x: Array,
+    here: Local,
+    whole: Array,
+    tol: float,
+    slack: Array,
+) -> tuple[Array, Local]:
+    """Where more steps by the factors of the last Hessian lead from x (Shamanskii 1967), and what the function is like there.
+
+    They cost a gradient each, and near a solution every one of them brings it closer by about the same factor: so they go on as
+    long as the gradient falls `_WORTHWHILE` times in each, down to tol. None is taken where the step before was not whole.
+    """
+
+    def going(search: tuple[Array, Local, Array, Array]) -> Array:
+        return search[3]
+
+    def further(search: tuple[Array, Local, Array, Array]) -> tuple[Array, Local, Array, Array]:
+        x, here, residual, _ = search
+        new = x + direction(here.gradient)
+        there = at(new)
+        after = largest(there.gradient)
+        better = (after < residual) & (there.value <= here.value + slack)
+        on = better & (after * _WORTHWHILE <= residual) & (after > tol)
+        new, there, after = jax.tree.map(lambda a, b: jnp.where(better, a, b), (new, there, after), (x, here, residual))
+        return new, there, after, on
+
+    residual = largest(here.gradient)
+    x, here, _, _ = lax.while_loop(going, further, (x, here, residual, whole & (residual > tol)))
+    return x, here
 
 
 def _square_root(x: Array) -> Array:
