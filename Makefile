@@ -49,10 +49,10 @@ tree:
 	@cp -Rp compiler runtime schemas specs $(TREE)/vspec/
 
 unit: $(STAMP) ## The tests.
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 explore: $(STAMP) ## The tests, where properties are tried on examples that no run has seen.
-	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 fuzz: $(STAMP) ## 100000 mutated specs: nothing but coded diagnostics.
 	$(BIN)/python -m tests.fuzz 100000

@@ -22,6 +22,27 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 HERE = Path(__file__).parent
 ONCE = ("calculus", "emit", "passes", "specs")
+# Files that take longest, first: a process that takes one of them last would work alone for minutes.
+LONG = (
+    "specs/test_problems.py",
+    "docs/test_examples.py",
+    "runtime/test_constrained.py",
+    "calculus/test_lower_levels.py",
+    "specs/test_nested.py",
+    "specs/test_draws.py",
+    "specs/test_arrays.py",
+    "runtime/test_streaming.py",
+    "runtime/test_least_squares.py",
+    "specs/test_until.py",
+    "specs/test_generated.py",
+    "passes/test_banded.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the long files first; all others stay where they are."""
+    place = {HERE / name: k for k, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
 
 
 @pytest.fixture(autouse=True, scope="module")

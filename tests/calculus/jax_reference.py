@@ -1,8 +1,9 @@
-"""Graphs evaluated by JAX, one operation at a time: JAX's own differentiation of this is what the calculus is tested against."""
+"""Graphs evaluated by JAX, operation by operation: JAX's own differentiation of this is what the calculus is tested against."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -126,11 +127,21 @@ def aligned(x: Any, node: Node, names: tuple[str, ...]) -> Any:
 
 def evaluate(root: Node, inputs: dict[int, Any], sizes: dict[str, int]) -> Any:
     """The array of `root`, given arrays for input nodes by uid and the sizes of dims."""
-    values: dict[int, Any] = dict(inputs)
-    for node in topological([root]):
-        if node.uid not in values:
-            values[node.uid] = _value(node, values, sizes)
-    return values[root.uid]
+    return evaluate_all([root], inputs, sizes)[0]
+
+
+def evaluate_all(roots: Sequence[Node], inputs: dict[int, Any], sizes: dict[str, int]) -> list[Any]:
+    """The arrays of `roots`, all operations compiled together: one by one, each would be a program for each shape."""
+
+    def computed(given: dict[int, Any]) -> list[Any]:
+        values = dict(given)
+        for node in topological(roots):
+            if node.uid not in values:
+                values[node.uid] = _value(node, values, sizes)
+        return [values[root.uid] for root in roots]
+
+    found: list[Any] = jax.jit(computed)(inputs)
+    return found
 
 
 def _value(node: Node, values: dict[int, Any], sizes: dict[str, int]) -> Any:

@@ -103,10 +103,12 @@ def test_running_operations_to_second_order(op: str, mixed: bool, reverse: bool,
         def loss(v: Any, x: Node = x) -> Any:
             return by_jax(e, {**at, x.uid: v}, SIZES)
 
-        np.testing.assert_allclose(by_jax(ours, at, SIZES), jax.grad(loss)(at[x.uid]), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(by_jax(ours, at, SIZES), jax.jit(jax.grad(loss))(at[x.uid]), rtol=1e-9, atol=1e-9)
         letters = tuple(Axis(f"{a.name}_", a.dim) for a in x.axes)
         hessian = derivative(b, ours, x, letters)
-        np.testing.assert_allclose(by_jax(hessian, at, SIZES), jax.hessian(loss)(at[x.uid]), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(
+            by_jax(hessian, at, SIZES), jax.jit(jax.hessian(loss))(at[x.uid]), rtol=1e-9, atol=1e-9
+        )
         # And by the other interpreter, which is written in NumPy.
         named = {y.attrs[0]: at[y.uid] for y in given}
         np.testing.assert_allclose(evaluate([ours], named, SIZES)[0], by_jax(ours, at, SIZES), rtol=1e-9, atol=1e-9)
@@ -118,7 +120,7 @@ def test_running_operations_in_forward_mode(op: str, mixed: bool) -> None:
     for x in given:
         letters = tuple(Axis(f"{a.name}_", a.dim) for a in x.axes)
         jacobian = derivative(b, node, x, letters)
-        theirs = jax.jacobian(lambda v, x=x: by_jax(node, {**at, x.uid: v}, SIZES))(at[x.uid])
+        theirs = jax.jit(jax.jacobian(lambda v, x=x: by_jax(node, {**at, x.uid: v}, SIZES)))(at[x.uid])
         np.testing.assert_allclose(by_jax(jacobian, at, SIZES), theirs, rtol=1e-9, atol=1e-9)
 
 
@@ -281,9 +283,11 @@ outputs:
             np.testing.assert_allclose(found["free"], np.quantile(x, np.clip(q, 0, 1)))
             np.testing.assert_allclose(found["running"], np.cumprod(x))
             np.testing.assert_allclose(found["rank"], np.sort(x))
-            np.testing.assert_allclose(found["slope"], jax.grad(lambda v: jnp.median(v))(jnp.asarray(x)))
+            np.testing.assert_allclose(found["slope"], jax.jit(jax.grad(lambda v: jnp.median(v)))(jnp.asarray(x)))
             if q == 0.37:
-                np.testing.assert_allclose(found["steep"], jax.grad(lambda v: jnp.quantile(jnp.asarray(x), v))(q))
+                np.testing.assert_allclose(
+                    found["steep"], jax.jit(jax.grad(lambda v: jnp.quantile(jnp.asarray(x), v)))(q)
+                )
 
 
 def test_softmax_inside_reductions_with_batches_and_curvature(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from tests.format.disorder import Untidy, split_braces, wild, with_comments
 from tests.fuzz.cases import BAD, SHIPPED, mutant, texts
-from tests.support.effort import tries
+from tests.support.effort import seeds, tries
 from vspec.compiler.diagnostics.diagnostic import SpecError
 from vspec.compiler.format import format as formatting
 from vspec.compiler.format.format import ChangedError, format_text
@@ -242,13 +242,13 @@ def test_anchors_and_aliases_stay() -> None:
     )
 
 
-CASES = 1500
+CASES = seeds(1500)
 
 
 def test_whatever_can_be_read_can_be_formatted() -> None:
     sources = texts(SHIPPED * (len(BAD) // len(SHIPPED) + 1) + BAD)
     done = 0
-    for seed in range(CASES):
+    for seed in CASES:
         text = mutant(sources, seed)
         try:
             document = parse_document(text, "a.yaml")
@@ -257,7 +257,7 @@ def test_whatever_can_be_read_can_be_formatted() -> None:
         made = formatted(text)
         done += 1
         assert set(plain(parse_document(made, "a.yaml").root)) == set(plain(document.root)), seed  # type: ignore[call-overload]
-    assert done > CASES / 3
+    assert done > len(CASES) / 3
 
 
 @pytest.mark.parametrize("seed", range(4))

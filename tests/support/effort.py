@@ -12,6 +12,11 @@ def tries(few: int, many: int) -> range:
     return range(many if EXPLORING else few)
 
 
+def seeds(count: int) -> range:
+    """The first `count` seeds of many cheap cases of one kind: a fixed run takes every third, from all sources of cases."""
+    return range(0, count, 1 if EXPLORING else 3)
+
+
 def examples(many: int) -> int:
     """How many examples a property is tried on: each compiles a program, so that a fixed run takes every third."""
     return many if EXPLORING else max(4, many // 3)
