@@ -7,7 +7,8 @@ solver: the gradient of least squares becomes one product with a Gram matrix. Sq
 float64, after both sides are centred and with the result held at zero from below; there the error is some 1e-15 of the
 largest squared norm. In float32 it would be about 1e-6 of it: left alone, but for what `distances.py` guards. Weighted
 sums of the differences themselves become matrix products in both: their terms are no larger than the spread of the points. A
-product of two equal halves is made of one of them (`equal_halves.py`).
+product of two equal halves is made of one of them (`equal_halves.py`). What is joined of parts is taken part by part where these
+have axes of their own to sum over first (`by_parts.py`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node, topological
 from vspec.compiler.graph.rewrite import Sweep, all_nodes, count_readers, with_results
 from vspec.compiler.passes import fold, intern
+from vspec.compiler.passes.by_parts import joined, split
 from vspec.compiler.passes.common import together
 from vspec.compiler.passes.contraction import ELEMENTWISE, Operand, Plan, Planner, build
 from vspec.compiler.passes.distances import taken
@@ -184,6 +186,9 @@ class _Contracting(Sweep):
         """The contractions of a sum; None where it is best as it is."""
         plain = self.way(b, node.names, Expansion(b, self.through).run(node))
         plain = self.opened(b, node, plain) or plain
+        parted = self.by_parts(b, node, plain)
+        if parted is not None:
+            return parted
         distributed = self.distribute(b, node, old, plain)
         if distributed is not None:
             return distributed
@@ -221,6 +226,27 @@ class _Contracting(Sweep):
         gone = [x for x in products.values() if x.uid in self.inner]
         worth = 1 if gone else LESS
         return way if traffic(way) < worth * traffic(plain) + sum(making(x, self.sizes) for x in gone) else None
+
+    def by_parts(self, b: Builder, node: Node, plain: Way) -> Node | None:
+        """The sum part by part of the arrays that are joined in it, if that costs much less."""
+        found = split(b, node.names, plain.product, self.classes, self.sizes)
+        if found is None:
+            return None
+        ways: dict[tuple[int, ...], Way] = {}
+        cost = 0.0
+        for key, (names, product) in found.blocks.items():
+            ways[key] = self.way(b, names, product)
+            cost += ways[key].plan.cost + _calls(ways[key])
+        if cost >= WORTH * (plain.plan.cost + _calls(plain)):
+            return None
+
+        def made(key: tuple[int, ...]) -> Node:
+            groups = [a for j, k in zip(found.joints, key, strict=True) for a in j.groups[k]]
+            known = {a.name: a for a in (*node.axes, *groups)}
+            axes = [known[n] for n in found.blocks[key][0]]
+            return b.order(self.made(b, ways[key], axes), axes)
+
+        return joined(b, found, made, node.axes)
 
     def shared(self, x: Node) -> bool:
         """Whether a few readers have a product in common that could be opened, if it is there in any case a product of arrays."""

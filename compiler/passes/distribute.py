@@ -30,7 +30,7 @@ class Sum:
 
 def linear_terms(b: Builder, x: Node) -> Sum | None:
     """A map that is a sum, as its terms. Differences of values over different axes are for `difference_terms`."""
-    opened = _sum_kernel(b, x)
+    opened = sum_kernel(b, x)
     if opened is None:
         return None
     tree, inputs = opened
@@ -43,7 +43,7 @@ def linear_terms(b: Builder, x: Node) -> Sum | None:
     return Sum([(s, [n]) for s, n in nodes])
 
 
-def _sum_kernel(b: Builder, x: Node) -> tuple[Tree, list[Node]] | None:
+def sum_kernel(b: Builder, x: Node) -> tuple[Tree, list[Node]] | None:
     inner, to = x, {n: n for n in x.names}
     while inner.kind is Kind.REINDEX:
         below = inner.inputs[0]
@@ -57,14 +57,14 @@ def _sum_kernel(b: Builder, x: Node) -> tuple[Tree, list[Node]] | None:
 def difference_terms(b: Builder, x: Node, others: Sequence[Node], sizes: Sizes, squares: bool = True) -> Sum | None:
     """u - v and, where `squares` says so, (u - v)**2, with u and v over different axes, as a polynomial in u and v less their
     common centre."""
-    power, opened = 1, _sum_kernel(b, x)
+    power, opened = 1, sum_kernel(b, x)
     if opened is None and x.kind is Kind.MAP:
         parts = factors(x.attrs[0].tree)
         if len(parts) == 1 and parts[0][1] == 2 and parts[0][0][0] == "sub":
             power, opened = 2, (parts[0][0], list(x.inputs))
         elif len(parts) == 1 and parts[0][1] == 2 and parts[0][0][0] == "x":
             # The square of a difference that is a node of its own.
-            power, opened = 2, _sum_kernel(b, x.inputs[0])
+            power, opened = 2, sum_kernel(b, x.inputs[0])
     if opened is None:
         return None
     parts_ = terms(opened[0])
