@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vspec.compiler.emit.decompositions import gather_parts
+from vspec.compiler.emit.ends import at_ends
 from vspec.compiler.emit.layout import Value
 from vspec.compiler.emit.longest import longest_last
 from vspec.compiler.emit.reads import gather_loops
@@ -117,7 +118,7 @@ def _part(
     inner = Scope(scope.function, count_uses(nodes, roots, scope.graph.dims), scope.indent + 4, scope)
     inner.parts = gather_parts(nodes)
     layouts = {k: _layout(region, k) for k in (*rows, *totals)}
-    inner.fast = longest_last(nodes, scope.graph)
+    inner.fast = at_ends(nodes) | longest_last(nodes, scope.graph)
     inner.wanted = wanted(nodes, [(region.body[k], layouts[k]) for k in (*rows, *totals)], inner.graph)
     inner.leading = next((a.name for n in nodes for a in n.axes if a.dim == region.axis.dim), "")
     gather_loops(inner, nodes)

@@ -64,7 +64,7 @@ def _pair(scope: Scope, a: Value, b: Value, node: Node, wanted: Layout, lead: Va
         dims = {x.name: x for y in node.inputs for x in y.axes}
         larger = max((a, b), key=lambda v: Sizes.of(scope.graph).count(dims[n] for n in v.layout))
         order = tuple(n for n in larger.layout if n in summed)
-        ways = [_tensor(x, y, order) for x, y in ((a, b), (b, a))]
+        ways = _matrices(scope, a, b, order, node) or [_tensor(x, y, order) for x, y in ((a, b), (b, a))]
     if len(summed) == 1 and not batch and free_a and free_b and len(free_a + free_b) > 2:
         ways = _over_rows(scope, a, b, summed[0], node) or ways
     if not ways:
@@ -130,6 +130,30 @@ def _tensor(x: Value, y: Value, order: Layout) -> Way:
         return 0, layout, name(f"jnp.tensordot({x.text.code}, {arranged(y, (*order, *right)).code}, {len(order)})")
     axes = ", ".join(sequence([str(v.layout.index(n)) for n in order]) for v in (x, y))
     return 2, layout, name(f"jnp.tensordot({x.text.code}, {y.text.code}, ({axes}))")
+
+
+def _matrices(scope: Scope, a: Value, b: Value, order: Layout, node: Node) -> list[Way]:
+    """`A @ B.T` or `A.T @ B` of arrays with one axis each that is left, those that are summed joined to columns or to rows: XLA
+    would turn around what has more than two axes, and once for each reader."""
+    (k, m), count = (len(v.layout) for v in (a, b)), len(order)
+    if k - count != 1 or m - count != 1:
+        return []
+    last = a.layout[1:] == b.layout[1:] == order
+    if not last and not a.layout[:-1] == b.layout[:-1] == order:
+        return []
+
+    def matrix(v: Value) -> Text:
+        size = scope.size(node.axis(v.layout[0 if last else -1]).dim).code
+        shape = f"{size}, -1" if last else f"-1, {size}"
+        return Text(f"{v.text.atom}.reshape({shape})", weak=v.text.weak)
+
+    ways: list[Way] = []
+    for x, y in ((a, b), (b, a)):
+        left, right = matrix(x), matrix(y)
+        codes = (left.code, f"{right.code}.T") if last else (f"{left.code}.T", right.code)
+        layout = (x.layout[0 if last else -1], y.layout[0 if last else -1])
+        ways.append((0, layout, Text(" @ ".join(codes), MATMUL)))
+    return ways
 
 
 def _over_rows(scope: Scope, a: Value, b: Value, s: str, node: Node) -> list[Way]:

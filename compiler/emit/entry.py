@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vspec.compiler.emit.decompositions import gather_parts
+from vspec.compiler.emit.ends import at_ends
 from vspec.compiler.emit.layout import Value, arranged, shown
 from vspec.compiler.emit.longest import longest_last
 from vspec.compiler.emit.names import Names, identifier
@@ -73,7 +74,7 @@ def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry
         scope.values[x.uid] = Value(Text(parameter, python=loose, weak=loose), x.names)
     scope.parts = gather_parts(nodes)
     gather_loops(scope, nodes)
-    scope.fast = longest_last(nodes, graph)
+    scope.fast = at_ends(nodes) | longest_last(nodes, graph)
     scope.wanted = wanted(nodes, [(r.node, r.node.names) for r in entry.results], scope.graph)
     single = len(entry.results) == 1 and entry.results[0].path == ()
     if not single:
