@@ -195,10 +195,9 @@ def _compile(
     from vspec.compiler.calculus.known import facts_of
     from vspec.compiler.calculus.program import lower_spec
     from vspec.compiler.emit.python import emit_program
+    from vspec.compiler.graph.strategy import NoFormError
     from vspec.compiler.graph.tuning import Tuning
     from vspec.compiler.passes import STABILISE_RULES, run_passes, structure_rule
-    from vspec.compiler.passes.distances import NotProductsError
-    from vspec.compiler.passes.scaling import NotScaledError
 
     start = time.perf_counter()
     # Formulas are stabilised before they are differentiated, so that the derivatives are stable, too.
@@ -216,15 +215,11 @@ def _compile(
     lowered = time.perf_counter()
     try:
         graph, records = run_passes(before, level, disable)
-    except (NotScaledError, NotProductsError) as e:
+    except NoFormError as e:
         line, column = e.origin.line or 1, e.origin.column or 1
         span = Span(e.origin.file or spec.path, line, column, line, column + 1)
         tip = "leave 'by' out, and the way that costs least is taken"
-        form = (
-            "logarithm of a sum has no scaling form" if isinstance(e, NotScaledError) else "sum has no form by products"
-        )
-        message = f"this {form}: {e.what}"
-        raise SpecError([Diagnostic("VS0268", message, span, "", (tip,))]) from None
+        raise SpecError([Diagnostic("VS0268", f"this {e.form}: {e.what}", span, "", (tip,))]) from None
     optimised = time.perf_counter()
     emitted = emit_program(graph, spec)
     done = time.perf_counter()

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from vspec.compiler.graph.graph import Graph
+from vspec.compiler.graph.node import Origin
 
 NOTE = "strategies"
 
@@ -37,6 +38,17 @@ class Choice:
     among: tuple[Candidate, ...] = ()
     because: str = "least cost"
     file: str = ""
+
+
+class NoFormError(Exception):
+    """A spec asked for a way that a formula has no form for: `form` says which formula has none of what, `what` why not, `origin`
+    where it stands."""
+
+    def __init__(self, form: str, what: str, origin: Origin) -> None:
+        super().__init__(f"{form}: {what}")
+        self.form = form
+        self.what = what
+        self.origin = origin
 
 
 def choices_of(graph: Graph) -> tuple[Choice, ...]:

@@ -68,6 +68,9 @@ LOGARITHM = {
 SUM = {
     **REDUCTION,
     "products": Way("products", "squares of differences from products of matrices, where no digits are lost"),
+    "pairs": Way(
+        "pairs", "each pair of values of two indices of one dim once, where the other order tells nothing new"
+    ),
 }
 # Reductions whose parts become one by an operation on two results.
 JOINED = ("sum", "mean", "prod", "max", "min", "any", "all", "logsumexp", "argmax", "argmin")

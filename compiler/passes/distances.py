@@ -24,9 +24,9 @@ from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree, num, slot
-from vspec.compiler.graph.node import AnyRegion, Axis, Either, Kind, Node, Origin, Solve, innermost, topological
+from vspec.compiler.graph.node import AnyRegion, Axis, Either, Kind, Node, Solve, innermost, topological
 from vspec.compiler.graph.rewrite import Sweep, all_nodes, with_results
-from vspec.compiler.graph.strategy import Candidate, Choice, with_choices
+from vspec.compiler.graph.strategy import Candidate, Choice, NoFormError, with_choices
 from vspec.compiler.passes import intern
 from vspec.compiler.passes.distribute import is_even
 from vspec.compiler.passes.exponents import Factor, exponents, largest
@@ -46,17 +46,8 @@ SQUARE: Tree = ("pow", slot(0), num(2))
 Ways = Callable[[Sequence[Node]], Node]
 
 
-class NotProductsError(Exception):
-    """A sum was to be made of products that has no such form; `what` says why, `origin` where."""
-
-    def __init__(self, what: str, origin: Origin) -> None:
-        super().__init__(what)
-        self.what = what
-        self.origin = origin
-
-
 def run(graph: Graph) -> Graph:
-    """The graph with products in place of differences. Raises NotProductsError where these are asked for in vain."""
+    """The graph with products in place of differences. Raises NoFormError where these are asked for in vain."""
     b = Builder(graph.dims)
     if not any(asked(n) or distance(b, n) or moment(b, n) for n in all_nodes(graph)):
         return graph
@@ -64,7 +55,7 @@ def run(graph: Graph) -> Graph:
     pairs.run(graph.roots)
     for n in all_nodes(graph):
         if asked(n) and n.uid not in pairs.accepted and n.uid not in pairs.moments:
-            raise NotProductsError(_reason(n, pairs.met), n.origin)
+            raise NoFormError("sum has no form by products", _reason(n, pairs.met), n.origin)
     if not pairs.choices:
         return graph
     # Two sides that are one cloud of points are centred once.
@@ -323,4 +314,4 @@ def _times(number: float, tree: Tree) -> Tree:
     return tree if number == 1 else ("mul", num(number), tree)
 
 
-__all__ = ["DOC", "MOST", "NotProductsError", "run", "taken"]
+__all__ = ["DOC", "MOST", "run", "taken"]

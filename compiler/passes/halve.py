@@ -7,12 +7,13 @@ is zero on one side of the diagonal has none there. Operands with one of the axe
 where one axis stays, pairs are added at the position that they have along it. The diagonal is a term of its own.
 
 This pays where terms cost more than gathers and sums, as functions of distances do. It is made and counted for all sums that
-share an array over pairs at once, and left out where it does not pay.
+share an array over pairs at once, and left out where it does not pay; `by=pairs` in one of them asks for it whatever it costs,
+`by=whole` and `by=blocks` for arrays over all pairs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vspec.compiler.graph.builder import Builder, union_axes
@@ -22,9 +23,10 @@ from vspec.compiler.graph.kernel import slots
 from vspec.compiler.graph.node import Axis, Kind, Node
 from vspec.compiler.graph.orders import PAIRS, over_pairs
 from vspec.compiler.graph.rewrite import Sweep, all_nodes, with_results
-from vspec.compiler.graph.strategy import Candidate, Choice, with_choices
-from vspec.compiler.passes import distances, fold, intern, turned
+from vspec.compiler.graph.strategy import Candidate, Choice, NoFormError, with_choices
+from vspec.compiler.passes import fold, intern, turned
 from vspec.compiler.passes.exchange import DEPTH, Exchange, below
+from vspec.compiler.passes.pair_sums import ASKED, Sink, asked_dims, few, no_sink, sink, way
 
 DOC = "No array over pairs of one dim is computed in either order where sums need it in one order only and that is less work."
 
@@ -40,93 +42,77 @@ GROUPS = 16
 
 
 def run(graph: Graph) -> Graph:
-    """The graph with pairs taken once."""
-    if not any(_twice(n.axes) for n in all_nodes(graph)):
+    """The graph with pairs taken once. Raises NoFormError where this is asked for in vain."""
+    if not any(_twice(n.axes) or way(n) == ASKED for n in all_nodes(graph)):
         return graph
     before, exchange = graph, Exchange(graph.classes.all(graph.nodes))
     graph = turned.run(graph, exchange)
     if graph is not before:
         exchange = Exchange(graph.classes.all(graph.nodes))
-    found = [s for n in all_nodes(graph) if (s := sink(graph, n)) is not None and n.uid in exchange.classes.faces]
     best, cost = graph, _Counted(graph)
     chosen: list[Choice] = []
     taken: dict[int, Sink] = {}
-    for group in _groups(graph, exchange, found)[:GROUPS]:
-        trial = {**taken, **{s.node.uid: s for s in group}}
+    for group in _groups(graph, exchange):
+        trial = {**taken, **{s.node.uid: s for s in group.sinks}}
         made = intern.run(_Pairs(graph, exchange, trial).graph())
         counted = _Counted(made)
-        if cost.total - counted.total > max(LEAST, SHARE * cost.pairs):
-            chosen += _noted(group, cost, counted)
+        pays = cost.total - counted.total > max(LEAST, SHARE * cost.pairs)
+        once = group.asked == ASKED if group.asked else pays
+        if once or group.asked:
+            chosen += _noted(group, once, cost, counted)
+        if once:
             best, cost, taken = made, counted, trial
     if not taken:
-        return graph
+        return with_choices(graph, chosen)
     # Kernels without comparisons that are decided have a shorter normal form, and join with others.
     return with_choices(intern.run(fold.run(best)), chosen)
 
 
 @dataclass(frozen=True, slots=True)
-class Sink:
-    """A sum over `v`, and over `u` as well if it is among `over`, of a product of factors, one of which at least has both
-    axes."""
+class _Group:
+    """Sums that share arrays over pairs, and how one of them says that they are evaluated, '' where cost decides."""
 
-    node: Node
-    factors: tuple[Node, ...]
-    over: tuple[str, ...]
-    u: Axis
-    v: Axis
-
-    @property
-    def both(self) -> bool:
-        """Whether neither axis stays."""
-        return self.u.name in self.over
+    sinks: tuple[Sink, ...]
+    asked: str = ""
 
 
-def sink(graph: Graph, node: Node) -> Sink | None:
-    """A node as a sum over pairs, or None."""
-    if node.dtype != "real" or len(node.attrs) > 1:
-        return None
-    if node.kind is Kind.REDUCE and node.op == "sum":
-        over = tuple(node.attrs[0])
-    elif node.kind is Kind.CONTRACT:
-        over = tuple(a.name for a in union_axes(node.inputs) if a.name not in node.names)
-    else:
-        return None
-    for x in node.inputs:
-        summed = [a for a in x.axes if a.name in over]
-        for v in reversed(summed):
-            for u in (*summed, *(a for a in x.axes if a.name not in over)):
-                if u.name != v.name and u.dim == v.dim and _few(graph, u.dim):
-                    return Sink(node, node.inputs, over, u, v)
-    return None
-
-
-def _few(graph: Graph, dim: str) -> bool:
-    """Whether the pairs of a dim are known, and fewer than those whose distances are products of matrices."""
-    size = graph.dims.get(dim)
-    return isinstance(size, int) and size > 1 and size * size < distances.PAIRS
-
-
-def _twice(axes: Sequence[Axis]) -> bool:
-    return len({a.dim for a in axes}) < len(axes)
-
-
-def _groups(graph: Graph, exchange: Exchange, found: Sequence[Sink]) -> list[list[Sink]]:
-    """The sums that can be taken over pairs, those that share an array over pairs together, in order of creation."""
-    probe = _Pairs(graph, exchange, {})
-    sizes = Sizes.of(graph)
+def _groups(graph: Graph, exchange: Exchange) -> list[_Group]:
+    """The sums that can be taken over pairs, those that share an array over pairs together: first what is asked for, then the
+    others in order of creation."""
+    nodes = all_nodes(graph)
+    asked = asked_dims(nodes)
+    probe, sizes = _Pairs(graph, exchange, {}), Sizes.of(graph)
     groups: list[tuple[dict[int, Node], list[Sink]]] = []
-    for s in found:
-        read = probe.arrays(s)
-        if read is None:
+    for n in nodes:
+        s = sink(graph, n, asked) if n.uid in exchange.classes.faces else None
+        read = probe.arrays(s) if s is not None else None
+        if s is None or read is None:
+            if way(n) == ASKED:
+                reason = no_sink(graph, n) if s is None else probe.reason(s)
+                raise NoFormError("sum over pairs cannot take each of them once", reason, n.origin)
             continue
-        read[s.node.uid] = s.node
+        read[n.uid] = n
         together = [g for g in groups if g[0].keys() & read.keys()]
         groups = [g for g in groups if not g[0].keys() & read.keys()]
         for g in together:
             read = g[0] | read
         groups.append((read, [*(t for g in together for t in g[1]), s]))
-    # No more can be saved than what all of it costs.
-    return [g[1] for g in groups if sum(_cost(x, sizes) for x in g[0].values()) > LEAST]
+    told, free = [], []
+    for arrays, sinks in groups:
+        words = {way(s.node) for s in sinks} - {""}
+        if ASKED in words:
+            # A sum that says otherwise makes its own arrays over all pairs.
+            told.append(_Group(tuple(s for s in sinks if way(s.node) in ("", ASKED)), ASKED))
+        elif words:
+            told.append(_Group(tuple(sinks), min(words)))
+        elif few(graph, sinks[0].u.dim) and sum(_cost(x, sizes) for x in arrays.values()) > LEAST:
+            # No more can be saved than what all of it costs.
+            free.append(_Group(tuple(sinks)))
+    return [*told, *free[:GROUPS]]
+
+
+def _twice(axes: Sequence[Axis]) -> bool:
+    return len({a.dim for a in axes}) < len(axes)
 
 
 class _Pairs(Sweep):
@@ -158,9 +144,7 @@ class _Pairs(Sweep):
         """The arrays over pairs below a sum, by uid; None where one is not taken apart or where nothing would be saved."""
         found: dict[int, Node] = {}
         u, v = s.u.name, s.v.name
-        sides = [self.zero(s, "lt"), self.zero(s, "gt")]
-        parity = self.parity(s)
-        if not any(sides) and parity is None and not any(self.even(x, u, v) for x in s.factors):
+        if not self.saves(s):
             return None
         stack = [(x, u, v, DEPTH) for x in s.factors]
         while stack:
@@ -180,6 +164,19 @@ class _Pairs(Sweep):
             else:
                 stack += [(y, u, v, depth - 1) for y in x.inputs]
         return found
+
+    def saves(self, s: Sink) -> bool:
+        """Whether something of a sum is needed in one order only."""
+        if self.zero(s, "lt") or self.zero(s, "gt") or self.parity(s) is not None:
+            return True
+        return any(self.even(x, s.u.name, s.v.name) for x in s.factors)
+
+    def reason(self, s: Sink) -> str:
+        """Why a sum that has no `arrays` has none."""
+        u, v = sorted(n.split("~")[0] for n in (s.u.name, s.v.name))
+        if not self.saves(s):
+            return f"nothing in its terms is the same, its negative or zero with '{u}' and '{v}' exchanged"
+        return f"an array over '{u}' and '{v}' in its terms is not made pair by pair, or says itself how"
 
     def even(self, x: Node, u: str, v: str) -> bool:
         """Whether something below a factor is the same or the negative in either order."""
@@ -379,14 +376,16 @@ def _is_product(node: Node) -> bool:
     return bool(one and other) and not one & other
 
 
-def _noted(group: Iterable[Sink], before: _Counted, after: _Counted) -> list[Choice]:
+def _noted(group: _Group, once: bool, before: _Counted, after: _Counted) -> list[Choice]:
     """A row for the table of strategies for each place in the spec."""
     among = (Candidate("once", after.pairs), Candidate("in either order", before.pairs))
+    chosen = among[0 if once else 1].name
+    because = "asked for" if group.asked else "least cost"
     rows = []
-    for s in group:
+    for s in group.sinks:
         origin = s.node.origin
         what = f"pairs of {s.u.dim}" + (f" in {origin.name}" if origin.name and origin.name[0] != "_" else "")
-        rows.append(Choice("reduction", what, origin.line, "once", among, file=origin.file))
+        rows.append(Choice("reduction", what, origin.line, chosen, among, because, origin.file))
     return list(dict.fromkeys(rows))
 
 

@@ -20,12 +20,13 @@ from vspec.compiler.graph.graph import Entry, Graph
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Kind, Node, Origin, Products, Pull, Region, innermost, topological
 from vspec.compiler.graph.rewrite import Sweep, all_nodes, replace_attrs, rewrite
-from vspec.compiler.graph.strategy import Candidate, Choice, with_choices
+from vspec.compiler.graph.strategy import Candidate, Choice, NoFormError, with_choices
 from vspec.compiler.graph.tuning import tuning_of
 
 DOC = "Logarithms of sums of exponentials that the steps of a loop take anew are products with a kernel that is made once."
 
 ASKED = ("scaling",)
+NO_FORM = "logarithm of a sum has no scaling form"
 
 # How far a term of an exponent may be from where the kernel was made.
 BOUND = 30.0
@@ -35,17 +36,8 @@ ROUNDING = {"float32": 2.0**-23, "float64": 2.0**-52}
 MOST = {"float32": 1e30, "float64": 1e300}
 
 
-class NotScaledError(Exception):
-    """A loop was asked for products that it has no form for; `what` says why, `origin` where."""
-
-    def __init__(self, what: str, origin: Origin) -> None:
-        super().__init__(what)
-        self.what = what
-        self.origin = origin
-
-
 def run(graph: Graph) -> Graph:
-    """The graph whose loops have steps by products where these cost less. Raises NotScaledError where it is asked for in vain."""
+    """The graph whose loops have steps by products where these cost less. Raises NoFormError where it is asked for in vain."""
     nodes = all_nodes(graph)
     logs = [n for n in nodes if n.kind is Kind.REDUCE and n.op == "logsumexp"]
     if not logs:
@@ -62,7 +54,7 @@ def run(graph: Graph) -> Graph:
         made |= {id(e): new for e, new in zip(some, found.entries, strict=True)}
     for n in logs:
         if n.attrs[1:] == (ASKED,) and n.uid not in scaler.seen:
-            raise NotScaledError("it is in no recurrence whose steps could share a kernel", n.origin)
+            raise NoFormError(NO_FORM, "it is in no recurrence whose steps could share a kernel", n.origin)
     return with_choices(graph.with_entries(tuple(made[id(e)] for e in graph.entries)), scaler.choices)
 
 
@@ -233,10 +225,10 @@ def _reason(region: Region, pulled: bool) -> str:
 
 
 def _left(region: Region, asked: Sequence[Node], reason: str) -> Region:
-    """The loop as it is. Raises NotScaledError where products were asked for."""
+    """The loop as it is. Raises NoFormError where products were asked for."""
     if asked:
-        raise NotScaledError(reason, asked[0].origin)
+        raise NoFormError(NO_FORM, reason, asked[0].origin)
     return region
 
 
-__all__ = ["ASKED", "DOC", "NotScaledError", "run"]
+__all__ = ["ASKED", "DOC", "run"]

@@ -356,7 +356,7 @@ def told(nodes: Iterable[Node]) -> dict[int, int]:
     made of along the axes it has."""
     found: dict[int, int] = {}
     for node in nodes:
-        if node.kind is not Kind.REDUCE or len(node.attrs) < 2 or node.attrs[1][0] in ("scaling", "products"):
+        if node.kind is not Kind.REDUCE or len(node.attrs) < 2 or node.attrs[1][0] not in ("whole", "blocks"):
             continue
         rows = node.attrs[1][1] if node.attrs[1][0] == "blocks" else 0
         (first,) = node.inputs
