@@ -63,15 +63,15 @@ def ours(
     """The program's own stage. Where `bound` is false, checking and preparing the data is part of every solve."""
 
     def at(setting: float) -> Callable[[], Any]:
-        variant = with_setting(program, keyword, setting)
+        changed = with_setting(program, keyword, setting)
         if bound:
-            given = variant.bind(data)
-            start = variant.initial_params(given)
-            return lambda: execute(variant, start, given).params
+            given = changed.bind(data)
+            start = changed.initial_params(given)
+            return lambda: execute(changed, start, given).params
 
         def solve() -> Any:
-            given = variant.bind(data)
-            return execute(variant, variant.initial_params(given), given).params
+            given = changed.bind(data)
+            return execute(changed, changed.initial_params(given), given).params
 
         return solve
 

@@ -166,6 +166,7 @@ class Program:
         allow_outside: bool = False,
         mesh: Mapping[str, int] | Mesh | None = None,
         memory: int | float | str | None = None,
+        fit: bool = False,
     ) -> Bound:
         """Check data and constants, fill in defaults, and prepare what depends on nothing else.
 
@@ -181,6 +182,8 @@ class Program:
             memory: what the data may take together, in bytes or as text such as `"2GB"`; a quarter of the machine's by
                 default. Beyond it, the largest are read by chunks of rows while a run goes on, where its plan sees batches of
                 them only; a `DataWarning` tells of those that are needed whole.
+            fit: whether the variant of the program that is meant for sizes like those of the data prepares it. `fitted`
+                gives this variant, whose entries are then to be called. All variants compute the same, by other ways.
 
         Returns:
             A `Bound`, which is a pytree. Its key, where the program draws, is the one of what is evaluated beside stages.
@@ -189,44 +192,6 @@ class Program:
             DataError: the data does not fit (VS05xx), or cannot be split over the devices (VS0863).
             ArtifactError: the mesh does not fit the spec or the devices (VS086x).
         """
-        return self._ready(self._checked(data, constants, seed, base, allow_outside, mesh, memory))
-
-    def fitted(
-        self,
-        data: Mapping[str, Any] | None = None,
-        constants: Mapping[str, Any] | None = None,
-        seed: int = 0,
-        base: Path | str | None = None,
-        allow_outside: bool = False,
-        mesh: Mapping[str, int] | Mesh | None = None,
-        memory: int | float | str | None = None,
-    ) -> tuple[Program, Bound]:
-        """The variant of this program that is meant for sizes like those of the data, or itself, and what `bind` gives of it.
-
-        Args and errors are those of `bind`. `vspec.run` runs the variant; all compute the same, by other ways.
-        """
-        bound = self._checked(data, constants, seed, base, allow_outside, mesh, memory)
-        chosen = self.at_sizes(bound.sizes)
-        return chosen, chosen._ready(bound)
-
-    def at_sizes(self, sizes: Mapping[str, int]) -> Program:
-        """The variant that is meant for sizes of dims like these, or the program itself."""
-        if not self.variants:
-            return self
-        meant = [self.manifest["sizes"], *(v["sizes"] for v in self.manifest["variants"])]
-        return (self, *self.variants)[nearest(sizes, meant)]
-
-    def _checked(
-        self,
-        data: Mapping[str, Any] | None,
-        constants: Mapping[str, Any] | None,
-        seed: int,
-        base: Path | str | None,
-        allow_outside: bool,
-        mesh: Mapping[str, int] | Mesh | None,
-        memory: int | float | str | None,
-    ) -> Bound:
-        """Data and constants, checked and laid out; nothing is prepared of them yet."""
         sizes = Sizes(self.manifest["dims"])
         bound_constants = bind_constants(self.manifest, constants or {}, sizes)
         folder = Path(base) if base is not None else self.directory
@@ -235,9 +200,9 @@ class Program:
         check_positions(self.manifest, "data", {**found.data, **found.streams}, dict(dims))
         check_positions(self.manifest, "constants", bound_constants, dict(dims))
         for note in found.notes:
-            warnings.warn(note, stacklevel=3)
+            warnings.warn(note, stacklevel=2)
         layout = layout_of(self.manifest, dict(dims), mesh)
-        return Bound(
+        bound = Bound(
             _device(found.data, self.manifest["data"], layout),
             _device(bound_constants, self.manifest["constants"], layout),
             {},
@@ -247,6 +212,18 @@ class Program:
             streams=found.streams,
             notes=found.notes,
         )
+        return (self.at_sizes(bound.sizes) if fit else self)._ready(bound)
+
+    def fitted(self, bound: Bound) -> Program:
+        """The one of this program and its variants that prepared the data; itself, where none of them did."""
+        return next((p for p in self.variants if p.variant == bound.variant), self)
+
+    def at_sizes(self, sizes: Mapping[str, int]) -> Program:
+        """The variant that is meant for sizes of dims like these, or the program itself."""
+        if not self.variants:
+            return self
+        meant = [self.manifest["sizes"], *(v["sizes"] for v in self.manifest["variants"])]
+        return (self, *self.variants)[nearest(sizes, meant)]
 
     def _ready(self, bound: Bound) -> Bound:
         """With what this program prepares, and the key of its draws."""

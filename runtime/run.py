@@ -151,7 +151,8 @@ def run(
         program = load(program)
         clock.lap("load")
     first = jax.process_index() == 0
-    program, bound = program.fitted(data, constants, seed, base, allow_outside, mesh, memory)
+    bound = program.bind(data, constants, seed, base, allow_outside, mesh, memory, fit=True)
+    program = program.fitted(bound)
     start = program.initial_params(bound, params)
     _check_start_searches(program, bound, params)
     check_start(

@@ -223,8 +223,8 @@ class VspecEstimator(BaseEstimator):  # type: ignore[misc]
         # The outputs of a program are one function: what it makes of y here is not looked at.
         unknown = np.repeat(self._row, len(X), axis=0)
         data = {**(self.data or {}), self.X: X, self.y: unknown}
-        bound = program.bind(data, self._constants(), self.seed)
-        return evaluate_outputs(program, self.params_, bound)[self._predictor(program, output)]
+        bound = program.bind(data, self._constants(), self.seed, fit=True)
+        return evaluate_outputs(program.fitted(bound), self.params_, bound)[self._predictor(program, output)]
 
 
 class VspecRegressor(RegressorMixin, VspecEstimator):  # type: ignore[misc]

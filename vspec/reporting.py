@@ -266,7 +266,7 @@ def _derivation(results: Results, read: _Read) -> Html:
 
     if read.compiled is not None:
         return derived(read.compiled)
-    from vspec.compiler.report.explain import emitted_lines
+    from vspec.compiler.report.lines import emitted_lines
 
     found = []
     for name, lines in emitted_lines(results.texts.get("program.py", "")).items():

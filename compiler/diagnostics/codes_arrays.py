@@ -89,8 +89,9 @@ ARRAYS: tuple[Code, ...] = (
         "steps of a recurrence of which the end alone is read, and through which no derivative goes. 'sum[i](..., by=products)' "
         "takes squares of differences between arrays with indices of their own, '(x[n, i] - y[m, i])**2', from products of "
         "matrices; nothing but exponents may read it. 'sum[i, j](..., by=pairs)' takes each pair of values of two indices of one "
-        "dim once: the size of the dim must be known, something in the terms must be the same, its negative or zero with the indices "
-        "exchanged, and all of it must be made pair by pair, by no sum that says itself how. 'vspec build' looks for the form.",
+        "dim once: the size of the dim must be known, something in the terms must be the same, its negative or zero with the "
+        "indices exchanged, and all of it must be made pair by pair, by no sum that says itself how. 'vspec build' looks for "
+        "the form.",
         "params:\n  x: {init: 1}\nobjectives:\n  loss: x**2\n"
         "solve: {minimize: loss, method: block_coordinate(form=scaling)}\n",
     ),

@@ -45,7 +45,7 @@ SOURCE: tuple[Code, ...] = (
         "VS0106",
         "more than one document in the file",
         "A spec is one YAML document; '---' in the middle of a file starts another one. Keep one spec per file, "
-        "or use 'runs:' for variants of one problem.",
+        "or write what differs under 'runs:'.",
         "vspec: 1\n---\nvspec: 1\n",
     ),
     Code(

@@ -35,7 +35,7 @@ from vspec.compiler.language.plan import read_plan
 from vspec.compiler.language.planned import refuse_planned
 from vspec.compiler.language.random import random_variables
 from vspec.compiler.language.results import Outputs
-from vspec.compiler.language.runs import overrides_nothing, places, variants
+from vspec.compiler.language.runs import documents, overrides_nothing, places
 from vspec.compiler.language.sections import check_functions, declare_params, read_functions, read_params
 from vspec.compiler.language.settings import settable_names, settled, stage_options
 from vspec.compiler.language.shard import read_shard
@@ -64,15 +64,15 @@ def check_document(
         The checked spec, or None if there are errors, and every diagnostic in the order of the file.
     """
     sink = Sink()
-    documents = {name: settled(d, overrides) for name, d in variants(document, sink).items()}
+    of_runs = {name: settled(d, overrides) for name, d in documents(document, sink).items()}
     base = settled(document, overrides)
-    settable = frozenset().union(*(settable_names(d) for d in documents.values()), stage_options(document))
-    used: set[str] = set().union(*(stage_options(d) & overrides.keys() for d in (base, *documents.values())))
+    settable = frozenset().union(*(settable_names(d) for d in of_runs.values()), stage_options(document))
+    used: set[str] = set().union(*(stage_options(d) & overrides.keys() for d in (base, *of_runs.values())))
     runs: dict[str, Spec] = {}
     found: list[tuple[str, Diagnostic]] = []
-    for name, variant in documents.items():
+    for name, overridden in of_runs.items():
         ctx = Context(Sink(), infer, externs=externs)
-        spec = _sound(ctx, variant, overrides, used)
+        spec = _sound(ctx, overridden, overrides, used)
         found += [(name, d) for d in ctx.sink.diagnostics]
         if spec is not None and not ctx.sink.errors:
             runs[name] = replace(spec, run=name)

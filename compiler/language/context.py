@@ -204,7 +204,7 @@ class Env:
 class Runs:
     """The runs of a spec while its claims are checked.
 
-    `specs` are the checked variants, `names` all runs, those with mistakes among them. `plan` is the spec's own. `facts` are
+    `specs` are those without mistakes, `names` all runs, those with mistakes among them. `plan` is the spec's own. `facts` are
     what claims read of runs, `read` those of the claim that is being checked. `comparing` is set where claims that compare
     runs are checked; `own` and `letters` are the letters that axes of runs then have.
     """

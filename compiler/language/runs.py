@@ -1,7 +1,7 @@
-"""`runs`: named variants of a spec, each the document of the spec with sections overridden, entry by entry.
+"""`runs`: named problems beside that of the spec, each its document with sections overridden, entry by entry.
 
 As with imports, this happens on the document: the entries of a run take the places of those they override, their text
-and their places unchanged, so that a variant is checked like any other spec and every mistake is shown where it stands.
+and their places unchanged, so that a run is checked like any other spec and every mistake is shown where it stands.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vspec.compiler.language.operators import RESERVED
 from vspec.compiler.source.document import Document, Mapping, Scalar, Value
 
 OWN_SECTIONS = ("runs", "claims")
-"""Sections that a variant does not have: what is claimed is claimed of the spec."""
+"""Sections that a run does not have: what is claimed is claimed of the spec."""
 
 SHORT: Map[str, str] = {"dims": "size", "data": "type", "random": "law", "outputs": "is"}
 """What a value that is no mapping of options stands for: `x: 101` is `x: {size: 101}`."""
@@ -32,14 +32,14 @@ MERGED = ("dims", "data", "params", "random", "outputs")
 """Sections whose entries have options, which are overridden one by one."""
 
 
-def variants(document: Document, sink: Sink) -> dict[str, Document]:
+def documents(document: Document, sink: Sink) -> dict[str, Document]:
     """The document of each run, in order; mistakes in their names and letters go to the sink."""
     node = document.root.get("runs")
     found: dict[str, Document] = {}
     for key, value in node.entries if isinstance(node, Mapping) else ():
         name = key.text.strip()
         if _named(name, key, sink):
-            found[name] = variant(document, value, sink)
+            found[name] = _overridden(document, value, sink)
     return found
 
 
@@ -69,7 +69,7 @@ def overrides_nothing(value: Value) -> bool:
     return not isinstance(value, Mapping) or not value.entries
 
 
-def variant(document: Document, overrides: Value, sink: Sink) -> Document:
+def _overridden(document: Document, overrides: Value, sink: Sink) -> Document:
     """The document with the sections of one run in the place of its own."""
     given = {key.text: (key, value) for key, value in overrides.entries} if isinstance(overrides, Mapping) else {}
     entries: list[tuple[Scalar, Value]] = []

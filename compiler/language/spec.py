@@ -505,7 +505,7 @@ class Spec:
     """A whole checked spec. `equations` are definitions and recurrences in an order in which each reads only earlier ones.
 
     `parts`: the files it imports, each with the SHA-256 of its text. `run`: the run that this is, '' for the spec itself.
-    `runs` are the variants by name, `same` those that override nothing. `facts` are what claims read of runs. `comparison`
+    `runs` are the checked runs by name, `same` those that override nothing. `facts` are what claims read of runs. `comparison`
     holds the claims that compare runs: constants, facts and claims alone. `shard`: dim → over which axis of a
     mesh of devices it is split. `externs`: the functions from outside, by their names in the spec.
     """

@@ -10,8 +10,9 @@ from vspec.compiler.emit.entry import EmittedEntry
 from vspec.compiler.graph.graph import Entry, Result
 from vspec.compiler.graph.node import Kind, Node, topological
 from vspec.compiler.language.expr import Affine, Derivative, Element, Expr
-from vspec.compiler.report.explain import emitted_lines, what
+from vspec.compiler.report.explain import what
 from vspec.compiler.report.formulas import names_of, notation
+from vspec.compiler.report.lines import emitted_lines
 from vspec.compiler.report.math import Printer
 from vspec.compiler.report.readback import NOWHERE, Reader, TooLong
 

@@ -6,8 +6,7 @@ the other.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +15,13 @@ from vspec.compiler.graph.node import AnyRegion, Blocks, Either, Kind, Node, Pul
 from vspec.compiler.language.spec import Constant, Data, Domain, Draw, Param, Source, Spec
 from vspec.compiler.report.derivatives import derivatives_of
 from vspec.compiler.report.formulas import equations, printer, size_text
+from vspec.compiler.report.lines import emitted_lines
 from vspec.compiler.report.math import Printer
 from vspec.compiler.report.memory import sweeps, told
 from vspec.compiler.report.plan import plan_lines
-from vspec.compiler.report.strategies import strategies, strategy_rows, variant_records, variant_row
+from vspec.compiler.report.strategies import strategies, strategy_rows
 from vspec.compiler.report.table import passes_table, render_table
+from vspec.compiler.report.variants import variant_records, variant_row
 
 if TYPE_CHECKING:
     from vspec.compiler.pipeline import Compiled
@@ -40,6 +41,8 @@ def explain(compiled: Compiled, entry: str | None = None, *, seconds: bool = Tru
         lines += _overview(found, seconds)
     for item in found["entries"]:
         lines += _entry_text(item, found["file"], full=entry is not None)
+        for v in found["variants"] if entry is not None else ():
+            lines += _in_variant(v, found["file"])
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -66,7 +69,7 @@ def explain_json(compiled: Compiled, entry: str | None = None) -> dict[str, Any]
             {"what": t.what, "line": t.line, "file": t.file or own, "how": list(t.how)} for t in derivatives_of(spec)
         ],
         "strategies": strategies(compiled),
-        "variants": variant_records(compiled),
+        "variants": variant_records(compiled, entry),
         "forms": [
             {"what": what, "line": line, "how": list(how)} for what, line, how in compiled.before.notes.get("forms", [])
         ],
@@ -203,44 +206,6 @@ def what(n: Node) -> str:
     return f"{n.kind} {n.op}".strip()
 
 
-_DEF = re.compile(r"def (\w+)\(")
-_ASSIGNED = re.compile(r"\s+(\w+) = (.*)")
-_NOTE = re.compile(r"  # (\[[^\]]*\])?(?:\s*(\S+):(\d+))?\s*$")
-
-
-def emitted_lines(text: str) -> dict[str, list[dict[str, Any]]]:
-    """The lines of each function of a program: where they stand, what they assign, from which line of the spec."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    body: list[dict[str, Any]] | None = None
-    state = "outside"
-    for number, line in enumerate(text.splitlines(), 1):
-        start = _DEF.match(line)
-        if start:
-            body, state = found.setdefault(start[1], []), "signature"
-        if state == "signature" and line.rstrip().endswith(":"):
-            state = "docstring"
-        elif state == "docstring":
-            if line.rstrip().endswith('"""'):
-                state = "body"
-        elif state == "body" and body is not None and line.strip():
-            if not line.startswith(" "):
-                state = "outside"
-                continue
-            note = _NOTE.search(line)
-            code = line[: note.start()].rstrip() if note else line.rstrip()
-            target = _ASSIGNED.match(code)
-            body.append(
-                {
-                    "program_line": number,
-                    "target": target[1] if target else "",
-                    "code": code,
-                    "axes": note[1] or "" if note else "",
-                    "line": int(note[3]) if note and note[3] else None,
-                }
-            )
-    return found
-
-
 # --- text ---------------------------------------------------------------------------------------------------------
 
 
@@ -309,17 +274,31 @@ def _entry_text(item: Mapping[str, Any], file: str, *, full: bool) -> list[str]:
     lines = [f"{item['name']} ({item['kind'].replace('_', ' ')})"]
     if item["doc"]:
         lines[0] += f": {item['doc']}"
-    lines += [f"  {len(item['nodes'])} nodes", ""]
-    width = min(80, max((len(x["code"]) for x in item["lines"]), default=0))
-    for x in item["lines"]:
-        note = "  ".join(t for t in (x["axes"], f"{file}:{x['line']}" if x["line"] else "") if t)
-        lines.append(f"  {x['program_line']:>4}  {x['code'].ljust(width)}  {note}".rstrip())
-    lines.append("")
+    lines += [f"  {len(item['nodes'])} nodes", "", *_code(item["lines"], file), ""]
     if full:
         rows = [_row(n, file) for n in item["nodes"]]
         lines += ["  Node by node: what, of which definition, its axes, where in the spec, where in the program"]
         lines += [*columns(rows), ""]
     return lines
+
+
+def _code(lines: Sequence[Mapping[str, Any]], file: str) -> list[str]:
+    width = min(80, max((len(x["code"]) for x in lines), default=0))
+    found = []
+    for x in lines:
+        note = "  ".join(t for t in (x["axes"], f"{file}:{x['line']}" if x["line"] else "") if t)
+        found.append(f"  {x['program_line']:>4}  {x['code'].ljust(width)}  {note}".rstrip())
+    return found
+
+
+def _in_variant(record: Mapping[str, Any], file: str) -> list[str]:
+    """What a variant has in the place of the entry that is shown."""
+    own = record["entry"]
+    name, sizes, costs = variant_row(record if own is None else {**record, **own})
+    if own is None:
+        return [f"The variant {name} ({sizes}) has the same", ""]
+    lines = _code(own["lines"], file) or ["  It has no such entry"]
+    return [f"In the variant {name} ({sizes}): {costs}", "", *lines, ""]
 
 
 def _row(n: Mapping[str, Any], file: str) -> tuple[str, ...]:

@@ -55,29 +55,3 @@ def strategy_rows(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
 
 def _short(text: str, limit: int = 58) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def variant_records(compiled: Compiled) -> list[dict[str, Any]]:
-    """The programs for other sizes: what they are meant for, what each costs there, and what it chooses otherwise."""
-
-    def choice(row: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(row[key] for key in ("file", "line", "kind", "what", "chosen"))
-
-    usual = {choice(r) for r in strategies(compiled)}
-    return [
-        {
-            "name": v.name,
-            "sizes": dict(v.sizes),
-            "flops": v.flops,
-            "against": v.against,
-            "strategies": [r for r in strategies(v.compiled) if choice(r) not in usual],
-        }
-        for v in compiled.variants
-    ]
-
-
-def variant_row(record: Mapping[str, Any]) -> tuple[str, ...]:
-    """A variant as cells: its name, its sizes, and what it costs there."""
-    sizes = ", ".join(f"{d} = {size}" for d, size in record["sizes"].items())
-    own, against = (quantity(float(record[k])) for k in ("flops", "against"))
-    return record["name"], sizes, f"{own} operations against {against}"

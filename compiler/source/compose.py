@@ -99,7 +99,7 @@ class Composer:
         """The refusal of a second document."""
         span = self.span(event.start_mark, event.end_mark)
         return refuse("VS0106", "the file holds more than one document", span, "a second one starts here",
-                      "one file is one spec; variants of a problem stand under 'runs:'")  # fmt: skip
+                      "one file is one spec; runs that differ from it stand under 'runs:'")  # fmt: skip
 
     def open(self, event: Any) -> None:
         """Start a mapping or a list."""

@@ -62,6 +62,7 @@ class Outcome:
         claims: the judged claims, as plain values.
         stages: what each stage did, as plain values.
         seconds: of the solve and all else, without compiling; of points side by side, each one's share.
+        variant: the variant of the program that ran, '' for the program itself.
     """
 
     how: str
@@ -72,6 +73,7 @@ class Outcome:
     claims: tuple[Mapping[str, Any], ...] = ()
     stages: tuple[Mapping[str, Any], ...] = ()
     seconds: float = 0.0
+    variant: str = ""
 
 
 class Points:
@@ -97,9 +99,10 @@ class Points:
         return self._first
 
     def bind(self, asked: Asked) -> Bound:
-        """The point's data. What is not drawn is read for the first point, and shared by all that follow."""
+        """The point's data, prepared by the variant of the program that is meant for their sizes. What is not drawn is read for
+        the first point, and shared by all that follow."""
         known = {**self.given, **self._first}
-        bound = self.program.bind(known, asked.constants, asked.seed, self.base, self.allow_outside, mesh={})
+        bound = self.program.bind(known, asked.constants, asked.seed, self.base, self.allow_outside, mesh={}, fit=True)
         if self._read:
             return replace(bound, data={**bound.data, **self._first})
         self._read = True
@@ -160,6 +163,7 @@ class Points:
             tuple(c.as_dict() for c in result.claims),
             tuple(s.as_dict() for s in result.stages),
             time.perf_counter() - started - compiling,
+            result.bound.variant,
         )
 
     def _together(self, asked: Sequence[Asked], lanes: int) -> list[Outcome | None]:
@@ -168,9 +172,10 @@ class Points:
         for k, a in enumerate(asked):
             try:
                 bound = self.bind(a)
-                start = self.program.initial_params(bound)
-                lines = {p: d.get("line") for p, d in self.program.manifest["params"].items()}
-                check_start(self.program.domains(bound), start, lines)
+                program = self.program.fitted(bound)
+                start = program.initial_params(bound)
+                lines = {p: d.get("line") for p, d in program.manifest["params"].items()}
+                check_start(program.domains(bound), start, lines)
             except RunError:
                 continue
             if bound.layout is not None or bound.streams:
@@ -178,14 +183,17 @@ class Points:
             points[k] = Point(start, bound)
         if len(points) < 2:
             return [None] * len(asked)
-        execute(self.program, [*points.values()], lanes)
+        first, *rest = points.values()
+        if any(p.bound.variant != first.bound.variant for p in rest):
+            raise Apart("the points have sizes that several programs are meant for")
+        execute(self.program.fitted(first.bound), [first, *rest], lanes)
         return [self._outcome(points[k]) if k in points else None for k in range(len(asked))]
 
     def _outcome(self, point: Point) -> Outcome | None:
         if point.error is not None:
             return None
         started = time.perf_counter()
-        program, bound, solved = self.program, point.bound, point.params
+        program, bound, solved = self.program.fitted(point.bound), point.bound, point.params
         try:
             outputs = {**evaluate_outputs(program, solved, bound), **point.histories.arrays()}
             missed = violations(program, solved, bound)
@@ -202,4 +210,5 @@ class Points:
             tuple(c.as_dict() for c in claims),
             tuple(s.as_dict() for s in point.results),
             time.perf_counter() - started + facts["seconds"],
+            program.variant,
         )

@@ -34,7 +34,7 @@ def row_of(values: Mapping[str, Any], seed: int, outcome: Outcome) -> dict[str, 
 
     Returns:
         `point`, `seed`, `how`, `error`, `outputs` (numbers; of arrays and complex numbers the shapes), `constraints`, `claims`,
-        `holds`, `stages` and `seconds`.
+        `holds`, `stages`, `seconds` and `variant`.
     """
     fault = outcome.fault
     found: dict[str, Any] = {
@@ -48,6 +48,7 @@ def row_of(values: Mapping[str, Any], seed: int, outcome: Outcome) -> dict[str, 
         "holds": None if fault is not None else all(c["holds"] or c["timed"] for c in outcome.claims),
         "stages": [_stage(s) for s in outcome.stages if s["reason"] is not None],
         "seconds": outcome.seconds,
+        "variant": outcome.variant,
     }
     if fault is not None:
         found["error"] = {

@@ -156,7 +156,7 @@ def test_no_word_of_ours_is_explained_away() -> None:
         "minimize": definitions["stage"],
         "draw": definitions["data_options"],
         "init": definitions["param"],
-        "solve": definitions["variant"],
+        "solve": definitions["run"],
     }
     for mark, words in KEYS.items():
         assert mark in kinds[mark]["properties"]

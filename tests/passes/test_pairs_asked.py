@@ -81,7 +81,7 @@ def test_pairs_in_the_steps_of_a_recurrence() -> None:
     text = f"""{HEAD.replace("i: 3", "i: 3, t: 4")}
 define:
   s[0, n, e, i]: Y[n, e, i]
-  s[t + 1, n, e, i]: s[t, n, e, i] - 0.01*sum[f](exp(-near(s[t, n, e, :], s[t, n, f, :]))*(s[t, n, e, i] - s[t, n, f, i]), by=pairs)
+  s[t + 1, n, e, i]: s[t, n, e, i] - sum[f](law(s[t, n, e, :], s[t, n, f, :])*(s[t, n, e, i] - s[t, n, f, i]), by=pairs)
 outputs:
   last[n, e, i]: s[-1, n, e, i]
 """

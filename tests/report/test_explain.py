@@ -11,7 +11,8 @@ import pytest
 
 from vspec.compiler.pipeline import Compiled, check, compile_spec
 from vspec.compiler.report.drawing import dot, layers, mermaid, svg, view
-from vspec.compiler.report.explain import emitted_lines, explain, explain_json
+from vspec.compiler.report.explain import explain, explain_json
+from vspec.compiler.report.lines import emitted_lines
 from vspec.compiler.report.table import passes_table, quantity, render_table
 
 PROBLEMS = Path(__file__).parents[2] / "specs" / "problems"

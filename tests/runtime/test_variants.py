@@ -21,6 +21,7 @@ from vspec.recompile import recompiled
 from vspec.runtime.errors import ArtifactError
 from vspec.runtime.kept import read
 from vspec.runtime.program import Program, load
+from vspec.runtime.sweep.points import ALONE, TOGETHER, Asked, Points
 from vspec.runtime.variants import distance, nearest
 
 COMPILE_QUICKLY = True
@@ -44,6 +45,32 @@ solve: {minimize: loss, method: sgd(lr=0.01), steps: 3}
 outputs:
   loss: loss
   w[i]: w[i]
+"""
+
+
+# The same with a constant to sweep over.
+SWEPT = GRAM.replace("params:", "constants: {lam: 1.0}\nparams:").replace(
+    "/spread\n", "/spread + lam*sum[i](w[i]**2)\n"
+)
+
+PREDICTS = """\
+vspec: 1
+name: kernel
+precision: float64
+dims: {n, m: auto, i, j: auto}
+data:
+  X[n, i]: real
+  y[n]: real
+params:
+  w[i]: {init: 1}
+define:
+  f[n]: sum[i, m, j](X[n, i]*X[m, i]*X[m, j]*w[j])
+  spread: sum[n, m, i, j](X[n, i]*X[m, i]*X[m, j]*X[n, j])
+objectives:
+  loss: sum[n]((y[n] - f[n])**2)/spread + sum[i](w[i]**2)
+solve: {minimize: loss, method: sgd(lr=0.0001), steps: 2}
+outputs:
+  f[n]: f[n]
 """
 
 
@@ -124,8 +151,9 @@ def test_the_nearest_in_logarithms() -> None:
 
 @pytest.mark.parametrize(("n", "i", "name"), [(40, 5, ""), (5, 40, "many-i")])
 def test_the_sizes_of_the_data_decide_what_runs(program: Program, n: int, i: int, name: str) -> None:
-    chosen, bound = program.fitted(data(n, i))
-    assert (chosen.variant, bound.variant) == (name, name)
+    bound = program.bind(data(n, i), fit=True)
+    assert (program.fitted(bound).variant, bound.variant) == (name, name)
+    assert program.fitted(program.bind(data(n, i))) is program
     result = vspec.run(program, data=data(n, i))
     assert result.bound.variant == name
     alone = load(program.directory or "")
@@ -189,3 +217,65 @@ def test_variants_are_explained() -> None:
     assert record["sizes"] == {"n": 100, "i": 10_000}
     assert "Variants for other sizes\n  many-i  n = 100, i = 10000  " in explain(whole)
     assert "Variants" not in explain(compiled())
+
+
+def test_an_entry_is_explained_with_what_variants_have_in_its_place() -> None:
+    from dataclasses import replace
+
+    from vspec.compiler.report.explain import explain
+
+    whole = replace(compiled(), variants=found())
+    (record,) = explain_json(whole, "loss")["variants"]
+    assert any("scaled @ scaled.T" in x["code"] for x in record["entry"]["lines"])
+    assert record["entry"]["flops"] < record["entry"]["against"] / 10
+    text = explain(whole, "loss")
+    assert "In the variant many-i (n = 100, i = 10000): " in text
+    assert text.count("scaled @ scaled.T") == 1
+    assert text.count("scaled.T @ scaled") == 1
+    (same,) = explain_json(whole, "initial")["variants"]
+    assert same["entry"] is None
+    assert "The variant many-i (n = 100, i = 10000) has the same\n" in explain(whole, "initial")
+
+
+@pytest.mark.parametrize(("lanes", "how"), [(4, TOGETHER), (1, ALONE)])
+@pytest.mark.parametrize(("n", "i", "name"), [(40, 5, ""), (5, 40, "many-i")])
+def test_points_of_a_sweep_run_the_variant_of_their_sizes(
+    tmp_path: Path, lanes: int, how: str, n: int, i: int, name: str
+) -> None:
+    (tmp_path / "gram.yaml").write_text(SWEPT, encoding="utf-8")
+    program = vspec.compile(tmp_path / "gram.yaml")
+    asked = [Asked({"lam": lam}, 0) for lam in (0.1, 1.0)]
+    outcomes = Points(program, data(n, i)).run(asked, lanes)
+    assert [(o.how, o.variant, o.fault) for o in outcomes] == [(how, name, None)] * 2
+    program.variants = ()
+    for one, other in zip(outcomes, Points(program, data(n, i)).run(asked, lanes), strict=True):
+        assert other.variant == ""
+        np.testing.assert_allclose(one.params["w"], other.params["w"], rtol=1e-12)
+        np.testing.assert_allclose(one.outputs["loss"], other.outputs["loss"], rtol=1e-12)
+
+
+def test_a_sweep_tells_which_variant_ran(tmp_path: Path) -> None:
+    (tmp_path / "gram.yaml").write_text(SWEPT, encoding="utf-8")
+    swept = vspec.sweep(tmp_path / "gram.yaml", {"lam": [0.1, 1.0]}, data=data(5, 40))
+    assert [p["variant"] for p in swept.points] == ["many-i"] * 2
+
+
+def test_an_estimator_predicts_by_the_variant_of_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vspec.estimator import VspecRegressor
+    from vspec.runtime import run
+
+    (tmp_path / "kernel.yaml").write_text(PREDICTS, encoding="utf-8")
+    seen: list[str] = []
+    evaluate = run.evaluate_outputs
+
+    def watched(program: Program, params: Any, bound: Any) -> Any:
+        seen.append(program.variant)
+        return evaluate(program, params, bound)
+
+    monkeypatch.setattr(run, "evaluate_outputs", watched)
+    rng = np.random.default_rng(0)
+    few, many = rng.normal(size=(5, 30)), rng.normal(size=(3000, 30))
+    model = VspecRegressor(tmp_path / "kernel.yaml").fit(few, few[:, 0])
+    predicted = model.predict(many)
+    assert seen == ["many-i", ""]
+    np.testing.assert_allclose(predicted, many @ (many.T @ (many @ model.params_["w"])), rtol=1e-9)

@@ -56,6 +56,8 @@ def explain(
       vspec explain problems/logistic
       vspec explain problems/logistic --entry loss_gradient
 
+    Of one entry, what stands in its place in variants for other sizes is shown as well.
+
     With --format json: {"explanation": {"name", "mathematics", "plan", "derivatives", "entries", "passes", ...}, ...}
     """
     from vspec.compiler.pipeline import check, compile_spec

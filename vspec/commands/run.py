@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Run a spec or a built program and save the results.")
 @click.argument("spec", metavar="SPEC|DIR")
-@click.option("--run", "variant", default="", metavar="NAME", help="A run of the spec, instead of the spec itself.")
+@click.option("--run", "run_name", default="", metavar="NAME", help="A run of the spec, instead of the spec itself.")
 @set_option
 @click.option(
     "--data",
@@ -77,7 +77,7 @@ if TYPE_CHECKING:
 @format_option
 def run(
     spec: str,
-    variant: str,
+    run_name: str,
     settings: tuple[str, ...],
     bindings: tuple[str, ...],
     seed: int,
@@ -128,7 +128,7 @@ def run(
         directory, source, constants = path, path / "spec.yaml", overrides
     else:
         source = find_spec(spec)
-        constants, rebuilt = split_overrides(source, overrides, allow_outside, variant)
+        constants, rebuilt = split_overrides(source, overrides, allow_outside, run_name)
         policy, tuning = read_policy(pedantic, warnings_), read_tuning(memory, chunk, matmul, donate)
         built = in_turn(
             lambda: build_spec(
@@ -138,7 +138,7 @@ def run(
                 overrides=rebuilt,
                 policy=policy,
                 allow_outside=allow_outside,
-                parts=variant,
+                parts=run_name,
                 tuning=tuning,
             ),
             distributed,
@@ -149,7 +149,7 @@ def run(
     saving = {"resume": resume, "checkpoint_every": checkpoint_every, "keep_checkpoints": keep_checkpoints}
     with blame(source), telling():
         result, compared = execute(
-            directory, variant, data, constants, seed, out, base, allow_outside, mesh, memory, **saving
+            directory, run_name, data, constants, seed, out, base, allow_outside, mesh, memory, **saving
         )
     warnings += tuple(of_data_warning(note, source) for note in result.bound.notes) if warnings_ != "none" else ()
     code = OK if result.holds else CLAIM_FAILED
@@ -179,7 +179,7 @@ def split_overrides(
 
 def execute(
     directory: Path,
-    variant: str,
+    run_name: str,
     data: dict[str, str],
     constants: dict[str, Any],
     seed: int,
@@ -198,8 +198,8 @@ def execute(
     from vspec.runtime.program import load
     from vspec.runtime.run import run as run_program
 
-    program = load(directory, variant, allow_extern=extern_allowed())
-    folder = Path(out) if out is not None else Path("results") / "-".join(filter(None, (program.name, variant)))
+    program = load(directory, run_name, allow_extern=extern_allowed())
+    folder = Path(out) if out is not None else Path("results") / "-".join(filter(None, (program.name, run_name)))
     with catch_warnings():
         simplefilter("ignore", DataWarning)  # they are shown with those of the compiler
         result = run_program(

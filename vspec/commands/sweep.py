@@ -45,7 +45,7 @@ MOST_ROWS = 60
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each point.")
 @seed_option
-@click.option("--run", "variant", default="", metavar="NAME", help="A run of the spec, instead of the spec itself.")
+@click.option("--run", "run_name", default="", metavar="NAME", help="A run of the spec, instead of the spec itself.")
 @set_option
 @click.option(
     "--data", "bindings", multiple=True, metavar="NAME=FILE[:COLUMN]", help="Bind data, as 'vspec run' takes it."
@@ -74,7 +74,7 @@ def sweep(
     grids: tuple[str, ...],
     seeds: int,
     seed: int,
-    variant: str,
+    run_name: str,
     settings: tuple[str, ...],
     bindings: tuple[str, ...],
     jobs: int,
@@ -112,7 +112,7 @@ def sweep(
         seeds=tuple(range(seed, seed + seeds)),
         settings=read_settings(settings),
         data=read_bindings(bindings),
-        run=variant,
+        run=run_name,
         jobs=jobs,
         together=together,
         out=Path(out) if out is not None else None,

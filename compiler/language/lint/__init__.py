@@ -24,7 +24,7 @@ from vspec.compiler.language.lint.shapes import shapes
 from vspec.compiler.language.lint.silence import KEPT, silenced
 from vspec.compiler.language.lint.single import single_draws
 from vspec.compiler.language.lint.unused import unused
-from vspec.compiler.language.runs import places, variants
+from vspec.compiler.language.runs import documents, places
 from vspec.compiler.language.spec import Spec
 from vspec.compiler.source.document import Document, Mapping
 
@@ -42,9 +42,9 @@ def lint(spec: Spec, document: Document, pedantic: bool = False) -> tuple[Diagno
     report = Report(document.text, pedantic)
     idle = unused(document.root, report)
     _rules(spec, document.root, idle, report)
-    for name, variant in variants(document, Sink()).items():
+    for name, overridden in documents(document, Sink()).items():
         inside = Report(document.text, pedantic)
-        _rules(spec.runs[name], variant.root, idle, inside)
+        _rules(spec.runs[name], overridden.root, idle, inside)
         first, last = places(document)[name]
         for key, found in inside.found.items():
             told = first <= key[1].line <= last
