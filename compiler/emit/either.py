@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from vspec.compiler.emit.decompositions import gather_parts
 from vspec.compiler.emit.layout import Layout, Value
+from vspec.compiler.emit.longest import made_along
 from vspec.compiler.emit.reads import gather_loops
 from vspec.compiler.emit.scans import Operand, state
 from vspec.compiler.emit.scope import Line, Scope, count_uses, defined_name
@@ -42,6 +43,8 @@ def _way(scope: Scope, region: Either, root: Node, operands: Sequence[Operand], 
     inner = Scope(scope.function, count_uses(nodes, [root], scope.graph.dims), scope.indent + 4, scope)
     inner.parts = gather_parts(nodes)
     inner.wanted = wanted(nodes, [(root, layout)], inner.graph)
+    # XLA gives both ways the order in memory of one of them: where the other one is turned around, what is chosen is as well.
+    inner.fast = made_along(nodes, layout, inner.graph)
     inner.leading = scope.leading
     gather_loops(inner, nodes)
     for operand, argument in zip(operands, region.captured, strict=True):

@@ -36,6 +36,18 @@ def longest_last(nodes: Sequence[Node], graph: Graph) -> dict[int, Layout]:
     return found
 
 
+def made_along(nodes: Sequence[Node], layout: Layout, graph: Graph) -> dict[int, Layout]:
+    """The order of axes by node for what the last node, whose axes are to have this order, is made of element by element; empty
+    if something ties that to an order of its own."""
+    free: dict[int, bool] = {}
+    for n in nodes:
+        free[n.uid] = _is_free(n, free, graph.dims)
+    found: dict[int, Layout] = {}
+    if free[nodes[-1].uid]:
+        _spread(nodes[-1], layout, found)
+    return found
+
+
 def _is_free(node: Node, free: Mapping[int, bool], dims: Mapping[str, int | Node | None]) -> bool:
     """Whether a node may have its axes in any order at no cost."""
     if node.kind is Kind.MAP:

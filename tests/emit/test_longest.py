@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -135,3 +136,49 @@ def test_what_is_chosen_between_two_ways_has_examples_last_too() -> None:
     text = text[text.index("def likelihood_value_and_gradient(") :]
     assert "joint = jax.lax.cond(" in text
     assert "softmax(joint, axis=0)" in text
+
+
+@pytest.fixture(scope="module")
+def chosen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A program large enough to choose between products and differences when it runs."""
+    folder = tmp_path_factory.mktemp("chosen")
+    # Second derivatives read distances themselves, which are differences then.
+    text = SPEC[: SPEC.index("outputs:")] + "solve: {maximize: likelihood}\n"
+    (folder / "mixed.yaml").write_text(text.replace("n: 300, k: 4, i: 3", "n: 3000, k: 8, i: 6"), encoding="utf-8")
+    with jax.enable_x64(True):
+        yield vspec.load(pipeline.build(folder / "mixed.yaml", folder / "out", stablehlo=False).directory)
+
+
+def placed(spread: float) -> tuple[dict[str, Any], Any]:
+    """Params and points; products are taken where they are near."""
+    rng = np.random.default_rng(5)
+    p = {
+        "mu": rng.normal(size=(8, 6)),
+        "scale": rng.uniform(0.5, 1.5, size=(8, 6)),
+        "logit": rng.normal(size=8),
+    }
+    return {n: jnp.asarray(x) for n, x in p.items()}, jnp.asarray(spread * rng.normal(size=(3000, 6)))
+
+
+@pytest.mark.parametrize("spread", [1.0, 1000.0])
+def test_both_ways_of_a_choice_give_what_jax_gives(chosen: Any, spread: float) -> None:
+    p, X = placed(spread)
+    value, gradient = jax.jit(chosen.likelihood_value_and_gradient)(**p, X=X)
+    np.testing.assert_allclose(value, likelihood(p, X), rtol=1e-10)
+    want = jax.grad(likelihood)(p, X)
+    for name in p:
+        scale = float(jnp.max(jnp.abs(want[name])))
+        np.testing.assert_allclose(gradient[name], want[name], rtol=1e-7, atol=1e-10 * scale, err_msg=name)
+
+
+def test_both_ways_of_a_choice_are_written_in_the_order_of_the_result(chosen: Any) -> None:
+    """Where one way turns its result around, XLA turns that of the other one and what is chosen around in memory."""
+    text = function(chosen, "likelihood_value_and_gradient")
+    way = text[text.index("def joint_by_differences(") :]
+    way = way[: way.index("jax.lax.cond(")]
+    assert "# [k, n]" in way
+    assert ".T" not in way
+    p, X = placed(1.0)
+    program = jax.jit(chosen.likelihood_value_and_gradient).lower(**p, X=X).compile().as_text()
+    assert re.search(r"= \(?f64\[8,3000\]\{1,0\}\)? conditional\(", program)
+    assert "f64[8,3000]{0,1}" not in program
