@@ -65,6 +65,7 @@ class PassRecord:
 
 
 INTERN = Pass("intern", intern.DOC, 1, intern.run)
+SETTLE = Pass("intern", intern.DOC, 1, intern.settled)
 DEAD = Pass("dead", dead.DOC, 1, dead.run)
 FOLD = Pass("fold", fold.DOC, 1, fold.run)
 RECOMPUTE = Pass("recompute", recompute.DOC, 1, recompute.run)
@@ -80,10 +81,10 @@ RECIPROCAL = Pass("reciprocal", reciprocal.DOC, 2, reciprocal.run)
 SCALING = Pass("scaling", scaling.DOC, 2, scaling.run)
 STRUCTURE = Pass("structure", structure.DOC, 2, structure.run)
 
-# The only place that knows the order. Interning again merges what a pass before it made twice.
+# The only place that knows the order. Interning again merges what a pass before it made twice; the last time settles orders.
 PASSES: tuple[Pass, ...] = (
     STABILISE, INTERN, STRUCTURE, INTERN, SCALING, FOLD, INTERN, CONTRACT, INTERN, HALVE, TILE, SHARE, RECOMPUTE, HOIST,
-    INTERN, BLOCK, DISTANCES, RECIPROCAL, DEAD,
+    SETTLE, BLOCK, DISTANCES, RECIPROCAL, DEAD,
 )  # fmt: skip
 
 NAMES: tuple[str, ...] = tuple(dict.fromkeys(p.name for p in PASSES))

@@ -7,11 +7,12 @@ transpose: maps take it as it lies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.classes import Classes, Face, body_of
+from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import AnyRegion, Kind, Node, Origin, innermost
 from vspec.compiler.graph.rewrite import Sweep, with_results
@@ -19,11 +20,17 @@ from vspec.compiler.graph.rewrite import Sweep, with_results
 DOC = "No two nodes are equal up to names of axes and turns of symmetric arrays; a second one is a rename of the first."
 
 
-def run(graph: Graph) -> Graph:
+def settled(graph: Graph) -> Graph:
+    """The graph with one node per class, once no pass looks for products with an array any more: those with a symmetric one take
+    it in the order that needs no transpose."""
+    return run(graph, True)
+
+
+def run(graph: Graph, settles: bool = False) -> Graph:
     """The graph with one node per class."""
     classes = graph.classes.all(graph.nodes)
     b = Builder(graph.dims)
-    sweep = _Merging(b, classes, _origins(graph, classes))
+    sweep = _Merging(b, classes, _origins(graph, classes), settles)
     sweep.run(graph.roots)
     return with_results(graph, b, lambda node: sweep.new[node.uid])
 
@@ -55,10 +62,12 @@ def _origins(graph: Graph, classes: Classes) -> dict[int, Origin]:
 class _Merging(Sweep):
     """The sweep that replaces each node by the first of its class; bodies of regions are scopes of their own."""
 
-    def __init__(self, b: Builder, classes: Classes, origins: Mapping[int, Origin]) -> None:
+    def __init__(self, b: Builder, classes: Classes, origins: Mapping[int, Origin], settles: bool) -> None:
         super().__init__(b, self.merge)
         self.classes = classes
         self.origins = origins
+        self.settles = settles
+        self.sizes = Sizes(b.dims)
         # By scope and class the first node, with its names for the axes of the class; by scope and face the node that shows it.
         self.first: dict[tuple[int, int], tuple[Node, tuple[str, ...]]] = {}
         self.shown: dict[tuple[int, Face], Node] = {}
@@ -96,16 +105,39 @@ class _Merging(Sweep):
         return node
 
     def straight(self, b: Builder, node: Node, old: Node) -> Node:
-        """A map whose symmetric operands have their axes in the map's order, so that none is transposed for it."""
-        if node.kind is not Kind.MAP:
+        """A map whose symmetric operands have their axes in the map's order, or a contraction whose symmetric operand has
+        them as the other one meets it, so that none is transposed for it."""
+        pair = self.settles and node.kind is Kind.CONTRACT and len(node.inputs) == 2
+        if node.kind is not Kind.MAP and not pair:
             return node
         inputs = list(node.inputs)
         for k, was in enumerate(old.inputs):
             place = {n: j for j, n in enumerate(inputs[k].names)}
             for one, other in self.classes.exchanges(self.classes.faces[was.uid]):
-                wanted = node.names.index(one) < node.names.index(other)
-                if (place[one] < place[other]) != wanted:
+                if pair:
+                    # Beside what is as large, a transpose is nothing.
+                    small = self.sizes.count(inputs[1 - k].axes) < self.sizes.count(inputs[k].axes)
+                    wanted = _rows_first(node, inputs[1 - k], one, other) if small else None
+                else:
+                    wanted = _before(node.names, one, other)
+                if wanted is not None and (place[one] < place[other]) != wanted:
                     inputs[k] = b.rename(inputs[k], {one: other, other: one})
         if all(x is y for x, y in zip(inputs, node.inputs, strict=True)):
             return node
         return Node(node.kind, node.op, tuple(inputs), node.axes, node.dtype, node.attrs, node.origin)
+
+
+def _before(names: Sequence[str], one: str, other: str) -> bool:
+    return names.index(one) < names.index(other)
+
+
+def _rows_first(node: Node, x: Node, one: str, other: str) -> bool | None:
+    """Whether `one` is to come before `other` in what is symmetric in them and meets x in a contraction: x[m, q], summed over
+    its rows, is on the right of a[n, m] as both lie, and x[q, m] on the left of a[m, n]. None where it does not matter, and where
+    x has more axes: it is no matrix then."""
+    if len(x.axes) != 2:
+        return None
+    summed = [n for n in (one, other) if n not in node.names]
+    if len(summed) != 1 or summed[0] not in x.names or not {one, other} - {summed[0]} <= set(node.names) - set(x.names):
+        return None
+    return (summed[0] == other) == (x.names[0] == summed[0])

@@ -191,3 +191,38 @@ def test_many_equal_operands_cost_little(kinds: int) -> None:
     classes = Classes()
     classes.of(whole)
     assert len(classes._arrangements(whole)) <= 16
+
+
+@pytest.mark.parametrize(("axes", "wanted"), [((M, I), ("n", "m")), ((I, M), ("m", "n"))])
+def test_a_product_takes_a_symmetric_matrix_as_the_other_factor_lies(axes: tuple[Axis, ...], wanted: object) -> None:
+    """Summed over its columns where the other one is summed over its rows, and over its rows where that lies on its side."""
+    b = Builder(SIZES)
+    p = given(b) | {"Y": b.input("Y", "data", axes, "real")}
+    drawn = np.random.default_rng(1).normal(size=[SIZES[a.dim] for a in axes])
+    for matrix_ in (matrix(b, p), turned(matrix(b, p), b)):
+        before = graph_of(b, p, [b.contract([matrix_, p["Y"]], [N, I])], dims=SIZES)
+        after = intern.settled(before)
+        assert_equal(before, after, values() | {"Y": drawn})
+        (product,) = [n for n in after.nodes if n.kind is Kind.CONTRACT]
+        assert product.inputs[0].names == wanted
+
+
+def test_a_product_with_what_is_not_symmetric_stays() -> None:
+    b = Builder(SIZES)
+    p = given(b)
+    x = b.rename(p["X"], {"n": "m"})
+    before = graph_of(b, p, [b.contract([turned(p["B"], b), x], [N, I])], dims=SIZES)
+    after = intern.settled(before)
+    assert_equal(before, after, values())
+    (product,) = [n for n in after.nodes if n.kind is Kind.CONTRACT]
+    assert product.inputs[0].names == ("m", "n")
+
+
+def test_orders_are_settled_at_the_end_only() -> None:
+    """Before, whoever looks for products with a symmetric matrix finds it in one order."""
+    b = Builder(SIZES)
+    p = given(b) | {"Y": b.input("Y", "data", (I, M), "real")}
+    before = graph_of(b, p, [b.contract([matrix(b, p), p["Y"]], [N, I])], dims=SIZES)
+    (first,) = [n for n in intern.run(before).nodes if n.kind is Kind.CONTRACT]
+    (last,) = [n for n in intern.settled(before).nodes if n.kind is Kind.CONTRACT]
+    assert (first.inputs[0].names, last.inputs[0].names) == (("n", "m"), ("m", "n"))
