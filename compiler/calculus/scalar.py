@@ -116,8 +116,12 @@ class NotRealError(ValueError):
     """SymPy arrived at a number that is not real, or at an infinity without a sign."""
 
 
+@cache
 def to_tree(expr: Any) -> Tree:
-    """The kernel tree of a SymPy expression over the symbols of `to_sympy`."""
+    """The kernel tree of a SymPy expression over the symbols of `to_sympy`.
+
+    Derivatives of a formula have most of its parts in common: each is spelled once.
+    """
     if expr.is_Symbol:
         return slot(int(expr.name[1:]))
     if expr.is_Add:

@@ -433,12 +433,16 @@ def union_axes(nodes: Sequence[Node]) -> tuple[Axis, ...]:
     """The union of the axes, those of the operand with most axes first, so that it needs no transpose."""
     if not nodes:
         return ()
-    widest = max(nodes, key=lambda n: len(n.axes))
-    seen = {a.name: a for a in widest.axes}
+    widest = nodes[0]
     for n in nodes:
-        for a in n.axes:
-            seen.setdefault(a.name, a)
-    return tuple(seen.values())
+        if len(n.axes) > len(widest.axes):
+            widest = n
+    seen = {a[0]: a for a in widest.axes}
+    for n in nodes:
+        if n is not widest:
+            for a in n.axes:
+                seen.setdefault(a[0], a)
+    return widest.axes if len(seen) == len(widest.axes) else tuple(seen.values())
 
 
 def tree_dtype(tree: Tree, inputs: Sequence[str]) -> str:

@@ -81,11 +81,12 @@ def kernel(tree: Tree) -> Kernel:
 
 def _key(tree: Tree) -> Tree:
     # 1, 1.0 and True are equal in Python but not the same number to a kernel.
-    if tree[0] == "num":
+    op = tree[0]
+    if op == "num":
         return ("num", type(tree[1]).__name__, repr(tree[1]))
-    if tree[0] == "x":
+    if op == "x":
         return tree
-    return (tree[0], *(_key(c) for c in tree[1:]))
+    return (op, *[c if c[0] == "x" else _key(c) for c in tree[1:]])
 
 
 def walk(tree: Tree) -> Iterator[Tree]:
@@ -100,7 +101,18 @@ def walk(tree: Tree) -> Iterator[Tree]:
 
 def slots(tree: Tree) -> frozenset[int]:
     """The slots that a tree reads."""
-    return frozenset(node[1] for node in walk(tree) if node[0] == "x")
+    known = _KNOWN.get(id(tree))
+    if known is not None:
+        return known.slots
+    found: set[int] = set()
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if node[0] == "x":
+            found.add(node[1])
+        elif node[0] != "num":
+            stack.extend(node[1:])
+    return frozenset(found)
 
 
 def substitute(tree: Tree, values: Mapping[int, Tree]) -> Tree:

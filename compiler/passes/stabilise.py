@@ -185,9 +185,12 @@ def quotient_of_exponentials(scope: Scope, tree: Tree) -> Tree | None:
     """exp(a)/sum(exp(a)) → exp(a - logsumexp(a)), also with weights and when sums of exponentials stand above;
     products and quotients of exponentials over the same axes become one exponential."""
     parts = factors(tree)
+    several = sum(scope.head(t) == "exp" and _flat(scope, t) for t, _ in parts) > 1
+    if not several and not any(e < 0 and is_sum(scope, t) for t, e in parts):
+        return None
     exponents, rest = exponentials(scope, [p for p in parts if _flat(scope, p[0])])
     rest += [p for p in parts if not _flat(scope, p[0])]
-    direct = len(exponents) > 1 and sum(1 for t, _ in parts if _flat(scope, t) and scope.head(t) == "exp") > 1
+    direct = len(exponents) > 1 and several
     shifts: list[tuple[int, Tree]] = []
     kept: list[Factor] = []
     for t, e in rest:
