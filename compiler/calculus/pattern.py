@@ -29,10 +29,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """The blocks on and above the diagonal that may differ from zero, and how they are ordered at nominal sizes."""
+    """The blocks on and above the diagonal that may differ from zero, for params of these shapes at nominal sizes."""
 
     blocks: tuple[Linked, ...]
-    order: Sparsity | None
+    shapes: Mapping[str, tuple[int, ...]]
+
+    @property
+    def order(self) -> Sparsity | None:
+        """How the unknowns are ordered at nominal sizes; None where too much may differ from zero."""
+        return sparsity.sparsity(self.shapes, self.blocks)
+
+    @property
+    def full(self) -> bool:
+        """Whether every entry may differ from zero, so that no order helps."""
+        dense = {(p, q) for p, q, boxes in self.blocks if any(not any(box) for box in boxes)}
+        names = list(self.shapes)
+        return all((p, q) in dense or (q, p) in dense for k, p in enumerate(names) for q in names[k:])
 
     @property
     def facts(self) -> list[dict[str, Any]]:
@@ -56,8 +68,7 @@ def pattern_of(r: Request) -> Pattern:
             boxes = sorted({_links(box, axis) for box in reach(r.low.b, slope, x)}, key=repr)
             if boxes:
                 blocks.append((p, q, tuple(boxes)))
-    shapes = dict(sorted(shapes_of(r).items()))
-    return Pattern(tuple(blocks), sparsity.sparsity(shapes, blocks))
+    return Pattern(tuple(blocks), dict(sorted(shapes_of(r).items())))
 
 
 def _links(box: Box, axis: Mapping[str, int]) -> sparsity.Box:
@@ -73,7 +84,7 @@ def by_pattern(r: Request) -> bool:
     plain = all(p.dtype == "real" and p.domain.kind in ELEMENTWISE for p in r.params)
     if not plain or count_unknowns(r) <= SMALL or has_loop(list(r.slopes.values()), list(r.reals.values())):
         return False
-    order = r.boxes.order
+    order = None if r.boxes.full else r.boxes.order
     return order is not None and order.feasible and sparse_cost(r) < CLEARLY * dense_cost(count_unknowns(r))
 
 

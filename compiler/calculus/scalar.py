@@ -316,12 +316,20 @@ def _simplified(k: Kernel) -> Tree:
     return settled(to_tree(_sympy(k)))
 
 
-def simplify(tree: Tree) -> Tree:
-    """SymPy's normal form of a tree (like terms collected, constants folded), where that makes it no longer."""
-    tree = settled(tree)
-    k = kernel(tree)
+@cache
+def _shorter(k: Kernel) -> Tree:
+    tree = settled(k.tree)
+    own = kernel(tree)
     try:
-        simpler = _simplified(k)
+        simpler = _simplified(own)
     except ValueError:
         return tree
-    return simpler if kernel(simpler).ops < k.ops else tree
+    return simpler if kernel(simpler).ops < own.ops else tree
+
+
+def simplify(tree: Tree) -> Tree:
+    """SymPy's normal form of a tree (like terms collected, constants folded), where that makes it no longer; the same object
+    where there is nothing to gain."""
+    k = kernel(tree)
+    found = _shorter(k)
+    return tree if found is k.tree else found

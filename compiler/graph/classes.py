@@ -239,7 +239,9 @@ class Classes:
     def turned(self, face: Face) -> list[Face]:
         """A face and, of what is symmetric, those with two names exchanged."""
         kind, names = face
-        swaps = self._swaps.get(kind, ())
+        swaps = self._swaps.get(kind)
+        if not swaps:
+            return [face]
         return [face, *((kind, tuple(names[{p: q, q: p}.get(k, k)] for k in range(len(names)))) for p, q in swaps)]
 
     def _reindexed(self, node: Node) -> Face:

@@ -58,10 +58,15 @@ class Sweep:
             region = self.region(node.attrs[0])
             if region is not node.attrs[0]:
                 candidate = replace_attrs(candidate, (region,))
-        with self.b.at(node.origin):
-            found = self.visit(self.b, candidate, node)
-            if found is not candidate and set(found.names) != set(node.names):
-                found = self.b.order(found, node.axes)
+        b = self.b
+        # Thousands of nodes are rewritten in a build: no context is made for each.
+        before, b.origin = b.origin, node.origin
+        try:
+            found = self.visit(b, candidate, node)
+            if found is not candidate and found.names != node.names and set(found.names) != set(node.names):
+                found = b.order(found, node.axes)
+        finally:
+            b.origin = before
         return found
 
     def region(self, region: AnyRegion) -> AnyRegion:

@@ -112,8 +112,9 @@ class _Merging(Sweep):
             return node
         inputs = list(node.inputs)
         for k, was in enumerate(old.inputs):
-            place = {n: j for j, n in enumerate(inputs[k].names)}
-            for one, other in self.classes.exchanges(self.classes.faces[was.uid]):
+            swaps = self.classes.exchanges(self.classes.faces[was.uid])
+            place = {n: j for j, n in enumerate(inputs[k].names)} if swaps else {}
+            for one, other in swaps:
                 if pair:
                     # Beside what is as large, a transpose is nothing.
                     small = self.sizes.count(inputs[1 - k].axes) < self.sizes.count(inputs[k].axes)
