@@ -172,3 +172,17 @@ def test_the_choice_is_told(tmp_path: Path) -> None:
 def test_where_all_meet_it_stays_as_it_was(objective: str, tmp_path: Path) -> None:
     program = built(tmp_path, spec("{t: 40}", "  x[t]: {init: 0.3}\n", objective))
     assert program.manifest["plan"][0].get("pattern") is None
+
+
+@pytest.mark.parametrize(
+    ("objective", "asked"), [("log(1 + sum[t](exp(x[t])))", False), (SPECS["chain"][2].replace("t0[t]*", ""), True)]
+)
+def test_a_hessian_that_is_full_is_not_put_in_order(objective: str, asked: bool, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    orders: list[Any] = []
+    found = sparsity
+    monkeypatch.setattr("vspec.runtime.sparsity.sparsity", lambda *a: (orders.append(a), found(*a))[1])
+    text = f"{HEAD}dims: {{t: 60, s: 59}}\nparams:\n  x[t]: {{init: 0.3}}\nobjectives:\n  loss: {objective}\n"
+    spec, diagnostics = pipeline.check_text(f"{text}solve: {{minimize: loss, method: newton}}\n", "p.yaml")
+    assert spec is not None, diagnostics
+    pipeline.compile_spec(spec)
+    assert bool(orders) == asked
