@@ -119,7 +119,7 @@ def _lower_spec(spec: Spec, rules: Iterable[Rule], tuning: Tuning) -> Graph:
         inputs[free_name("key", inputs)] = low.key()
     if low.lengths:
         inputs[free_name("lr", inputs)] = low.lengths[0]
-    graph = released(Graph(tuple(entries.values()), dict(b.dims), inputs, spec.precision, notes))
+    graph = released(Graph(tuple(entries.values()), dict(b.dims), inputs, spec.precision, notes, b.classes))
     made = [replace(c, what=excerpt(spec, e.span), file=spec.file(e.span)) for e, c in low.choices]
     return with_choices(graph, [*made, *b.choices])
 

@@ -15,7 +15,6 @@ from vspec.compiler.calculus.pairs import Factor, Request, along, variable, weig
 from vspec.compiler.calculus.special import NoDerivative, NoWay
 from vspec.compiler.diagnostics.spans import Span
 from vspec.compiler.graph.builder import Builder
-from vspec.compiler.graph.classes import Classes
 from vspec.compiler.graph.cost import Sizes, flops, size
 from vspec.compiler.graph.kernel import num, slot
 from vspec.compiler.graph.node import Node, topological
@@ -337,11 +336,11 @@ def _record(low: Lowering, e: Derivative, whole: Expr, chosen: str, among: tuple
 def cost(b: Builder, root: Node) -> tuple[float, float]:
     """Operations and bytes of a node with all that it needs, equal nodes once; sums of products count as contractions."""
     sizes = Sizes(b.dims)
-    classes = Classes()
+    nodes = topological([root])
+    classes = b.classes.all(nodes)
     seen: set[int] = set()
     total = moved = 0.0
-    for n in topological([root]):
-        classes.add(n)
+    for n in nodes:
         known = classes.faces[n.uid][0]
         if known not in seen:
             seen.add(known)

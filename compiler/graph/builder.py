@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from vspec.compiler.graph import concat, limits
 from vspec.compiler.graph.call import Function
+from vspec.compiler.graph.classes import Classes
 from vspec.compiler.graph.kernel import Tree, kernel, num, slot, slots, substitute
 from vspec.compiler.graph.node import Axis, Kind, Node, Origin, Region
 from vspec.compiler.graph.strategy import Choice
@@ -74,6 +75,8 @@ class Builder:
         self.hessians: dict[int, Hessian] = {}
         # Maps and reductions on diagonals, by their uid and targets.
         self._diagonals: dict[tuple[int, tuple[str, ...]], Node | None] = {}
+        # Which nodes are equal, as far as somebody asked.
+        self.classes = Classes()
         # The values of arguments that have few, all of them whole, by uid.
         self.few: dict[int, frozenset[int]] = {}
         self._fresh = 0
