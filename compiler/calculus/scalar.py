@@ -214,8 +214,19 @@ def _into_branches(product: Any) -> Any:
             rest = sp.Mul(*parts[:k], *parts[k + 1 :])
             if _may_be_infinite(rest):
                 c, yes, no = part.args
-                return v_where(c, yes * rest, no * rest)
+                return v_where(c, _times(yes, rest), _times(no, rest))
     return None
+
+
+def _times(e: Any, rest: Any) -> Any:
+    """A product, of which nothing is asked where it is 0: SymPy looks for proof that the other factors are finite, though none
+    but an infinity that is written there is known not to be."""
+    return e if e is sp.S.Zero and not _holds_infinity(rest) else e * rest
+
+
+@cache
+def _holds_infinity(e: Any) -> bool:
+    return e in (sp.oo, -sp.oo, sp.zoo, sp.nan) or any(map(_holds_infinity, e.args))
 
 
 def _vanishes(expr: Any) -> bool:
