@@ -11,7 +11,13 @@ from typing import Any
 import sympy as sp
 
 
-class Opaque(sp.Function):  # type: ignore[misc]
+class RealFunction(sp.Function):  # type: ignore[misc]
+    """A function of real arguments. SymPy need not find out that products of its values commute."""
+
+    is_commutative = True
+
+
+class Opaque(RealFunction):
     """A function whose derivative is zero almost everywhere (steps, comparisons, logic)."""
 
     def fdiff(self, argindex: int = 1) -> Any:
@@ -47,14 +53,14 @@ OPAQUE: dict[str, type[Any]] = {
 }
 
 
-class v_real(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_real(RealFunction):  # noqa: N801
     """A boolean or integer as a real; transparent to derivatives."""
 
     def fdiff(self, argindex: int = 1) -> Any:
         return sp.Integer(1)
 
 
-class v_where(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_where(RealFunction):  # noqa: N801
     """`where(c, a, b)`: differentiates its branches and keeps them apart, so that the branch not taken adds nothing."""
 
     @classmethod
@@ -68,43 +74,43 @@ class v_where(sp.Function):  # type: ignore[misc]  # noqa: N801
         return v_where(c, a.diff(s), b.diff(s))
 
 
-class v_log1p(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_log1p(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return 1 / (1 + self.args[0])
 
 
-class v_expm1(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_expm1(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return sp.exp(self.args[0])
 
 
-class v_sigmoid(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_sigmoid(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         x = self.args[0]
         return v_sigmoid(x) * v_sigmoid(-x)
 
 
-class v_log_sigmoid(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_log_sigmoid(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return v_sigmoid(-self.args[0])
 
 
-class v_softplus(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_softplus(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return v_sigmoid(self.args[0])
 
 
-class v_relu(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_relu(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return v_where(OPAQUE["gt"](self.args[0], 0), sp.Integer(1), sp.Integer(0))
 
 
-class v_abs(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_abs(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return OPAQUE["sign"](self.args[0])
 
 
-class v_tanh(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_tanh(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return 1 - v_tanh(self.args[0]) ** 2
 
@@ -115,25 +121,25 @@ def _chosen(op: str, own: Any, other: Any) -> Any:
     return v_where(OPAQUE[op](own, other), sp.Integer(1), tie)
 
 
-class v_maximum(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_maximum(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         a, b = self.args
         return _chosen("gt", a, b) if argindex == 1 else _chosen("gt", b, a)
 
 
-class v_minimum(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_minimum(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         a, b = self.args
         return _chosen("lt", a, b) if argindex == 1 else _chosen("lt", b, a)
 
 
-class v_atan2(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_atan2(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         a, b = self.args
         return b / (a**2 + b**2) if argindex == 1 else -a / (a**2 + b**2)
 
 
-class v_hypot(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_hypot(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         # Parts over the modulus are at most 1; at 0, where the modulus has a kink, the derivative is taken as 0.
         a, b = self.args
@@ -141,19 +147,19 @@ class v_hypot(sp.Function):  # type: ignore[misc]  # noqa: N801
         return self.args[argindex - 1] / v_where(OPAQUE["eq"](length, 0), sp.Integer(1), length)
 
 
-class v_copysign(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_copysign(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         a, b = self.args
         return v_copysign(1, a) * v_copysign(1, b) if argindex == 1 else sp.Integer(0)
 
 
-class v_mod(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_mod(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         a, b = self.args
         return sp.Integer(1) if argindex == 1 else -OPAQUE["floordiv"](a, b)
 
 
-class v_xlogy(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_xlogy(RealFunction):  # noqa: N801
     @classmethod
     def eval(cls, a: Any, b: Any) -> Any:
         if a.is_Number and a.is_finite:
@@ -171,29 +177,29 @@ class v_xlogy(sp.Function):  # type: ignore[misc]  # noqa: N801
         return v_where(OPAQUE["eq"](a, 0), sp.Integer(0), ratio)
 
 
-class v_polygamma(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_polygamma(RealFunction):  # noqa: N801
     """The n-th derivative of digamma; n is a literal."""
 
     def fdiff(self, argindex: int = 2) -> Any:
         return v_polygamma(self.args[0] + 1, self.args[1])
 
 
-class v_digamma(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_digamma(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return v_polygamma(sp.Integer(1), self.args[0])
 
 
-class v_lgamma(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_lgamma(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return v_digamma(self.args[0])
 
 
-class v_erf(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_erf(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return 2 / sp.sqrt(sp.pi) * sp.exp(-(self.args[0] ** 2))
 
 
-class v_erfc(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_erfc(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return -2 / sp.sqrt(sp.pi) * sp.exp(-(self.args[0] ** 2))
 

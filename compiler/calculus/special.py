@@ -11,7 +11,7 @@ from typing import Any
 
 import sympy as sp
 
-from vspec.compiler.calculus.functions import OPAQUE, v_digamma, v_lgamma, v_where, v_xlogy
+from vspec.compiler.calculus.functions import OPAQUE, RealFunction, v_digamma, v_lgamma, v_where, v_xlogy
 from vspec.compiler.graph.node import Origin
 
 # 1/sqrt(2 pi), as one number: SymPy would spread the roots over the formula.
@@ -39,28 +39,28 @@ class NoWay(NoDerivative):
     """A derivative was asked for in a way that does not lead to it; `what` says why."""
 
 
-class v_asin(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_asin(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return 1 / sp.sqrt(_one_minus_square(self.args[0]))
 
 
-class v_acos(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_acos(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return -1 / sp.sqrt(_one_minus_square(self.args[0]))
 
 
-class v_asinh(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_asinh(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return 1 / sp.sqrt(self.args[0] ** 2 + 1)
 
 
-class v_acosh(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_acosh(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         x = self.args[0]
         return 1 / (sp.sqrt(x - 1) * sp.sqrt(x + 1))
 
 
-class v_atanh(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_atanh(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return 1 / _one_minus_square(self.args[0])
 
@@ -70,22 +70,22 @@ def _one_minus_square(x: Any) -> Any:
     return (1 - x) * (1 + x)
 
 
-class v_erfinv(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_erfinv(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return sp.sqrt(sp.pi) / 2 * sp.exp(v_erfinv(self.args[0]) ** 2)
 
 
-class v_ndtr(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_ndtr(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return DENSITY_AT_ZERO * sp.exp(-(self.args[0] ** 2) / 2)
 
 
-class v_log_ndtr(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_log_ndtr(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         return v_ndtr_ratio(self.args[0])
 
 
-class v_ndtr_ratio(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_ndtr_ratio(RealFunction):  # noqa: N801
     """The normal density over the normal distribution function, about -x for very negative x."""
 
     def fdiff(self, argindex: int = 1) -> Any:
@@ -93,7 +93,7 @@ class v_ndtr_ratio(sp.Function):  # type: ignore[misc]  # noqa: N801
         return -v_ndtr_ratio(x) * v_ndtr_excess(x)
 
 
-class v_ndtr_excess(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_ndtr_excess(RealFunction):  # noqa: N801
     """x + ndtr_ratio(x), about -1/x for very negative x, where the sum would cancel."""
 
     def fdiff(self, argindex: int = 1) -> Any:
@@ -101,7 +101,7 @@ class v_ndtr_excess(sp.Function):  # type: ignore[misc]  # noqa: N801
         return 1 - v_ndtr_ratio(x) * v_ndtr_excess(x)
 
 
-class v_betaln(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_betaln(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         a, b = self.args
         return v_digamma(a if argindex == 1 else b) - v_digamma(a + b)
@@ -112,19 +112,19 @@ def gamma_density(a: Any, x: Any) -> Any:
     return sp.exp(v_xlogy(a - 1, x) - x - v_lgamma(a))
 
 
-class v_gammainc(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_gammainc(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         a, x = self.args
         return v_gammainc_da(a, x) if argindex == 1 else gamma_density(a, x)
 
 
-class v_gammaincc(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_gammaincc(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         a, x = self.args
         return -v_gammainc_da(a, x) if argindex == 1 else -gamma_density(a, x)
 
 
-class v_gammainc_da(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_gammainc_da(RealFunction):  # noqa: N801
     """The derivative of gammainc(a, x) in a; 0 at x = 0."""
 
     def fdiff(self, argindex: int = 1) -> Any:
@@ -135,7 +135,7 @@ class v_gammainc_da(sp.Function):  # type: ignore[misc]  # noqa: N801
         return v_where(OPAQUE["gt"](x, 0), inside, sp.Integer(0))
 
 
-class v_gamma_draw(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_gamma_draw(RealFunction):  # noqa: N801
     """A draw z of a gamma law of shape a, its second argument, as a function of a: gammainc(a, z) stays what it is.
 
     Implicit reparameterisation (Figurnov et al. 2018).
@@ -145,14 +145,14 @@ class v_gamma_draw(sp.Function):  # type: ignore[misc]  # noqa: N801
         return v_gamma_slope(self.args[0], self) if argindex == 1 else sp.Integer(1)
 
 
-class v_gamma_slope(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_gamma_slope(RealFunction):  # noqa: N801
     """The derivative of a draw of a gamma law by its shape, at equal probability."""
 
     def fdiff(self, argindex: int = 1) -> Any:
         raise NoDerivative("the second derivative of a draw by the shape of a gamma law")
 
 
-class v_measure(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_measure(RealFunction):  # noqa: N801
     """`(p - q)*c`, where q is p held and c what its derivative by p is times: of an estimate of whatever the last argument is.
 
     It has the first derivatives of an estimate, and no second.
@@ -163,26 +163,26 @@ class v_measure(sp.Function):  # type: ignore[misc]  # noqa: N801
         return v_measured(p, c, of) if argindex == 1 else sp.Integer(0)
 
 
-class v_measured(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_measured(RealFunction):  # noqa: N801
     """`c`, the derivative of a `measure`."""
 
     def fdiff(self, argindex: int = 1) -> Any:
         raise NoDerivative("the second derivative of an expectation with a measure-valued estimator")
 
 
-class v_i0e(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_i0e(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         x = self.args[0]
         return v_i1e(x) - OPAQUE["sign"](x) * v_i0e(x)
 
 
-class v_i1e(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_i1e(RealFunction):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> Any:
         x = self.args[0]
         return v_i0e(x) - v_bessel_ratio(1, x) - OPAQUE["sign"](x) * v_i1e(x)
 
 
-class v_bessel_ratio(sp.Function):  # type: ignore[misc]  # noqa: N801
+class v_bessel_ratio(RealFunction):  # noqa: N801
     """exp(-abs(x))*In(x)/x**n for a literal n, finite at 0 (10.29.4)."""
 
     def fdiff(self, argindex: int = 2) -> Any:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 # How tightly an expression binds, loosest first. MATMUL covers `@`, `//` and `%`: Python binds them like `*`, but
@@ -123,9 +124,15 @@ def fitted(prefix: str, code: str, suffix: str, indent: int, width: int, bare: b
 
     Breaks after an opening bracket, between arguments, and before an operator. `bare`: it stands inside brackets already.
     """
-    pad = " " * indent
     if indent + len(prefix) + len(code) + len(suffix) <= width:
-        return [pad + prefix + code + suffix]
+        return [" " * indent + prefix + code + suffix]
+    return list(_broken(prefix, code, suffix, indent, width, bare))
+
+
+@lru_cache(maxsize=4096)
+def _broken(prefix: str, code: str, suffix: str, indent: int, width: int, bare: bool) -> Sequence[str]:
+    """The lines of what is too wide for one. Entries have lines in common, which are broken once."""
+    pad = " " * indent
     pieces = _operands(code)
     if len(pieces) > 1:
         if bare:
