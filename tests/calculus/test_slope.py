@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vspec.compiler.calculus.functions import FUNCTIONS
-from vspec.compiler.calculus.scalar import _symbol, to_sympy
+from vspec.compiler.calculus.scalar import _symbol, _times, to_sympy
 from vspec.compiler.calculus.slope import slope
 from vspec.compiler.calculus.special import SPECIAL, NoDerivative
 from vspec.compiler.graph.kernel import Tree, num, slot
@@ -45,6 +45,24 @@ def test_slopes_are_those_of_sympy(tree: Tree, k: int) -> None:
     expression = to_sympy(tree)
     ours, theirs = slope(expression, _symbol(k)), sp.diff(expression, _symbol(k))
     assert ours == theirs or sp.simplify(ours - theirs) == 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(trees())
+def test_a_product_with_zero_is_that_of_sympy(tree: Tree) -> None:
+    expression = to_sympy(tree)
+    for zero in (sp.Integer(0), sp.Float(0), sp.Integer(2)):
+        assert _times(zero, expression) == zero * expression
+
+
+def test_of_what_is_multiplied_by_zero_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    factor = FUNCTIONS["sigmoid"](_symbol(0)) ** 3 + sp.sqrt(_symbol(1)) / _symbol(2)
+    monkeypatch.setattr(type(factor), "_eval_is_finite", lambda self: asked.append(self), raising=False)
+    assert _times(sp.Integer(0), factor) is sp.Integer(0)
+    assert not asked
+    for infinite in (sp.oo, -sp.oo, sp.zoo, sp.nan):
+        assert _times(sp.Integer(0), infinite) is sp.nan
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS | SPECIAL))
