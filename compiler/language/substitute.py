@@ -104,12 +104,12 @@ def nodes(expr: Expr) -> Iterator[Expr]:
         if id(top) not in seen:
             seen.add(id(top))
             yield top
-            # Most are one of these three.
+            # Most are one of these.
             if isinstance(top, Pointwise):
                 stack.extend(reversed(top.args))
             elif isinstance(top, Element):
                 stack.extend(s.index for s in reversed(top.subscripts) if isinstance(s, Gather))
-            elif not isinstance(top, Number):
+            elif not isinstance(top, Number | IndexValue | SizeOf):
                 stack.extend(reversed(list(parts(top))))
 
 
