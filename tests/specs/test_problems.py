@@ -21,16 +21,29 @@ SHIPPED = sorted(SPECS.rglob("*.yaml"))
 
 
 @pytest.fixture(scope="session")
-def solved(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Builds a shipped spec with its options once a session."""
+    folders: dict[tuple[Path, str], Path] = {}
+
+    def build(path: Path, **options: Any) -> Path:
+        key = (path, repr(sorted(options.items())))
+        if key not in folders:
+            out = tmp_path_factory.mktemp(path.stem) / "build"
+            folders[key] = pipeline.build(path, out, stablehlo=False, **options).directory
+        return folders[key]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def solved(tmp_path_factory: pytest.TempPathFactory, built: Any) -> Any:
     """Builds and runs a shipped spec once a session."""
     done: dict[str, Any] = {}
 
     def solve(name: str) -> Any:
         if name not in done:
-            folder = tmp_path_factory.mktemp(name.replace("/", "-"))
-            path = SPECS / f"{name}.yaml"
-            built = pipeline.build(path, folder / "build", stablehlo=False)
-            done[name] = run(load(built.directory), out=folder / "results")
+            program = load(built(SPECS / f"{name}.yaml", level=2, overrides={}))
+            done[name] = run(program, out=tmp_path_factory.mktemp(name.replace("/", "-")) / "results")
         return done[name]
 
     return solve
@@ -235,15 +248,10 @@ FEWER: dict[str, dict[str, Any]] = {"canyon": {"t": 21}, "settings": {"t": 21}, 
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
-def test_optimisation_levels_agree(path: Path, tmp_path: Path) -> None:
+def test_optimisation_levels_agree(path: Path, built: Any) -> None:
     """Every entry at -O0 and at -O2, at the initial params and at a random point near them."""
     fewer = FEWER.get(path.stem, {})
-    programs = {
-        level: load(
-            pipeline.build(path, tmp_path / f"O{level}", level=level, stablehlo=False, overrides=fewer).directory
-        )
-        for level in (0, 2)
-    }
+    programs = {level: load(built(path, level=level, overrides=fewer)) for level in (0, 2)}
     bounds = {level: filled(p, p.bind(base=path.parent)) for level, p in programs.items()}
     single = programs[0].precision == "float32"
     rtol, atol = (2e-4, 2e-5) if single else (1e-8, 1e-9)
