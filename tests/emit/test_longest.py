@@ -80,12 +80,12 @@ def test_values_and_derivatives_are_those_of_jax(program: Any) -> None:
     p = {n: jnp.asarray(x) for n, x in p.items()}
     value, gradient = called(program, "likelihood_value_and_gradient")
     np.testing.assert_allclose(value, likelihood(p, X), rtol=1e-12)
-    want = jax.grad(likelihood)(p, X)
+    want = jax.jit(jax.grad(likelihood))(p, X)
     for name in p:
         np.testing.assert_allclose(gradient[name], want[name], rtol=1e-9, atol=1e-10, err_msg=name)
     outputs = called(program, "outputs")
     np.testing.assert_allclose(outputs["joint"], joint(p, X), rtol=1e-12)
-    hessian = jax.hessian(likelihood)(p, X)
+    hessian = jax.jit(jax.hessian(likelihood))(p, X)
     np.testing.assert_allclose(outputs["curved"], np.einsum("kiki->ki", hessian["mu"]["scale"]), rtol=1e-9, atol=1e-10)
     np.testing.assert_allclose(outputs["mixed"], np.einsum("kik->ki", hessian["scale"]["logit"]), rtol=1e-9, atol=1e-10)
 
@@ -165,7 +165,7 @@ def test_both_ways_of_a_choice_give_what_jax_gives(chosen: Any, spread: float) -
     p, X = placed(spread)
     value, gradient = jax.jit(chosen.likelihood_value_and_gradient)(**p, X=X)
     np.testing.assert_allclose(value, likelihood(p, X), rtol=1e-10)
-    want = jax.grad(likelihood)(p, X)
+    want = jax.jit(jax.grad(likelihood))(p, X)
     for name in p:
         scale = float(jnp.max(jnp.abs(want[name])))
         np.testing.assert_allclose(gradient[name], want[name], rtol=1e-7, atol=1e-10 * scale, err_msg=name)

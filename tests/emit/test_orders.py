@@ -79,10 +79,10 @@ def test_values_and_derivatives_are_those_of_jax(program: Any) -> None:
     x, label = values.pop("x"), values.pop("label")
     value, gradient = program.loss_value_and_gradient(*arguments(program, "loss_value_and_gradient"))
     np.testing.assert_allclose(value, loss(values, x, label), rtol=1e-12)
-    for name, want in jax.grad(loss)(values, x, label).items():
+    for name, want in jax.jit(jax.grad(loss))(values, x, label).items():
         np.testing.assert_allclose(gradient[name], want, rtol=1e-9, atol=1e-12, err_msg=name)
     mixed = program.outputs(*arguments(program, "outputs"))["mixed"]
-    want = jax.hessian(loss)(values, x, label)["U"]["w"]
+    want = jax.jit(jax.hessian(loss))(values, x, label)["U"]["w"]
     np.testing.assert_allclose(mixed, want, rtol=1e-9, atol=1e-12)
 
 

@@ -47,7 +47,8 @@ def test_emitted_programs_mean_what_the_spec_says(tmp_path_factory: pytest.TempP
     assume(all(np.all(np.isfinite(v)) and np.max(np.abs(v)) < 1e6 for v in truth.values()))
     over = checked.plan[0].over
     stage = checked.plan[1]
-    new = {a.name: meaning.array(a.body, a.letters) for group in stage.updates for a in group}
+    updates = [a for group in stage.updates for a in group]
+    new = jax.jit(lambda: {a.name: meaning.array(a.body, a.letters) for a in updates})()
     assume(all(np.all(np.isfinite(v)) and np.max(np.abs(v)) < 1e6 for v in new.values()))
     assert isinstance(stage.until, Pointwise)
     sides = [meaning.array(side, ()) for side in stage.until.args]
@@ -56,26 +57,27 @@ def test_emitted_programs_mean_what_the_spec_says(tmp_path_factory: pytest.TempP
         return Meaning(checked, {**VALUES, **params}).name("loss")
 
     at = {name: VALUES[name] * 1.0 for name in over}
-    slopes = jax.grad(loss)(at)
+    value, slopes = jax.jit(jax.value_and_grad(loss))(at)
+    hessian = jax.jit(jax.hessian(loss))
     folder: Path = tmp_path_factory.mktemp("generated")
     for level in (0, 2):
         program = Emission(checked, level, folder / f"program_{level}.py")
         outputs = program.call("outputs", VALUES)
-        for name, value in truth.items():
-            close(outputs[name], value, f"-O{level} {name}\n{text}")
-        close(program.call("loss", VALUES), loss(at), f"-O{level} loss\n{text}")
+        for name, meant in truth.items():
+            close(outputs[name], meant, f"-O{level} {name}\n{text}")
+        close(program.call("loss", VALUES), value, f"-O{level} loss\n{text}")
         gradient = program.call("loss_gradient", VALUES)
         for name in over:
             close(gradient[name], slopes[name], f"-O{level} d loss/d {name}\n{text}")
         calls = program.compiled.graph.notes["plan"][1]
         for entry in calls["update"]:
-            for name, value in program.call(entry, VALUES).items():
-                close(value, new[name], f"-O{level} new {name}\n{text}")
+            for name, found in program.call(entry, VALUES).items():
+                close(found, new[name], f"-O{level} new {name}\n{text}")
         if abs(sides[0] - sides[1]) > 1e-6:
             assert bool(program.call(calls["until"], VALUES)) == bool(sides[0] < sides[1])
         if "loss_hessian" in program.entries:
             blocks = program.call("loss_hessian", VALUES)
-            curvature = jax.hessian(loss)(at)
+            curvature = hessian(at)
             for p in over:
                 for q in over:
                     close(blocks[p][q], curvature[p][q], f"-O{level} hessian {p} {q}\n{text}")
