@@ -20,11 +20,11 @@ Tells = Callable[[Node], bool]
 
 @cache
 def factored(k: Kernel) -> tuple[tuple[Tree, ...], Tree] | None:
-    """The slots that are factors of all terms of a sum, and the sum without them; None of any other kernel."""
+    """What is a factor of all terms of a sum, and the sum without it; None of any other kernel."""
     if k.tree[0] not in ("add", "sub"):
         return None
     parts = [(s, factors(t)) for s, t in terms(k.tree)]
-    common = [t for t, e in parts[0][1] if t[0] == "x" and e == 1 and all((t, 1) in p for _, p in parts[1:])]
+    common = [t for t, e in parts[0][1] if e == 1 and slots(t) and all((t, 1) in p for _, p in parts[1:])]
     if len(parts) < 2 or not common or len(set(common)) < len(common):
         return None
     rest = total([(s, product([p for p in ps if p[0] not in common])) for s, ps in parts])

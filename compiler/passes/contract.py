@@ -33,6 +33,7 @@ from vspec.compiler.passes.equal_halves import Halves, halves
 from vspec.compiler.passes.hoist import LEAST
 from vspec.compiler.passes.opening import FACTORS, READERS, TRAFFIC, making, only_summed, openable, price
 from vspec.compiler.passes.opening import WORTH as LESS
+from vspec.compiler.passes.outside import outside
 from vspec.compiler.passes.products import (
     Expansion,
     Product,
@@ -175,6 +176,8 @@ class _Contracting(Sweep):
             found = self.better(b, node, old) or node
         elif node.kind is Kind.MAP:
             found = together(b, node, self.single, self.static, self.sizes) or node
+            if found.kind is Kind.MAP:
+                found = outside(b, found, self.single, self.static) or found
         elif node.kind is Kind.LINALG:
             found = numbers_outside(b, node) or node
         if old.uid in self.summed:
@@ -355,7 +358,7 @@ class _Contracting(Sweep):
                         # The products that were opened are made by nobody.
                         cost -= sum(map(self.opening, factors))
                     chosen.append((sign, way))
-                if cost < most:
+                if cost < most and not all(_alike(plain, way) for _, way in chosen):
                     best = (cost, chosen, sum_.nonnegative)
         if best is None:
             return None
@@ -445,6 +448,16 @@ class _Contracting(Sweep):
 def traffic(way: Way) -> float:
     """What a call pays for the operations of a way and for what these read and write."""
     return way.plan.cost + TRAFFIC * way.plan.moved
+
+
+def _alike(plain: Way, way: Way) -> bool:
+    """Whether a term takes the loop over elements that the whole sum takes once, but for sums that are made before: nothing is
+    gained but a shorter kernel."""
+    if len(plain.groups) != 1 or any(g.static for g in way.groups):
+        return False
+    own = plain.groups[0].axes
+    alone = {n for n in way.product.bound if n not in own and sum(n in g.axes for g in way.groups) == 1}
+    return all(g.axes - alone == own for g in way.groups)
 
 
 def _calls(way: Way) -> float:
