@@ -95,5 +95,6 @@ def variants(
 
 
 def _chosen(compiled: Compiled) -> list[tuple[Any, ...]]:
-    """What was chosen of several ways, and for what."""
-    return sorted((c.file, c.line, c.kind, c.what, c.chosen) for c in choices_of(compiled.graph))
+    """What was chosen of several ways, and for what; an order of axes alone is no reason for another program."""
+    choices = [c for c in choices_of(compiled.graph) if c.kind != "layout"]
+    return sorted((c.file, c.line, c.kind, c.what, c.chosen) for c in choices)

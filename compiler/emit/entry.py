@@ -18,6 +18,7 @@ from vspec.compiler.emit.text import Text, quoted
 from vspec.compiler.emit.wanted import wanted
 from vspec.compiler.graph.graph import Entry, Graph, Result
 from vspec.compiler.graph.node import Axis, Kind, Node, topological
+from vspec.compiler.graph.strategy import Choice
 from vspec.compiler.graph.tuning import MATMUL, tuning_of
 
 
@@ -44,7 +45,8 @@ class EmittedResult:
 
 @dataclass(frozen=True, slots=True)
 class EmittedEntry:
-    """A function of the program: what the manifest says about it, and which nodes have which names in its text."""
+    """A function of the program: what the manifest says about it, which nodes have which names in its text, and which orders of
+    axes were chosen for it."""
 
     name: str
     kind: str
@@ -53,6 +55,7 @@ class EmittedEntry:
     arguments: tuple[Argument, ...]
     results: tuple[EmittedResult, ...]
     targets: Mapping[int, str] = field(default_factory=dict, compare=False, repr=False)
+    choices: tuple[Choice, ...] = field(default=(), compare=False, repr=False)
 
 
 def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry]:
@@ -74,7 +77,7 @@ def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry
         scope.values[x.uid] = Value(Text(parameter, python=loose, weak=loose), x.names)
     scope.parts = gather_parts(nodes)
     gather_loops(scope, nodes)
-    scope.fast = at_ends(nodes) | longest_last(nodes, graph)
+    scope.fast = at_ends(nodes) | longest_last(nodes, graph, function.choices)
     scope.wanted = wanted(nodes, [(r.node, r.node.names) for r in entry.results], scope.graph)
     single = len(entry.results) == 1 and entry.results[0].path == ()
     if not single:
@@ -98,7 +101,9 @@ def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry
     results = tuple(_result(entry, r) for r in entry.results)
     texts = {n.uid: scope.values[n.uid].text.code for n in nodes if n.uid in scope.values}
     targets = {uid: text for uid, text in texts.items() if text.isidentifier()}
-    emitted = EmittedEntry(entry.name, entry.kind, identifier(entry.name), entry.of, arguments, results, targets)
+    emitted = EmittedEntry(
+        entry.name, entry.kind, identifier(entry.name), entry.of, arguments, results, targets, tuple(function.choices)
+    )
     lines = [*_precision(graph), *_signature(emitted), f"    {quoted(entry.doc or _summary(emitted))}"]
     lines += formatted([*function.header, *scope.lines, returned])
     return "\n".join(lines), emitted

@@ -14,13 +14,14 @@ from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Kind, Node
 from vspec.compiler.graph.short import short_sum
+from vspec.compiler.graph.strategy import Choice
 
 
-def longest_last(nodes: Sequence[Node], graph: Graph) -> dict[int, Layout]:
+def longest_last(nodes: Sequence[Node], graph: Graph, choices: list[Choice]) -> dict[int, Layout]:
     """The order of axes by node, for nodes whose last axis is short and that nothing ties to the order they have.
 
     An argument, a product of matrices or a region has its own order, and so has what reads a whole one: turning it around
-    would cost what is gained.
+    would cost what is gained. `choices` gets a row for each array that is turned.
     """
     sizes = Sizes.of(graph)
     free: dict[int, bool] = {}
@@ -32,6 +33,7 @@ def longest_last(nodes: Sequence[Node], graph: Graph) -> dict[int, Layout]:
         if reads and n.inputs[0].kind in (Kind.MAP, Kind.ITEM) and free[n.inputs[0].uid]:
             axes = orders.longest_last(n.inputs[0].axes, graph.dims, sizes)
             if axes is not None:
+                choices += orders.turned(n.inputs[0], axes, sizes) if n.inputs[0].uid not in found else []
                 _spread(n.inputs[0], tuple(a.name for a in axes), found)
     return found
 

@@ -16,6 +16,7 @@ from vspec.compiler.graph.kernel import Kernel, walk
 from vspec.compiler.graph.linalg import operation
 from vspec.compiler.graph.node import Axis, Kind, Node, topological
 from vspec.compiler.graph.short import short_sum
+from vspec.compiler.graph.strategy import Choice
 
 # The widest code on a line (its comment comes on top), and the longest helper that goes into its reader's line.
 WIDTH = 92
@@ -50,6 +51,7 @@ class Function:
     arguments: Sequence[tuple[str, Node]] = ()
     counter: str = ""
     columns: list[str] = field(default_factory=list)
+    choices: list[Choice] = field(default_factory=list)
 
 
 class Scope:

@@ -6,10 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.node import Axis, Node
+from vspec.compiler.graph.strategy import Candidate, Choice
 
 # The last axis is short, and another one is this many times longer.
 SHORT = 32
 RATIO = 16
+
+# A loop along the last axis takes so many elements at a time, and to begin it costs as much as so many such operations.
+LANES, BEGUN = 16, 4
 
 # What the names of dims begin with that have a position for each pair of positions of another dim.
 PAIRS = "_pairs_"
@@ -29,6 +33,31 @@ def pairs_outside(axes: Sequence[Axis], sizes: Sizes) -> tuple[Axis, ...]:
     if longest is None or sizes.dim(longest.dim) < SHORT:
         return (*rest, *pairs)
     return (*pairs, *(a for a in rest if a is not longest), longest)
+
+
+def turned(node: Node, axes: Sequence[Axis], sizes: Sizes) -> list[Choice]:
+    """A row for the table of strategies where an array gets its axes in another order than it comes with: for the sake of loops
+    along its last axis or, of a matrix, of the order that arguments have; none elsewhere."""
+    origin = node.origin
+    if tuple(axes) == tuple(node.axes) or not origin.name:
+        return []
+    new, old = (Candidate(f"[{', '.join(shown(x))}]", operations(x, sizes)) for x in (axes, node.axes))
+    name = origin.name.lstrip("_")
+    what = name if origin.role == "value" else f"{origin.role} of {name}"
+    if new.flops < old.flops:
+        return [Choice("layout", what, origin.line, new.name, (new, old), file=origin.file)]
+    return [Choice("layout", what, origin.line, new.name, (), "the order of the arguments that it meets", origin.file)]
+
+
+def shown(axes: Sequence[Axis]) -> list[str]:
+    """The names of axes as a person reads them: a letter that the compiler made is shown as its dim."""
+    return [a.dim if a.name.startswith("_") else a.name.split("~")[0] for a in axes]
+
+
+def operations(axes: Sequence[Axis], sizes: Sizes) -> float:
+    """What an operation on each element of an array costs, in operations on as many elements as a loop takes at a time."""
+    last = sizes.dim(axes[-1].dim)
+    return sizes.count(axes[:-1]) * (BEGUN + -(-last // LANES))
 
 
 def ranks(arrays: Iterable[Sequence[Axis]]) -> dict[str, int]:

@@ -16,8 +16,9 @@ from vspec.compiler.graph.cost import SIMPLE, Sizes, flops, width
 from vspec.compiler.graph.graph import Entry, Graph, Result
 from vspec.compiler.graph.kernel import Tree, slot, slots, substitute, walk
 from vspec.compiler.graph.node import Kind, Node
-from vspec.compiler.graph.orders import longest_last, over_pairs, pairs_outside, ranked, ranks
+from vspec.compiler.graph.orders import longest_last, over_pairs, pairs_outside, ranked, ranks, turned
 from vspec.compiler.graph.rewrite import Visit, rewrite
+from vspec.compiler.graph.strategy import Choice, with_choices
 from vspec.compiler.passes import intern
 from vspec.compiler.passes.block import streamed
 
@@ -63,7 +64,8 @@ def _prepared(graph: Graph) -> Graph:
     if not chosen:
         return graph
     names = _names(graph, chosen, {uid: str(r.path[0]) for uid, r in given.items()})
-    results = _results(graph, chosen, given.keys())
+    choices: list[Choice] = []
+    results = _results(graph, chosen, given.keys(), choices)
     holders = _holders(graph, chosen, results, names, "prepared")
     new = (
         Result((name,), made) for name, node, made in zip(names, chosen, results, strict=True) if node.uid not in given
@@ -79,7 +81,7 @@ def _prepared(graph: Graph) -> Graph:
     inputs = {n: x for n, x in graph.inputs.items() if x.op == "param"}
     inputs |= {holders[node.uid].attrs[0]: holders[node.uid] for node in chosen}
     inputs |= {n: x for n, x in graph.inputs.items() if x.op != "param"}
-    return replace(rest, entries=(prepare, *rest.entries), inputs=inputs)
+    return with_choices(replace(rest, entries=(prepare, *rest.entries), inputs=inputs), choices)
 
 
 def _held(graph: Graph, moving: frozenset[str], names: Collection[str]) -> Graph:
@@ -93,7 +95,8 @@ def _held(graph: Graph, moving: frozenset[str], names: Collection[str]) -> Graph
     if not chosen:
         return graph
     shown = _names(graph, chosen, {}, "held")
-    kept = _results(graph, chosen, ())
+    choices: list[Choice] = []
+    kept = _results(graph, chosen, (), choices)
     holders = _holders(graph, chosen, kept, shown, "held")
     about = graph.notes["moving"][mine[0].name].about
     name, k = f"{about}_hold", 2
@@ -112,12 +115,13 @@ def _held(graph: Graph, moving: frozenset[str], names: Collection[str]) -> Graph
     inputs = {n: x for n, x in graph.inputs.items() if x.op in ("param", "prepared")}
     inputs |= {h.attrs[0]: h for h in holders.values()}
     inputs |= {n: x for n, x in graph.inputs.items() if x.op not in ("param", "prepared")}
-    return replace(graph, entries=tuple(entries), inputs=inputs)
+    return with_choices(replace(graph, entries=tuple(entries), inputs=inputs), choices)
 
 
-def _results(graph: Graph, chosen: Sequence[Node], given: Collection[int]) -> list[Node]:
+def _results(graph: Graph, chosen: Sequence[Node], given: Collection[int], choices: list[Choice]) -> list[Node]:
     """What is computed before: matrices with axes in the order that the arguments of the spec have, larger arrays with the
-    longest axis last where the last one is short. What the spec names keeps its own."""
+    longest axis last where the last one is short. What the spec names keeps its own. `choices` gets a row for each that is
+    turned."""
     b = Builder(graph.dims)
     place = ranks(x.axes for x in graph.inputs.values())
     sizes = Sizes.of(graph)
@@ -127,6 +131,7 @@ def _results(graph: Graph, chosen: Sequence[Node], given: Collection[int]) -> li
         if not node.definition and node.uid not in given:
             axes = ranked(axes, place) if len(axes) < 3 else longest_last(axes, graph.dims, sizes) or axes
             axes = pairs_outside(axes, sizes) if over_pairs(axes) else axes
+            choices += turned(node, axes, sizes)
         with b.at(node.origin):
             results.append(b.order(node, axes))
     return results

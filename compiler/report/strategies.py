@@ -26,7 +26,7 @@ def strategies(compiled: Compiled) -> list[dict[str, Any]]:
             "because": c.because,
             "among": [{"name": x.name, "flops": x.flops, "bytes": x.bytes} for x in c.among],
         }
-        for c in choices_of(compiled.graph)
+        for c in dict.fromkeys((*choices_of(compiled.graph), *(c for e in compiled.emitted.entries for c in e.choices)))
     ]
     return sorted(rows, key=lambda r: (r["file"] != own, r["file"], r["line"]))
 
