@@ -118,7 +118,7 @@ def _part(
     inner = Scope(scope.function, count_uses(nodes, roots, scope.graph.dims), scope.indent + 4, scope)
     inner.parts = gather_parts(nodes)
     layouts = {k: _layout(region, k) for k in (*rows, *totals)}
-    inner.fast = at_ends(nodes) | longest_last(nodes, scope.graph, scope.function.choices)
+    inner.fast = at_ends(nodes, scope.function.choices) | longest_last(nodes, scope.graph, scope.function.choices)
     inner.wanted = wanted(nodes, [(region.body[k], layouts[k]) for k in (*rows, *totals)], inner.graph)
     inner.leading = next((a.name for n in nodes for a in n.axes if a.dim == region.axis.dim), "")
     gather_loops(inner, nodes)

@@ -10,10 +10,13 @@ from collections.abc import Iterable, Sequence
 
 from vspec.compiler.emit.layout import Layout
 from vspec.compiler.graph.node import Kind, Node
+from vspec.compiler.graph.orders import told
+from vspec.compiler.graph.strategy import Choice
 
 
-def at_ends(nodes: Sequence[Node]) -> dict[int, Layout]:
-    """The order of axes by node, for outer products that nothing but products read, where one order suits all of these."""
+def at_ends(nodes: Sequence[Node], choices: list[Choice]) -> dict[int, Layout]:
+    """The order of axes by node, for outer products that nothing but products read, where one order suits all of these.
+    `choices` gets a row for each."""
     read = _read(nodes)
     found: dict[int, Layout] = {}
     for n in nodes:
@@ -22,6 +25,7 @@ def at_ends(nodes: Sequence[Node]) -> dict[int, Layout]:
             order = _order(n.names, sums)
             if order is not None and order != n.names:
                 found[n.uid] = order
+                choices += told(n, [n.axis(a) for a in order], (), "products read it as one matrix")
     return found
 
 

@@ -77,7 +77,7 @@ def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry
         scope.values[x.uid] = Value(Text(parameter, python=loose, weak=loose), x.names)
     scope.parts = gather_parts(nodes)
     gather_loops(scope, nodes)
-    scope.fast = at_ends(nodes) | longest_last(nodes, graph, function.choices)
+    scope.fast = at_ends(nodes, function.choices) | longest_last(nodes, graph, function.choices)
     scope.wanted = wanted(nodes, [(r.node, r.node.names) for r in entry.results], scope.graph)
     single = len(entry.results) == 1 and entry.results[0].path == ()
     if not single:

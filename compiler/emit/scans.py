@@ -173,7 +173,7 @@ def _step(scope: Scope, loop: Loop, counted: bool = False, carried: bool = False
 
     inner = Scope(scope.function, count_uses(nodes, region.steps, scope.graph.dims), scope.indent + 4, scope)
     inner.parts = gather_parts(nodes)
-    inner.fast = at_ends(nodes) | longest_last(nodes, scope.graph, scope.function.choices)
+    inner.fast = at_ends(nodes, scope.function.choices) | longest_last(nodes, scope.graph, scope.function.choices)
     inner.wanted = wanted(nodes, [(n, c.names) for n, c in zip(region.body, region.carry, strict=True)], inner.graph)
     gather_loops(inner, nodes)
     for own, carry in zip(states, region.carry, strict=True):

@@ -38,15 +38,22 @@ def pairs_outside(axes: Sequence[Axis], sizes: Sizes) -> tuple[Axis, ...]:
 def turned(node: Node, axes: Sequence[Axis], sizes: Sizes) -> list[Choice]:
     """A row for the table of strategies where an array gets its axes in another order than it comes with: for the sake of loops
     along its last axis or, of a matrix, of the order that arguments have; none elsewhere."""
+    if tuple(axes) == tuple(node.axes):
+        return []
+    new, old = (Candidate(f"[{', '.join(shown(x))}]", operations(x, sizes)) for x in (axes, node.axes))
+    if new.flops < old.flops:
+        return told(node, axes, (new, old), "least cost")
+    return told(node, axes, (), "the order of the arguments that it meets")
+
+
+def told(node: Node, axes: Sequence[Axis], among: tuple[Candidate, ...], because: str) -> list[Choice]:
+    """A row that says why an array has its axes in this order; none where it has them anyway, or no name."""
     origin = node.origin
     if tuple(axes) == tuple(node.axes) or not origin.name:
         return []
-    new, old = (Candidate(f"[{', '.join(shown(x))}]", operations(x, sizes)) for x in (axes, node.axes))
     name = origin.name.lstrip("_")
     what = name if origin.role == "value" else f"{origin.role} of {name}"
-    if new.flops < old.flops:
-        return [Choice("layout", what, origin.line, new.name, (new, old), file=origin.file)]
-    return [Choice("layout", what, origin.line, new.name, (), "the order of the arguments that it meets", origin.file)]
+    return [Choice("layout", what, origin.line, f"[{', '.join(shown(axes))}]", among, because, origin.file)]
 
 
 def shown(axes: Sequence[Axis]) -> list[str]:

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from tests.emit.harness import arg, axes, check, graph_of, load, map_, op, spec
+from vspec.compiler import pipeline
 from vspec.compiler.emit.ends import at_ends
 from vspec.compiler.emit.python import emit_program
 from vspec.compiler.graph.node import Kind, Node, topological
+from vspec.compiler.report.strategies import strategies
 
 I, K, N, B = (axes(x)[0] for x in "iknb")
 DIMS = {"i": 3, "k": 5, "n": 4, "b": 2}
@@ -43,7 +45,7 @@ def test_one_order_suits_all_products(tmp_path: Path) -> None:
     both, products = outer()
     # It is made over i, k, b: k, which one product sums, stands between the axes that the other one sums.
     assert both.names == ("i", "k", "b")
-    assert at_ends(topological(products)) == {both.uid: ("k", "i", "b")}
+    assert at_ends(topological(products), []) == {both.uid: ("k", "i", "b")}
     text = check(named(products), tmp_path, dims=DIMS)
     assert "y.reshape(4, -1) @ " in text
     assert ".reshape(5, -1).T" in text
@@ -70,7 +72,7 @@ def test_the_array_is_turned_around_for_no_product(tmp_path: Path) -> None:
 @pytest.mark.parametrize("more", ["sum", "each"])
 def test_what_suits_not_all_readers_stays(tmp_path: Path, more: str) -> None:
     _, products = outer(more)
-    assert at_ends(topological(products)) == {}
+    assert at_ends(topological(products), []) == {}
     check(named(products), tmp_path, dims=DIMS)
 
 
@@ -79,7 +81,7 @@ def test_names_of_readers_are_followed(tmp_path: Path) -> None:
     c, d = axes("i1", "b1")
     renamed = op(Kind.REINDEX, "", [both], [c, K, d], ("i1", "k", "b1"))
     back = op(Kind.CONTRACT, "sum", [arg("z", "n", "b1", "i1"), renamed], [N, K])
-    assert at_ends(topological([forth, back])) == {both.uid: ("k", "i", "b")}
+    assert at_ends(topological([forth, back]), []) == {both.uid: ("k", "i", "b")}
     check(named([forth, back]), tmp_path, dims=DIMS)
 
 
@@ -90,3 +92,9 @@ def test_products_over_two_axes(tmp_path: Path, left: str, right: str) -> None:
     text = check(op(Kind.CONTRACT, "sum", [arg("x", *left), arg("w", *right)], [B, K]), tmp_path, dims=DIMS)
     matrices = {("bni", "kni"), ("nib", "nik"), ("inb", "ink")}
     assert ((left, right) in matrices) is (".reshape(" in text)
+
+
+def test_the_order_is_told() -> None:
+    spec, _ = pipeline.check(Path(__file__).parents[2] / "benchmarks" / "specs" / "pinn.yaml")
+    rows = [r for r in strategies(pipeline.compile_spec(spec)) if r["because"] == "products read it as one matrix"]
+    assert [(r["kind"], r["what"], r["chosen"]) for r in rows] == [("layout", "tangent of residual", "[a, i, b]")]
