@@ -46,9 +46,9 @@ broadcasting rule. Two axes of one node never share a name. An axis belongs to a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 
 class Axis(NamedTuple):
@@ -102,6 +102,8 @@ class Origin(NamedTuple):
     role: str = "value"
     file: str = ""
 
+
+T = TypeVar("T")
 
 _uids = itertools.count()
 
@@ -419,6 +421,21 @@ def innermost(region: AnyRegion) -> Region | Solve | Blocks | Either:
     while isinstance(region, Pull):
         region = region.inner
     return region
+
+
+def from_inputs(node: Node, known: MutableMapping[int, T], of: Callable[[Node], T]) -> T:
+    """What `of` makes of a node once it is `known`, by uid, of its inputs. Each node is looked at once. Iterative."""
+    stack = [node]
+    while stack:
+        top = stack[-1]
+        waiting = [x for x in top.inputs if x.uid not in known] if top.uid not in known else []
+        if waiting:
+            stack += waiting
+            continue
+        stack.pop()
+        if top.uid not in known:
+            known[top.uid] = of(top)
+    return known[node.uid]
 
 
 def topological(roots: Iterable[Node]) -> list[Node]:

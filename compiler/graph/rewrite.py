@@ -7,7 +7,7 @@ regions that several nodes share stay shared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from vspec.compiler.graph.builder import Builder, Rule
@@ -16,6 +16,9 @@ from vspec.compiler.graph.node import AnyRegion, Kind, Node, Pull, Region, inner
 
 Visit = Callable[[Builder, Node, Node], Node]
 """(builder, the node with rewritten inputs, the node as it was) → its replacement."""
+
+Make = Callable[[Builder, Node, Node, Node], Node]
+"""The same, of what another node has become as well."""
 
 
 def with_inputs(b: Builder, node: Node, inputs: Sequence[Node]) -> Node:
@@ -99,6 +102,25 @@ def rewrite(graph: Graph, visit: Visit, bodies: bool = True) -> Graph:
     """The graph with every node replaced by what `visit` makes of it."""
     b = Builder(graph.dims)
     sweep = Sweep(b, visit, bodies)
+    sweep.run(graph.roots)
+    return with_results(graph, b, lambda node: sweep.new[node.uid])
+
+
+def of_others(graph: Graph, others: Mapping[int, Node], make: Make) -> Graph:
+    """The graph in which some nodes, by uid, are made anew of others, which do not depend on them but may come after them.
+
+    `make` gets a node with its new inputs, the old node, and what the other one has become.
+    """
+    b = Builder(graph.dims)
+
+    def visit(b: Builder, node: Node, old: Node) -> Node:
+        other = others.get(old.uid)
+        if other is None:
+            return node
+        sweep.run([other])
+        return make(b, node, old, sweep.new[other.uid])
+
+    sweep = Sweep(b, visit)
     sweep.run(graph.roots)
     return with_results(graph, b, lambda node: sweep.new[node.uid])
 

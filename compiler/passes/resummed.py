@@ -11,7 +11,7 @@ from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Kind, Node
-from vspec.compiler.graph.rewrite import Sweep, all_nodes, with_results
+from vspec.compiler.graph.rewrite import all_nodes, of_others
 from vspec.compiler.passes.patterns import factors, number_of
 
 Product = tuple[float, tuple[tuple[int, int], ...]]
@@ -39,19 +39,12 @@ def resummed(graph: Graph) -> Graph:
                     found[n.uid] = whole
     if not found:
         return graph
-    b = Builder(graph.dims)
 
-    def visit(b: Builder, node: Node, old: Node) -> Node:
-        whole = found.get(old.uid)
-        if whole is None:
-            return node
-        # It reads nothing of this product, so that it may be made before.
-        sweep.run([whole])
-        return b.reduce("sum", sweep.new[whole.uid], [a for a in whole.names if a not in old.names])
+    def make(b: Builder, node: Node, old: Node, whole: Node) -> Node:
+        return b.reduce("sum", whole, [n for n in found[old.uid].names if n not in old.names])
 
-    sweep = Sweep(b, visit)
-    sweep.run(graph.roots)
-    return with_results(graph, b, lambda node: sweep.new[node.uid])
+    # The whole product reads nothing of the one with sums, so that it may be made before.
+    return of_others(graph, found, make)
 
 
 def _product(x: Node) -> Product | None:

@@ -13,7 +13,7 @@ from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import Kind, Node
-from vspec.compiler.graph.rewrite import Sweep, all_nodes, with_results
+from vspec.compiler.graph.rewrite import all_nodes, of_others
 from vspec.compiler.passes.patterns import Term, factors, number_of, terms, times, total
 from vspec.compiler.passes.resummed import entries_of, together
 
@@ -45,21 +45,15 @@ def summed(graph: Graph) -> Graph:
     found = _found(graph)
     if not found:
         return graph
-    b = Builder(graph.dims)
 
-    def visit(b: Builder, node: Node, old: Node) -> Node:
-        s = found.get(old.uid)
-        if s is None:
-            return node
-        # It is made of what is added up here, so that it may be made before.
-        sweep.run([s.array])
-        one = b.reduce("sum", sweep.new[s.array.uid], s.over)
+    def make(b: Builder, node: Node, old: Node, array: Node) -> Node:
+        s = found[old.uid]
+        one = b.reduce("sum", array, s.over)
         tree = total([*s.rest, (1, times(s.value, slot(len(node.inputs))))])
         return b.order(b.map(tree, [*node.inputs, one], "real"), node.axes)
 
-    sweep = Sweep(b, visit)
-    sweep.run(graph.roots)
-    return with_results(graph, b, lambda node: sweep.new[node.uid])
+    # The array is made of what is added up here, so that it may be made before.
+    return of_others(graph, {uid: s.array for uid, s in found.items()}, make)
 
 
 def _found(graph: Graph) -> dict[int, Sums]:

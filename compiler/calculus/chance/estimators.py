@@ -22,7 +22,7 @@ from vspec.compiler.calculus.chance.variables import Frames, NoEstimate, Variabl
 from vspec.compiler.calculus.draws import RULES, core_of, form_of, in_place, key_of
 from vspec.compiler.graph.instantiate import instantiated
 from vspec.compiler.graph.kernel import Tree, num, slot
-from vspec.compiler.graph.node import Axis, Node, topological
+from vspec.compiler.graph.node import Axis, Node, from_inputs, topological
 from vspec.compiler.language.draws import draws_of
 from vspec.compiler.language.expectations import TRACKED
 from vspec.compiler.language.expr import Expectation, Expr
@@ -107,18 +107,11 @@ class Estimator:
 
     def names(self, c: Node) -> frozenset[str]:
         """The names of these variables. Each node is looked at once."""
-        stack = [c]
-        while stack:
-            node = stack[-1]
-            waiting = [x for x in node.inputs if x.uid not in self.depends]
-            if waiting and node.uid not in self.depends:
-                stack += waiting
-                continue
-            stack.pop()
-            if node.uid not in self.depends:
-                below = (self.depends[x.uid] for x in node.inputs)
-                self.depends[node.uid] = self.own.get(node.uid, frozenset()).union(*below)
-        return self.depends[c.uid]
+
+        def of(node: Node) -> frozenset[str]:
+            return self.own.get(node.uid, frozenset()).union(*(self.depends[x.uid] for x in node.inputs))
+
+        return from_inputs(c, self.depends, of)
 
     def estimate(self, c: Node, variables: Sequence[Variable], chosen: Mapping[str, str]) -> Node:
         """The estimate of E[c], with the axes of c or fewer. `chosen`: the strategy of each variable."""

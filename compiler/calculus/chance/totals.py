@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from vspec.compiler.graph.kernel import Tree, num, slot
-from vspec.compiler.graph.node import Kind, Node
+from vspec.compiler.graph.node import Kind, Node, from_inputs
 
 
 class Numbers:
@@ -21,19 +21,13 @@ class Numbers:
 
     def of(self, x: Node) -> int:
         """The number of a node."""
-        stack = [x]
-        while stack:
-            node = stack[-1]
-            waiting = [i for i in node.inputs if i.uid not in self.known]
-            if waiting and node.uid not in self.known:
-                stack += waiting
-                continue
-            stack.pop()
-            if node.uid not in self.known:
-                below = tuple(self.known[i.uid] for i in node.inputs)
-                key = (node.kind, node.op, node.axes, node.dtype, node.attrs, below)
-                self.known[node.uid] = self.seen.setdefault(key, len(self.seen))
-        return self.known[x.uid]
+
+        def number(node: Node) -> int:
+            below = tuple(self.known[i.uid] for i in node.inputs)
+            key = (node.kind, node.op, node.axes, node.dtype, node.attrs, below)
+            return self.seen.setdefault(key, len(self.seen))
+
+        return from_inputs(x, self.known, number)
 
 
 def apart(tree: Tree, leaves: list[Node], totals: Collection[int]) -> Tree:
