@@ -11,7 +11,7 @@ from vspec.compiler.emit.layout import Layout, Value, arranged
 from vspec.compiler.emit.names import identifier
 from vspec.compiler.emit.scope import Scope
 from vspec.compiler.emit.text import name
-from vspec.compiler.graph.call import Banded, Convolution, External, Function, Pulled, Pushed, Start, Toeplitz
+from vspec.compiler.graph.call import Banded, Convolution, External, Function, Grid, Pulled, Pushed, Start, Toeplitz
 from vspec.compiler.graph.node import Kind, Node
 
 Key = tuple[str, Function, tuple[int, ...], tuple[Layout, ...], Layout]
@@ -24,7 +24,7 @@ def function_text(f: Function) -> str:
         return f"convolution({', '.join(map(str, f.strides))})"
     if isinstance(f, Banded):
         return f"{f.word}({f.below})"
-    if isinstance(f, Toeplitz):
+    if isinstance(f, Toeplitz | Grid):
         return f.word
     if isinstance(f, External | Start):
         return called_name(f.name if isinstance(f, External) else f.function.name)

@@ -369,6 +369,106 @@ def toeplitz_logdet(column: Array) -> Array:
     return size * jnp.log(column[0]) + jnp.sum(jnp.log(errors))
 '''
 
+_ALONG_AXES = '''\
+def along_axes(matrices: list[Array], x: Array) -> Array:
+    """The Kronecker product of some matrices times an x that has an axis for each of them."""
+    for k, matrix in enumerate(matrices):
+        x = jnp.moveaxis(jnp.tensordot(matrix, x, (1, k)), 0, k)
+    return x
+'''
+
+_GRID_SOLVE = '''\
+def grid_solve(*given: Array) -> Array:
+    """x with A x = right, for the Kronecker product A of symmetric matrices plus a number; the last two are given last. Solved
+    by eigenvectors, with the derivatives of a linear system, which no equal eigenvalues harm."""
+    *factors, number, right = given
+    vectors, values = [], jnp.ones((), right.dtype)
+    for factor in factors:
+        own, basis = jnp.linalg.eigh(jax.lax.stop_gradient(factor))
+        vectors.append(basis)
+        values = values[..., None] * own
+    values = values + jax.lax.stop_gradient(number)
+    turned = [basis.T for basis in vectors]
+
+    def solved(_: Any, y: Array) -> Array:
+        return along_axes(vectors, along_axes(turned, y) / values)
+
+    return jax.lax.custom_linear_solve(lambda x: along_axes(factors, x) + number * x, right, solved, symmetric=True)
+'''
+
+_GRID_SLOPES = '''\
+@jax.custom_jvp
+def grid_slopes(*given: Array) -> tuple[Array, ...]:
+    """The derivatives of `grid_logdet` by each of the matrices and by the number."""
+    values, vectors, others, whole = grid_spectrum(*given)
+    slopes = [(v * jnp.sum(o / whole, axis=grid_but(k, whole))) @ v.T for k, (v, o) in enumerate(zip(vectors, others))]
+    return (*slopes, jnp.sum(1 / whole))
+
+
+@grid_slopes.defjvp
+def _(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    # With D the eigenvalues of the whole, dA in the basis of eigenvectors, and no quotient of differences of eigenvalues:
+    # d tr(inv(A) F) = tr(inv(A) dF) - tr(inv(A) dA inv(A) F).
+    values, vectors, others, whole = grid_spectrum(*primals)
+    *factors, number = primals
+    *moves, shift = tangents
+    turned = [v.T @ m @ v for v, m in zip(vectors, moves)]
+    along = [grid_axis(jnp.diagonal(t), k, whole) for k, t in enumerate(turned)]
+    found = []
+    for k, (v, t) in enumerate(zip(vectors, turned)):
+        rows = jnp.moveaxis(others[k] / whole, k, 0).reshape(len(v), -1)
+        rest = -shift * others[k]
+        for m in range(len(vectors)):
+            if m != k:
+                both = jnp.ones_like(whole)
+                for l, own in enumerate(values):
+                    both = both if l in (k, m) else both * grid_axis(own, l, whole)
+                rest = rest + number * both * along[m]
+        on = jnp.sum(rest / whole**2, axis=grid_but(k, whole))
+        found.append(v @ (jnp.diag(on) - t.T * (rows @ rows.T)) @ v.T)
+    last = -jnp.sum((shift + sum(o * a for o, a in zip(others, along))) / whole**2)
+    return grid_slopes(*primals), (*found, last)
+'''
+
+_GRID_SPECTRUM = '''\
+def grid_axis(x: Array, k: int, whole: Array) -> Array:
+    """A vector along axis k."""
+    return x.reshape([-1 if j == k else 1 for j in range(whole.ndim)])
+
+
+def grid_but(k: int, whole: Array) -> tuple[int, ...]:
+    """All axes but one."""
+    return tuple(j for j in range(whole.ndim) if j != k)
+
+
+def grid_spectrum(*given: Array) -> tuple[list[Array], list[Array], list[Array], Array]:
+    """Eigenvalues and eigenvectors of some symmetric matrices; for each of them the products of the eigenvalues of all others;
+    and the eigenvalues of their Kronecker product plus a number, which is given last. The latter two have an axis for each."""
+    *factors, number = given
+    values, vectors = [list(part) for part in zip(*map(jnp.linalg.eigh, factors))]
+    whole = jnp.zeros([len(own) for own in values], values[0].dtype)
+    alone = [grid_axis(own, k, whole) for k, own in enumerate(values)]
+    others = []
+    for k in range(len(values)):
+        rest = jnp.ones_like(whole)
+        for j, own in enumerate(alone):
+            rest = rest if j == k else rest * own
+        others.append(rest)
+    return values, vectors, others, others[0] * alone[0] + number
+'''
+
+_GRID_LOGDET = '''\
+@jax.custom_jvp
+def grid_logdet(*given: Array) -> Array:
+    """log |det A| of the Kronecker product of symmetric matrices plus a number, which is given last."""
+    return jnp.sum(jnp.log(jnp.abs(grid_spectrum(*given)[3])))
+
+
+@grid_logdet.defjvp
+def _(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    return grid_logdet(*primals), sum(jnp.sum(s * t) for s, t in zip(grid_slopes(*primals), tangents))
+'''
+
 _PULLBACK = '''\
 def pullback(function: Callable[..., Array], *wanted: int) -> Callable[..., Any]:
     """The adjoints of some arguments of a function, from its arguments and the adjoint of its value."""
@@ -456,13 +556,18 @@ HELPERS: dict[str, str] = {
     "symmetric_factor": _SYMMETRIC_FACTOR,
     "toeplitz_solve": _TOEPLITZ_SOLVE,
     "toeplitz_logdet": _TOEPLITZ_LOGDET,
+    "along_axes": _ALONG_AXES,
+    "grid_solve": _GRID_SOLVE,
+    "grid_spectrum": _GRID_SPECTRUM,
+    "grid_slopes": _GRID_SLOPES,
+    "grid_logdet": _GRID_LOGDET,
     "pullback": _PULLBACK,
     "pushforward": _PUSHFORWARD,
     "scaled_steps": _SCALED_STEPS,
 }
 
 # These are handed on as they are; no other name is theirs.
-HANDED = ("toeplitz_solve", "toeplitz_logdet")
+HANDED = ("toeplitz_solve", "toeplitz_logdet", "grid_solve", "grid_logdet")
 
 
 def words(code: str) -> frozenset[str]:

@@ -291,6 +291,8 @@ _WORDS = {
     "banded_logdet": "volume",
     "toeplitz_solve": "solved",
     "toeplitz_logdet": "volume",
+    "grid_solve": "solved",
+    "grid_logdet": "volume",
 }
 
 

@@ -14,6 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+EIGEN = 12
+"""Operations of the eigenvalues and eigenvectors of a symmetric matrix, for each cube of its rows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
@@ -59,6 +62,23 @@ class Toeplitz:
     def word(self) -> str:
         """What the operation is called."""
         return f"toeplitz_{self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """What a Kronecker product of symmetric matrices plus a multiple of the unit matrix is asked for: 'solve', x with A x = b, or
+    'logdet', log |det A|.
+
+    The operands are the matrices, the multiple and, for 'solve', the right side b; b and x have an axis for each matrix.
+    """
+
+    what: str
+    factors: int
+
+    @property
+    def word(self) -> str:
+        """What the operation is called."""
+        return f"grid_{self.what}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +152,10 @@ class Pushed:
         return self.function.word
 
 
-Function = Convolution | Banded | Toeplitz | External | Start | Mapped | Pulled | Pushed
+Function = Convolution | Banded | Toeplitz | Grid | External | Start | Mapped | Pulled | Pushed
 
 
-def base(f: Function) -> Convolution | Banded | Toeplitz | External | Start:
+def base(f: Function) -> Convolution | Banded | Toeplitz | Grid | External | Start:
     """What a derivative, of whatever order, is one of."""
     while isinstance(f, Mapped | Pulled | Pushed):
         f = f.function
@@ -153,7 +173,7 @@ def order(f: Function) -> int:
 
 def linear(f: Function, k: int, operands: int) -> bool:
     """Whether a function of so many operands is linear in operand k."""
-    if isinstance(f, Banded | Toeplitz):
+    if isinstance(f, Banded | Toeplitz | Grid):
         return f.what == "solve" and k == operands - 1
     if isinstance(f, Convolution | External | Start):
         return isinstance(f, Convolution)
@@ -166,7 +186,7 @@ def linear(f: Function, k: int, operands: int) -> bool:
 
 def depends(f: Function, k: int, operands: int) -> bool:
     """Whether a function of so many operands depends on operand k."""
-    if isinstance(f, Convolution | Banded | Toeplitz | External | Start):
+    if isinstance(f, Convolution | Banded | Toeplitz | Grid | External | Start):
         return not isinstance(f, Start)
     if isinstance(f, Mapped):
         return depends(f.function, k, operands)
@@ -198,6 +218,10 @@ def operations(f: Function, shapes: Sequence[Sequence[int]], result: int) -> int
         return shapes[0][0] * (2 * f.below * (f.above + 1) + 2 * (f.below + f.above + 1))
     if isinstance(f, Toeplitz):
         return (8 if f.what == "solve" else 4) * shapes[0][0] ** 2
+    if isinstance(f, Grid):
+        sizes = [shape[0] for shape in shapes[: f.factors]]
+        whole = prod(sizes)
+        return sum(EIGEN * n**3 + (4 * n * whole if f.what == "solve" else 0) for n in sizes) + 3 * whole
     if isinstance(f, External | Start):
         # Nobody knows; a network takes about two for each weight and argument.
         return 2 * sum(prod(shape) for shape in shapes) + result

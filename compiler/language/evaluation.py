@@ -50,6 +50,10 @@ MATRIX = ways(
     Way("tridiagonal", "elimination of three diagonals row by row, without exchanging rows"),
     Way("banded", "elimination of a few diagonals row by row, without exchanging rows"),
     Way("kronecker", "factor by factor of a Kronecker product"),
+    Way(
+        "kronecker_shift",
+        "eigenvectors of the factors of a symmetric Kronecker product to which a number times the unit matrix is added",
+    ),
     Way("block_diagonal", "block by block of a matrix that is zero between them"),
     Way("circulant", "Fourier transforms for a matrix of differences around a circle"),
     Way("toeplitz", "Levinson's recursion for a symmetric positive definite matrix of differences"),

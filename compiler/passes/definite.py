@@ -96,8 +96,10 @@ def even(tree: Tree) -> Tree:
 def _turned(tree: Tree) -> Tree:
     if tree[0] == "sub":
         return ("sub", *sorted(tree[1:], key=repr))
-    if tree[0] in ("div", "mul"):
-        return (tree[0], _turned(tree[1]), *tree[2:])
+    if tree[0] == "neg":
+        return _turned(tree[1])
+    if tree[0] in ("div", "mul", "real"):
+        return (tree[0], *(_turned(t) for t in tree[1:]))
     return tree
 
 

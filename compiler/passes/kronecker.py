@@ -36,30 +36,29 @@ class Kronecker(System):
     factors: tuple[Node, ...]
     pairs: tuple[tuple[Axis, Axis], ...]
 
-    def _apart(self, x: Node, name: str, side: int) -> Node:
-        """x with an axis per factor, those of its rows (0) or columns (1), instead of one axis."""
-        return self.b.part(x, name, [[pair[side] for pair in self.pairs]], 0)
+    def apart(self, x: Node, side: int) -> Node:
+        """x with an axis per factor, those of its rows (0) or columns (1), instead of the one axis, which x may lack."""
+        axis = (self.rows, self.columns)[side]
+        x = x if axis.name in x.names else self.b.order(x, (*x.axes, axis))
+        return self.b.part(x, axis.name, [[pair[side] for pair in self.pairs]], 0)
 
-    def _joined(self, x: Node, side: int) -> Node:
+    def joined(self, x: Node, side: int) -> Node:
+        """The other way round."""
         return self.b.stack([x], [[pair[side] for pair in self.pairs]], (self.rows, self.columns)[side])
-
-    def _spread(self, right: Node) -> Node:
-        name = self.rows.name
-        return right if name in right.names else self.b.order(right, (*right.axes, self.rows))
 
     def solve(self, right: Node) -> Node:
         """Factor by factor."""
-        x = self._apart(self._spread(right), self.rows.name, 0)
+        x = self.apart(right, 0)
         for factor, (r, c) in zip(self.factors, self.pairs, strict=True):
             x = self.b.linalg("solve", [factor, x], ((r.name, c.name), (r.name,)), [c])
-        return self._joined(x, 1)
+        return self.joined(x, 1)
 
     def apply(self, x: Node) -> Node:
         """Factor by factor."""
-        x = self._apart(x, self.columns.name, 1)
+        x = self.apart(x, 1)
         for factor, (_, c) in zip(self.factors, self.pairs, strict=True):
             x = self.b.contract([factor, x], over(factor, x, without=[c.name]))
-        return self._joined(x, 0)
+        return self.joined(x, 0)
 
     def logdet(self) -> Node:
         """That of each factor, as often as it occurs."""

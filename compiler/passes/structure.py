@@ -26,6 +26,7 @@ from vspec.compiler.passes.circulant import circulant
 from vspec.compiler.passes.definite import Definite, symmetric
 from vspec.compiler.passes.diagonals import entries
 from vspec.compiler.passes.dominance import dominates
+from vspec.compiler.passes.grid import grid
 from vspec.compiler.passes.kronecker import kronecker
 from vspec.compiler.passes.lowrank import low_rank
 from vspec.compiler.passes.systems import Diagonal, System, Triangular, Tridiagonal
@@ -63,6 +64,7 @@ FORMS: Mapping[str, str] = {
     "tridiagonal": "it is made of delta[i, j], delta[i, j + 1] and delta[i + 1, j], or of conditions on index(i) - index(j)",
     "banded": "it is made of a few diagonals such as delta[i, j + 2], or products of such matrices",
     "kronecker": "it is a product of matrices such as A[index(i)//4, index(j)//4]*B[index(i) % 4, index(j) % 4], of known sizes",
+    "kronecker_shift": "it is such a product of symmetric matrices plus a number times delta[i, j]",
     "block_diagonal": "its entries are such as B[index(i)//4, index(i) % 4, index(j) % 4] if index(i)//4 == index(j)//4 else 0, "
     "of known sizes",
     "circulant": "its entries read row and column as v[(index(i) - index(j)) % size(i)]",
@@ -169,6 +171,9 @@ class Structure:
         product = kronecker(b, x, r, c) if way in ("auto", "kronecker") else None
         if product is not None or way == "kronecker":
             return product
+        shifted = grid(b, x, r, c) if way in ("auto", "kronecker_shift") else None
+        if shifted is not None or way == "kronecker_shift":
+            return shifted
         blocks = block_diagonal(b, x, r, c) if way in ("auto", "block_diagonal") else None
         if blocks is not None or way == "block_diagonal":
             return blocks

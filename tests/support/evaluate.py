@@ -19,7 +19,18 @@ import numpy as np
 from scipy import special  # type: ignore[import-untyped]
 
 from tests.support.lower_levels import Local, least
-from vspec.compiler.graph.call import Banded, Convolution, Function, Mapped, Pulled, Pushed, Toeplitz, base, linear
+from vspec.compiler.graph.call import (
+    Banded,
+    Convolution,
+    Function,
+    Grid,
+    Mapped,
+    Pulled,
+    Pushed,
+    Toeplitz,
+    base,
+    linear,
+)
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree
 from vspec.compiler.graph.node import Axis, Blocks, Either, Kind, Node, Region, Role, Solve, topological
@@ -623,7 +634,7 @@ def _circle(a: Array) -> Array:
 
 def called(f: Function, args: list[Any]) -> Any:
     """The value of a function of a CALL node, place by place; of what is linear in an operand, slopes entry by entry."""
-    if isinstance(base(f), Banded | Toeplitz):
+    if isinstance(base(f), Banded | Toeplitz | Grid):
         return np.asarray(_compiled(f)(*args))
     if isinstance(f, Mapped):
         has, *more = f.over
@@ -660,7 +671,7 @@ def _compiled(f: Function) -> Callable[..., Any]:
 
 def _by_jax(f: Function) -> Callable[..., Any]:
     """A function of a structured matrix by the dense one, its derivatives by JAX."""
-    if isinstance(f, Banded | Toeplitz):
+    if isinstance(f, Banded | Toeplitz | Grid):
         return lambda *args: _dense(f, args)
     if isinstance(f, Pulled):
         return lambda *args: jax.vjp(_by_jax(f.function), *args[:-1])[1](args[-1])[f.operand]
@@ -679,7 +690,15 @@ def _by_jax(f: Function) -> Callable[..., Any]:
     return pushed
 
 
-def _dense(f: Banded | Toeplitz, args: Sequence[Any]) -> Any:
+def _dense(f: Banded | Toeplitz | Grid, args: Sequence[Any]) -> Any:
+    if isinstance(f, Grid):
+        whole = args[0]
+        for factor in args[1 : f.factors]:
+            whole = jnp.kron(whole, factor)
+        whole = whole + args[f.factors] * jnp.eye(len(whole))
+        if f.what == "logdet":
+            return jnp.linalg.slogdet(whole)[1]
+        return jnp.linalg.solve(whole, args[-1].ravel()).reshape(args[-1].shape)
     n = len(args[0])
     diagonals = args[: f.below + f.above + 1] if isinstance(f, Banded) else ()
     matrix = jnp.zeros((n, n)) if diagonals else args[0][abs(np.arange(n)[:, None] - np.arange(n))]
