@@ -176,3 +176,35 @@ def test_what_does_not_suit_is_refused(matrix: str) -> None:
         (found,) = caught.value.diagnostics
         assert found.code == "VS0271"
         assert "not shown that this matrix is kronecker_shift" in found.message
+
+
+BATCH = """\
+precision: float64
+dims: {p, q: 12, b: 3, c: 2, i, j: 3, k, l: 4}
+data:
+  y[b, p, c]: real
+params:
+  n[b]: {init: 1}
+  x[b, i]: {init: 1}
+define:
+  A[b, i, j]: exp(-(x[b, i] - x[b, j])**2)
+  B[k, l]: exp(-abs(index(k) - index(l)))
+  K[b, p, q]: A[b, index(p)//4, index(q)//4]*B[index(p) % 4, index(q) % 4] + n[b]**2*delta[p, q]
+  loss: sum[b, p, c](y[b, p, c]*solve(K[b, :, :], y[b, :, c]WAY)[p]) + sum[b](logdet(K[b, :, :]WAY))
+outputs:
+  loss: loss
+  by_n[b]: d(loss, n[b])
+  by_x[b, i]: d(loss, x[b, i])
+"""
+
+
+def test_batches_and_columns() -> None:
+    """Factors, multiples and right sides that differ along an index."""
+    rng = np.random.default_rng(4)
+    given = {"y": rng.normal(size=(3, 12, 2)), "n": np.array([0.5, 1.0, 2.0]), "x": rng.normal(size=(3, 3))}
+    wanted = evaluate_graph(compile_spec(good(BATCH.replace("WAY", ", by=lu"))).graph, given)["outputs"]
+    with tempfile.TemporaryDirectory() as folder:
+        program = Emission(good(BATCH.replace("WAY", ", by=kronecker_shift")), 2, Path(folder) / "program.py")
+    found = jax.jit(lambda values: program.call("outputs", values))(given)
+    for (key,), value in wanted.items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-8, atol=1e-9, err_msg=str(key))
