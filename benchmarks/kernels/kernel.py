@@ -106,6 +106,7 @@ class Case:
     kernel: Kernel
     compiled: pipeline.Compiled
     program: Program
+    values: Values
     seconds: Mapping[str, float]
     sides: Mapping[str, Side]
     missing: Mapping[str, str]
@@ -133,6 +134,18 @@ def emitted(program: Program, entry: str, values: Values) -> Side:
         return f(*(known[a.name] for a in entries[entry].arguments))
 
     return Side(jax.jit(whole), tuple(values[n] for n in names))
+
+
+def entries(program: Program, values: Values) -> dict[str, Side]:
+    """Each entry of a program by itself, as a run compiles them. Of what `prepare` makes, arguments have the shapes only."""
+    names = list(program.entries)
+    found, known = {}, dict(values)
+    for name in sorted(names, key=lambda n: n != "prepare"):
+        arguments = tuple(known[a.name] for a in program.entries[name].arguments)
+        found[name] = Side(jax.jit(getattr(program, name)), arguments)
+        if name == "prepare":
+            known |= jax.eval_shape(getattr(program, name), *arguments)
+    return found
 
 
 def case(kernel: Kernel, sizes: Sizes, peers: bool = True) -> Case:
@@ -171,7 +184,7 @@ def case(kernel: Kernel, sizes: Sizes, peers: bool = True) -> Case:
         else:
             sides["peer"] = side(f, values)
     seconds = {"check": checked, **compiled.seconds}
-    return Case(kernel, compiled, program, seconds, sides, missing)
+    return Case(kernel, compiled, program, values, seconds, sides, missing)
 
 
 def agree(one: Case) -> None:
