@@ -23,6 +23,7 @@ from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import Tree, num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node, topological
 from vspec.compiler.graph.rewrite import Sweep, all_nodes, count_readers, with_results
+from vspec.compiler.graph.strategy import Candidate, Choice, with_choices
 from vspec.compiler.passes import fold, intern
 from vspec.compiler.passes.by_parts import joined, split
 from vspec.compiler.passes.common import together
@@ -76,7 +77,7 @@ def _swept(graph: Graph, opens: bool, before: _Contracting | None = None) -> tup
     b = Builder(graph.dims)
     sweep = _Contracting(b, graph, opens, before)
     sweep.run(graph.roots)
-    return with_results(graph, b, lambda node: sweep.new[node.uid]), sweep
+    return with_choices(with_results(graph, b, lambda node: sweep.new[node.uid]), sweep.choices), sweep
 
 
 @dataclass(slots=True)
@@ -120,6 +121,7 @@ class _Contracting(Sweep):
         self.closed = False
         # Whether a product was made of one half.
         self.halves = False
+        self.choices: list[Choice] = []
         self.classes = graph.classes
         self.sizes = Sizes.of(graph)
         self.double = graph.precision == "float64"
@@ -240,8 +242,14 @@ class _Contracting(Sweep):
         for key, (names, product) in found.blocks.items():
             ways[key] = self.way(b, names, product)
             cost += ways[key].plan.cost + _calls(ways[key])
-        if cost >= WORTH * (plain.plan.cost + _calls(plain)):
+        at_once = plain.plan.cost + _calls(plain)
+        if cost >= WORTH * at_once:
             return None
+        # An operation is a multiplication or an addition.
+        among = (Candidate("part by part", 2 * cost), Candidate("at once", 2 * at_once))
+        origin = node.origin
+        what = "joined arrays" + (f" in {origin.name}" if origin.name and origin.name[0] != "_" else "")
+        self.choices.append(Choice("reduction", what, origin.line, among[0].name, among, file=origin.file))
 
         def made(key: tuple[int, ...]) -> Node:
             groups = [a for j, k in zip(found.joints, key, strict=True) for a in j.groups[k]]

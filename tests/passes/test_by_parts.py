@@ -18,6 +18,7 @@ from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import num, slot
 from vspec.compiler.graph.node import Axis, Kind, Node
+from vspec.compiler.graph.strategy import choices_of
 from vspec.compiler.passes import contract, intern
 from vspec.compiler.pipeline import compile_spec
 
@@ -103,6 +104,10 @@ def test_a_square_of_joined_rows_is_made_of_its_blocks() -> None:
     assert not joined_over_rows(after)
     whole = SIZES["n"] * SIZES["k"] * SIZES["p"] ** 2
     assert products(after) < whole / 2
+    (row,) = choices_of(after)
+    assert (row.kind, row.chosen) == ("reduction", "part by part")
+    costs = {way.name: way.flops for way in row.among}
+    assert costs["part by part"] < costs["at once"] / 2
 
 
 def test_one_of_two_equal_blocks_is_made() -> None:
@@ -147,6 +152,7 @@ def test_what_gains_nothing_stays_one_product() -> None:
     assert_equal(before, after, values(3))
     assert len([n for n in after.nodes if n.kind is Kind.CONTRACT]) == 1
     assert joined_over_rows(after)
+    assert not choices_of(after)
 
 
 def test_a_joined_axis_that_is_summed_or_shared_stays() -> None:
