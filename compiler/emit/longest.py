@@ -2,17 +2,19 @@
 
 Loops over elements run along the last axis. Where that is short, such as the ten classes of five thousand examples, most of the
 machine's vector stays empty and each reduction starts anew after ten elements; along the examples it is several times faster.
+That ends where rows are so wide that XLA sums them up slowly (`orders.WIDE`): of a hundred thousand examples, classes stay last.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from vspec.compiler.emit.layout import Layout
 from vspec.compiler.graph import orders
-from vspec.compiler.graph.cost import Sizes
+from vspec.compiler.graph.cost import Sizes, width
 from vspec.compiler.graph.graph import Graph
-from vspec.compiler.graph.node import Kind, Node
+from vspec.compiler.graph.node import Blocks, Kind, Node
 from vspec.compiler.graph.short import short_sum
 from vspec.compiler.graph.strategy import Choice
 
@@ -31,10 +33,34 @@ def longest_last(nodes: Sequence[Node], graph: Graph, choices: list[Choice]) -> 
     for n in reversed(nodes):
         reads = n.kind is Kind.REDUCE or n.op == "softmax"
         if reads and n.inputs[0].kind in (Kind.MAP, Kind.ITEM) and free[n.inputs[0].uid]:
-            axes = orders.longest_last(n.inputs[0].axes, graph.dims, sizes)
+            most = orders.WIDE // width(n.inputs[0].dtype, graph.precision)
+            axes = orders.longest_last(n.inputs[0].axes, graph.dims, sizes, most)
             if axes is not None:
                 choices += orders.turned(n.inputs[0], axes, sizes) if n.inputs[0].uid not in found else []
                 _spread(n.inputs[0], tuple(a.name for a in axes), found)
+    return found
+
+
+def stretch_last(nodes: Sequence[Node], region: Blocks, graph: Graph) -> dict[int, Layout]:
+    """The order of axes by node in a stretch of rows, for arrays that are computed element by element and then reduced over these
+    rows: most stretches have few rows, and sums of a few long rows, one above the other, are slow (`orders.WIDE`)."""
+    sizes = Sizes.of(graph)
+    number, dims = region.row
+    row = number * math.prod(sizes.dim(d) for d in dims)
+    most = region.rows or min(max(1, region.chunk // max(1, row)), sizes.dim(region.dim))
+    dim = region.axis.dim
+    free: dict[int, bool] = {}
+    found: dict[int, Layout] = {}
+    for n in nodes:
+        free[n.uid] = _is_free(n, free, graph.dims)
+    for n in reversed(nodes):
+        if n.kind is not Kind.REDUCE or not free[n.inputs[0].uid] or n.inputs[0].kind not in (Kind.MAP, Kind.ITEM):
+            continue
+        (x,) = n.inputs
+        rows = [a.name for a in x.axes if a.dim == dim]
+        few = most * width(x.dtype, graph.precision) <= orders.WIDE
+        if few and len(rows) == 1 and len(x.axes) > 1 and rows[0] not in n.names:
+            _spread(x, (*(a for a in x.names if a != rows[0]), rows[0]), found)
     return found
 
 

@@ -12,6 +12,9 @@ from vspec.compiler.graph.strategy import Candidate, Choice
 SHORT = 32
 RATIO = 16
 
+# Rows of more bytes are not summed up one above the other: XLA takes five to ten times as long for such sums on a CPU.
+WIDE = 65_536
+
 # A loop along the last axis takes so many elements at a time, and to begin it costs as much as so many such operations.
 LANES, BEGUN = 16, 4
 
@@ -89,12 +92,16 @@ def ranked(axes: Sequence[Axis], place: Mapping[str, int]) -> tuple[Axis, ...]:
     return tuple(sorted(axes, key=lambda a: place.get(a.dim, len(place))))
 
 
-def longest_last(axes: Sequence[Axis], dims: Mapping[str, int | Node | None], sizes: Sizes) -> tuple[Axis, ...] | None:
-    """Axes with the longest one last, if the last one is short and it is much longer."""
+def longest_last(
+    axes: Sequence[Axis], dims: Mapping[str, int | Node | None], sizes: Sizes, most: int | None = None
+) -> tuple[Axis, ...] | None:
+    """Axes with the longest one last, if the last one is short and it is much longer, but has no more than `most` elements."""
     if len(axes) < 2:
         return None
     last, longest = axes[-1], max(axes, key=lambda a: sizes.dim(a.dim))
     size = dims.get(last.dim)
     if not isinstance(size, int) or size > SHORT or sizes.dim(longest.dim) < RATIO * size:
+        return None
+    if most is not None and sizes.dim(longest.dim) > most:
         return None
     return (*(a for a in axes if a is not longest), longest)

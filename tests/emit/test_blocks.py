@@ -148,3 +148,43 @@ def test_derivatives_through_steps_that_take_rows_export_with_open_sizes(tmp_pat
         want = plain.cost_value_and_gradient(*given, 0.5)
         for ours, whole in zip(jax.tree.leaves(compiled(*given, real(0.5))), jax.tree.leaves(want), strict=True):
             np.testing.assert_allclose(ours, whole, rtol=2e-4, atol=1e-4)
+
+
+STRETCHES = """
+precision: float64
+dims: {n: auto, m: auto, i: 2}
+data:
+  x[n, i]: real
+  y[m, i]: real
+params:
+  f[n]: {init: 0}
+define:
+  C[n, m]: sum[i]((x[n, i] - y[m, i])**2)
+  g[m]: -logsumexp[n](f[n] - C[n, m])
+objectives:
+  cost: sum[n](sin(logsumexp[m](g[m] - C[n, m], by=blocks(ROWS))))
+solve: {minimize: cost, method: lbfgs}
+"""
+
+
+@pytest.mark.parametrize(("rows", "last"), [(7, "m"), (8192, "m"), (8193, "n")])
+def test_rows_of_a_stretch_stand_last_if_they_are_few_and_reduced(tmp_path: Path, rows: int, last: str) -> None:
+    emitted = compile_spec(good(STRETCHES.replace("ROWS", str(rows)))).emitted
+    text = emitted.text[emitted.text.index("def cost(") :]
+    text = text[: text.index("\n\n\n")]
+    assert ("# [n, m]" if last == "m" else "# [m, n]") in text
+    assert ("# [m, n]" if last == "m" else "# [n, m]") not in text
+    rng = np.random.default_rng(3)
+    x, y, f = rng.normal(size=(20, 2)), rng.normal(size=(23, 2)), rng.normal(size=20)
+
+    def cost(f: jax.Array) -> jax.Array:
+        C = jnp.sum((x[:, None] - y) ** 2, -1)
+        g = -jax.nn.logsumexp(f[:, None] - C, 0)
+        return jnp.sum(jnp.sin(jax.nn.logsumexp(g - C, 1)))
+
+    with jax.enable_x64(True):
+        value, gradient = load(emitted, tmp_path).cost_value_and_gradient(
+            f=jnp.asarray(f), x=jnp.asarray(x), y=jnp.asarray(y)
+        )
+        np.testing.assert_allclose(value, cost(jnp.asarray(f)), rtol=1e-12)
+        np.testing.assert_allclose(gradient, jax.grad(cost)(jnp.asarray(f)), rtol=1e-9, atol=1e-12)

@@ -14,6 +14,7 @@ import pytest
 from tests.emit.harness import load
 from tests.language.helpers import good
 from vspec.compiler.emit import unroll
+from vspec.compiler.graph.tuning import Tuning
 from vspec.compiler.pipeline import compile_spec
 
 SPEC = """
@@ -138,8 +139,9 @@ def test_the_loop_over_pairs_reads_them_in_order(tmp_path: Path) -> None:
     shapes = re.findall(r" = (f32\[[\d,]*\])\S* parameter\(", loops[0])
     assert "f32[130,3]" not in shapes
     assert any(s in shapes for s in ("f32[3,130]", "f32[3,1,130]"))
-    blocked = text + "outputs:\n  sums[m]: sum[n](near[n, m], by=blocks(50))\n"
-    program, code = compiled(blocked, tmp_path)
+    blocked = text + "outputs:\n  sums[n]: sum[m](near[n, m])\n"
+    program, code = compiled(blocked, tmp_path, tuning=Tuning(48_000, 24_000))
+    assert "in_parts(" in code
     assert "columns(" in code
     hlo = jax.jit(program.outputs).lower(**values).compile().as_text()
     entry = hlo[hlo.index("ENTRY ") :]

@@ -131,6 +131,18 @@ def test_long_rows_small_arrays_and_arguments_stay(tmp_path: Any, dims: str, bod
     assert "# [k, n]" not in text
 
 
+@pytest.mark.parametrize(("precision", "most"), [("float32", 16384), ("float64", 8192)])
+def test_rows_wider_than_64_kilobytes_are_not_summed_one_above_the_other(precision: str, most: int) -> None:
+    for n, last in ((most, "n"), (most + 1, "k")):
+        spec, _ = pipeline.check_text(SPEC.replace("float64", precision).replace("n: 300", f"n: {n}"), "mixed.yaml")
+        assert spec is not None
+        text = pipeline.compile_spec(spec).emitted.text
+        text = text[text.index("def likelihood_gradient(") :]
+        text = text[: text.index("\n\n\n")]
+        assert ("# [k, n]" if last == "n" else "# [n, k]") in text
+        assert ("# [n, k]" if last == "n" else "# [k, n]") not in text
+
+
 def test_what_is_chosen_between_two_ways_has_examples_last_too() -> None:
     spec, _ = pipeline.check(Path(__file__).parents[2] / "benchmarks" / "specs" / "mixture.yaml")
     text = pipeline.compile_spec(spec).emitted.text
