@@ -64,7 +64,7 @@ FORMS: Mapping[str, str] = {
     "tridiagonal": "it is made of delta[i, j], delta[i, j + 1] and delta[i + 1, j], or of conditions on index(i) - index(j)",
     "banded": "it is made of a few diagonals such as delta[i, j + 2], or products of such matrices",
     "kronecker": "it is a product of matrices such as A[index(i)//4, index(j)//4]*B[index(i) % 4, index(j) % 4], of known sizes",
-    "kronecker_shift": "it is such a product of symmetric matrices plus a number times delta[i, j]",
+    "kronecker_shift": "it is such a product as by=kronecker asks for, of symmetric matrices, plus a number times delta[i, j]",
     "block_diagonal": "its entries are such as B[index(i)//4, index(i) % 4, index(j) % 4] if index(i)//4 == index(j)//4 else 0, "
     "of known sizes",
     "circulant": "its entries read row and column as v[(index(i) - index(j)) % size(i)]",
