@@ -187,9 +187,9 @@ def test_deep_chains() -> None:
     x: Node = arg("x", "n")
     for k in range(10_000):
         x = map_(("tanh", X), x, origin=Origin("", k + 1, 1, "part"))
-    start = time.perf_counter()
+    start = time.process_time()
     text = emit_program(graph_of(x), spec()).text
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     compile(text, "deep", "exec")
 
 
@@ -198,9 +198,9 @@ def test_wide_and_named() -> None:
     nodes = [x]
     for k in range(10_000):
         nodes.append(map_(("add", ("mul", X, Y), X), nodes[-1], nodes[k // 2], origin=Origin(f"h{k % 50}", k + 1)))
-    start = time.perf_counter()
+    start = time.process_time()
     text = emit_program(graph_of(nodes[-1]), spec()).text
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert max(len(line) for line in text.splitlines()) < 140
 
 
