@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vspec.compiler.emit.decompositions import gather_parts
-from vspec.compiler.emit.ends import at_ends
 from vspec.compiler.emit.layout import Value
-from vspec.compiler.emit.longest import longest_last, stretch_last
+from vspec.compiler.emit.longest import chosen_orders, stretch_last
 from vspec.compiler.emit.reads import gather_loops
 from vspec.compiler.emit.scans import Operand, state
 from vspec.compiler.emit.scope import Line, Scope, count_uses, defined_name
@@ -118,8 +117,7 @@ def _part(
     inner = Scope(scope.function, count_uses(nodes, roots, scope.graph.dims), scope.indent + 4, scope)
     inner.parts = gather_parts(nodes)
     layouts = {k: _layout(region, k) for k in (*rows, *totals)}
-    inner.fast = at_ends(nodes, scope.function.choices) | longest_last(nodes, scope.graph, scope.function.choices)
-    inner.fast |= stretch_last(nodes, region, scope.graph)
+    inner.fast = chosen_orders(nodes, scope.graph, scope.function.choices) | stretch_last(nodes, region, scope.graph)
     inner.wanted = wanted(nodes, [(region.body[k], layouts[k]) for k in (*rows, *totals)], inner.graph)
     inner.leading = next((a.name for n in nodes for a in n.axes if a.dim == region.axis.dim), "")
     gather_loops(inner, nodes)

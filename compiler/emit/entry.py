@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vspec.compiler.emit.decompositions import gather_parts
-from vspec.compiler.emit.ends import at_ends
 from vspec.compiler.emit.layout import Value, arranged, shown
-from vspec.compiler.emit.longest import longest_last
+from vspec.compiler.emit.longest import chosen_orders
 from vspec.compiler.emit.names import Names, identifier
 from vspec.compiler.emit.nodes import render
 from vspec.compiler.emit.reads import gather_loops
@@ -77,7 +76,7 @@ def emit_entry(graph: Graph, entry: Entry, file: str) -> tuple[str, EmittedEntry
         scope.values[x.uid] = Value(Text(parameter, python=loose, weak=loose), x.names)
     scope.parts = gather_parts(nodes)
     gather_loops(scope, nodes)
-    scope.fast = at_ends(nodes, function.choices) | longest_last(nodes, graph, function.choices)
+    scope.fast = chosen_orders(nodes, graph, function.choices)
     scope.wanted = wanted(nodes, [(r.node, r.node.names) for r in entry.results], scope.graph)
     single = len(entry.results) == 1 and entry.results[0].path == ()
     if not single:

@@ -7,16 +7,22 @@ That ends where rows are so wide that XLA sums them up slowly (`orders.WIDE`): o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
+from vspec.compiler.emit.ends import at_ends
 from vspec.compiler.emit.layout import Layout
 from vspec.compiler.graph import orders
-from vspec.compiler.graph.cost import Sizes, width
+from vspec.compiler.graph.cost import Sizes, row_bytes, width
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.node import Blocks, Kind, Node
 from vspec.compiler.graph.short import short_sum
 from vspec.compiler.graph.strategy import Choice
+
+
+def chosen_orders(nodes: Sequence[Node], graph: Graph, choices: list[Choice]) -> dict[int, Layout]:
+    """The order of axes by node where it is another one than elsewhere, for the sake of products or of loops along the last axis.
+    `choices` gets a row for each array that is turned."""
+    return at_ends(nodes, choices) | longest_last(nodes, graph, choices)
 
 
 def longest_last(nodes: Sequence[Node], graph: Graph, choices: list[Choice]) -> dict[int, Layout]:
@@ -26,13 +32,11 @@ def longest_last(nodes: Sequence[Node], graph: Graph, choices: list[Choice]) -> 
     would cost what is gained. `choices` gets a row for each array that is turned.
     """
     sizes = Sizes.of(graph)
-    free: dict[int, bool] = {}
-    for n in nodes:
-        free[n.uid] = _is_free(n, free, graph.dims)
+    free = _free(nodes, graph)
     found: dict[int, Layout] = {}
     for n in reversed(nodes):
         reads = n.kind is Kind.REDUCE or n.op == "softmax"
-        if reads and n.inputs[0].kind in (Kind.MAP, Kind.ITEM) and free[n.inputs[0].uid]:
+        if reads and _turns(n.inputs[0], free):
             most = orders.WIDE // width(n.inputs[0].dtype, graph.precision)
             axes = orders.longest_last(n.inputs[0].axes, graph.dims, sizes, most)
             if axes is not None:
@@ -45,16 +49,13 @@ def stretch_last(nodes: Sequence[Node], region: Blocks, graph: Graph) -> dict[in
     """The order of axes by node in a stretch of rows, for arrays that are computed element by element and then reduced over these
     rows: most stretches have few rows, and sums of a few long rows, one above the other, are slow (`orders.WIDE`)."""
     sizes = Sizes.of(graph)
-    number, dims = region.row
-    row = number * math.prod(sizes.dim(d) for d in dims)
-    most = region.rows or min(max(1, region.chunk // max(1, row)), sizes.dim(region.dim))
+    # Where rows are taken in parts: all of them at once make no stretch.
+    most = region.rows or min(max(1, region.chunk // max(1, row_bytes(region, sizes))), sizes.dim(region.dim))
     dim = region.axis.dim
-    free: dict[int, bool] = {}
+    free = _free(nodes, graph)
     found: dict[int, Layout] = {}
-    for n in nodes:
-        free[n.uid] = _is_free(n, free, graph.dims)
     for n in reversed(nodes):
-        if n.kind is not Kind.REDUCE or not free[n.inputs[0].uid] or n.inputs[0].kind not in (Kind.MAP, Kind.ITEM):
+        if n.kind is not Kind.REDUCE or not _turns(n.inputs[0], free):
             continue
         (x,) = n.inputs
         rows = [a.name for a in x.axes if a.dim == dim]
@@ -67,13 +68,24 @@ def stretch_last(nodes: Sequence[Node], region: Blocks, graph: Graph) -> dict[in
 def made_along(nodes: Sequence[Node], layout: Layout, graph: Graph) -> dict[int, Layout]:
     """The order of axes by node for what the last node, whose axes are to have this order, is made of element by element; empty
     if something ties that to an order of its own."""
-    free: dict[int, bool] = {}
-    for n in nodes:
-        free[n.uid] = _is_free(n, free, graph.dims)
+    free = _free(nodes, graph)
     found: dict[int, Layout] = {}
     if free[nodes[-1].uid]:
         _spread(nodes[-1], layout, found)
     return found
+
+
+def _free(nodes: Sequence[Node], graph: Graph) -> dict[int, bool]:
+    """By node, inputs first, whether it may have its axes in any order at no cost."""
+    free: dict[int, bool] = {}
+    for n in nodes:
+        free[n.uid] = _is_free(n, free, graph.dims)
+    return free
+
+
+def _turns(node: Node, free: Mapping[int, bool]) -> bool:
+    """Whether an array that is reduced is computed element by element, in whatever order is asked for."""
+    return node.kind in (Kind.MAP, Kind.ITEM) and free[node.uid]
 
 
 def _is_free(node: Node, free: Mapping[int, bool], dims: Mapping[str, int | Node | None]) -> bool:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from vspec.compiler.emit.decompositions import gather_parts
-from vspec.compiler.emit.ends import at_ends
 from vspec.compiler.emit.layout import Layout, Value, aligned, arranged
-from vspec.compiler.emit.longest import longest_last
+from vspec.compiler.emit.longest import chosen_orders
 from vspec.compiler.emit.reads import gather_loops
 from vspec.compiler.emit.scope import Line, Scope, count_uses, defined_name
 from vspec.compiler.emit.text import Text, name
@@ -173,7 +172,7 @@ def _step(scope: Scope, loop: Loop, counted: bool = False, carried: bool = False
 
     inner = Scope(scope.function, count_uses(nodes, region.steps, scope.graph.dims), scope.indent + 4, scope)
     inner.parts = gather_parts(nodes)
-    inner.fast = at_ends(nodes, scope.function.choices) | longest_last(nodes, scope.graph, scope.function.choices)
+    inner.fast = chosen_orders(nodes, scope.graph, scope.function.choices)
     inner.wanted = wanted(nodes, [(n, c.names) for n, c in zip(region.body, region.carry, strict=True)], inner.graph)
     gather_loops(inner, nodes)
     for own, carry in zip(states, region.carry, strict=True):

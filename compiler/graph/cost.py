@@ -208,10 +208,15 @@ def size(node: Node, sizes: Sizes, precision: str) -> int:
     return sizes.count(node.axes) * width(node.dtype, precision)
 
 
+def row_bytes(region: Blocks, sizes: Sizes) -> int:
+    """What one row of a loop over rows takes."""
+    number, dims = region.row
+    return number * prod(sizes.dim(d) for d in dims)
+
+
 def block_bytes(region: Blocks, sizes: Sizes) -> int:
     """What a loop over rows takes at a time."""
-    number, dims = region.row
-    row = number * prod(sizes.dim(d) for d in dims)
+    row = row_bytes(region, sizes)
     total = sizes.dim(region.dim)
     return row * (min(region.rows, total) if region.rows else rows_at_once(total, row, region.memory, region.chunk))
 

@@ -17,7 +17,7 @@ from vspec.compiler.graph.node import AnyRegion, Kind, Node, Pull, Region, inner
 Visit = Callable[[Builder, Node, Node], Node]
 """(builder, the node with rewritten inputs, the node as it was) → its replacement."""
 
-Make = Callable[[Builder, Node, Node, Node], Node]
+Make = Callable[[Builder, Node, Node, Sequence[Node]], Node]
 """The same, of what another node has become as well."""
 
 
@@ -106,19 +106,19 @@ def rewrite(graph: Graph, visit: Visit, bodies: bool = True) -> Graph:
     return with_results(graph, b, lambda node: sweep.new[node.uid])
 
 
-def of_others(graph: Graph, others: Mapping[int, Node], make: Make) -> Graph:
+def of_others(graph: Graph, others: Mapping[int, Sequence[Node]], make: Make) -> Graph:
     """The graph in which some nodes, by uid, are made anew of others, which do not depend on them but may come after them.
 
-    `make` gets a node with its new inputs, the old node, and what the other one has become.
+    `make` gets a node with its new inputs, the old node, and what the others have become.
     """
     b = Builder(graph.dims)
 
     def visit(b: Builder, node: Node, old: Node) -> Node:
-        other = others.get(old.uid)
-        if other is None:
+        found = others.get(old.uid)
+        if found is None:
             return node
-        sweep.run([other])
-        return make(b, node, old, sweep.new[other.uid])
+        sweep.run(found)
+        return make(b, node, old, [sweep.new[x.uid] for x in found])
 
     sweep = Sweep(b, visit)
     sweep.run(graph.roots)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import ceil, prod
+from math import ceil
 
 from vspec.compiler.graph.builder import Builder
-from vspec.compiler.graph.cost import Sizes, block_bytes, entry_cost, flops, width
+from vspec.compiler.graph.cost import Sizes, block_bytes, entry_cost, flops, row_bytes, width
 from vspec.compiler.graph.graph import Graph, Result
 from vspec.compiler.graph.kernel import slot
 from vspec.compiler.graph.node import AnyRegion, Axis, Blocks, Kind, Node, Pull, Region, topological
@@ -205,11 +205,10 @@ class _Blocking:
         origin = group.sinks[0].node.origin
         what = ", ".join(names)
         chosen = f"rows of {region.dim}"
-        number, dims = region.row
-        size, row = sizes.dim(region.dim), number * prod(sizes.dim(d) for d in dims)
+        size, row = sizes.dim(region.dim), row_bytes(region, sizes)
         if region.rows is not None:
             because = f"asked for, {region.rows} at a time"
-        elif all(isinstance(sizes.dims.get(d), int) for d in (region.dim, *dims)):
+        elif all(isinstance(sizes.dims.get(d), int) for d in (region.dim, *region.row[1])):
             count = rows_at_once(size, row, region.memory, region.chunk)
             because = f"does not fit into {region.memory / 1e6:g} MB, {count} at a time"
         else:

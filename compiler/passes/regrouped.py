@@ -14,7 +14,7 @@ from vspec.compiler.graph.cost import Sizes
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.kernel import num, slot
 from vspec.compiler.graph.node import Kind, Node
-from vspec.compiler.graph.rewrite import Sweep, all_nodes, with_results
+from vspec.compiler.graph.rewrite import all_nodes, of_others
 from vspec.compiler.passes.contraction import pair
 from vspec.compiler.passes.patterns import factors, number_of
 from vspec.compiler.passes.resummed import entries_of, together
@@ -50,20 +50,15 @@ def regrouped(graph: Graph) -> Graph:
                     found.setdefault(n.uid, Regrouped(value, whole, v))
     if not found:
         return graph
-    b = Builder(graph.dims)
 
-    def visit(b: Builder, node: Node, old: Node) -> Node:
-        r = found.get(old.uid)
-        if r is None:
-            return node
-        # It reads operands of this sum alone, so that it may be made before.
-        sweep.run([r.whole])
-        core = pair(b, sweep.new[r.whole.uid], sweep.new[r.other.uid], set(old.names), old.axes)
-        return core if r.value == 1 else b.map(("mul", num(r.value), slot(0)), [core], "real")
+    def make(b: Builder, node: Node, old: Node, others: Sequence[Node]) -> Node:
+        whole, other = others
+        core = pair(b, whole, other, set(old.names), old.axes)
+        value = found[old.uid].value
+        return core if value == 1 else b.map(("mul", num(value), slot(0)), [core], "real")
 
-    sweep = Sweep(b, visit)
-    sweep.run(graph.roots)
-    return with_results(graph, b, lambda node: sweep.new[node.uid])
+    # What it is made of reads operands of this sum alone, so that it may be made before.
+    return of_others(graph, {uid: [r.whole, r.other] for uid, r in found.items()}, make)
 
 
 def _halves(n: Node) -> Iterator[tuple[float, Node, Node]]:

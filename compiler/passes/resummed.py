@@ -5,7 +5,7 @@ Derivatives by the mean and by the scale of a law are such a pair: one sums over
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from vspec.compiler.graph.builder import Builder
 from vspec.compiler.graph.cost import Sizes
@@ -40,11 +40,11 @@ def resummed(graph: Graph) -> Graph:
     if not found:
         return graph
 
-    def make(b: Builder, node: Node, old: Node, whole: Node) -> Node:
-        return b.reduce("sum", whole, [n for n in found[old.uid].names if n not in old.names])
+    def make(b: Builder, node: Node, old: Node, others: Sequence[Node]) -> Node:
+        return b.reduce("sum", others[0], [n for n in found[old.uid].names if n not in old.names])
 
     # The whole product reads nothing of the one with sums, so that it may be made before.
-    return of_others(graph, found, make)
+    return of_others(graph, {uid: [whole] for uid, whole in found.items()}, make)
 
 
 def _product(x: Node) -> Product | None:

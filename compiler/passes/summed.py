@@ -46,14 +46,14 @@ def summed(graph: Graph) -> Graph:
     if not found:
         return graph
 
-    def make(b: Builder, node: Node, old: Node, array: Node) -> Node:
+    def make(b: Builder, node: Node, old: Node, others: Sequence[Node]) -> Node:
         s = found[old.uid]
-        one = b.reduce("sum", array, s.over)
+        one = b.reduce("sum", others[0], s.over)
         tree = total([*s.rest, (1, times(s.value, slot(len(node.inputs))))])
         return b.order(b.map(tree, [*node.inputs, one], "real"), node.axes)
 
     # The array is made of what is added up here, so that it may be made before.
-    return of_others(graph, {uid: s.array for uid, s in found.items()}, make)
+    return of_others(graph, {uid: [s.array] for uid, s in found.items()}, make)
 
 
 def _found(graph: Graph) -> dict[int, Sums]:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.passes.test_halve import HEAD, assert_same, compiled, halves, whole
 from vspec.compiler import pipeline
-from vspec.compiler.diagnostics.diagnostic import SpecError
+from vspec.compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from vspec.compiler.graph.graph import Graph
 from vspec.compiler.graph.strategy import Choice, choices_of
 
@@ -104,6 +104,16 @@ REFUSED = {
 }
 
 
+def refused(text: str) -> Diagnostic:
+    """The one mistake that is found when a spec is compiled."""
+    spec, diagnostics = pipeline.check_text(text, "points.yaml")
+    assert spec is not None, diagnostics
+    with pytest.raises(SpecError) as e:
+        pipeline.compile_spec(spec)
+    (found,) = e.value.diagnostics
+    return found
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_has_no_pairs_is_refused_where_they_are_asked_for(name: str) -> None:
     energy, reason = REFUSED[name]
@@ -113,11 +123,7 @@ objectives:
   energy: X[0, 0, 0] + {energy}
 solve: {{minimize: energy, method: sgd(lr=0.1), steps: 2}}
 """
-    spec, diagnostics = pipeline.check_text(text, "points.yaml")
-    assert spec is not None, diagnostics
-    with pytest.raises(SpecError) as e:
-        pipeline.compile_spec(spec)
-    (found,) = e.value.diagnostics
+    found = refused(text)
     assert (found.code, found.span.line) == ("VS0268", 18)
     assert found.span.column > 1
     assert reason in found.message
@@ -125,11 +131,7 @@ solve: {{minimize: energy, method: sgd(lr=0.1), steps: 2}}
 
 def test_pairs_of_an_open_size_are_refused() -> None:
     text = HEAD.replace("e, f: 5", "e, f: auto") + f"outputs:\n  total: {DEAR.format(', by=pairs')}\n"
-    spec, diagnostics = pipeline.check_text(text, "points.yaml")
-    assert spec is not None, diagnostics
-    with pytest.raises(SpecError) as e:
-        pipeline.compile_spec(spec)
-    (found,) = e.value.diagnostics
+    found = refused(text)
     assert (found.code, found.span.line) == ("VS0268", 16)
     assert "the size of 'e' is open" in found.message
 
